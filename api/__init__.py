@@ -1,0 +1,3 @@
+"""graphwright: a pure-Python tensor graph compiler."""
+
+__version__ = "0.1.0"

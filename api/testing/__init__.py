@@ -1,0 +1,1 @@
+"""Tools to test backends, passes and ops."""

@@ -1,0 +1,180 @@
+"""Depthwise convolution: multiply-add of shifted rows, channels last, in cache.
+
+`np.einsum` without `optimize` fuses multiply and add in one vector loop; its inner
+loop runs along width and channels merged, so weights are repeated along the width.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from . import scratch, threads
+from .conv_spec import Padded, Spec
+from .epilogue import Epilogue
+from .geometry import Axis, Block, Run, blocks, tap_runs
+
+Array = NDArray[Any]
+
+_RUN_ELEMENTS = 4096
+_BLOCK_ELEMENTS = 32768
+
+
+class DepthwiseConv:
+    """One input channel a group; several filters a group repeat the channel."""
+
+    def __init__(self, spec: Spec, w: Array) -> None:
+        """Pack `w` [M, 1, *kernel], which has the accumulator's dtype."""
+        self.repeats = spec.filters // spec.groups
+        self.flat_rank = len(spec.axes) == 1
+        axes = (Axis(1, 1), *spec.axes) if self.flat_rank else spec.axes
+        self.spec = dataclasses.replace(spec, channels=spec.filters, axes=axes)
+        self.padded = Padded(self.spec, axes, planar=False)
+        self.columns = self._columns()
+        wide = self.columns[-1][1] - self.columns[-1][0] if self.columns else 1
+        wide = max((high - low for low, high in self.columns), default=wide)
+        kernel = tuple(axis.kernel for axis in axes)
+        last = np.moveaxis(w.reshape(spec.filters, *kernel), 0, -1)
+        self.weights = np.tile(last, wide)
+        self.epilogue = _widen(spec.epilogue, wide)
+        self.runs = tap_runs(axes[-1])
+        rows = max(1, _BLOCK_ELEMENTS // (wide * spec.filters))
+        self.blocks = blocks(self.spec.out[:-1], rows)
+        self.slots = threads.get_num_threads()
+        self.slot_elements = max(b.size for b in self.blocks) * wide * spec.filters
+
+    def _columns(self) -> list[tuple[int, int]]:
+        """Cut the width so that a run stays near `_RUN_ELEMENTS`."""
+        out, channels = self.spec.out[-1], self.spec.filters
+        return threads.ranges(out, max(1, _RUN_ELEMENTS // channels))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch: the padded input and two blocks a slot."""
+        block = scratch.nbytes((self.slots, 2, self.slot_elements), self.spec.acc)
+        return self.padded.scratch_bytes + block
+
+    def run(
+        self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
+    ) -> None:
+        """Compute all of `out`; see `Algorithm`."""
+        if self.repeats > 1:
+            x = np.repeat(x, self.repeats, axis=-1)
+        if self.flat_rank:
+            x, out = x[:, None], out[:, None]
+            residual = None if residual is None else residual[:, None]
+        padded = self.padded.fill(x, arena)
+        rooms = arena.array((self.slots, 2, self.slot_elements), self.spec.acc)
+        tasks = [
+            (n, block, columns)
+            for n in range(self.spec.batch)
+            for block in self.blocks
+            for columns in self.columns
+        ]
+
+        def task(index: int, slot: int) -> None:
+            n, block, columns = tasks[index]
+            place = (n, *block.box, slice(*columns))
+            rest = None if residual is None else residual[place]
+            self._block(padded[n], block, columns, out[place], rest, rooms[slot])
+
+        threads.parallel(task, len(tasks), self.slots)
+
+    def _block(
+        self,
+        padded: Array,
+        block: Block,
+        columns: tuple[int, int],
+        out: Array,
+        residual: Array | None,
+        rooms: Array,
+    ) -> None:
+        """Compute one box of rows and columns into `out` [*rows, W, M]."""
+        lead, wide = out.shape[:-2], out.shape[-2] * out.shape[-1]
+        size = math.prod(lead) * wide
+        acc, other = (room[:size].reshape(*lead, wide) for room in rooms)
+        merged = _merge(out) if out.dtype == acc.dtype else None
+        if merged is not None:
+            acc = merged
+        self._sum(padded, block, columns, acc, other)
+        epilogue = _narrow(self.epilogue, wide)
+        if merged is not None and residual is None:
+            epilogue.apply(acc, acc)
+        else:
+            rest = None if residual is None else residual.reshape(acc.shape)
+            target = acc if merged is not None else out
+            self._finish(epilogue, acc, target, rest)
+
+    def _finish(
+        self, epilogue: Epilogue, acc: Array, out: Array, residual: Array | None
+    ) -> None:
+        """Apply the epilogue to merged `acc`; `out` is acc itself or [*rows, W, M]."""
+        if acc is out:
+            epilogue.apply(acc, acc, residual)
+            return
+        room = acc if acc.dtype.kind == out.dtype.kind else np.empty(acc.shape, out.dtype)
+        epilogue.apply(acc, room, residual)
+        np.copyto(out, room.reshape(out.shape), casting="unsafe")
+
+    def _sum(
+        self,
+        padded: Array,
+        block: Block,
+        columns: tuple[int, int],
+        acc: Array,
+        other: Array,
+    ) -> None:
+        """Sum all taps into `acc`, run after run."""
+        rank = len(block.box)
+        rows, taps = [*range(rank)], [*range(rank, 2 * rank + 1)]
+        inner = 2 * rank + 1
+        for number, run in enumerate(self.runs):
+            target = other if number else acc
+            view = self._taps(padded, run, block, columns)
+            part = slice(run.first, None, run.step)
+            weights = self.weights[..., part, : acc.shape[-1]]
+            labels = ([*rows, *taps, inner], [*taps, inner], [*rows, inner])
+            np.einsum(view, labels[0], weights, labels[1], labels[2], out=target)
+            if number:
+                np.add(acc, other, out=acc)
+
+    def _taps(
+        self, padded: Array, run: Run, block: Block, columns: tuple[int, int]
+    ) -> Array:
+        """View a run's inputs as [*rows, *lead taps, run taps, W * C]."""
+        axes, low = self.spec.axes, columns[0]
+        *lead, _, wide, deep = padded.strides
+        pairs = list(zip(lead, axes[:-1], strict=True))
+        start = padded[..., run.phase, run.offset + low :, :]
+        corner = [b.start * a.stride for b, a in zip(block.box, axes[:-1], strict=True)]
+        start = start[tuple(slice(c, None) for c in corner)]
+        shape = (
+            *(b.stop - b.start for b in block.box),
+            *(a.kernel for a in axes[:-1]),
+            run.count,
+            (columns[1] - low) * padded.shape[-1],
+        )
+        window = [s * a.stride for s, a in pairs]
+        taps = [s * a.dilation for s, a in pairs]
+        strides = (*window, *taps, run.stride * wide, deep)
+        return as_strided(start, shape, strides, writeable=False)
+
+
+def _merge(out: Array) -> Array | None:
+    """View [*rows, W, M] as [*rows, W * M], or None where memory does not allow it."""
+    if out.strides[-1] != out.itemsize or out.strides[-2] != out.shape[-1] * out.itemsize:
+        return None
+    return out.reshape(*out.shape[:-2], -1)
+
+
+def _widen(given: Epilogue, wide: int) -> Epilogue:
+    scale = None if given.scale is None else np.tile(given.scale, wide)
+    bias = None if given.bias is None else np.tile(given.bias, wide)
+    return Epilogue(scale, bias, given.clip)
+
+
+def _narrow(given: Epilogue, width: int) -> Epilogue:
+    return given.part(slice(0, width))

@@ -1,0 +1,229 @@
+"""Convolution as matrix products: patches gathered block by block, or none at all.
+
+Patches form a matrix [positions, K]. Planar, K = (channel, taps) varies slowest in
+memory, which suits NCHW and few channels; else K = (taps, channel) is contiguous.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import scratch, threads
+from .conv_spec import Padded, Spec, flat
+from .epilogue import Epilogue
+from .geometry import Block, blocks, patches, tap_runs
+
+Array = NDArray[Any]
+
+_BLOCK_BYTES = 1 << 19
+_WHOLE_BYTES = 3 << 20
+_TASK_FLOPS = 2e7
+_FEW_CHANNELS = 16
+
+
+def split(total: int, flops: float, least: int) -> list[tuple[int, int]]:
+    """Cut `total` so that a part costs about `_TASK_FLOPS`, no part below `least`."""
+    parts = min(64, int(flops / _TASK_FLOPS), total // least)
+    if parts < 2:
+        parts = 2 if flops > 2e6 and total >= 2 * least else 1
+    return threads.ranges(total, -(-total // (parts + parts % 2 if parts > 1 else 1)))
+
+
+class GemmConv:
+    """im2col and GEMM; the input itself is the matrix of a pointwise convolution."""
+
+    def __init__(self, spec: Spec, w: Array) -> None:
+        """Pack `w` [M, C/group, *kernel], which has the accumulator's dtype."""
+        self.spec = spec
+        self.planar = not spec.last or spec.depth < _FEW_CHANNELS
+        self.padded = Padded(spec, spec.axes, self.planar)
+        self.direct = spec.taps == 1 and self.padded.in_place
+        if self.direct:
+            self.planar = not spec.last
+        self.weights = self._pack(w)
+        self.runs = tap_runs(spec.axes[-1])
+        self.epilogue = self._epilogue()
+        row = spec.taps * spec.channels * spec.acc.itemsize
+        self.whole = spec.positions * row <= _WHOLE_BYTES
+        target = max(32, _BLOCK_BYTES // row)
+        self.blocks = blocks(spec.out, target)
+        self.grid = self._grid()
+        self.slots = threads.get_num_threads()
+
+    def _pack(self, w: Array) -> Array:
+        """Return weights [group, K, filters of the group]."""
+        spec, groups = self.spec, self.spec.groups
+        w = w.reshape(groups, spec.filters // groups, spec.depth, spec.taps)
+        if self.planar:
+            flattened = w.reshape(groups, -1, spec.depth * spec.taps)
+            return np.ascontiguousarray(flattened).swapaxes(1, 2)
+        packed = np.ascontiguousarray(w.transpose(0, 3, 2, 1))
+        return packed.reshape(groups, spec.taps * spec.depth, -1)
+
+    def _epilogue(self) -> Epilogue:
+        """Shape per-channel numbers as [group, 1, filters of the group]."""
+        given, groups = self.spec.epilogue, self.spec.groups
+        scale = None if given.scale is None else given.scale.reshape(groups, 1, -1)
+        bias = None if given.bias is None else given.bias.reshape(groups, 1, -1)
+        return Epilogue(scale, bias, given.clip)
+
+    def _grid(self) -> list[tuple[slice, slice]]:
+        """Cut one image's product into tasks: slices of positions and of filters."""
+        spec = self.spec
+        filters = spec.filters // spec.groups
+        flops = 2.0 * spec.positions * spec.filters * spec.depth * spec.taps
+        if spec.groups > 1 or spec.positions >= filters:
+            cuts = split(spec.positions, flops, 64)
+            return [(slice(*cut), slice(None)) for cut in cuts]
+        return [(slice(None), slice(*cut)) for cut in split(filters, flops, 64)]
+
+    def _memory(self, block: Block) -> tuple[int, ...]:
+        """Shape of a block's patches in memory."""
+        spec = self.spec
+        kernel = tuple(axis.kernel for axis in spec.axes)
+        box = tuple(part.stop - part.start for part in block.box)
+        if self.planar:
+            return (spec.groups, spec.depth, *kernel, *box)
+        return (spec.groups, *box, *kernel, spec.depth)
+
+    @property
+    def _slot_bytes(self) -> int:
+        sizes = [scratch.nbytes(self._memory(b), self.spec.acc) for b in self.blocks]
+        return max(sizes, default=0)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.spec.taps * self.spec.channels * self.spec.acc.itemsize
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch: the padded input and patches, of all or of each slot."""
+        if self.direct:
+            return 0
+        if self.whole:
+            patch_bytes = self.spec.positions * self._row_bytes
+            return self.padded.scratch_bytes + -(-patch_bytes // 64) * 64
+        return self.padded.scratch_bytes + self._slot_bytes * self.slots
+
+    def run(
+        self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
+    ) -> None:
+        """Compute all of `out`; see `Algorithm`."""
+        rest = None if residual is None else flat(residual)
+        call = _Call(self, flat(out), rest)
+        if self.direct:
+            call.products([self._groups(image) for image in flat(x)])
+            return
+        padded = self.padded.fill(x, arena)
+        if self.whole:
+            self._run_whole(call, padded, arena)
+        else:
+            self._run_blocks(call, padded, arena)
+
+    def _groups(self, matrix: Array) -> Array:
+        """View [P, channels] as [group, P, channels of the group]."""
+        groups = self.spec.groups
+        return matrix.reshape(len(matrix), groups, -1).swapaxes(0, 1)
+
+    def _gather(self, padded: Array, block: Block, memory: Array) -> Array:
+        """Copy a block's patches of one image; return the matrix [group, P, K]."""
+        spec = self.spec
+        rank = len(spec.axes)
+        if self.planar:
+            order = (*range(rank + 2, 2 * rank + 2), *range(2, rank + 2), 0, 1)
+        else:
+            order = (*range(1, 2 * rank + 1), 0, 2 * rank + 1)
+        target = memory.transpose(order)
+        for run in self.runs:
+            view = patches(padded, spec.axes, run)[block.box]
+            view = view.reshape(*view.shape[:-1], spec.groups, spec.depth)
+            taps = slice(run.first, None, run.step)
+            target[..., taps, :, :] = view
+        if self.planar:
+            return memory.reshape(spec.groups, -1, block.size).swapaxes(1, 2)
+        return memory.reshape(spec.groups, block.size, -1)
+
+    def _run_blocks(self, call: "_Call", padded: Array, arena: scratch.Arena) -> None:
+        """Gather, multiply and finish block by block, each in its thread's cache."""
+        size = self._slot_bytes // self.spec.acc.itemsize
+        memory = arena.array((self.slots, size), self.spec.acc)
+        count = len(self.blocks)
+
+        def task(index: int, slot: int) -> None:
+            n, number = divmod(index, count)
+            block = self.blocks[number]
+            shape = self._memory(block)
+            room = memory[slot, : math.prod(shape)].reshape(shape)
+            matrix = self._gather(padded[n], block, room)
+            call.product(matrix, n, slice(block.start, block.stop), slice(None))
+
+        threads.parallel(task, count * self.spec.batch, self.slots)
+
+    def _run_whole(self, call: "_Call", padded: Array, arena: scratch.Arena) -> None:
+        """Gather an image's patches first, then share out its product."""
+        spec = self.spec
+        everything = blocks(spec.out, spec.positions)[0]
+        memory = arena.array(self._memory(everything), spec.acc)
+        for n in range(spec.batch):
+            matrix = self._gather_shared(padded[n], everything, memory)
+            call.products([matrix], n)
+
+    def _gather_shared(self, padded: Array, block: Block, memory: Array) -> Array:
+        """Gather with all threads, each a range of the channels."""
+        # ponytail: split only when planar; the other order copies long runs anyway
+        spec = self.spec
+        if not self.planar or spec.groups > 1 or memory.size < 1 << 15:
+            return self._gather(padded, block, memory)
+        cuts = threads.ranges(spec.depth, -(-spec.depth // 4))
+        order = np.moveaxis(memory[0], 0, -1)
+        rank = len(spec.axes)
+        target = order.transpose(*range(rank, 2 * rank), *range(rank), 2 * rank)
+
+        def task(index: int, _slot: int) -> None:
+            part = slice(*cuts[index])
+            for run in self.runs:
+                view = patches(padded[..., part], spec.axes, run)
+                target[..., slice(run.first, None, run.step), part] = view
+
+        threads.parallel(task, len(cuts))
+        return memory.reshape(1, -1, block.size).swapaxes(1, 2)
+
+
+class _Call:
+    """One run's output and residual, both [N, P, M], and the products into them."""
+
+    def __init__(self, plan: GemmConv, out: Array, residual: Array | None) -> None:
+        self.plan, self.out, self.residual = plan, out, residual
+
+    def view(self, whole: Array, n: int, rows: slice, filters: slice) -> Array:
+        """View a block as [group, P, filters of the group]."""
+        block = whole[n, rows]
+        groups = self.plan.spec.groups
+        return block.reshape(len(block), groups, -1).swapaxes(0, 1)[..., filters]
+
+    def product(self, matrix: Array, n: int, rows: slice, filters: slice) -> None:
+        """Multiply `matrix` [group, P, K] by the filters and finish the block."""
+        plan = self.plan
+        out = self.view(self.out, n, rows, filters)
+        rest = self.residual
+        part = None if rest is None else self.view(rest, n, rows, filters)
+        weights = plan.weights[..., filters]
+        same = out.dtype == plan.spec.acc
+        acc = np.matmul(matrix, weights, out=out if same else None)
+        epilogue = plan.epilogue
+        if filters.stop is not None:
+            epilogue = epilogue.part(filters)
+        epilogue.apply(acc, out, part)
+
+    def products(self, images: list[Array], first: int = 0) -> None:
+        """Share out the products of whole images [group, P, K]."""
+        grid = self.plan.grid
+
+        def task(index: int, _slot: int) -> None:
+            n, number = divmod(index, len(grid))
+            rows, filters = grid[number]
+            self.product(images[n][:, rows], first + n, rows, filters)
+
+        threads.parallel(task, len(images) * len(grid))

@@ -1,0 +1,146 @@
+"""What every convolution algorithm is told, and the canonical views it works on."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import scratch
+from .epilogue import Epilogue
+from .geometry import Axis, fill_padded, padded_shape
+from .precision import DType
+from .threads import parallel, ranges
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A convolution's sizes and dtypes. `last` says channels-last (NHWC) in and out."""
+
+    batch: int
+    channels: int
+    filters: int
+    groups: int
+    axes: tuple[Axis, ...]
+    last: bool
+    dtype: DType
+    acc: DType
+    out_dtype: DType
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """Spatial shape of the output."""
+        return tuple(axis.out for axis in self.axes)
+
+    @property
+    def positions(self) -> int:
+        """Output positions in one image."""
+        return math.prod(self.out)
+
+    @property
+    def taps(self) -> int:
+        """Weights of one filter in one channel."""
+        return math.prod(axis.kernel for axis in self.axes)
+
+    @property
+    def depth(self) -> int:
+        """Input channels of one group."""
+        return self.channels // self.groups
+
+    def shape(self, spatial: tuple[int, ...], channels: int) -> tuple[int, ...]:
+        """Return an array's shape in the caller's layout."""
+        if self.last:
+            return (self.batch, *spatial, channels)
+        return (self.batch, channels, *spatial)
+
+    def canonical(self, array: Array) -> Array:
+        """View the caller's array as [N, *spatial, channels]."""
+        return array if self.last else np.moveaxis(array, 1, -1)
+
+
+class Algorithm(Protocol):
+    """One way to run a convolution, its weights packed.
+
+    `x`, `out` and `residual` are canonical views [N, *spatial, channels].
+    """
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch which a call needs."""
+        ...
+
+    def run(
+        self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
+    ) -> None:
+        """Compute all of `out`."""
+        ...
+
+
+def flat(view: Array) -> Array:
+    """Merge the spatial axes of a canonical view: [N, positions, channels]."""
+    batch, *spatial, channels = view.shape
+    return view.reshape(batch, math.prod(spatial), channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """The padded input: all images, spatial axes in phases (see `geometry`).
+
+    `planar` puts channels before the spatial axes in memory, else they come last.
+    """
+
+    spec: Spec
+    axes: tuple[Axis, ...]
+    planar: bool
+    extra: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in memory."""
+        spatial = padded_shape(self.axes, self.extra)
+        batch, channels = self.spec.batch, self.spec.channels
+        if self.planar:
+            return (batch, channels, *spatial)
+        return (batch, *spatial, channels)
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype in memory: the one that is multiplied."""
+        return self.spec.acc
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the input itself serves, so that no buffer is needed."""
+        same = self.spec.dtype == self.spec.acc and self.planar != self.spec.last
+        return same and self.extra == 0 and all(axis.plain for axis in self.axes)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes which `fill` takes from its arena."""
+        return 0 if self.in_place else scratch.nbytes(self.shape, self.dtype)
+
+    def fill(self, x: Array, arena: scratch.Arena) -> Array:
+        """Return canonical [N, *leading, phase, width, C], filled from canonical x."""
+        if self.in_place:
+            return np.expand_dims(x, -3)
+        memory = arena.array(self.shape, self.dtype)
+        padded = np.moveaxis(memory, 1, -1) if self.planar else memory
+        parts = ranges(self.spec.channels, self._chunk())
+        tasks = [(n, part) for n in range(self.spec.batch) for part in parts]
+
+        def task(index: int, _slot: int) -> None:
+            n, (low, high) = tasks[index]
+            fill_padded(padded[n, ..., low:high], x[n, ..., low:high], self.axes)
+
+        parallel(task, len(tasks))
+        return padded
+
+    def _chunk(self) -> int:
+        """Return how many channels one task copies: about 64K elements."""
+        plane = math.prod(padded_shape(self.axes, self.extra))
+        least = 1 if self.planar else 64
+        return max(least, 65536 // max(1, plane))

@@ -1,0 +1,76 @@
+"""What follows a convolution or matrix product while its block is hot in cache."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Clamp to `[low, high]`; NaN stays. `Clip(0)` is ReLU."""
+
+    low: float
+    high: float = float("inf")
+
+
+RELU = Clip(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """`out = clip(acc * scale + bias + residual)`, rounded once to out's dtype.
+
+    `scale` and `bias` hold one number per output channel. Integers are cast first and
+    then wrap around as numpy's do.
+    """
+
+    scale: Array | None = None
+    bias: Array | None = None
+    clip: Clip | None = None
+
+    def part(self, channels: slice) -> "Epilogue":
+        """Return the epilogue of some of the channels."""
+        scale = None if self.scale is None else self.scale[..., channels]
+        bias = None if self.bias is None else self.bias[..., channels]
+        return Epilogue(scale, bias, self.clip)
+
+    def apply(self, acc: Array, out: Array, residual: Array | None = None) -> None:
+        """Finish `acc` [..., M] into `out` [..., M]; they may be the same array."""
+        if acc is not out and out.dtype.kind in "iu":
+            cast_integers(acc, out)
+            acc = out
+        elif acc.dtype.kind in "iu" and out.dtype.kind not in "iu":
+            acc = acc.astype(np.float64)
+        if self.scale is not None:
+            np.multiply(acc, self.scale, out=acc)
+        if self.bias is not None:
+            np.add(acc, self.bias, out=acc)
+        if residual is not None:
+            np.add(acc, residual, out=acc, casting="unsafe")
+        if self.clip is not None:
+            _clamp(acc, self.clip)
+        if acc is not out:
+            np.copyto(out, acc, casting="unsafe")
+
+
+def cast_integers(acc: Array, out: Array) -> None:
+    """Convert exact integers in a float or integer array, modulo out's range."""
+    fits = acc.dtype.itemsize == 4 and out.dtype.kind == "i"
+    if acc.dtype.kind == "f" and not fits:
+        acc = acc.astype(np.int64)
+    np.copyto(out, acc, casting="unsafe")
+
+
+def _clamp(acc: Array, clip: Clip) -> None:
+    # A scalar bound makes np.maximum three times slower than np.clip.
+    if acc.dtype.kind == "f":
+        bounds = (acc.dtype.type(clip.low), acc.dtype.type(clip.high))
+    else:
+        info = np.iinfo(acc.dtype)
+        low, high = max(clip.low, info.min), min(clip.high, info.max)
+        bounds = (acc.dtype.type(int(low)), acc.dtype.type(int(high)))
+    np.clip(acc, *bounds, out=acc)

@@ -1,0 +1,162 @@
+"""Run a task over indices on all cores; numpy releases the GIL inside its loops.
+
+The caller works too, and indices are handed out one by one, so a late or busy worker
+costs little. Which thread runs an index never changes what the index computes.
+"""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import numpy as np
+
+from . import blas
+
+Task = Callable[[int, int], object]
+"""Called with an index and a slot: equal slots never run at the same time."""
+
+
+def _default_threads() -> int:
+    wanted = os.environ.get("GRAPHWRIGHT_NUM_THREADS", "")
+    return max(1, int(wanted)) if wanted.isdecimal() else os.cpu_count() or 1
+
+
+class _Job:
+    """One call of `parallel`: indices still to take, slots given, indices to finish."""
+
+    def __init__(self, task: Task, count: int) -> None:
+        self.task, self.count = task, count
+        self.indices, self.slots = itertools.count(), itertools.count()
+        self.left, self.lock = count, threading.Lock()
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.error: BaseException | None = None
+
+    def run_one(self, index: int, slot: int) -> None:
+        try:
+            if self.error is None:
+                self.task(index, slot)
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            self.error = error
+
+    def work(self) -> None:
+        """Take indices until none is left."""
+        index = next(self.indices)
+        if index >= self.count:
+            return
+        slot, finished = next(self.slots), 0
+        while index < self.count:
+            self.run_one(index, slot)
+            finished += 1
+            index = next(self.indices)
+        self.finish(finished)
+
+    def finish(self, finished: int) -> None:
+        with self.lock:
+            self.left -= finished
+            last = self.left == 0
+        if last:
+            self.done.release()
+
+
+class _Pool:
+    """Daemon threads which wait for jobs in one queue."""
+
+    def __init__(self) -> None:
+        self.inbox: SimpleQueue[_Job] = SimpleQueue()
+        self.workers = 0
+        self.lock = threading.Lock()
+
+    def offer(self, job: _Job, helpers: int) -> None:
+        if self.workers < helpers:
+            self.grow(helpers)
+        for _ in range(helpers):
+            self.inbox.put(job)
+
+    def grow(self, workers: int) -> None:
+        with self.lock:
+            for number in range(self.workers, workers):
+                name = f"graphwright-{number}"
+                threading.Thread(target=self.serve, name=name, daemon=True).start()
+            self.workers = max(self.workers, workers)
+
+    def serve(self) -> None:
+        _state.inside = True
+        with np.errstate(all="ignore"):
+            while True:
+                self.inbox.get().work()
+
+
+class _State(threading.local):
+    inside = False
+
+
+_state = _State()
+_pool = _Pool()
+_threads = _default_threads()
+
+
+def _after_fork() -> None:
+    global _pool
+    _pool = _Pool()
+    blas.forget_users()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def set_num_threads(count: int) -> None:
+    """Use `count` threads, the caller among them, from the next call on."""
+    global _threads
+    if count < 1:
+        raise ValueError(f"a thread count of at least 1 is needed, got {count}")
+    _threads = count
+
+
+def get_num_threads() -> int:
+    """How many threads `parallel` uses, the caller among them."""
+    return _threads
+
+
+def slots() -> int:
+    """How many slots a call of `parallel` from this thread can use."""
+    return 1 if _state.inside else _threads
+
+
+def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
+    """Call `task(index, slot)` for each index below `count`, in any order.
+
+    Slots are below `min(slots(), max_slots)`. Inside a task, calls run inline. BLAS
+    keeps to the calling thread; where it cannot be told to, the indices run in turn
+    and BLAS uses its own threads. The first error is raised once all threads stopped.
+    """
+    if count <= 0:
+        return
+    helpers = min(slots(), count, max_slots) - 1
+    with blas.OneThread(), np.errstate(all="ignore"):
+        if helpers == 0 or not blas.controllable():
+            for index in range(count):
+                task(index, 0)
+        else:
+            _share(_Job(task, count), helpers)
+
+
+def _share(job: _Job, helpers: int) -> None:
+    _pool.offer(job, helpers)
+    _state.inside = True
+    try:
+        job.work()
+    finally:
+        _state.inside = False
+    job.done.acquire()
+    if job.error is not None:
+        raise job.error
+
+
+def ranges(total: int, size: int) -> list[tuple[int, int]]:
+    """Cut `range(total)` into the fewest near-equal parts of at most `size`."""
+    parts = -(-total // max(1, size))
+    return [(total * i // parts, total * (i + 1) // parts) for i in range(parts)]

@@ -1,0 +1,1 @@
+"""Frontends: where graphs come from and go to."""

@@ -1,0 +1,50 @@
+"""What the installed onnx package says of operators: function bodies, result types."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+from onnx import defs
+
+from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
+from graphwright.ir.types import TensorType, Type
+
+
+def find_schema(op_type: str, domain: str, version: int) -> Any:
+    """The schema of an operator at an opset version, or None."""
+    try:
+        return defs.get_schema(op_type, version, domain)
+    except defs.SchemaError:
+        return None
+
+
+def schema_function(
+    node: Any, domain: str, version: int, types: Sequence[Type | None]
+) -> Any:
+    """The function body by which the standard defines an operator, or None."""
+    schema = find_schema(node.op_type, domain, version)
+    if schema is None:
+        return None
+    if schema.has_context_dependent_function:
+        protos = [b"" if t is None else proto_of_type(t).SerializeToString() for t in types]
+        blob = schema.get_context_dependent_function(node.SerializeToString(), protos)
+        return onnx.FunctionProto.FromString(blob)
+    return schema.function_body if schema.has_function else None
+
+
+def infer_result_types(
+    node: Any, version: int, types: Sequence[Type | None]
+) -> list[Type]:
+    """Element types of the results, ranks left open."""
+    schema = find_schema(node.op_type, node.domain, version)
+    known = {
+        name: proto_of_type(_open(t))
+        for name, t in zip(node.input, types, strict=True)
+        if t is not None
+    }
+    found = onnx.shape_inference.infer_node_outputs(schema, node, known)
+    return [_open(type_of_proto(found[name])) for name in node.output if name]
+
+
+def _open(type_: Type) -> Type:
+    return TensorType(type_.dtype, None) if isinstance(type_, TensorType) else type_

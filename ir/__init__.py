@@ -1,0 +1,1 @@
+"""The typed graph IR: types, ops, graphs, verifier, text form, reference evaluation."""

@@ -1,0 +1,142 @@
+"""Constant tensors: in memory, or mapped from a file and read when first needed."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphwright.ir.dim import Dim
+from graphwright.ir.dtype import DType, dtype, string
+from graphwright.ir.errors import ModelError
+from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType
+
+Handle: TypeAlias = tuple[str, int, int]
+"""Where data lies: real path of a file, offset and length in bytes."""
+
+_INLINE = 8
+
+
+class Constant:
+    """An immutable tensor, equal to another by handle, else by digest.
+
+    Attributes:
+        dtype: Element type.
+        shape: Sizes, all known.
+        handle: Where the data lies in a file, if it does.
+    """
+
+    __slots__ = ("_array", "_digest", "_load", "dtype", "handle", "shape")
+
+    def __init__(
+        self,
+        dtype: DType,
+        shape: tuple[int, ...],
+        array: "np.ndarray[Any, Any] | None" = None,
+        load: "Callable[[], np.ndarray[Any, Any]] | None" = None,
+        handle: Handle | None = None,
+        digest: str | None = None,
+    ) -> None:
+        self.dtype, self.shape, self.handle = dtype, shape, handle
+        self._array, self._load, self._digest = array, load, digest
+
+    @classmethod
+    def of(cls, value: Any, type_: DType | None = None) -> "Constant":
+        """A constant of an array-like value, which must not be written to later."""
+        array = np.asarray(value) if type_ is None else np.asarray(value, type_.numpy)
+        found = type_ or dtype(array.dtype)
+        if array.dtype != found.numpy:
+            array = array.astype(found.numpy)
+        if array.flags.writeable:
+            array = array.view()
+            array.flags.writeable = False
+        return cls(found, array.shape, array)
+
+    @classmethod
+    def mapped(
+        cls,
+        dtype: DType,
+        shape: tuple[int, ...],
+        load: "Callable[[], np.ndarray[Any, Any]]",
+        handle: Handle,
+    ) -> "Constant":
+        """A constant whose data ``load`` maps when it is first read."""
+        return cls(dtype, shape, None, load, handle)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for dim in self.shape:
+            n *= dim
+        return n
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.size * self.dtype.itemsize
+
+    def array(self) -> "np.ndarray[Any, Any]":
+        """The data, read-only.
+
+        Raises:
+            ModelError: If only a digest is known (a graph parsed from text).
+        """
+        if self._array is None:
+            if self._load is None:
+                raise ModelError(
+                    f"constant {self.digest} has no data: graphs parsed from text take"
+                    " theirs from parse(text, constants=[...])"
+                )
+            self._array = self._load()
+        return self._array
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits of the data's BLAKE2b hash, type and shape included."""
+        if self._digest is None:
+            hasher = blake2b(f"{self.dtype.name}{self.shape}".encode(), digest_size=16)
+            array = self.array()
+            if self.dtype is string:
+                for item in array.ravel().tolist():
+                    text = str(item).encode("utf-8", "surrogateescape")
+                    hasher.update(len(text).to_bytes(8, "little") + text)
+            else:
+                flat = np.ascontiguousarray(array).reshape(-1)
+                hasher.update(flat.view(np.uint8).data)
+            self._digest = hasher.hexdigest()
+        return self._digest
+
+    @property
+    def inline(self) -> bool:
+        """Whether it is so small that text shows its elements."""
+        return self.size <= _INLINE and self.dtype is not string
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Constant):
+            return NotImplemented
+        if self.dtype is not other.dtype or self.shape != other.shape:
+            return False
+        same = self.handle is not None and self.handle == other.handle
+        return same or self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash((self.dtype.name, self.shape))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.type})"
+
+    @property
+    def type(self) -> TensorType:
+        """Its type, with contents where it is a small integer or boolean tensor."""
+        return TensorType(self.dtype, self.shape, self._contents())
+
+    def _contents(self) -> Contents | None:
+        if self.dtype.kind not in "iub" or self.dtype.bits == 2 or self.dtype.bits == 4:
+            return None
+        if self.size > MAX_CONTENTS:
+            return None
+        flat: list[Dim] = self.array().astype(object).ravel().tolist()
+        return tuple(int(x) for x in flat)  # type: ignore[arg-type]

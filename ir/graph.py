@@ -1,0 +1,211 @@
+"""Graphs: frozen, in static single assignment, topologically ordered."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
+from graphwright.ir.op import Op
+from graphwright.ir.printer import print_graph
+from graphwright.ir.types import Guard, Type, type_symbols
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a node comes from.
+
+    Attributes:
+        kind: The operation as its author wrote it, such as ``Conv`` or ``np.add``.
+        name: The name of an ONNX node, or file and line of a Python statement.
+        domain: ONNX operator domain and version, such as ``ai.onnx 17``.
+    """
+
+    kind: str
+    name: str = ""
+    domain: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which value of an original graph a value equals.
+
+    Attributes:
+        graph: Name of the original graph.
+        value: Name of the value there.
+        path: Names of the sub-graphs that lead to it.
+        view: How it equals it: ``identity``, a permutation, a slice or a cast.
+        rounding: Whether a rewrite of the rounding class lies between.
+    """
+
+    graph: str
+    value: str
+    path: tuple[str, ...] = ()
+    view: str = "identity"
+    rounding: bool = False
+
+
+class Node:
+    """One operation applied to values; immutable."""
+
+    __slots__ = ("op", "operands", "results", "source")
+
+    def __init__(
+        self,
+        op: Op,
+        operands: tuple[Value, ...],
+        results: tuple[Value, ...],
+        source: Source | None = None,
+    ) -> None:
+        self.op, self.operands = op, operands
+        self.results, self.source = results, source
+
+    def __repr__(self) -> str:
+        return f"<node {self.op!r}>"
+
+
+Origins = Mapping[Value, tuple[Origin, ...]]
+_EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Graph:
+    """A function from tensors to tensors.
+
+    Attributes:
+        name: Its name.
+        inputs, outputs: Values, with ``input_names`` and ``output_names`` beside them.
+        nodes: Operations in an order in which each operand is defined before use.
+        constants: Values that stand for constants.
+        guards: Conditions on dims, checked when symbols are bound.
+        origins: What values of an original graph values are equal to.
+        variables: Types and initial contents of state, by name.
+        metadata: Strings that came with the model.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[Value, Constant] = field(default_factory=lambda: _EMPTY)
+    input_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    origins: Origins = field(default_factory=lambda: _EMPTY)
+    variables: Mapping[str, Constant] = field(default_factory=lambda: _EMPTY)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+    @property
+    def input_types(self) -> tuple[Type, ...]:
+        """Types of the inputs."""
+        return tuple(v.type for v in self.inputs)
+
+    @property
+    def output_types(self) -> tuple[Type, ...]:
+        """Types of the outputs."""
+        return tuple(v.type for v in self.outputs)
+
+    def input_symbols(self) -> frozenset[str]:
+        """Names of the symbols that the inputs' types mention."""
+        return frozenset[str]().union(*(type_symbols(t) for t in self.input_types))
+
+    def use_counts(self) -> dict[Value, int]:
+        """How often each value is read, by nodes or as an output."""
+        counts: dict[Value, int] = {}
+        for node in self.nodes:
+            for v in node.operands:
+                counts[v] = counts.get(v, 0) + 1
+        for v in self.outputs:
+            counts[v] = counts.get(v, 0) + 1
+        return counts
+
+    def producers(self) -> dict[Value, Node]:
+        """The node that defines each value that a node defines."""
+        return {v: node for node in self.nodes for v in node.results}
+
+    def walk(self) -> Iterator[Node]:
+        """All nodes, those of sub-graphs after the node that holds them."""
+        stack: list[Iterator[Node]] = [iter(self.nodes)]
+        while stack:
+            node = next(stack[-1], None)
+            if node is None:
+                stack.pop()
+                continue
+            yield node
+            stack.extend(iter(g.nodes) for g in reversed(node.op.subgraphs()))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Graph):
+            return NotImplemented
+        return isomorphic(self, other)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.input_names, self.output_names, len(self.nodes)))
+
+    def __repr__(self) -> str:
+        ends = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
+        return f"<graph {self.name!r}: {len(self.nodes)} nodes, {ends}>"
+
+    def __str__(self) -> str:
+        return print_graph(self)
+
+
+def _numbered(graph: Graph) -> dict[Value, int]:
+    """A number for each value: inputs, node results in order, constants by first use."""
+    numbers: dict[Value, int] = {}
+    for v in graph.inputs:
+        numbers.setdefault(v, len(numbers))
+    for node in graph.nodes:
+        for v in (*node.operands, *node.results):
+            numbers.setdefault(v, len(numbers))
+    for v in graph.outputs:
+        numbers.setdefault(v, len(numbers))
+    return numbers
+
+
+def isomorphic(a: Graph, b: Graph) -> bool:
+    """Whether two graphs are the same but for names of values inside and provenance.
+
+    Node order counts; types, ops, attributes, wiring, constants and the names of inputs
+    and outputs are compared.
+    """
+    same_ends = (
+        a.input_names == b.input_names
+        and a.output_names == b.output_names
+        and a.input_types == b.input_types
+        and a.output_types == b.output_types
+        and len(a.nodes) == len(b.nodes)
+        and dict(a.variables) == dict(b.variables)
+    )
+    if not same_ends:
+        return False
+    left, right = _numbered(a), _numbered(b)
+
+    def wiring(numbers: dict[Value, int], values: Iterable[Value]) -> list[int]:
+        return [numbers[v] for v in values]
+
+    for m, n in zip(a.nodes, b.nodes, strict=True):
+        if wiring(left, m.operands) != wiring(right, n.operands) or m.op != n.op:
+            return False
+        if [v.type for v in m.results] != [v.type for v in n.results]:
+            return False
+        if wiring(left, m.results) != wiring(right, n.results):
+            return False
+    if wiring(left, a.outputs) != wiring(right, b.outputs):
+        return False
+    return _used_constants(a, left) == _used_constants(b, right)
+
+
+def _used_constants(graph: Graph, numbers: dict[Value, int]) -> dict[int, Constant]:
+    return {numbers[v]: c for v, c in graph.constants.items() if v in numbers}
+
+
+def names_or_default(names: Sequence[str], count: int, stem: str) -> tuple[str, ...]:
+    """Given names, or ``stem0``, ``stem1``, ..."""
+    return tuple(names) if names else tuple(f"{stem}{i}" for i in range(count))

@@ -1,0 +1,241 @@
+"""The base class of operations: fields, equality and the rules every op may state.
+
+An op is one class in one place, ``ir/ops/<family>.py``. Its annotated names are its
+fields: ints, floats, bools, strings, dims, dtypes, types, sub-graphs, or tuples of
+these; never arrays. Operands are separate.
+"""
+
+import enum
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias, dataclass_transform
+
+from graphwright.ir.dim import Dim, Expr, substitute, symbols
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import UnsupportedOpError
+from graphwright.ir.types import Type
+
+Results: TypeAlias = Type | tuple[Type, ...]
+Cotangents: TypeAlias = Sequence[Value | None]
+Call: TypeAlias = Callable[[Any, Sequence[Any]], Sequence[Any]]
+"""Runs a sub-graph: ``call(graph, operands) -> results``."""
+
+
+class Tier(enum.Enum):
+    """What a backend must know of an op."""
+
+    PRIMITIVE = "primitive"
+    COMPOSITE = "composite"
+    HOST = "host"
+    CONTROL = "control"
+
+
+class Trait(enum.Enum):
+    """A fact about an op that passes ask for."""
+
+    ELEMENTWISE = "elementwise"
+    COMMUTATIVE = "commutative"
+    REDUCTION = "reduction"
+    VIEW = "view"
+    RANDOM = "random"
+    EFFECT = "effect"
+
+
+class _Required:
+    pass
+
+
+_REQUIRED = _Required()
+OPS: dict[str, type["Op"]] = {}
+"""Every op class by name: filled as classes are defined, custom ones included."""
+
+
+def _is_field(annotation: object) -> bool:
+    return not str(annotation).replace("typing.", "").startswith("ClassVar")
+
+
+def _key(value: Any) -> Any:
+    """A value with its type, floats by bits: 1, True and 1.0 differ, as do 0.0, -0.0."""
+    if isinstance(value, float):
+        return ("f", struct.pack("<d", value))
+    if isinstance(value, tuple):
+        return tuple(map(_key, value))  # type: ignore[arg-type]
+    if isinstance(value, bool):
+        return ("b", value)
+    return value
+
+
+def _map_dims(value: Any, change: Callable[[Expr], Dim]) -> Any:
+    if isinstance(value, Expr):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(_map_dims(v, change) for v in value)  # type: ignore[arg-type]
+    return value
+
+
+def _has_expr(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_has_expr, value))  # type: ignore[arg-type]
+    return isinstance(value, Expr)
+
+
+@dataclass_transform(frozen_default=True)
+class Op:
+    """An operation with its attributes; immutable, equal by class and fields.
+
+    A subclass sets ``name``, annotates its fields and defines ``result_type`` and
+    ``compute``; the other rules have defaults.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    tier: ClassVar[Tier] = Tier.PRIMITIVE
+    traits: ClassVar[frozenset[Trait]] = frozenset()
+    field_names: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[dict[str, Any]] = {}
+    _single: ClassVar["Op | None"] = None
+
+    def __init_subclass__(cls) -> None:
+        own = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if _is_field(a)]
+        cls.field_names = (*(n for n in cls.field_names if n not in own), *own)
+        cls._defaults = {n: getattr(cls, n, _REQUIRED) for n in cls.field_names}
+        cls._single = None
+        if cls.__dict__.get("name"):
+            OPS[cls.name] = cls
+
+    def __new__(cls, *args: Any, **fields: Any) -> "Op":
+        if not cls.field_names and cls._single is not None:
+            return cls._single
+        self = super().__new__(cls)
+        if not cls.field_names:
+            cls._single = self
+        return self
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        if not self.field_names and not args and not fields:
+            return
+        given = dict(zip(self.field_names, args, strict=False), **fields)
+        values = {**self._defaults, **given}
+        if len(values) != len(self.field_names) or len(args) > len(self.field_names):
+            extra = sorted(set(values) - set(self.field_names))
+            raise TypeError(f"{self.name} has no field {', '.join(extra)}")
+        if any(v is _REQUIRED for v in values.values()):
+            missing = [n for n, v in values.items() if v is _REQUIRED]
+            raise TypeError(f"{self.name} needs field {', '.join(missing)}")
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{self.name} is immutable")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Field values by name, in order of declaration."""
+        return {n: self.__dict__[n] for n in self.field_names}
+
+    def replace(self, **fields: Any) -> "Op":
+        """This op with some fields changed."""
+        return type(self)(**{**self.fields, **fields})
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other):
+            return False
+        assert isinstance(other, Op)
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._identity()))
+
+    def _identity(self) -> Any:
+        return tuple(_key(self.__dict__[n]) for n in self.field_names)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{n}={v!r}" for n, v in self.fields.items())
+        return f"{self.name}({inner})"
+
+    def has_symbols(self) -> bool:
+        """Whether a field holds a symbolic dim."""
+        return any(_has_expr(self.__dict__[n]) for n in self.field_names)
+
+    def bind(self, env: Mapping[str, Dim]) -> "Op":
+        """This op with symbols in its fields replaced."""
+        if not self.has_symbols():
+            return self
+
+        def change(dim: Expr) -> Dim:
+            return substitute(dim, env)
+
+        return type(self)(**{n: _map_dims(v, change) for n, v in self.fields.items()})
+
+    def used_symbols(self) -> frozenset[str]:
+        """Names of the symbols in its fields, sub-graphs aside."""
+        found: set[str] = set()
+
+        def note(dim: Expr) -> Dim:
+            found.update(symbols(dim))
+            return dim
+
+        for value in self.fields.values():
+            _map_dims(value, note)
+        return frozenset(found)
+
+    def defined_symbols(self) -> tuple[str, ...]:
+        """Symbols whose values this op finds out at run time."""
+        return ()
+
+    # Rules --------------------------------------------------------------------------
+
+    def result_type(self, *operands: Any, **_: Any) -> Results:
+        """Type of the result, or a tuple of types.
+
+        Raises:
+            ShapeError, DTypeError: If the operands do not fit.
+        """
+        raise UnsupportedOpError(f"{self.name} states no type rule")
+
+    def compute(self, xp: Any, *operands: Any, **_: Any) -> Any:
+        """The op's meaning on arrays of ``xp`` (numpy or cupy); one array or a tuple."""
+        raise UnsupportedOpError(f"{self.name} has no array implementation")
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        """Control flow only: runs sub-graphs by ``call`` and returns all results."""
+        raise UnsupportedOpError(f"{self.name} is no control flow")
+
+    def vjp(
+        self,
+        b: Emitter,
+        operands: Sequence[Value],
+        results: Sequence[Value],
+        cotangents: Sequence[Value],
+    ) -> Cotangents:
+        """Cotangents of the operands from those of the results; None where zero.
+
+        Raises:
+            UnsupportedOpError: If the op is not differentiable.
+        """
+        raise UnsupportedOpError(f"{self.name} has no gradient rule")
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value | tuple[Value, ...]:
+        """The same in terms of simpler ops; composites only.
+
+        Raises:
+            UnsupportedOpError: If it is primitive.
+        """
+        raise UnsupportedOpError(f"{self.name} is not decomposable")
+
+    def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
+        """Floating-point operations; by default one an element of the first result."""
+        if Trait.VIEW in self.traits or not results:
+            return 0
+        size = getattr(results[0], "size", 0) if getattr(results[0], "shape", None) else 0
+        return size
+
+    def subgraphs(self) -> tuple[Any, ...]:
+        """Its sub-graphs."""
+        return tuple(v for v in self.fields.values() if hasattr(v, "nodes"))
+
+
+def is_elementwise(op: Op) -> bool:
+    """Whether the op works element by element on equal shapes."""
+    return Trait.ELEMENTWISE in op.traits

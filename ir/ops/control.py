@@ -1,0 +1,187 @@
+"""Control flow over sub-graphs, which are isolated: what they use is an operand.
+
+Dims are the exception: the symbols of the enclosing graph are visible inside.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphwright.ir.dim import Expr, symbols
+from graphwright.ir.errors import BudgetError, ShapeError
+from graphwright.ir.op import Call, Op, Tier
+from graphwright.ir.rules import need
+from graphwright.ir.types import TensorType, Type, type_symbols
+
+MAX_ITERATIONS = 2**31
+
+
+class Control(Op):
+    """An op that runs sub-graphs.
+
+    ``types`` are the declared types of the results; ``fresh`` names the symbols in
+    them whose values the run finds out.
+    """
+
+    tier: ClassVar[Tier] = Tier.CONTROL
+    types: tuple[Type, ...]
+    fresh: tuple[str, ...] = ()
+
+    def result_type(self, *operands: Type) -> tuple[Type, ...]:
+        self.check(operands)
+        return self.types
+
+    def check(self, operands: Sequence[Type]) -> None:
+        """Raises ShapeError where operands do not fit the sub-graphs."""
+
+    def defined_symbols(self) -> tuple[str, ...]:
+        return self.fresh
+
+
+def _fits(op: Op, graph: Any, count: int) -> None:
+    have = len(graph.inputs)
+    need(have == count, f"{op.name}: sub-graph takes {have} values, {count} are given")
+
+
+class Cond(Control):
+    """``then_graph`` of the other operands if the first, a 0-d bool, holds, else ``else_graph``."""
+
+    name = "cond"
+    then_graph: Any
+    else_graph: Any
+
+    def check(self, operands: Sequence[Type]) -> None:
+        for graph in (self.then_graph, self.else_graph):
+            _fits(self, graph, len(operands) - 1)
+            need(len(graph.outputs) == len(self.types), "cond: branches differ in results")
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        taken = bool(np.asarray(operands[0]).reshape(()))
+        return call(self.then_graph if taken else self.else_graph, operands[1:])
+
+
+class WhileLoop(Control):
+    """A loop with a trip count, a condition, carried values and invariants.
+
+    Operands: trip count (0-d int64, negative for none), condition (0-d bool), ``carried``
+    values, then invariants. The body takes (iteration, condition, carried...,
+    invariants...) and gives (condition, carried..., scanned...). Results: the carried
+    values and, stacked along a new first axis, the scanned ones (``stack`` says for each
+    whether it is stacked; every result is a tensor then).
+    """
+
+    name = "while_loop"
+    body: Any
+    carried: int
+    max_iterations: int = MAX_ITERATIONS
+
+    def check(self, operands: Sequence[Type]) -> None:
+        _fits(self, self.body, len(operands))
+        need(len(self.body.outputs) == len(self.types) + 1, "while_loop: results differ")
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        trips, going = int(operands[0]), bool(operands[1])
+        state = list(operands[2 : 2 + self.carried])
+        fixed = operands[2 + self.carried :]
+        rows: list[list[Any]] = [[] for _ in self.types[self.carried :]]
+        i = 0
+        while going and (trips < 0 or i < trips):
+            if i >= self.max_iterations:
+                raise BudgetError(f"a loop ran {i} iterations: raise max_loop_iterations")
+            out = call(self.body, [np.int64(i), np.bool_(going), *state, *fixed])
+            going = bool(np.asarray(out[0]).reshape(()))
+            state = list(out[1 : 1 + self.carried])
+            for row, item in zip(rows, out[1 + self.carried :], strict=True):
+                row.append(np.array(item))
+            i += 1
+        return [*state, *(self._stack(r, k) for k, r in enumerate(rows))]
+
+    def _stack(self, row: list[Any], k: int) -> Any:
+        if row:
+            return np.stack(row)
+        declared = self.types[self.carried + k]
+        assert isinstance(declared, TensorType)
+        dims = declared.shape or (0,)
+        shape = (0, *(d if isinstance(d, int) else 0 for d in dims[1:]))
+        return np.zeros(shape, declared.dtype.numpy)
+
+
+class Scan(Control):
+    """A loop over slices: carried values, scanned inputs along axes, stacked outputs.
+
+    Operands: ``carried`` initial values, ``scanned`` tensors, then invariants. The body
+    takes (carried..., slices..., invariants...) and gives (carried..., items...).
+    Results: final carried values, then items stacked along ``out_axes``. ``reverse``
+    tells, per scanned input, to run from the end; ``out_reverse`` likewise for outputs.
+    """
+
+    name = "scan"
+    body: Any
+    carried: int
+    scanned: int
+    in_axes: tuple[int, ...]
+    out_axes: tuple[int, ...]
+    reverse: tuple[bool, ...]
+    out_reverse: tuple[bool, ...]
+
+    def check(self, operands: Sequence[Type]) -> None:
+        _fits(self, self.body, len(operands))
+        need(len(self.body.outputs) == len(self.types), "scan: results differ")
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        state = list(operands[: self.carried])
+        scanned = operands[self.carried : self.carried + self.scanned]
+        fixed = operands[self.carried + self.scanned :]
+        lines = [
+            _unstack(x, axis, back)
+            for x, axis, back in zip(scanned, self.in_axes, self.reverse, strict=True)
+        ]
+        if len({len(line) for line in lines}) > 1:
+            raise ShapeError("scan: scanned inputs differ in length")
+        rows: list[list[Any]] = [[] for _ in self.out_axes]
+        for items in zip(*lines, strict=True):
+            out = call(self.body, [*state, *items, *fixed])
+            state = list(out[: self.carried])
+            for row, item in zip(rows, out[self.carried :], strict=True):
+                row.append(np.array(item))
+        return [*state, *(self._join(k, row) for k, row in enumerate(rows))]
+
+    def _join(self, k: int, row: list[Any]) -> Any:
+        if self.out_reverse[k]:
+            row = row[::-1]
+        if row:
+            return np.stack(row, axis=self.out_axes[k])
+        declared = self.types[self.carried + k]
+        assert isinstance(declared, TensorType)
+        shape = tuple(d if isinstance(d, int) else 0 for d in declared.shape or (0,))
+        return np.zeros(shape, declared.dtype.numpy)
+
+
+def _unstack(x: Any, axis: int, back: bool) -> list[Any]:
+    moved = np.moveaxis(np.asarray(x), axis, 0)
+    return list(moved[::-1] if back else moved)
+
+
+class CallGraph(Control):
+    """The results of one sub-graph: a function that was not inlined."""
+
+    name = "call"
+    graph: Any
+
+    def check(self, operands: Sequence[Type]) -> None:
+        _fits(self, self.graph, len(operands))
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        return call(self.graph, operands)
+
+
+def fresh_in(types: Sequence[Type], known: frozenset[str]) -> tuple[str, ...]:
+    """Symbols of types that are not known yet, sorted."""
+    found = frozenset[str]().union(*map(type_symbols, types))
+    return tuple(sorted(found - known))
+
+
+def is_symbolic(dim: object) -> bool:
+    """Whether a dim depends on symbols."""
+    return isinstance(dim, Expr) and bool(symbols(dim))

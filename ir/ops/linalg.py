@@ -1,0 +1,261 @@
+"""Contractions: matrix product, convolution, Fourier transform.
+
+Products accumulate in ``dtype.accumulate`` (float32 for floats below 32 bits) and
+round once; integers are exact modulo their width.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphwright.ir.dim import Dim, floordiv, maximum, product
+from graphwright.ir.dtype import DTYPES, DType, dtype
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import ShapeError
+from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.rules import check_axes, need, need_kind, ranked, same_dtype
+from graphwright.ir.types import TensorType, agree, agree_shapes, require
+
+_REDUCTION = frozenset({Trait.REDUCTION})
+
+
+def _result(accumulate: "DType | None", x: TensorType) -> DType:
+    return x.dtype if accumulate is None else accumulate
+
+
+class Dot(Op):
+    """Matrix product of ``[..., m, k]`` and ``[..., k, n]`` with equal leading axes.
+
+    ``dtype`` is that of the result and the sums where it is wider than the operands'
+    (int8 products in int32); None means the operands' own.
+    """
+
+    name = "dot"
+    traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    dtype: DType | None = None
+
+    def result_type(self, x: TensorType, y: TensorType) -> TensorType:
+        ranked("dot", x, y)
+        if self.dtype is None:
+            same_dtype("dot", x, y)
+        need_kind("dot", x, "iufc")
+        lead = None
+        if x.rank == y.rank >= 2:
+            lead = agree_shapes(x.dims[:-2], y.dims[:-2])
+        if lead is None or agree(x.dims[-1], y.dims[-2]) is None:
+            raise ShapeError(f"dot of {x} and {y}: sizes do not fit")
+        return TensorType(_result(self.dtype, x), (*lead, x.dims[-2], y.dims[-1]))
+
+    def compute(self, xp: Any, x: Any, y: Any) -> Any:
+        wide, out = self._wide(x)
+        return xp.matmul(x.astype(wide, copy=False), y.astype(wide, copy=False)).astype(
+            out, copy=False
+        )
+
+    def _wide(self, x: Any) -> tuple[Any, Any]:
+        own = dtype(x.dtype)
+        if self.dtype is not None:
+            return self.dtype.accumulate.numpy, self.dtype.numpy
+        return own.accumulate.numpy, own.numpy
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        return product((2, results[0].size, operands[0].dims[-1]))
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        (x, y), (ct,) = operands, cotangents
+        return b.dot(ct, _swap(b, y)), b.dot(_swap(b, x), ct)
+
+
+def _swap(b: Emitter, x: Value) -> Value:
+    perm = list(range(x.rank))
+    perm[-2:] = perm[-1], perm[-2]
+    return b.transpose(x, perm)
+
+
+class Conv(Op):
+    """Cross-correlation of ``[N, C, *spatial]`` and ``[M, C / groups, *kernel]``.
+
+    ``padding`` has (low, high) for each spatial axis, negative ones cut.
+    ``lhs_dilation`` puts gaps into the first operand, ``rhs_dilation`` into the kernel.
+    ``batch_groups`` splits N as the gradient of a grouped convolution needs it.
+    ``dtype`` as in ``dot``.
+    """
+
+    name = "conv"
+    traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    strides: tuple[int, ...]
+    padding: tuple[tuple[Dim, Dim], ...]
+    lhs_dilation: tuple[int, ...]
+    rhs_dilation: tuple[int, ...]
+    groups: int = 1
+    batch_groups: int = 1
+    dtype: DType | None = None
+
+    def result_type(self, x: TensorType, w: TensorType) -> TensorType:
+        ranked("conv", x, w)
+        if self.dtype is None:
+            same_dtype("conv", x, w)
+        n = len(self.strides)
+        need(x.rank == w.rank == n + 2, f"conv of {x} with {w} over {n} axes")
+        n_in = agree(x.dims[1], w.dims[1] * self.groups)
+        if n_in is None:
+            raise ShapeError(f"conv of {x} with {w} in {self.groups} groups: channels")
+        for m, parts in ((w.dims[0], self.groups), (w.dims[0], self.batch_groups)):
+            if isinstance(m, int):
+                need(m % parts == 0, f"conv: {m} filters do not split into {parts}")
+        sizes = [self._size(x.dims[i + 2], w.dims[i + 2], i) for i in range(n)]
+        batch = floordiv(x.dims[0], self.batch_groups)
+        return TensorType(_result(self.dtype, x), (batch, w.dims[0], *sizes))
+
+    def _size(self, dim: Dim, kernel: Dim, i: int) -> Dim:
+        low, high = self.padding[i]
+        spread = maximum((dim - 1) * self.lhs_dilation[i] + 1, 0)
+        reach = (kernel - 1) * self.rhs_dilation[i] + 1
+        size = floordiv(spread + low + high - reach, self.strides[i]) + 1
+        if isinstance(size, int):
+            need(size >= 0, f"conv: a kernel of {reach} leaves an axis of {dim}")
+        else:
+            require(0, "<=", size)
+        return size
+
+    def compute(self, xp: Any, x: Any, w: Any) -> Any:
+        own = dtype(x.dtype)
+        out = self.dtype or own
+        wide = out.accumulate.numpy
+        x = x.astype(wide, copy=False)
+        w = w.astype(wide, copy=False)
+        parts = np.split(x, self.batch_groups, axis=0)
+        filters = np.split(w, self.batch_groups, axis=0)
+        done = [self._grouped(xp, a, k) for a, k in zip(parts, filters, strict=True)]
+        return xp.concatenate(done, axis=1).astype(out.numpy, copy=False)
+
+    def _grouped(self, xp: Any, x: Any, w: Any) -> Any:
+        view = conv_windows(xp, x, w.shape[2:], self)  # [N, C, *out, *kernel]
+        n = len(self.strides)
+        channels, filters = x.shape[1] // self.groups, w.shape[0] // self.groups
+        axes = [1, *range(2 + n, 2 + 2 * n)]
+        done: list[Any] = []
+        for g in range(self.groups):
+            a = view[:, g * channels : (g + 1) * channels]
+            k = w[g * filters : (g + 1) * filters]
+            y = xp.tensordot(a, k, axes=(axes, list(range(1, n + 2))))
+            done.append(xp.moveaxis(y, -1, 1))
+        return xp.concatenate(done, axis=1)
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        return product((2, results[0].size, *operands[1].dims[1:]))
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        if self.batch_groups != 1:
+            return super().vjp(b, operands, results, cotangents)
+        (x, w), (ct,) = operands, cotangents
+        return self._vjp_x(b, x, w, ct), self._vjp_w(b, x, w, ct)
+
+    def _ends(self, x: Value, w: Value, ct: Value) -> list[tuple[Dim, Dim]]:
+        """Padding of the gradient with respect to the first operand."""
+        rows: list[tuple[Dim, Dim]] = []
+        for i, (low, _) in enumerate(self.padding):
+            reach = (w.shape[i + 2] - 1) * self.rhs_dilation[i] + 1
+            spread = (x.shape[i + 2] - 1) * self.lhs_dilation[i] + 1
+            grown = (ct.shape[i + 2] - 1) * self.strides[i] + 1
+            begin = reach - 1 - low
+            rows.append((begin, spread + reach - 1 - begin - grown))
+        return rows
+
+    def _vjp_x(self, b: Emitter, x: Value, w: Value, ct: Value) -> Value:
+        g, n = self.groups, len(self.strides)
+        m, c = w.shape[0], w.shape[1]
+        split = b.reshape(w, (g, floordiv(m, g), c, *w.shape[2:]))
+        swapped = b.transpose(split, (0, 2, 1, *range(3, n + 3)))
+        turned = b.reshape(swapped, (c * g, floordiv(m, g), *w.shape[2:]))
+        turned = b.flip(turned, range(2, n + 2))
+        return b.emit(
+            "conv",
+            ct,
+            turned,
+            strides=self.lhs_dilation,
+            padding=tuple(self._ends(x, w, ct)),
+            lhs_dilation=self.strides,
+            rhs_dilation=self.rhs_dilation,
+            groups=g,
+        )
+
+    def _vjp_w(self, b: Emitter, x: Value, w: Value, ct: Value) -> Value:
+        """A convolution in which batch and channels change places."""
+        g, n = self.groups, len(self.strides)
+        swap = (1, 0, *range(2, n + 2))
+        left = b.transpose(x, swap)  # [C, N, *]: g groups of C / g along the batch axis
+        right = b.transpose(ct, swap)  # [M, N, *]
+        padding: list[tuple[Dim, Dim]] = []
+        for i, (low, _) in enumerate(self.padding):
+            spread = (x.shape[i + 2] - 1) * self.lhs_dilation[i] + 1
+            reach = (w.shape[i + 2] - 1) * self.rhs_dilation[i] + 1
+            grown = (ct.shape[i + 2] - 1) * self.strides[i] + 1
+            padding.append((low, reach - 1 + grown - low - spread))
+        y = b.emit(
+            "conv",
+            left,
+            right,
+            strides=self.rhs_dilation,
+            padding=tuple(padding),
+            lhs_dilation=self.lhs_dilation,
+            rhs_dilation=self.strides,
+            batch_groups=g,
+        )
+        return b.transpose(y, swap)
+
+
+def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:
+    """View ``[N, C, *out, *kernel]`` of the padded and dilated first operand."""
+    n = len(kernel)
+    if any(d != 1 for d in op.lhs_dilation):
+        shape = [max((s - 1) * d + 1, 0) for s, d in zip(x.shape[2:], op.lhs_dilation)]
+        spread = xp.zeros((*x.shape[:2], *shape), x.dtype)
+        steps = (slice(None, None, d) for d in op.lhs_dilation)
+        spread[(slice(None), slice(None), *steps)] = x
+        x = spread
+    keep = [slice(max(0, -lo), s - max(0, -hi)) for (lo, hi), s in zip(op.padding, x.shape[2:])]
+    x = x[(slice(None), slice(None), *keep)]
+    pads = [(max(0, lo), max(0, hi)) for lo, hi in op.padding]
+    if any(lo or hi for lo, hi in pads):
+        x = xp.pad(x, [(0, 0), (0, 0), *pads])
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, op.rhs_dilation)]
+    if any(r > s for r, s in zip(reach, x.shape[2:])):
+        return xp.zeros((*x.shape[:2], *([0] * n), *kernel), x.dtype)
+    view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, n + 2)))
+    steps = [slice(None, None, s) for s in op.strides]
+    steps += [slice(None, None, d) for d in op.rhs_dilation]
+    return view[(slice(None), slice(None), *steps)]
+
+
+class Fft(Op):
+    """Discrete Fourier transform over one axis.
+
+    Kinds: ``fft``, ``ifft`` (divided by n) on complex; ``rfft`` from real to the first
+    ``n // 2 + 1`` terms; ``irfft`` back to a real axis of ``n``. The operand is cut or
+    zero-padded to ``n`` terms first.
+    """
+
+    name = "fft"
+    kind: str
+    axis: int
+    n: Dim
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("fft", x)
+        check_axes("fft", [self.axis], x.rank)
+        need(self.kind in ("fft", "ifft", "rfft", "irfft"), f"fft has no kind {self.kind}")
+        need_kind(f"fft {self.kind}", x, "f" if self.kind == "rfft" else "c")
+        shape = list(x.dims)
+        shape[self.axis] = floordiv(self.n, 2) + 1 if self.kind == "rfft" else self.n
+        if self.kind == "rfft":
+            return TensorType(DTYPES[f"complex{2 * max(x.dtype.bits, 32)}"], tuple(shape))
+        real = DTYPES[f"float{x.dtype.bits // 2}"]
+        return TensorType(real if self.kind == "irfft" else x.dtype, tuple(shape))
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        y = getattr(xp.fft, self.kind)(x, n=self.n, axis=self.axis)
+        single = x.dtype in (np.complex64, np.float32, np.float16)
+        if self.kind == "irfft":
+            return y.astype(xp.float32 if single else xp.float64, copy=False)
+        return y.astype(xp.complex64 if single else xp.complex128, copy=False)

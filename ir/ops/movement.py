@@ -1,0 +1,346 @@
+"""Ops that move elements without changing them."""
+
+from typing import Any, ClassVar
+
+from graphwright.ir.dim import Dim, equal, maximum, product
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import ShapeError, UnsupportedOpError
+from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.rules import (
+    check_axes,
+    need,
+    permute_contents,
+    ranked,
+    same_dtype,
+    small_size,
+    typed,
+)
+from graphwright.ir.types import TensorType, agree, require
+
+_VIEW = frozenset({Trait.VIEW})
+
+
+class Movement(Op):
+    """An op of one operand whose gradient is a movement too."""
+
+    traits: ClassVar[frozenset[Trait]] = _VIEW
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        return (self.undo(b, operands[0], cotangents[0]),)
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        """The cotangent moved back."""
+        raise UnsupportedOpError(f"{self.name} has no gradient rule")
+
+
+class Reshape(Movement):
+    """Another shape of the same elements, in C order."""
+
+    name = "reshape"
+    shape: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("reshape", x)
+        before, after = x.size, product(self.shape)
+        verdict = before == after or equal(before, after)
+        need(verdict is not False, f"reshape of {x} ({before}) to {list(self.shape)}")
+        if verdict is None:
+            require(before, "==", after)
+        return typed(x.dtype, self.shape, x.contents)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return x.reshape(self.shape)
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        return b.reshape(ct, x.shape)
+
+
+class Transpose(Movement):
+    """Axes in another order: axis i of the result is axis ``perm[i]`` of the operand."""
+
+    name = "transpose"
+    perm: tuple[int, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("transpose", x)
+        fits = sorted(self.perm) == list(range(x.rank))
+        need(fits, f"transpose: {list(self.perm)} is no permutation of {x.rank} axes")
+        shape = [x.dims[p] for p in self.perm]
+        return typed(x.dtype, shape, x.contents if x.rank <= 1 else None)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return xp.transpose(x, self.perm)
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        inverse = sorted(range(len(self.perm)), key=self.perm.__getitem__)
+        return b.transpose(ct, inverse)
+
+
+class BroadcastTo(Movement):
+    """NumPy's broadcasting to ``shape``: axes of size 1, and missing ones, repeat."""
+
+    name = "broadcast_to"
+    shape: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("broadcast_to", x)
+        need(x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}")
+        for have, want in zip(reversed(x.dims), reversed(self.shape), strict=False):
+            if have != 1 and agree(have, want) is None:
+                raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
+        size = small_size(self.shape)
+        known = x.contents
+        if known is not None and size is not None and len(known) == 1:
+            return typed(x.dtype, self.shape, known * size)
+        same = known is not None and x.shape == self.shape
+        return typed(x.dtype, self.shape, known if same else None)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return xp.broadcast_to(x, self.shape)
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        return b.sum_to(ct, x.shape)
+
+
+class SumTo(Movement):
+    """Sums over the axes that ``broadcast_to`` would repeat: its transpose."""
+
+    name = "sum_to"
+    traits: ClassVar[frozenset[Trait]] = frozenset({Trait.REDUCTION})
+    shape: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("sum_to", x)
+        need(x.rank >= len(self.shape), f"sum_to of {x} to rank {len(self.shape)}")
+        for have, want in zip(reversed(x.dims), reversed(self.shape), strict=False):
+            if want != 1 and agree(have, want) is None:
+                raise ShapeError(f"sum_to of {x} to {list(self.shape)}")
+        return x.with_shape(self.shape)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        lead = x.ndim - len(self.shape)
+        axes = [i for i in range(lead)]
+        axes += [i + lead for i, d in enumerate(self.shape) if d == 1 != x.shape[i + lead]]
+        wide = xp.float32 if x.dtype.itemsize < 4 and x.dtype.kind not in "iub" else x.dtype
+        total = xp.sum(x, axis=tuple(axes), dtype=wide, keepdims=True)
+        return total.reshape(self.shape).astype(x.dtype, copy=False)
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        return b.broadcast_to(ct, x.shape)
+
+
+def _index(start: Any, size: Any, step: Any) -> tuple[slice, ...]:
+    """Python slices; a negative step that ends below 0 needs None as its stop."""
+    rows: list[slice] = []
+    for begin, count, by in zip(start, size, step, strict=True):
+        if count == 0:
+            rows.append(slice(0, 0, 1))
+            continue
+        stop = begin + count * by
+        end = None if by < 0 and stop < 0 else stop
+        rows.append(slice(begin, end, by))
+    return tuple(rows)
+
+
+class Slice(Movement):
+    """From each axis ``size`` elements ``start, start + step, ...``, all in range."""
+
+    name = "slice"
+    start: tuple[Dim, ...]
+    size: tuple[Dim, ...]
+    step: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked("slice", x)
+        lengths = {len(self.start), len(self.size), len(self.step)}
+        need(lengths == {x.rank}, f"slice of {x} with {len(self.start)} starts")
+        for row in zip(x.dims, self.start, self.size, self.step, strict=True):
+            _check_slice(x, *row)
+        return typed(x.dtype, self.size, self._contents(x))
+
+    def _contents(self, x: TensorType) -> Any:
+        if x.contents is None or x.rank != 1:
+            return x.contents if x.contents is not None and self.size == x.shape else None
+        if small_size((*self.size, *self.start, *self.step)) is None:
+            return None
+        (start,), (size,), (step,) = self.start, self.size, self.step
+        assert isinstance(start, int)
+        assert isinstance(size, int)
+        assert isinstance(step, int)
+        return permute_contents(x, [start + i * step for i in range(size)])
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        return x[_index(self.start, self.size, self.step)]
+
+    def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
+        if all(s == 1 for s in self.step):
+            high = [
+                d - s - n for d, s, n in zip(x.shape, self.start, self.size, strict=True)
+            ]
+            return b.pad(ct, self.start, high)
+        total = b.zeros_like(x)
+        return b.emit("slice_add", total, ct, start=self.start, step=self.step)
+
+
+def _check_slice(x: TensorType, dim: Dim, start: Dim, size: Dim, step: Dim) -> None:
+    if not all(isinstance(d, int) for d in (dim, start, size, step)):
+        if size != 0 and size != dim:
+            require(0, "<=", start)
+            if step == 1:
+                require(start + size, "<=", dim)
+        return
+    last = start + (size - 1) * step
+    inside = size == 0 or (0 <= start < dim and 0 <= last < dim)  # type: ignore[operator]
+    fits = size >= 0 and step != 0 and inside  # type: ignore[operator]
+    need(fits, f"slice of {x}: {size} elements from {start} by {step} leave the axis")
+
+
+class SliceAdd(Op):
+    """``x`` with ``y`` added to the strided window that ``slice`` would read."""
+
+    name = "slice_add"
+    start: tuple[Dim, ...]
+    step: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType, y: TensorType) -> TensorType:
+        same_dtype("slice_add", x, y)
+        need(x.rank == y.rank, f"slice_add of {y} into {x}")
+        return TensorType(x.dtype, x.shape)
+
+    def compute(self, xp: Any, x: Any, y: Any) -> Any:
+        out = x.copy()
+        out[_index(self.start, y.shape, self.step)] += y
+        return out
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        (ct,), y = cotangents, operands[1]
+        return ct, b.slice(ct, self.start, y.shape, self.step)
+
+
+class Pad(Op):
+    """A border of a constant (the 0-d second operand), and gaps inside.
+
+    Negative ``low`` or ``high`` cut. ``interior`` elements go between neighbours.
+    """
+
+    name = "pad"
+    low: tuple[Dim, ...]
+    high: tuple[Dim, ...]
+    interior: tuple[int, ...]
+
+    def result_type(self, x: TensorType, value: TensorType) -> TensorType:
+        ranked("pad", x)
+        same_dtype("pad", x, value)
+        need(value.shape == (), f"pad takes a 0-d value, got {value}")
+        fits = len(self.low) == len(self.high) == len(self.interior) == x.rank
+        need(fits, f"pad of {x} with {len(self.low)} low and {len(self.high)} high ends")
+        shape = [self._size(x.dims[i], i) for i in range(x.rank)]
+        for dim in shape:
+            if not isinstance(dim, int):
+                require(0, "<=", dim)
+            elif dim < 0:
+                raise ShapeError(f"pad of {x} by {self.low}, {self.high}: nothing is left")
+        return x.with_shape(shape)
+
+    def _size(self, dim: Dim, i: int) -> Dim:
+        inner = self.interior[i]
+        gaps = maximum(dim - 1, 0) * inner if inner else 0
+        return dim + gaps + self.low[i] + self.high[i]
+
+    def compute(self, xp: Any, x: Any, value: Any) -> Any:
+        if any(self.interior):
+            x = _spread(xp, x, value, self.interior)
+        keep = tuple(
+            slice(max(0, -lo), n - max(0, -hi))
+            for lo, hi, n in zip(self.low, self.high, x.shape, strict=True)  # type: ignore
+        )
+        x = x[keep]
+        low = [max(0, lo) for lo in self.low]  # type: ignore[type-var]
+        high = [max(0, hi) for hi in self.high]  # type: ignore[type-var]
+        shape = tuple(n + lo + hi for n, lo, hi in zip(x.shape, low, high, strict=True))
+        out = xp.full(shape, value, x.dtype)
+        window = (slice(lo, lo + n) for lo, n in zip(low, x.shape, strict=True))  # type: ignore
+        out[tuple(window)] = x
+        return out
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        (x, value), (ct,) = operands, cotangents
+        low = [-d for d in self.low]
+        high = [-d for d in self.high]
+        inside = b.pad(ct, low, high)
+        if any(self.interior):
+            step = [i + 1 for i in self.interior]
+            inside = b.slice(inside, [0] * x.rank, x.shape, step)
+        border = b.sub(b.sum(ct, range(ct.rank)), b.sum(inside, range(x.rank)))
+        return inside, b.reshape(border, value.shape)
+
+
+def _spread(xp: Any, x: Any, value: Any, interior: tuple[int, ...]) -> Any:
+    shape = tuple(n + max(n - 1, 0) * g for n, g in zip(x.shape, interior, strict=True))
+    out = xp.full(shape, value, x.dtype)
+    out[tuple(slice(None, None, g + 1) for g in interior)] = x
+    return out
+
+
+class Concat(Op):
+    """Tensors one after the other along ``axis``."""
+
+    name = "concat"
+    axis: int
+
+    def result_type(self, *xs: TensorType) -> TensorType:
+        ranked("concat", *xs)
+        dtype = same_dtype("concat", *xs)
+        check_axes("concat", [self.axis], xs[0].rank)
+        shape = list(xs[0].dims)
+        for t in xs[1:]:
+            need(t.rank == len(shape), f"concat of {xs[0]} and {t}")
+            for i, dim in enumerate(t.dims):
+                joined = shape[i] + dim if i == self.axis else agree(shape[i], dim)
+                if joined is None:
+                    raise ShapeError(f"concat along {self.axis} of {xs[0]} and {t}")
+                shape[i] = joined
+        return typed(dtype, shape, self._contents(xs))
+
+    def _contents(self, xs: tuple[TensorType, ...]) -> Any:
+        if xs[0].rank != 1 or all(t.contents is None for t in xs):
+            return None
+        parts: list[Dim | None] = []
+        for t in xs:
+            size = small_size(t.dims)
+            if size is None:
+                return None
+            parts += t.contents if t.contents is not None else (None,) * size
+        return tuple(parts)
+
+    def compute(self, xp: Any, *xs: Any) -> Any:
+        return xp.concatenate(xs, axis=self.axis)
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        sizes = [x.shape[self.axis] for x in operands]
+        return b.split(cotangents[0], sizes, self.axis)
+
+
+class DynamicUpdateSlice(Op):
+    """``x`` with ``y`` written at ``start``, one 0-d integer operand an axis.
+
+    Starts are clamped so that the window lies inside.
+    """
+
+    name = "dynamic_update_slice"
+
+    def result_type(self, x: TensorType, y: TensorType, *start: TensorType) -> TensorType:
+        ranked(self.name, x, y)
+        same_dtype(self.name, x, y)
+        need(x.rank == y.rank == len(start), f"{self.name} of {y} into {x}")
+        return TensorType(x.dtype, x.shape)
+
+    def compute(self, xp: Any, x: Any, y: Any, *start: Any) -> Any:
+        out = x.copy()
+        begin = [
+            min(max(int(s), 0), n - m)
+            for s, n, m in zip(start, x.shape, y.shape, strict=True)
+        ]
+        window = (slice(s, s + m) for s, m in zip(begin, y.shape, strict=True))
+        out[tuple(window)] = y
+        return out

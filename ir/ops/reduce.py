@@ -1,0 +1,310 @@
+"""Reductions over axes, along an axis, and over windows.
+
+Sums of floats below 32 bits run in float32 (``accumulate``) and round once.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphwright.ir.dim import Dim, floordiv, product
+from graphwright.ir.dtype import DType, dtype, int64
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.rules import check_axes, need, need_kind, ranked, small_size, typed
+from graphwright.ir.types import Contents, TensorType, require
+
+KINDS = ("sum", "prod", "max", "min")
+_UFUNC = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
+_REDUCTION = frozenset({Trait.REDUCTION})
+
+
+def least(d: DType) -> Any:
+    """Identity of ``max``: minus infinity, or the least value of the dtype."""
+    if d.kind == "b":
+        return False
+    if d.is_int:
+        return np.iinfo(d.numpy).min
+    return -np.inf
+
+
+def greatest(d: DType) -> Any:
+    """Identity of ``min``."""
+    if d.kind == "b":
+        return True
+    if d.is_int:
+        return np.iinfo(d.numpy).max
+    return np.inf
+
+
+def identity(kind: str, d: DType) -> Any:
+    """The element that leaves others unchanged."""
+    if kind in ("sum", "prod"):
+        return int(kind == "prod")
+    return least(d) if kind == "max" else greatest(d)
+
+
+def _check(name: str, kind: str, x: TensorType) -> None:
+    ranked(name, x)
+    need(kind in KINDS, f"{name} has no kind {kind}")
+    need_kind(f"{name} {kind}", x, "biuf" if kind in ("max", "min") else "iufc")
+
+
+class Reduce(Op):
+    """``sum``, ``prod``, ``max`` or ``min`` over axes, which disappear.
+
+    Over no elements it gives the identity: 0, 1, the least or the greatest value.
+    """
+
+    name = "reduce"
+    traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    kind: str
+    axes: tuple[int, ...]
+
+    def result_type(self, x: TensorType) -> TensorType:
+        _check("reduce", self.kind, x)
+        check_axes("reduce", self.axes, x.rank)
+        shape = [d for i, d in enumerate(x.dims) if i not in self.axes]
+        return typed(x.dtype, shape, self._contents(x))
+
+    def _contents(self, x: TensorType) -> Contents | None:
+        if x.contents is None or x.rank != 1 or None in x.contents:
+            return None
+        if self.kind not in ("sum", "prod"):
+            return None
+        known = [c for c in x.contents if c is not None]
+        if self.kind == "prod":
+            return (product(known),)
+        total: Dim = 0
+        for c in known:
+            total = total + c
+        return (total,)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        d = dtype(x.dtype)
+        ufunc = getattr(xp, _UFUNC[self.kind])
+        start = identity(self.kind, d)
+        wide = x.astype(d.accumulate.numpy, copy=False)
+        if self.kind in ("sum", "prod"):
+            return ufunc.reduce(wide, axis=self.axes, dtype=wide.dtype).astype(x.dtype)
+        return ufunc.reduce(wide, axis=self.axes, initial=start).astype(x.dtype)
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        size: Dim = operands[0].size
+        return size
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        (x,), (y,), (ct,) = operands, results, cotangents
+
+        def spread(value: Value) -> Value:
+            return b.broadcast_to(b.expand_dims(value, self.axes), x.shape)
+
+        if self.kind == "sum":
+            return (spread(ct),)
+        if self.kind == "prod":
+            return (self._prod_vjp(b, x, spread(ct)),)
+        chosen = b.cast(b.eq(x, spread(y)), x.dtype)
+        share = b.div(ct, b.sum(chosen, self.axes))
+        return (b.mul(chosen, spread(share)),)
+
+    def _prod_vjp(self, b: Emitter, x: Value, ct: Value) -> Value:
+        """Products of the others by exclusive running products: right at zeros."""
+        perm = [i for i in range(x.rank) if i not in self.axes] + list(self.axes)
+        moved = b.transpose(x, perm)
+        keep = moved.shape[: x.rank - len(self.axes)]
+        flat = b.reshape(moved, (*keep, product(moved.shape[len(keep) :])))
+        axis = len(keep)
+        left = b.cumulative("prod", flat, axis, exclusive=True)
+        right = b.cumulative("prod", flat, axis, exclusive=True, reverse=True)
+        others = b.reshape(b.mul(left, right), moved.shape)
+        inverse = sorted(range(len(perm)), key=perm.__getitem__)
+        return b.mul(ct, b.transpose(others, inverse))
+
+
+class ArgReduce(Op):
+    """Index (int64) of the ``max`` or ``min`` along an axis; the first, or the last.
+
+    NaN counts as the extreme, as in NumPy.
+    """
+
+    name = "arg_reduce"
+    kind: str
+    axis: int
+    last: bool = False
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked(self.name, x)
+        need(self.kind in ("max", "min"), f"arg_reduce has no kind {self.kind}")
+        need_kind(self.name, x, "biuf")
+        check_axes(self.name, [self.axis], x.rank)
+        need(x.dims[self.axis] != 0, f"arg_reduce over an empty axis of {x}")
+        keep = (d for i, d in enumerate(x.dims) if i != self.axis)
+        return TensorType(int64, tuple(keep))
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        if x.dtype.kind == "V" or x.dtype.itemsize < 4 and x.dtype.kind not in "iubf":
+            x = x.astype(np.float32)
+        x = xp.flip(x, self.axis) if self.last else x
+        found = (xp.argmax if self.kind == "max" else xp.argmin)(x, axis=self.axis)
+        return x.shape[self.axis] - 1 - found if self.last else found
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        return (None,)
+
+
+class Cumulative(Op):
+    """Running ``sum``, ``prod``, ``max`` or ``min`` along an axis.
+
+    ``exclusive`` leaves the element itself out; ``reverse`` runs from the end.
+    """
+
+    name = "cumulative"
+    kind: str
+    axis: int
+    exclusive: bool = False
+    reverse: bool = False
+
+    def result_type(self, x: TensorType) -> TensorType:
+        _check(self.name, self.kind, x)
+        check_axes(self.name, [self.axis], x.rank)
+        return TensorType(x.dtype, x.shape)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        d, axis = dtype(x.dtype), self.axis
+        wide = x.astype(d.accumulate.numpy, copy=False)
+        wide = xp.flip(wide, axis) if self.reverse else wide
+        out = getattr(xp, _UFUNC[self.kind]).accumulate(wide, axis=axis)
+        if self.exclusive:
+            out = _shifted(xp, out, axis, identity(self.kind, d))
+        out = xp.flip(out, axis) if self.reverse else out
+        return out.astype(x.dtype, copy=False)
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        if self.kind != "sum":
+            return super().vjp(b, operands, results, cotangents)
+        fields = {"exclusive": self.exclusive, "reverse": not self.reverse}
+        return (b.cumulative("sum", cotangents[0], self.axis, **fields),)
+
+
+def _shifted(xp: Any, x: Any, axis: int, first: Any) -> Any:
+    out = xp.empty_like(x)
+    head: list[Any] = [slice(None)] * x.ndim
+    tail, source = list(head), list(head)
+    head[axis], tail[axis], source[axis] = slice(0, 1), slice(1, None), slice(0, -1)
+    out[tuple(head)] = first
+    out[tuple(tail)] = x[tuple(source)]
+    return out
+
+
+class Window(Op):
+    """A reduction over sliding windows of the last axes.
+
+    ``padding`` has (low, high) for each window axis, with the identity as its value.
+    """
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    padding: tuple[tuple[Dim, Dim], ...]
+
+    def window_shape(self, x: TensorType) -> tuple[Dim, ...]:
+        """Shape of the result."""
+        ranked(self.name, x)
+        n = len(self.window)
+        fits = n == len(self.strides) == len(self.dilations) == len(self.padding)
+        need(fits and n <= x.rank, f"{self.name} of {x} over {n} axes")
+        lead = x.rank - n
+        sizes = [self._size(x.dims[lead + i], i) for i in range(n)]
+        return (*x.dims[:lead], *sizes)
+
+    def _size(self, dim: Dim, i: int) -> Dim:
+        low, high = self.padding[i]
+        reach = (self.window[i] - 1) * self.dilations[i] + 1
+        size = floordiv(dim + low + high - reach, self.strides[i]) + 1
+        if isinstance(size, int):
+            need(size >= 0, f"{self.name}: a window of {reach} leaves an axis of {dim}")
+        else:
+            require(0, "<=", size)
+        return size
+
+    def windows(self, xp: Any, x: Any, fill: Any) -> Any:
+        """A view (of a padded copy) with the window's axes last."""
+        n = len(self.window)
+        if any(low or high for low, high in self.padding):
+            pads = [(0, 0)] * (x.ndim - n) + list(self.padding)
+            x = _padded(xp, x, pads, fill)
+        reach = [(w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True)]
+        axes = tuple(range(x.ndim - n, x.ndim))
+        view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
+        steps: list[Any] = [slice(None)] * (x.ndim - n)
+        steps += [slice(None, None, s) for s in self.strides]
+        steps += [slice(None, None, d) for d in self.dilations]
+        return view[tuple(steps)]
+
+
+def _padded(xp: Any, x: Any, pads: Any, fill: Any) -> Any:
+    keep = tuple(
+        slice(max(0, -low), n - max(0, -high))
+        for (low, high), n in zip(pads, x.shape, strict=True)
+    )
+    x = x[keep]
+    grown = [(max(0, low), max(0, high)) for low, high in pads]
+    shape = [n + low + high for n, (low, high) in zip(x.shape, grown, strict=True)]
+    out = xp.full(shape, fill, x.dtype)
+    inner = (slice(low, low + n) for (low, _), n in zip(grown, x.shape, strict=True))
+    out[tuple(inner)] = x
+    return out
+
+
+class ReduceWindow(Window):
+    """``sum``, ``prod``, ``max`` or ``min`` over sliding windows of the last axes."""
+
+    name = "reduce_window"
+    traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    kind: str
+
+    def result_type(self, x: TensorType) -> TensorType:
+        _check(self.name, self.kind, x)
+        return x.with_shape(self.window_shape(x))
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        d = dtype(x.dtype)
+        wide = x.astype(d.accumulate.numpy, copy=False)
+        start = identity(self.kind, d)
+        view = self.windows(xp, wide, start)
+        axes = tuple(range(-len(self.window), 0))
+        ufunc = getattr(xp, _UFUNC[self.kind])
+        return ufunc.reduce(view, axis=axes, dtype=wide.dtype).astype(x.dtype, copy=False)
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        return product((results[0].size, *self.window))
+
+
+class WindowArgmax(Window):
+    """Position of each window's maximum in its flattened window axes (int64).
+
+    The first of several; padding is never chosen unless a window holds nothing else.
+    Positions count in the unpadded axes, C order.
+    """
+
+    name = "window_argmax"
+
+    def result_type(self, x: TensorType) -> TensorType:
+        _check(self.name, "max", x)
+        return TensorType(int64, self.window_shape(x))
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        n = len(self.window)
+        wide = x.astype(dtype(x.dtype).accumulate.numpy, copy=False)
+        view = self.windows(xp, wide, least(dtype(x.dtype)))
+        shape = x.shape[x.ndim - n :]
+        at = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
+        places = self.windows(np, at, -1)
+        flat = view.reshape(*view.shape[: x.ndim], -1)
+        inside = places.reshape(*places.shape[:n], -1) >= 0
+        lowest = flat == least(dtype(x.dtype))
+        best = np.argmax(flat, axis=-1)
+        only = np.argmax(np.broadcast_to(inside, flat.shape) & lowest, axis=-1)
+        best = np.where(lowest.all(axis=-1), only, best)
+        spots = np.broadcast_to(places.reshape(*places.shape[:n], -1), flat.shape)
+        return np.take_along_axis(spots, best[..., None], -1)[..., 0]

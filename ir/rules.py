@@ -1,0 +1,104 @@
+"""Type rules that several op families share."""
+
+from collections.abc import Callable, Sequence
+
+from graphwright.ir.dim import Dim
+from graphwright.ir.dtype import DType
+from graphwright.ir.errors import DTypeError, ShapeError, UnrankedError
+from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType, agree_shapes
+
+
+def need(condition: bool, message: str) -> None:
+    """Raises ShapeError with the message unless the condition holds."""
+    if not condition:
+        raise ShapeError(message)
+
+
+def same_dtype(name: str, *types: TensorType) -> DType:
+    """The dtype that all operands have."""
+    first = types[0].dtype
+    for t in types[1:]:
+        if t.dtype is not first:
+            got = ", ".join(t.dtype.name for t in types)
+            raise DTypeError(f"{name} takes operands of one dtype, got {got}: add a cast")
+    return first
+
+
+def need_kind(name: str, t: TensorType, kinds: str) -> None:
+    """Raises DTypeError unless the dtype's kind is among ``kinds``."""
+    if t.dtype.kind not in kinds:
+        words = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
+        wanted = ", ".join(words.get(k, "string") for k in kinds)
+        raise DTypeError(f"{name} takes {wanted}, got {t.dtype.name}")
+
+
+def same_shape(name: str, *types: TensorType) -> tuple[Dim, ...]:
+    """The shape that all operands have; unknown equalities become guards."""
+    shape = types[0].shape
+    for t in types[1:]:
+        if t.shape is shape:
+            continue
+        joined = agree_shapes(_ranked(name, shape), _ranked(name, t.shape))
+        if joined is None:
+            got = ", ".join(map(str, types))
+            raise ShapeError(f"{name} takes operands of one shape, got {got}")
+        shape = joined
+    return _ranked(name, shape)
+
+
+def _ranked(name: str, shape: tuple[Dim, ...] | None) -> tuple[Dim, ...]:
+    if shape is None:
+        raise UnrankedError(f"{name} needs operands of known rank")
+    return shape
+
+
+def ranked(name: str, *types: TensorType) -> None:
+    """Raises ShapeError if an operand has no known rank."""
+    for t in types:
+        _ranked(name, t.shape)
+
+
+def check_axes(name: str, axes: Sequence[int], rank: int) -> None:
+    """Raises ShapeError unless axes are distinct and in [0, rank)."""
+    if len(set(axes)) != len(axes) or not all(0 <= a < rank for a in axes):
+        raise ShapeError(f"{name}: axes {list(axes)} do not fit rank {rank}")
+
+
+def small_size(shape: Sequence[Dim]) -> int | None:
+    """Element count of a static shape that may carry contents, else None."""
+    n = 1
+    for dim in shape:
+        if not isinstance(dim, int):
+            return None
+        n *= dim
+    return n if n <= MAX_CONTENTS else None
+
+
+def typed(dtype: DType, shape: Sequence[Dim], contents: Contents | None) -> TensorType:
+    """A type whose contents are kept only where something is known and allowed."""
+    shape = tuple(shape)
+    if contents is not None:
+        usable = dtype.kind in "iub" and dtype.bits >= 8 and small_size(shape) is not None
+        if not usable or (contents and all(c is None for c in contents)):
+            contents = None
+    return TensorType(dtype, shape, contents)
+
+
+def map_contents(
+    rule: Callable[..., Dim | None], *operands: TensorType
+) -> Contents | None:
+    """Contents of an elementwise result, element by element; None if none is known."""
+    columns = [t.contents for t in operands]
+    known = [c for c in columns if c is not None]
+    if not known:
+        return None
+    n = len(known[0])
+    rows = zip(*(c if c is not None else (None,) * n for c in columns), strict=True)
+    return tuple(rule(*row) for row in rows)
+
+
+def permute_contents(
+    t: TensorType, order: Sequence[int]
+) -> Contents | None:
+    """Contents picked by flat position."""
+    return None if t.contents is None else tuple(t.contents[i] for i in order)

@@ -1,0 +1,1 @@
+"""Passes: typed callables from graph to graph."""
