@@ -1,3 +1,84 @@
-"""graphwright: a pure-Python tensor graph compiler."""
+"""graphwright: a pure-Python tensor graph compiler.
+
+Names load when they are first used, so that ``import graphwright`` costs next to
+nothing and optional libraries are not needed until they are.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphwright import onnx_backend as onnx_backend
+    from graphwright import testing as testing
+    from graphwright.backends.contract import Backend as Backend
+    from graphwright.backends.limits import Cancellation as Cancellation
+    from graphwright.backends.registry import backend_names as backends
+    from graphwright.backends.registry import register_backend as register_backend
+    from graphwright.compiled import Executable as Executable
+    from graphwright.compiled import compile as compile
+    from graphwright.frontends.onnx.load import load as load
+    from graphwright.frontends.tracing.tensor import Tensor as Tensor
+    from graphwright.ir.builder import Builder as Builder
+    from graphwright.ir.errors import BackendUnavailable as BackendUnavailable
+    from graphwright.ir.errors import BudgetError as BudgetError
+    from graphwright.ir.errors import CacheError as CacheError
+    from graphwright.ir.errors import DeviceMemoryError as DeviceMemoryError
+    from graphwright.ir.errors import DTypeError as DTypeError
+    from graphwright.ir.errors import FeedError as FeedError
+    from graphwright.ir.errors import GraphwrightError as GraphwrightError
+    from graphwright.ir.errors import IndexBoundsError as IndexBoundsError
+    from graphwright.ir.errors import ModelError as ModelError
+    from graphwright.ir.errors import ParseError as ParseError
+    from graphwright.ir.errors import ShapeError as ShapeError
+    from graphwright.ir.errors import TraceError as TraceError
+    from graphwright.ir.errors import UnsupportedOpError as UnsupportedOpError
+    from graphwright.ir.graph import Graph as Graph
+    from graphwright.session import InferenceSession as InferenceSession
+    from graphwright.session import SessionOptions as SessionOptions
+    from graphwright.threads import get_num_threads as get_num_threads
+    from graphwright.threads import set_num_threads as set_num_threads
 
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "BackendUnavailable BudgetError CacheError DTypeError DeviceMemoryError FeedError"
+    " GraphwrightError IndexBoundsError ModelError ParseError ShapeError TraceError"
+    " UnsupportedOpError"
+).split()
+
+_HOMES = {
+    "Backend": "backends.contract",
+    "Builder": "ir.builder",
+    "Cancellation": "backends.limits",
+    "Executable": "compiled",
+    "Graph": "ir.graph",
+    "InferenceSession": "session",
+    "SessionOptions": "session",
+    "Tensor": "frontends.tracing.tensor",
+    "backends": "backends.registry:backend_names",
+    "compile": "compiled",
+    "get_num_threads": "threads",
+    "load": "frontends.onnx.load",
+    "register_backend": "backends.registry",
+    "set_num_threads": "threads",
+    **dict.fromkeys(_ERRORS, "ir.errors"),
+}
+_MODULES = ("onnx_backend", "testing")
+
+__all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"graphwright.{name}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'graphwright' has no attribute {name!r}")
+    module, _, attribute = home.partition(":")
+    found = getattr(importlib.import_module(f"graphwright.{module}"), attribute or name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

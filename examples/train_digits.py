@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 Array: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
@@ -65,8 +66,8 @@ def conv(x: Array, weight: Array) -> Array:
 
 def pool(x: Array) -> Array:
     """The maximum of each 2x2 square."""
-    n, c, h, w = x.shape
-    return x.reshape(n, c, h // 2, 2, w // 2, 2).max((3, 5))
+    rows = np.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return np.maximum(rows[..., ::2], rows[..., 1::2])
 
 
 def forward(p: Params, x: Array) -> list[Array]:
@@ -138,7 +139,8 @@ def main(folder: Path) -> None:
     x, test, labels, truth = train_test_split(
         pixels, digits.target, test_size=0.25, stratify=digits.target, random_state=0
     )
-    params = train(x[:, None].astype(np.float32) / 255, labels)
+    with threadpool_limits(1):  # matrices too small to share
+        params = train(x[:, None].astype(np.float32) / 255, labels)
     logits = forward(params, test[:, None].astype(np.float32) / 255)[-1]
     right = logits.argmax(1) == truth
     print(f"{right.mean():.2%} of {len(test)} test images")

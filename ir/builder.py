@@ -55,6 +55,9 @@ class Builder(Emitter):
         self._counter[0] += 1
         return symbol(f"_{self._counter[0]}", minimum)
 
+    def variable(self, name: str, initial: Constant) -> None:
+        self.variables.setdefault(name, initial)
+
     def constant_of(self, constant: Constant) -> Value:
         if constant.shape == () and constant.dtype.kind != "S":
             key = (constant.dtype.name, constant.array().tobytes())

@@ -13,7 +13,7 @@ import numpy as np
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, broadcast_dim, ceildiv, product
 from graphwright.ir.dtype import DType, bool_, int64
-from graphwright.ir.errors import ShapeError
+from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.types import TensorType, Type
 
 
@@ -91,6 +91,22 @@ class Emitter(ABC):
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
         """A symbol that no other dim of this graph uses."""
 
+    last_token: Value | None = None
+    """What orders the next effect after those before it."""
+
+    def effect(self, name: str, *operands: Value, **fields: Any) -> tuple[Value, ...]:
+        """Adds an op that reads or writes state, after all such ops of this graph.
+
+        Returns its results, the token left out.
+        """
+        token = self.emit("token") if self.last_token is None else self.last_token
+        *results, self.last_token = self.emit_all(name, token, *operands, **fields)
+        return tuple(results)
+
+    def variable(self, name: str, initial: Constant) -> None:
+        """Declares a variable, unless it is declared, with its first value."""
+        raise UnsupportedOpError(f"variable {name!r}: this graph takes no new variables")
+
     def emit(self, name: str, *operands: Value, **fields: Any) -> Value:
         """Adds the op called ``name``, which has one result, and returns it."""
         (result,) = self.emit_all(name, *operands, **fields)
@@ -152,10 +168,10 @@ class Emitter(ABC):
         values = [
             x if isinstance(x, Value) else self.scalar(x, like.dtype) for x in operands
         ]
-        first = values[0].shape
-        if all(v.shape == first for v in values[1:]):
+        shapes = [v.shape for v in values]
+        if shapes.count(shapes[0]) == len(shapes):
             return values
-        shape = broadcast_shape(*(v.shape for v in values))
+        shape = broadcast_shape(*shapes)
         return [self.broadcast_to(v, shape) for v in values]
 
     def _binary(self, name: str, x: Operand, y: Operand) -> Value:

@@ -1,15 +1,16 @@
 """Graphs: frozen, in static single assignment, topologically ordered."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from graphwright.ir.constant import Constant
+from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 from graphwright.ir.op import Op
 from graphwright.ir.printer import print_graph
-from graphwright.ir.types import Guard, Type, type_symbols
+from graphwright.ir.types import Guard, Type, bind_type, type_symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,39 @@ class Graph:
     def input_symbols(self) -> frozenset[str]:
         """Names of the symbols that the inputs' types mention."""
         return frozenset[str]().union(*(type_symbols(t) for t in self.input_types))
+
+    def symbols(self) -> frozenset[str]:
+        """Names of all symbols in types and fields, sub-graphs included."""
+        names = set(self.input_symbols())
+        for node in self.nodes:
+            names |= node.op.used_symbols()
+            for v in node.results:
+                names |= type_symbols(v.type)
+            for sub in node.op.subgraphs():
+                names |= sub.symbols()
+        return frozenset(names)
+
+    def bind(self, env: Mapping[str, Dim]) -> "Graph":
+        """The graph with symbols in types and fields replaced; provenance is left out."""
+        names: dict[Value, Value] = {}
+
+        def fresh(v: Value) -> Value:
+            return names.setdefault(v, Value(bind_type(v.type, env)))
+
+        inputs = tuple(map(fresh, self.inputs))
+        nodes = tuple(
+            Node(n.op.bind(env), tuple(map(fresh, n.operands)), tuple(map(fresh, n.results)), n.source)
+            for n in self.nodes
+        )
+        return replace(
+            self,
+            inputs=inputs,
+            outputs=tuple(map(fresh, self.outputs)),
+            nodes=nodes,
+            constants={fresh(v): c for v, c in self.constants.items()},
+            guards=(),
+            origins=_EMPTY,
+        )
 
     def use_counts(self) -> dict[Value, int]:
         """How often each value is read, by nodes or as an output."""

@@ -8,12 +8,13 @@ these; never arrays. Operands are separate.
 import enum
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias, dataclass_transform
+from inspect import get_annotations
+from typing import Any, ClassVar, NoReturn, TypeAlias, dataclass_transform
 
 from graphwright.ir.dim import Dim, Expr, substitute, symbols
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import UnsupportedOpError
-from graphwright.ir.types import Type
+from graphwright.ir.types import Type, bind_type, type_symbols
 
 Results: TypeAlias = Type | tuple[Type, ...]
 Cotangents: TypeAlias = Sequence[Value | None]
@@ -41,11 +42,6 @@ class Trait(enum.Enum):
     EFFECT = "effect"
 
 
-class _Required:
-    pass
-
-
-_REQUIRED = _Required()
 OPS: dict[str, type["Op"]] = {}
 """Every op class by name: filled as classes are defined, custom ones included."""
 
@@ -79,7 +75,7 @@ def _has_expr(value: Any) -> bool:
     return isinstance(value, Expr)
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Op:
     """An operation with its attributes; immutable, equal by class and fields.
 
@@ -93,12 +89,14 @@ class Op:
     traits: ClassVar[frozenset[Trait]] = frozenset()
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
+    _required: ClassVar[frozenset[str]] = frozenset()
     _single: ClassVar["Op | None"] = None
 
     def __init_subclass__(cls) -> None:
-        own = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if _is_field(a)]
+        own = [n for n, a in get_annotations(cls).items() if _is_field(a)]
         cls.field_names = (*(n for n in cls.field_names if n not in own), *own)
-        cls._defaults = {n: getattr(cls, n, _REQUIRED) for n in cls.field_names}
+        cls._defaults = {n: getattr(cls, n) for n in cls.field_names if hasattr(cls, n)}
+        cls._required = frozenset(cls.field_names) - cls._defaults.keys()
         cls._single = None
         if cls.__dict__.get("name"):
             OPS[cls.name] = cls
@@ -112,17 +110,21 @@ class Op:
         return self
 
     def __init__(self, *args: Any, **fields: Any) -> None:
-        if not self.field_names and not args and not fields:
-            return
-        given = dict(zip(self.field_names, args, strict=False), **fields)
-        values = {**self._defaults, **given}
-        if len(values) != len(self.field_names) or len(args) > len(self.field_names):
-            extra = sorted(set(values) - set(self.field_names))
-            raise TypeError(f"{self.name} has no field {', '.join(extra)}")
-        if any(v is _REQUIRED for v in values.values()):
-            missing = [n for n, v in values.items() if v is _REQUIRED]
-            raise TypeError(f"{self.name} needs field {', '.join(missing)}")
-        self.__dict__.update(values)
+        if args:
+            if len(args) > len(self.field_names):
+                raise TypeError(f"{self.name} has {len(self.field_names)} fields")
+            fields = dict(zip(self.field_names, args, strict=False), **fields)
+        values = self.__dict__
+        values.update(self._defaults)
+        values.update(fields)
+        if len(values) != len(self.field_names) or not self._required <= fields.keys():
+            self._complain(fields)
+
+    def _complain(self, fields: Mapping[str, Any]) -> NoReturn:
+        extra = ", ".join(sorted(fields.keys() - set(self.field_names)))
+        missing = ", ".join(sorted(self._required - fields.keys()))
+        problem = f"has no field {extra}" if extra else f"needs field {missing}"
+        raise TypeError(f"{self.name} {problem}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{self.name} is immutable")
@@ -142,7 +144,7 @@ class Op:
         if type(self) is not type(other):
             return False
         assert isinstance(other, Op)
-        return self._identity() == other._identity()
+        return bool(self._identity() == other._identity())
 
     def __hash__(self) -> int:
         return hash((self.name, self._identity()))
@@ -234,6 +236,40 @@ class Op:
     def subgraphs(self) -> tuple[Any, ...]:
         """Its sub-graphs."""
         return tuple(v for v in self.fields.values() if hasattr(v, "nodes"))
+
+
+class Declared(Op):
+    """An op whose result types are fields: no rule could find them.
+
+    ``types`` are the types of the results; ``fresh`` names the symbols in them whose
+    values the run finds out.
+    """
+
+    types: tuple[Type, ...]
+    fresh: tuple[str, ...] = ()
+
+    def result_type(self, *operands: Any, **_: Any) -> Results:
+        return self.types
+
+    def defined_symbols(self) -> tuple[str, ...]:
+        return self.fresh
+
+    def _outer(self) -> frozenset[str]:
+        found = frozenset[str]().union(*map(type_symbols, self.types))
+        return found.difference(self.fresh)
+
+    def has_symbols(self) -> bool:
+        return super().has_symbols() or bool(self._outer())
+
+    def used_symbols(self) -> frozenset[str]:
+        return super().used_symbols() | self._outer()
+
+    def bind(self, env: Mapping[str, Dim]) -> "Op":
+        if not self.has_symbols():
+            return self
+        known = {name: dim for name, dim in env.items() if name not in self.fresh}
+        types = tuple(bind_type(t, known) for t in self.types)
+        return super().bind(env).replace(types=types)
 
 
 def is_elementwise(op: Op) -> bool:

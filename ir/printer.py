@@ -1,13 +1,30 @@
-"""The text form: one generic syntax for every op.
+"""The text form: one generic syntax for every op; ``parser`` reads it back.
 
-``graphwright.ir 1``, then a graph: inputs, constants, nodes, outputs, one a line. Field
-values are spelled ``1``, ``1.5``, ``true``, ``none``, ``"text"``, ``[a, b]``, ``float32``,
-``float32[n, 3]`` (a type), ``(2*n + 1)`` (a dim) and ``graph "g" {...}``.
+``graphwright.ir 1``, then a graph::
+
+    graph "name" {
+      input %0 "x" : float32[n, 3]
+      variable "w" = float32[2] [1.0, 2.0]
+      metadata "producer" = "text"
+      %1 = constant int64[1] [0]
+      %2 = gather.1(%0, %1) {axis=0, batch_dims=0} : float32[1, 3]
+      guard 1 <= n "Gather 'take'"
+      output %2 "y"
+    }
+
+A node names its op with the version of its meaning. Field values are ``1``, ``1.5``,
+``true``, ``none``, ``"text"``, ``[a, b]``, ``float32``, ``float32[n, 3]`` (a type),
+``(2*n + 1)`` (a dim) and ``graph "g" {...}``. Small constants show their elements, others
+``@`` and their digest. Values are numbered anew in each graph, in order of appearance.
 """
 
 import json
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from operator import index
 from typing import Any
+
+import numpy as np
 
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Expr
@@ -22,6 +39,9 @@ from graphwright.ir.types import (
 
 HEADER = "graphwright.ir 1"
 _TYPES = (TensorType, SequenceType, OptionalType, MapType, TokenType)
+_NAN = struct.pack(">d", float("nan"))
+
+Name = Callable[[Any], str]
 
 
 def quote(text: str) -> str:
@@ -51,7 +71,7 @@ def _graph_lines(graph: Any, indent: str) -> Iterator[str]:
     constants = dict(graph.constants)
     for node in graph.nodes:
         yield from _constants(node.operands, constants, name, inner)
-        yield from _node_lines(node, name, inner)
+        yield _node_text(node, name, inner)
     yield from _constants(graph.outputs, constants, name, inner)
     for guard in graph.guards:
         yield f"{inner}guard {guard} {quote(guard.place)}"
@@ -60,12 +80,14 @@ def _graph_lines(graph: Any, indent: str) -> Iterator[str]:
     yield indent + "}"
 
 
-def _constants(values: Any, constants: Any, name: Any, indent: str) -> Iterator[str]:
+def _constants(
+    values: Iterable[Any], constants: dict[Any, Constant], name: Name, indent: str
+) -> Iterator[str]:
+    """Each constant before its first use."""
     for value in values:
         constant = constants.pop(value, None)
         if constant is not None:
-            text = constant_text(constant)
-            yield f"{indent}{name(value)} = constant {text}"
+            yield f"{indent}{name(value)} = constant {constant_text(constant)}"
 
 
 def constant_text(constant: Constant) -> str:
@@ -74,40 +96,62 @@ def constant_text(constant: Constant) -> str:
     head = f"{constant.dtype.name}[{dims}]"
     if not constant.inline:
         return f"{head} @{constant.digest}"
-    items = constant.array().ravel()
-    if constant.dtype.kind == "c":
-        words = [f"[{float(v.real)!r}, {float(v.imag)!r}]" for v in items]
-    elif constant.dtype.is_float:
-        words = [_number(float(v), v) for v in items]
-    else:
-        words = [str(int(v)) for v in items]
+    words = map(_element_text(constant.dtype), constant.array().ravel())
     return f"{head} [{', '.join(words)}]"
 
 
-def _number(value: float, raw: Any) -> str:
-    """The shortest decimal that gives the element back; NaN by its bits."""
+def _element_text(dtype: DType) -> Callable[[Any], str]:
+    match dtype.kind:
+        case "c":
+            return lambda x: f"[{_real_text(x.real)}, {_real_text(x.imag)}]"
+        case "f":
+            return _real_text
+        case "b":
+            return _flag_text
+        case _:
+            return lambda x: str(int(x))
+
+
+def _flag_text(flag: object) -> str:
+    return "true" if flag else "false"
+
+
+def _real_text(x: Any) -> str:
+    """The shortest decimal that gives a NumPy float back; an unusual NaN by its bits."""
+    value = float(x)
     if value != value:
-        return f"nan({raw.tobytes().hex()})"
-    if raw.dtype.kind == "f":
-        text = str(raw)
-        return repr(value) if raw.dtype.itemsize == 8 else text
-    return repr(value)
+        usual = x.tobytes() == x.dtype.type(np.nan).tobytes()
+        return "nan" if usual else _bits_text(np.asarray(x).byteswap().tobytes())
+    short = str(x)
+    same = x.dtype.name in ("float16", "float32") and x.dtype.type(float(short)) == x
+    return short if same else repr(value)
 
 
-def _node_lines(node: Any, name: Any, indent: str) -> Iterator[str]:
+def float_text(value: float) -> str:
+    """``1.5``, ``inf``, ``nan``; another NaN than Python's own by its bits."""
+    bits = struct.pack(">d", value)
+    return float.__repr__(value) if value == value or bits == _NAN else _bits_text(bits)
+
+
+def _bits_text(big_endian: bytes) -> str:
+    return f"nan(0x{big_endian.hex()})"
+
+
+def _node_text(node: Any, name: Name, indent: str) -> str:
     operands = ", ".join(map(name, node.operands))
     results = ", ".join(map(name, node.results))
-    types = ", ".join(str(v.type) for v in node.results)
-    fields = _fields(node.op, indent)
-    start = f"{results} = " if results else ""
-    end = f" : {types}" if results else ""
-    yield f"{indent}{start}{node.op.name}.{node.op.version}({operands}){fields}{end}"
+    op = node.op
+    call = f"{op.name}.{op.version}({operands}){_fields_text(op, indent)}"
+    if not results:
+        return indent + call
+    types = ", ".join([str(v.type) for v in node.results])
+    return f"{indent}{results} = {call} : {types}"
 
 
-def _fields(op: Any, indent: str) -> str:
+def _fields_text(op: Any, indent: str) -> str:
     if not op.field_names:
         return ""
-    words = (f"{k}={field_text(v, indent)}" for k, v in op.fields.items())
+    words = [f"{k}={field_text(v, indent)}" for k, v in op.fields.items()]
     return " {" + ", ".join(words) + "}"
 
 
@@ -116,10 +160,12 @@ def field_text(value: Any, indent: str = "") -> str:
     match value:
         case None:
             return "none"
-        case bool():
-            return "true" if value else "false"
-        case float() | int():
-            return repr(value)
+        case bool() | np.bool():
+            return _flag_text(value)
+        case float():
+            return float_text(value)
+        case int() | np.integer():
+            return str(index(value))
         case str():
             return quote(value)
         case DType():
@@ -127,7 +173,8 @@ def field_text(value: Any, indent: str = "") -> str:
         case Expr():
             return f"({value})"
         case tuple():
-            return "[" + ", ".join(field_text(v, indent) for v in value) + "]"  # type: ignore[reportUnknownArgumentType]
+            words: list[str] = [field_text(v, indent) for v in value]  # pyright: ignore
+            return f"[{', '.join(words)}]"
         case _ if isinstance(value, _TYPES):
             return str(value)
         case _:

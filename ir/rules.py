@@ -1,11 +1,21 @@
 """Type rules that several op families share."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from graphwright.ir.dim import Dim
+from graphwright.ir.dim import Dim, equal, symbols
 from graphwright.ir.dtype import DType
 from graphwright.ir.errors import DTypeError, ShapeError, UnrankedError
-from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType, agree_shapes
+from graphwright.ir.types import (
+    ANY,
+    MAX_CONTENTS,
+    Contents,
+    OptionalType,
+    SequenceType,
+    TensorType,
+    Type,
+    agree_shapes,
+)
 
 
 def need(condition: bool, message: str) -> None:
@@ -102,3 +112,94 @@ def permute_contents(
 ) -> Contents | None:
     """Contents picked by flat position."""
     return None if t.contents is None else tuple(t.contents[i] for i in order)
+
+
+# Types that meet ---------------------------------------------------------------------
+
+Fresh: TypeAlias = Callable[[], Dim]
+
+
+def join_types(a: Type, b: Type, fresh: Fresh) -> Type:
+    """A type of every value that has one of two types.
+
+    Where dims differ, ``fresh`` gives one; where ranks differ, none is known.
+
+    Raises:
+        DTypeError: If kinds or element types differ.
+    """
+    match a, b:
+        case TensorType(), TensorType() if a.dtype is b.dtype:
+            return _join_tensors(a, b, fresh)
+        case SequenceType(x), SequenceType(y):
+            return SequenceType(join_types(x, y, _any))
+        case OptionalType(x), OptionalType(y):
+            return OptionalType(join_types(x, y, _any))
+        case (OptionalType(x), y) | (y, OptionalType(x)):
+            return OptionalType(join_types(x, y, _any))
+        case _ if a == b:
+            return a
+        case _:
+            raise DTypeError(f"one value would be both {a} and {b}")
+
+
+def _any() -> Dim:
+    return ANY
+
+
+def _join_tensors(a: TensorType, b: TensorType, fresh: Fresh) -> TensorType:
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return TensorType(a.dtype, None)
+    pairs = zip(a.shape, b.shape, strict=True)
+    shape = [x if _same(x, y) else fresh() for x, y in pairs]
+    if a.contents is None or b.contents is None or len(a.contents) != len(b.contents):
+        return TensorType(a.dtype, tuple(shape))
+    both = zip(a.contents, b.contents, strict=True)
+    return typed(a.dtype, shape, tuple(x if _same(x, y) else None for x, y in both))
+
+
+def _same(x: Dim | None, y: Dim | None) -> bool:
+    if x is None or y is None or ANY in (x, y):
+        return False
+    return x is y or equal(x, y) is True
+
+
+def replace_dims(type_: Type, change: Callable[[Dim], Dim]) -> Type:
+    """A type with each dim changed, those of elements to ``ANY`` where they change."""
+    match type_:
+        case TensorType(d, shape, contents) if shape is not None:
+            dims = tuple(map(change, shape))
+            kept = contents and tuple(
+                c if c is None or change(c) is c else None for c in contents
+            )
+            return typed(d, dims, kept)
+        case SequenceType(element):
+            return SequenceType(_open_dims(element, change))
+        case OptionalType(element):
+            return OptionalType(_open_dims(element, change))
+        case _:
+            return type_
+
+
+def _open_dims(element: Type, change: Callable[[Dim], Dim]) -> Type:
+    return replace_dims(element, lambda d: d if d is ANY or change(d) is d else ANY)
+
+
+def forget(type_: Type, names: frozenset[str], fresh: Fresh) -> Type:
+    """A type without these symbols: each dim that needs one becomes ``fresh``."""
+
+    def change(dim: Dim) -> Dim:
+        return fresh() if names and symbols(dim) & names else dim
+
+    return replace_dims(type_, change)
+
+
+def plain(type_: Type) -> Type:
+    """A type without known contents."""
+    return type_.with_dtype(type_.dtype) if isinstance(type_, TensorType) else type_
+
+
+def settle(element: Type, fresh: Fresh) -> Type:
+    """The type of a value taken out of a sequence or an optional."""
+    if not isinstance(element, TensorType) or element.shape is None:
+        return element
+    return element.with_shape(fresh() if d is ANY else d for d in element.shape)

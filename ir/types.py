@@ -1,12 +1,20 @@
 """Types of values, and the guards that type rules ask for."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from graphwright.ir.dim import Dim, Expr, equal, product, symbols
+from graphwright.ir.dim import (
+    Dim,
+    Expr,
+    equal,
+    less_equal,
+    product,
+    substitute,
+    symbol,
+    symbols,
+)
 from graphwright.ir.dtype import DType
 from graphwright.ir.errors import UnrankedError
 
@@ -14,6 +22,14 @@ MAX_CONTENTS = 64
 """Integer tensors of at most this many elements carry what is known of them."""
 
 Contents: TypeAlias = tuple[Dim | None, ...]
+
+ANY = symbol("_any")
+"""A size that differs from element to element of a sequence, or is not known at all.
+
+It stands only in the types of what sequences and optionals hold; two of them are not
+equal. What is taken out has a symbol of its own instead.
+"""
+_ANY = frozenset({"_any"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +152,37 @@ class Guard:
 _guards: ContextVar[list[Guard] | None] = ContextVar("guards", default=None)
 
 
-@contextmanager
-def collect_guards() -> Iterator[list[Guard]]:
-    """Gathers the guards that type rules ask for inside the ``with`` block."""
-    found: list[Guard] = []
-    token = _guards.set(found)
-    try:
-        yield found
-    finally:
-        _guards.reset(token)
+class GuardCollector:
+    """A ``with`` block that gathers the guards which type rules ask for inside it."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> list[Guard]:
+        found: list[Guard] = []
+        self._token = _guards.set(found)
+        return found
+
+    def __exit__(self, *_: object) -> None:
+        _guards.reset(self._token)
+
+
+collect_guards = GuardCollector
 
 
 def require(left: Dim, relation: str, right: Dim) -> None:
-    """Asks for a guard; it goes to the innermost ``collect_guards``."""
+    """Asks for a guard unless it holds for all values of its symbols.
+
+    It goes to the innermost ``collect_guards``.
+    """
     sink = _guards.get()
-    if sink is not None:
+    if sink is not None and not _always(left, relation, right):
         sink.append(Guard(left, relation, right))
+
+
+def _always(left: Dim, relation: str, right: Dim) -> bool:
+    if relation == "<=":
+        return bool(less_equal(left, right))
+    return relation == "==" and bool(equal(left, right))
 
 
 def agree(a: Dim, b: Dim) -> Dim | None:
@@ -182,6 +213,28 @@ def agree_shapes(a: Sequence[Dim], b: Sequence[Dim]) -> tuple[Dim, ...] | None:
     return tuple(dims)
 
 
+def bind_type(type_: Type, env: Mapping[str, Dim]) -> Type:
+    """A type with symbols replaced by what is known of them."""
+
+    def known(dim: Dim) -> Dim:
+        return substitute(dim, env) if isinstance(dim, Expr) else dim
+
+    match type_:
+        case TensorType(dtype, shape, contents):
+            if not type_symbols(type_):
+                return type_
+            dims = None if shape is None else tuple(map(known, shape))
+            if contents is not None:
+                contents = tuple(None if c is None else known(c) for c in contents)
+            return TensorType(dtype, dims, contents)
+        case SequenceType(element):
+            return SequenceType(bind_type(element, env))
+        case OptionalType(element):
+            return OptionalType(bind_type(element, env))
+        case _:
+            return type_
+
+
 def type_symbols(type_: Type) -> frozenset[str]:
     """Names of the symbols in a type."""
     match type_:
@@ -191,7 +244,7 @@ def type_symbols(type_: Type) -> frozenset[str]:
             dims = [*(shape or ()), *(c for c in contents or () if c is not None)]
             return frozenset[str]().union(*map(symbols, dims))
         case SequenceType(element) | OptionalType(element):
-            return type_symbols(element)
+            return type_symbols(element) - _ANY
         case MapType(_, value):
             return type_symbols(value)
         case TokenType():

@@ -1,5 +1,6 @@
 """ONNX's backend interface: what ``onnx.backend.test`` and its users call."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,19 +8,23 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep
 
+from graphwright.backends.compile import lower
+from graphwright.backends.executable import Executable
 from graphwright.frontends.onnx.load import import_model
-from graphwright.ir.evaluate import evaluate
 
 
 class GraphwrightRep(BackendRep):  # type: ignore[misc]
     """A model made ready to run."""
 
-    def __init__(self, model: Any) -> None:
-        self.graph = import_model(model)
+    def __init__(self, model: Any, backend: str) -> None:
+        graph = import_model(model)
+        self.executable = Executable(graph, *lower(graph, backend=backend))
 
     def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
-        """Outputs for positional inputs."""
-        return tuple(evaluate(self.graph, list(inputs)))
+        """Outputs for positional inputs, or for a dictionary by name."""
+        exe = self.executable
+        feeds = inputs if isinstance(inputs, dict) else dict(zip(exe.input_names, inputs))
+        return tuple(exe.run(None, feeds))
 
 
 class GraphwrightBackend(Backend):  # type: ignore[misc]
@@ -31,9 +36,12 @@ class GraphwrightBackend(Backend):  # type: ignore[misc]
         return device.partition(":")[0] == "CPU"
 
     @classmethod
-    def prepare(cls, model: Any, device: str = "CPU", **_: Any) -> GraphwrightRep:
-        """A model made ready to run."""
-        return GraphwrightRep(model)
+    def prepare(
+        cls, model: Any, device: str = "CPU", backend: str | None = None, **_: Any
+    ) -> GraphwrightRep:
+        """A model made ready to run on a backend ($GRAPHWRIGHT_BACKEND, then numpy)."""
+        name = backend or os.environ.get("GRAPHWRIGHT_BACKEND") or "numpy"
+        return GraphwrightRep(model, name)
 
     @classmethod
     def run_model(

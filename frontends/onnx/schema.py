@@ -28,8 +28,18 @@ def schema_function(
     if schema.has_context_dependent_function:
         protos = [b"" if t is None else proto_of_type(t).SerializeToString() for t in types]
         blob = schema.get_context_dependent_function(node.SerializeToString(), protos)
-        return onnx.FunctionProto.FromString(blob)
-    return schema.function_body if schema.has_function else None
+        return _with_defaults(onnx.FunctionProto.FromString(blob), schema)
+    return _with_defaults(schema.function_body, schema) if schema.has_function else None
+
+
+def _with_defaults(body: Any, schema: Any) -> Any:
+    """A function body that carries the defaults of its operator's attributes."""
+    copy = onnx.FunctionProto()
+    copy.CopyFrom(body)
+    for attribute in schema.attributes.values():
+        if attribute.default_value.name:
+            copy.attribute_proto.append(attribute.default_value)
+    return copy
 
 
 def infer_result_types(

@@ -1,14 +1,19 @@
 """TensorProtos and dtypes of ONNX, to and from constants."""
 
+import math
+import sys
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
+from graphwright.frontends.onnx.external import ExternalData
+from graphwright.frontends.onnx.wire import Weights
 from graphwright.ir import dtype as dt
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
-from graphwright.ir.errors import DTypeError
+from graphwright.ir.errors import BudgetError, DTypeError, ModelError
 
 _NAMES = {
     "FLOAT": dt.float32,
@@ -41,6 +46,8 @@ _NAMES = {
 _OF = {TensorProto.DataType.Value(name): dtype for name, dtype in _NAMES.items()}
 _TO = {dtype: number for number, dtype in _OF.items()}
 
+_MAX_SPARSE_BYTES = 1 << 30
+
 
 def dtype_of(element: int) -> DType:
     """The dtype of an ONNX element type.
@@ -59,8 +66,189 @@ def element_of(dtype: DType) -> int:
     return _TO[dtype]
 
 
-def constant_of_proto(proto: Any) -> Constant:
-    """The constant that a TensorProto holds."""
-    dtype = dtype_of(proto.data_type)
-    array = onnx.numpy_helper.to_array(proto)
+class TensorReader:
+    """Makes constants of the TensorProtos of one model.
+
+    Args:
+        weights: What a scan cut out of the model's bytes.
+        external: Where external data may lie.
+        copy: Read data into memory instead of mapping it.
+    """
+
+    def __init__(
+        self,
+        weights: Weights | None = None,
+        external: ExternalData | None = None,
+        *,
+        copy: bool = False,
+    ) -> None:
+        self._weights = weights
+        self._external = external or ExternalData(None)
+        self._copy = copy
+
+    def __call__(self, proto: Any) -> Constant:
+        """The constant of a TensorProto or a SparseTensorProto.
+
+        Raises:
+            ModelError: If data and shape do not fit together.
+        """
+        if isinstance(proto, onnx.SparseTensorProto):
+            return self._dense(proto)
+        if proto.HasField("segment"):
+            raise ModelError(f"tensor {proto.name!r} is stored in segments: load it whole")
+        dtype = dtype_of(proto.data_type)
+        shape = tuple(proto.dims)
+        if any(d < 0 for d in shape):
+            raise ModelError(f"tensor {proto.name!r} has the shape {list(shape)}")
+        if proto.data_location == TensorProto.EXTERNAL:
+            return self._outside(proto, dtype, shape)
+        raw = proto.raw_data if proto.HasField("raw_data") else b""
+        span = self._weights.span(raw) if self._weights and raw else None
+        if span is not None:
+            assert self._weights is not None
+            return self._lying(
+                proto.name, dtype, shape, self._weights.buffer, self._weights.path, span
+            )
+        return _parsed(proto, dtype, shape, raw)
+
+    def _outside(self, proto: Any, dtype: DType, shape: tuple[int, ...]) -> Constant:
+        info = {e.key: e.value for e in proto.external_data}
+        try:
+            offset = int(info.get("offset", "0") or 0)
+            length = int(info["length"]) if info.get("length") else None
+        except ValueError:
+            raise ModelError(f"tensor {proto.name!r}: offset and length are no numbers") from None
+        length = _stored_bytes(dtype, shape) if length is None else length
+        location = info.get("location", "")
+        buffer, path, at, size = self._external.read(location, offset, length)
+        return self._lying(proto.name, dtype, shape, buffer, path, (at, size))
+
+    def _lying(
+        self,
+        name: str,
+        dtype: DType,
+        shape: tuple[int, ...],
+        buffer: Any,
+        path: str | None,
+        span: tuple[int, int],
+    ) -> Constant:
+        """A constant whose bytes lie in a buffer."""
+        start, length = span
+        if length != _stored_bytes(dtype, shape):
+            raise _wrong_length(name, dtype, shape, length)
+
+        def read() -> Any:
+            piece = memoryview(buffer)[start : start + length]
+            return _from_raw(bytes(piece) if self._copy else piece, dtype, shape)
+
+        if self._copy or path is None:
+            return Constant.of(read(), dtype)
+        return Constant.mapped(dtype, shape, read, (path, start, length))
+
+    def _dense(self, proto: Any) -> Constant:
+        values, indices = self(proto.values), self(proto.indices)
+        shape = tuple(proto.dims)
+        size = math.prod(shape) if all(d >= 0 for d in shape) else -1
+        if size < 0 or size * values.dtype.itemsize > _MAX_SPARSE_BYTES:
+            raise BudgetError(f"sparse tensor {proto.values.name!r} of shape {list(shape)}")
+        dense = np.zeros(size, values.dtype.numpy)
+        flat = _flat_indices(indices.array(), shape, proto.values.name)
+        if flat.shape != values.shape or (flat.size and not 0 <= flat.min() <= flat.max() < size):
+            raise ModelError(f"sparse tensor {proto.values.name!r}: indices do not fit")
+        dense[flat] = values.array()
+        return Constant.of(dense.reshape(shape), values.dtype)
+
+
+def _flat_indices(indices: Any, shape: tuple[int, ...], name: str) -> Any:
+    """Linear positions from linear ones ([n]) or coordinates ([n, rank])."""
+    if indices.ndim == 1:
+        return indices
+    if indices.ndim != 2 or indices.shape[1] != len(shape):
+        raise ModelError(f"sparse tensor {name!r}: indices of shape {indices.shape}")
+    if indices.size and ((indices < 0) | (indices >= np.array(shape))).any():
+        raise ModelError(f"sparse tensor {name!r}: an index lies outside {list(shape)}")
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return indices @ np.array(strides, np.int64)
+
+
+def _stored_bytes(dtype: DType, shape: tuple[int, ...]) -> int:
+    return -(-math.prod(shape) * (dtype.bits if dtype.kind != "b" else 8) // 8)
+
+
+def _wrong_length(
+    name: str, dtype: DType, shape: tuple[int, ...], length: int
+) -> ModelError:
+    want = _stored_bytes(dtype, shape)
+    kind = f"{dtype.name}{list(shape)}"
+    return ModelError(f"tensor {name!r} of {kind} needs {want} bytes, it has {length}")
+
+
+def _from_raw(raw: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
+    if dtype.bits < 8:
+        return _unpacked(np.frombuffer(raw, np.uint8), dtype, shape)
+    array = np.frombuffer(raw, np.uint8 if dtype.kind == "b" else dtype.numpy)
+    if dtype.kind == "b":
+        array = array != 0
+    elif sys.byteorder == "big":
+        array = array.byteswap()
+    return array.reshape(shape)
+
+
+def _unpacked(octets: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """Elements of 2 or 4 bits, first in the low bits of each byte."""
+    per = 8 // dtype.bits
+    shifts = np.arange(per, dtype=np.uint8) * np.uint8(dtype.bits)
+    mask = np.uint8((1 << dtype.bits) - 1)
+    flat = ((octets[:, None] >> shifts) & mask).reshape(-1)[: math.prod(shape)]
+    if dtype.kind == "i":
+        sign = np.uint8(1 << (dtype.bits - 1))
+        signed = (flat ^ sign).astype(np.int8) - np.int8(sign)
+        return signed.astype(dtype.numpy).reshape(shape)
+    if dtype.kind == "u":
+        return flat.astype(dtype.numpy).reshape(shape)
+    return flat.view(dtype.numpy).reshape(shape)
+
+
+def _parsed(proto: Any, dtype: DType, shape: tuple[int, ...], raw: bytes) -> Constant:
+    if proto.HasField("raw_data") and dtype is not dt.string:
+        if len(raw) != _stored_bytes(dtype, shape):
+            raise _wrong_length(proto.name, dtype, shape, len(raw))
+        return Constant.of(_from_raw(raw, dtype, shape), dtype)
+    _check_count(proto, dtype, shape)
+    try:
+        array = onnx.numpy_helper.to_array(proto)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise ModelError(f"tensor {proto.name!r} cannot be read: {error}") from None
+    if dtype is dt.string:
+        words = [_word(s) for s in proto.string_data]
+        array = np.empty(len(words), object)
+        array[:] = words
+        array = array.reshape(shape)
+    if array.shape != shape:
+        raise ModelError(f"tensor {proto.name!r} has {array.size} elements, not {list(shape)}")
     return Constant.of(array, dtype)
+
+
+_FIELDS = ("float_data", "double_data", "int64_data", "uint64_data", "int32_data")
+_FIELDS += ("string_data",)
+
+
+def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:
+    """Typed data must have one entry an element (two if complex, packed below a byte)."""
+    want = math.prod(shape)
+    if dtype.bits < 8:
+        want = -(-want * dtype.bits // 8)
+    have = sum(len(getattr(proto, field)) for field in _FIELDS)
+    if dtype.kind == "c":
+        want *= 2
+    if have != want:
+        kind = f"{dtype.name}{list(shape)}"
+        raise ModelError(f"tensor {proto.name!r} of {kind} needs {want} entries, it has {have}")
+
+
+def _word(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+constant_of_proto = TensorReader()
+"""The constant of a TensorProto that lies in no file."""

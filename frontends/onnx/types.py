@@ -75,3 +75,22 @@ def _dim_word(dim: Dim) -> int | str | None:
     return dim if isinstance(dim, int) else str(dim)
 
 
+
+
+def type_word(type_: Type) -> str:
+    """A type as ONNX Runtime spells it: ``tensor(float)``, ``seq(tensor(int64))``."""
+    match type_:
+        case TensorType(dtype):
+            return f"tensor({_WORDS.get(dtype.name, dtype.name)})"
+        case SequenceType(element):
+            return f"seq({type_word(element)})"
+        case OptionalType(element):
+            return f"optional({type_word(element)})"
+        case MapType(key, value):
+            inner = type_word(value).removeprefix("tensor(").removesuffix(")")
+            return f"map({_WORDS.get(key.name, key.name)},{inner})"
+        case _:
+            return str(type_)
+
+
+_WORDS = {"float32": "float", "float64": "double"}

@@ -31,14 +31,15 @@ class Elementwise(Op):
         return dtype
 
     def result_type(self, *operands: TensorType) -> TensorType:
+        first = operands[0]
         dtype = same_dtype(self.name, *operands)
-        need_kind(self.name, operands[0], self.kinds)
+        need_kind(self.name, first, self.kinds)
         shape = same_shape(self.name, *operands)
         out = self.result_dtype(dtype)
-        if all(t.contents is None for t in operands):
-            first = operands[0]
-            return first if out is dtype and first.shape is shape else TensorType(out, shape)
-        return typed(out, shape, map_contents(self.on_dims, *operands))
+        for t in operands:
+            if t.contents is not None:
+                return typed(out, shape, map_contents(self.on_dims, *operands))
+        return first if out is dtype and first.shape is shape else TensorType(out, shape)
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         """The op on known elements of integer tensors; None where not known."""

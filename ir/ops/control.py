@@ -8,35 +8,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Expr, symbols
 from graphwright.ir.errors import BudgetError, ShapeError
-from graphwright.ir.op import Call, Op, Tier
+from graphwright.ir.op import Call, Declared, Op, Tier
 from graphwright.ir.rules import need
-from graphwright.ir.types import TensorType, Type, type_symbols
+from graphwright.ir.types import TensorType, Type
 
 MAX_ITERATIONS = 2**31
 
 
-class Control(Op):
-    """An op that runs sub-graphs.
-
-    ``types`` are the declared types of the results; ``fresh`` names the symbols in
-    them whose values the run finds out.
-    """
+class Control(Declared):
+    """An op that runs sub-graphs; the types of its results are declared."""
 
     tier: ClassVar[Tier] = Tier.CONTROL
-    types: tuple[Type, ...]
-    fresh: tuple[str, ...] = ()
 
-    def result_type(self, *operands: Type) -> tuple[Type, ...]:
+    def result_type(self, *operands: Type, **_: Any) -> tuple[Type, ...]:
         self.check(operands)
         return self.types
 
     def check(self, operands: Sequence[Type]) -> None:
         """Raises ShapeError where operands do not fit the sub-graphs."""
-
-    def defined_symbols(self) -> tuple[str, ...]:
-        return self.fresh
 
 
 def _fits(op: Op, graph: Any, count: int) -> None:
@@ -57,7 +47,7 @@ class Cond(Control):
             need(len(graph.outputs) == len(self.types), "cond: branches differ in results")
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
-        taken = bool(np.asarray(operands[0]).reshape(()))
+        taken = bool(_item(operands[0]))
         return call(self.then_graph if taken else self.else_graph, operands[1:])
 
 
@@ -81,7 +71,7 @@ class WhileLoop(Control):
         need(len(self.body.outputs) == len(self.types) + 1, "while_loop: results differ")
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
-        trips, going = int(operands[0]), bool(operands[1])
+        trips, going = int(_item(operands[0])), bool(_item(operands[1]))
         state = list(operands[2 : 2 + self.carried])
         fixed = operands[2 + self.carried :]
         rows: list[list[Any]] = [[] for _ in self.types[self.carried :]]
@@ -90,21 +80,15 @@ class WhileLoop(Control):
             if i >= self.max_iterations:
                 raise BudgetError(f"a loop ran {i} iterations: raise max_loop_iterations")
             out = call(self.body, [np.int64(i), np.bool_(going), *state, *fixed])
-            going = bool(np.asarray(out[0]).reshape(()))
+            going = bool(_item(out[0]))
             state = list(out[1 : 1 + self.carried])
             for row, item in zip(rows, out[1 + self.carried :], strict=True):
-                row.append(np.array(item))
+                row.append(item.copy())
             i += 1
         return [*state, *(self._stack(r, k) for k, r in enumerate(rows))]
 
     def _stack(self, row: list[Any], k: int) -> Any:
-        if row:
-            return np.stack(row)
-        declared = self.types[self.carried + k]
-        assert isinstance(declared, TensorType)
-        dims = declared.shape or (0,)
-        shape = (0, *(d if isinstance(d, int) else 0 for d in dims[1:]))
-        return np.zeros(shape, declared.dtype.numpy)
+        return np.stack(row) if row else _nothing(self.types[self.carried + k])
 
 
 class Scan(Control):
@@ -144,7 +128,7 @@ class Scan(Control):
             out = call(self.body, [*state, *items, *fixed])
             state = list(out[: self.carried])
             for row, item in zip(rows, out[self.carried :], strict=True):
-                row.append(np.array(item))
+                row.append(item.copy())
         return [*state, *(self._join(k, row) for k, row in enumerate(rows))]
 
     def _join(self, k: int, row: list[Any]) -> Any:
@@ -152,14 +136,32 @@ class Scan(Control):
             row = row[::-1]
         if row:
             return np.stack(row, axis=self.out_axes[k])
-        declared = self.types[self.carried + k]
-        assert isinstance(declared, TensorType)
-        shape = tuple(d if isinstance(d, int) else 0 for d in declared.shape or (0,))
-        return np.zeros(shape, declared.dtype.numpy)
+        return _nothing(self.types[self.carried + k])
+
+
+def _item(x: Any) -> Any:
+    """The one element of an array, as a Python number.
+
+    Raises:
+        ShapeError: If it has another number of elements.
+    """
+    array = x if hasattr(x, "item") else np.asarray(x)
+    if array.size != 1:
+        raise ShapeError(f"control flow takes one element, got shape {array.shape}")
+    return array.item()
+
+
+def _nothing(declared: Type) -> Any:
+    """What a loop that did not run stacked: sizes that nobody knows are 0."""
+    need(isinstance(declared, TensorType), f"a loop stacks tensors, not {declared}")
+    assert isinstance(declared, TensorType)
+    dims = declared.shape or (0,)
+    shape = tuple(d if isinstance(d, int) else 0 for d in dims)
+    return np.zeros(shape, declared.dtype.numpy)
 
 
 def _unstack(x: Any, axis: int, back: bool) -> list[Any]:
-    moved = np.moveaxis(np.asarray(x), axis, 0)
+    moved = np.moveaxis(x, axis, 0)
     return list(moved[::-1] if back else moved)
 
 
@@ -174,14 +176,3 @@ class CallGraph(Control):
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
         return call(self.graph, operands)
-
-
-def fresh_in(types: Sequence[Type], known: frozenset[str]) -> tuple[str, ...]:
-    """Symbols of types that are not known yet, sorted."""
-    found = frozenset[str]().union(*map(type_symbols, types))
-    return tuple(sorted(found - known))
-
-
-def is_symbolic(dim: object) -> bool:
-    """Whether a dim depends on symbols."""
-    return isinstance(dim, Expr) and bool(symbols(dim))

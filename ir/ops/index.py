@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, Expr, symbols
-from graphwright.ir.dtype import int64
+from graphwright.ir.dtype import dtype, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import IndexBoundsError
 from graphwright.ir.op import Cotangents, Op, Tier, Trait
@@ -97,6 +97,17 @@ def _batched_index(xp: Any, x: Any, indices: Any, axis: int, batch: int) -> Any:
 _SCATTER = {"add": "add", "mul": "multiply", "min": "minimum", "max": "maximum"}
 
 
+def _combined(xp: Any, x: Any, where: Any, updates: Any, mode: str) -> Any:
+    """A copy of ``x`` with updates combined in at an advanced index."""
+    if mode == "set":
+        out = x.copy()
+        out[where] = updates
+        return out
+    out = x.astype(dtype(x.dtype).accumulate.numpy)
+    getattr(xp, _SCATTER[mode]).at(out, where, updates.astype(out.dtype, copy=False))
+    return out.astype(x.dtype, copy=False)
+
+
 class Scatter(Op):
     """``x`` with updates combined in at the positions that ``gather`` would read.
 
@@ -120,13 +131,8 @@ class Scatter(Op):
 
     def compute(self, xp: Any, x: Any, indices: Any, updates: Any) -> Any:
         check_bounds("scatter", indices, x.shape[self.axis])
-        out = x.copy()
         where = _batched_index(xp, x, indices, self.axis, self.batch_dims)
-        if self.mode == "set":
-            out[where] = updates
-        else:
-            getattr(xp, _SCATTER[self.mode]).at(out, where, updates)
-        return out
+        return _combined(xp, x, where, updates, self.mode)
 
     def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
         (x, indices, updates), (ct,) = operands, cotangents
@@ -170,6 +176,52 @@ class TakeAlongAxis(Op):
         flat = flat_positions(b, x, indices, self.axis)
         zeros = b.full((x.tensor.size,), 0, x.dtype)
         return b.reshape(b.scatter(zeros, flat, ct, 0, "add"), x.shape), None
+
+
+class ScatterAlongAxis(Op):
+    """``x`` with updates combined in at what ``take_along_axis`` would read.
+
+    With ``set`` the last of several updates of one element wins.
+    """
+
+    name = "scatter_along_axis"
+    tier = Tier.COMPOSITE
+    axis: int
+    mode: str = "set"
+
+    def result_type(
+        self, x: TensorType, indices: TensorType, updates: TensorType
+    ) -> TensorType:
+        ranked(self.name, x, indices, updates)
+        same_dtype(self.name, x, updates)
+        need_kind(f"{self.name}'s indices", indices, "iu")
+        need(self.mode in MODES, f"{self.name} has no mode {self.mode}")
+        check_axes(self.name, [self.axis], x.rank)
+        fits = agree_shapes(indices.dims, updates.dims) is not None
+        need(fits and x.rank == indices.rank, f"{self.name} of {updates} at {indices}")
+        return TensorType(x.dtype, x.shape)
+
+    def compute(self, xp: Any, x: Any, indices: Any, updates: Any) -> Any:
+        check_bounds(self.name, indices, x.shape[self.axis])
+        grid = list(np.ix_(*(np.arange(n) for n in indices.shape)))
+        grid[self.axis] = indices
+        return _combined(xp, x, tuple(grid), updates, self.mode)
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        x, indices, updates = operands
+        flat = flat_positions(b, x, indices, self.axis)
+        line = b.reshape(x, (x.tensor.size,))
+        return b.reshape(b.scatter(line, flat, updates, 0, self.mode), x.shape)
+
+    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+        (_, indices, updates), (ct,) = operands, cotangents
+        if self.mode not in ("set", "add"):
+            return super().vjp(b, operands, results, cotangents)
+        taken = b.take_along_axis(ct, indices, self.axis)
+        if self.mode == "set":
+            zeros = b.zeros_like(updates)
+            ct = b.emit(self.name, ct, indices, zeros, axis=self.axis, mode="set")
+        return ct, None, taken
 
 
 def flat_positions(b: Emitter, x: Value, indices: Value, axis: int) -> Value:

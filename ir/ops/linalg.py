@@ -4,6 +4,7 @@ Products accumulate in ``dtype.accumulate`` (float32 for floats below 32 bits) a
 round once; integers are exact modulo their width.
 """
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from graphwright.ir.dim import Dim, floordiv, maximum, product
 from graphwright.ir.dtype import DTYPES, DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
-from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.op import Cotangents, Op, Tier, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked, same_dtype
 from graphwright.ir.types import TensorType, agree, agree_shapes, require
 
@@ -131,16 +132,16 @@ class Conv(Op):
 
     def _grouped(self, xp: Any, x: Any, w: Any) -> Any:
         view = conv_windows(xp, x, w.shape[2:], self)  # [N, C, *out, *kernel]
-        n = len(self.strides)
-        channels, filters = x.shape[1] // self.groups, w.shape[0] // self.groups
-        axes = [1, *range(2 + n, 2 + 2 * n)]
-        done: list[Any] = []
-        for g in range(self.groups):
-            a = view[:, g * channels : (g + 1) * channels]
-            k = w[g * filters : (g + 1) * filters]
-            y = xp.tensordot(a, k, axes=(axes, list(range(1, n + 2))))
-            done.append(xp.moveaxis(y, -1, 1))
-        return xp.concatenate(done, axis=1)
+        n, g = len(self.strides), self.groups
+        if g == x.shape[1] and w.shape[1] == 1:
+            return _depthwise(xp, view, w, g)
+        batch, out = x.shape[0], view.shape[2 : n + 2]
+        parts = view.reshape(batch, g, w.shape[1], *view.shape[2:])
+        order = (0, 1, 2, *range(n + 3, 2 * n + 3), *range(3, n + 3))
+        rows, size = math.prod(w.shape[1:]), math.prod(out)
+        columns = parts.transpose(order).reshape(batch, g, rows, size)
+        y = xp.matmul(w.reshape(g, w.shape[0] // g, rows), columns)
+        return y.reshape(batch, w.shape[0], *out)
 
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((2, results[0].size, *operands[1].dims[1:]))
@@ -203,6 +204,105 @@ class Conv(Op):
             batch_groups=g,
         )
         return b.transpose(y, swap)
+
+
+def _depthwise(xp: Any, view: Any, w: Any, groups: int) -> Any:
+    """One multiply-add of the whole result for each element of the kernel."""
+    out = view.shape[2 : w.ndim]
+    y = xp.zeros((view.shape[0], groups, w.shape[0] // groups, *out), w.dtype)
+    for tap in np.ndindex(*w.shape[2:]):
+        factor = w[(slice(None), 0, *tap)].reshape(groups, -1, *(1,) * len(out))
+        y += view[(..., *tap)][:, :, None] * factor
+    return y.reshape(view.shape[0], w.shape[0], *out)
+
+
+class ConvTranspose(Op):
+    """The transpose of ``conv``: ``[N, C, *spatial]`` and ``[C, M / groups, *kernel]``.
+
+    Each element adds the kernel, scaled, to the result, ``strides`` apart; then
+    ``padding`` (low, high) of each axis is cut, negative ones grow with zeros.
+    """
+
+    name = "conv_transpose"
+    tier = Tier.COMPOSITE
+    traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    strides: tuple[int, ...]
+    padding: tuple[tuple[Dim, Dim], ...]
+    dilations: tuple[int, ...]
+    groups: int = 1
+
+    def result_type(self, x: TensorType, w: TensorType) -> TensorType:
+        ranked(self.name, x, w)
+        same_dtype(self.name, x, w)
+        n = len(self.strides)
+        need(x.rank == w.rank == n + 2, f"{self.name} of {x} with {w} over {n} axes")
+        need(agree(x.dims[1], w.dims[0]) is not None, f"{self.name} of {x} with {w}")
+        if isinstance(w.dims[0], int):
+            need(w.dims[0] % self.groups == 0, f"{self.name}: {w}, {self.groups} groups")
+        sizes = [self._size(x.dims[i + 2], w.dims[i + 2], i) for i in range(n)]
+        return TensorType(x.dtype, (x.dims[0], w.dims[1] * self.groups, *sizes))
+
+    def _size(self, dim: Dim, kernel: Dim, i: int) -> Dim:
+        low, high = self.padding[i]
+        size = self._whole(dim, kernel, i) - low - high
+        if isinstance(size, int):
+            need(size >= 0, f"{self.name} cuts ({low}, {high}) off an axis of {dim}")
+        else:
+            require(0, "<=", size)
+        return size
+
+    def _whole(self, dim: Dim, kernel: Dim, i: int) -> Dim:
+        """Size of an axis before it is cut."""
+        return (dim - 1) * self.strides[i] + (kernel - 1) * self.dilations[i] + 1
+
+    def compute(self, xp: Any, x: Any, w: Any) -> Any:
+        own, g = dtype(x.dtype), self.groups
+        wide = own.accumulate.numpy
+        batch, sizes, kernel = x.shape[0], x.shape[2:], w.shape[2:]
+        filters = w.astype(wide, copy=False).reshape(g, w.shape[0] // g, -1)
+        image = x.astype(wide, copy=False).reshape(batch, g, w.shape[0] // g, -1)
+        columns = xp.matmul(xp.swapaxes(filters, 1, 2), image)
+        columns = columns.reshape(batch, g * w.shape[1], *kernel, *sizes)
+        rows = enumerate(zip(sizes, kernel, strict=True))
+        whole = [max(int(self._whole(n, k, i)), 0) for i, (n, k) in rows]
+        y = xp.zeros((*columns.shape[:2], *whole), wide)
+        for tap in np.ndindex(*kernel):
+            y[(..., *self._spots(tap, sizes))] += columns[(slice(None), slice(None), *tap)]
+        return self._cut(xp, y).astype(own.numpy, copy=False)
+
+    def _spots(self, tap: tuple[int, ...], sizes: tuple[int, ...]) -> list[slice]:
+        rows = zip(tap, sizes, self.strides, self.dilations, strict=True)
+        return [slice(t * d, t * d + (n - 1) * s + 1, s) for t, n, s, d in rows]
+
+    def _cut(self, xp: Any, y: Any) -> Any:
+        pads: list[tuple[int, int]] = [(0, 0), (0, 0), *self.padding]  # type: ignore[list-item]
+        grown = [(max(0, -lo), max(0, -hi)) for lo, hi in pads]
+        if any(lo or hi for lo, hi in grown):
+            y = xp.pad(y, grown)
+        ends = zip(pads, y.shape, strict=True)
+        return y[tuple(slice(max(0, lo), n - max(0, hi)) for (lo, hi), n in ends)]
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        return product((2, operands[0].size, *operands[1].dims[1:]))
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        x, w = operands
+        n, g, m = len(self.strides), self.groups, w.shape[1]
+        split = b.reshape(w, (g, floordiv(w.shape[0], g), m, *w.shape[2:]))
+        swapped = b.transpose(split, (0, 2, 1, *range(3, n + 3)))
+        turned = b.reshape(swapped, (m * g, floordiv(w.shape[0], g), *w.shape[2:]))
+        reach = [(k - 1) * d for k, d in zip(w.shape[2:], self.dilations, strict=True)]
+        rows = zip(reach, self.padding, strict=True)
+        return b.emit(
+            "conv",
+            x,
+            b.flip(turned, range(2, n + 2)),
+            strides=(1,) * n,
+            padding=tuple((r - lo, r - hi) for r, (lo, hi) in rows),
+            lhs_dilation=self.strides,
+            rhs_dilation=self.dilations,
+            groups=g,
+        )
 
 
 def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:

@@ -1,8 +1,9 @@
 """Ops that move elements without changing them."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from graphwright.ir.dim import Dim, equal, maximum, product
+from graphwright.ir.dim import Dim, broadcast_dim, equal, maximum, minimum, product
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.op import Cotangents, Op, Trait
@@ -76,6 +77,20 @@ class Transpose(Movement):
         return b.transpose(ct, inverse)
 
 
+def _repeats(few: Sequence[Dim], many: Sequence[Dim]) -> bool:
+    """Whether sizes repeat to others from the right: each is 1, or the same.
+
+    What is unknown becomes a guard that says so.
+    """
+    for have, want in zip(reversed(few), reversed(many), strict=False):
+        if have == 1 or have == want:
+            continue
+        if equal(have, want) is False and equal(have, 1) is False:
+            return False
+        require(broadcast_dim(have, want), "==", want)
+    return True
+
+
 class BroadcastTo(Movement):
     """NumPy's broadcasting to ``shape``: axes of size 1, and missing ones, repeat."""
 
@@ -85,9 +100,8 @@ class BroadcastTo(Movement):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("broadcast_to", x)
         need(x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}")
-        for have, want in zip(reversed(x.dims), reversed(self.shape), strict=False):
-            if have != 1 and agree(have, want) is None:
-                raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
+        if not _repeats(x.dims, self.shape):
+            raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
         size = small_size(self.shape)
         known = x.contents
         if known is not None and size is not None and len(known) == 1:
@@ -112,9 +126,8 @@ class SumTo(Movement):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("sum_to", x)
         need(x.rank >= len(self.shape), f"sum_to of {x} to rank {len(self.shape)}")
-        for have, want in zip(reversed(x.dims), reversed(self.shape), strict=False):
-            if want != 1 and agree(have, want) is None:
-                raise ShapeError(f"sum_to of {x} to {list(self.shape)}")
+        if not _repeats(self.shape, x.dims):
+            raise ShapeError(f"sum_to of {x} to {list(self.shape)}")
         return x.with_shape(self.shape)
 
     def compute(self, xp: Any, x: Any) -> Any:
@@ -184,15 +197,24 @@ class Slice(Movement):
 
 def _check_slice(x: TensorType, dim: Dim, start: Dim, size: Dim, step: Dim) -> None:
     if not all(isinstance(d, int) for d in (dim, start, size, step)):
-        if size != 0 and size != dim:
-            require(0, "<=", start)
-            if step == 1:
-                require(start + size, "<=", dim)
+        require(0, "<=", size)
+        if step == 1 and start == 0:
+            require(size, "<=", dim)
+        elif size not in (0, dim):
+            _require_inside(dim, start, size, step)
         return
     last = start + (size - 1) * step
     inside = size == 0 or (0 <= start < dim and 0 <= last < dim)  # type: ignore[operator]
     fits = size >= 0 and step != 0 and inside  # type: ignore[operator]
     need(fits, f"slice of {x}: {size} elements from {start} by {step} leave the axis")
+
+
+def _require_inside(dim: Dim, start: Dim, size: Dim, step: Dim) -> None:
+    """Both ends lie in the axis, or nothing is taken."""
+    some = minimum(size, 1)
+    for at in (start, start + (size - 1) * step):
+        require(0, "<=", some * at)
+        require(some * (at + 1), "<=", some * dim)
 
 
 class SliceAdd(Op):

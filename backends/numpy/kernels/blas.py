@@ -39,7 +39,25 @@ def _functions(path: Path) -> tuple[_Getter, _Setter] | None:
     return None
 
 
-_found = next(filter(None, map(_functions, _libraries())), None)
+def _core(path: Path) -> str:
+    """Return the name of the processor that OpenBLAS chose its kernels for."""
+    library = ctypes.PyDLL(str(path))
+    for prefix, suffix in _NAMES:
+        function = getattr(library, f"{prefix}openblas_get_corename{suffix}", None)
+        if function is not None:
+            function.restype = ctypes.c_char_p
+            return str(function().decode())
+    return ""
+
+
+_paths = [path for path in _libraries() if _functions(path)]
+_found = _functions(_paths[0]) if _paths else None
+_CORES_WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+
+SMALL_PRODUCT = 0
+"""Products of m * n * k up to this run without packing, best for prepared weights."""
+if _paths and _core(_paths[0]) in _CORES_WITH_SMALL_KERNELS:
+    SMALL_PRODUCT = 1_000_000
 _lock = threading.Lock()
 _users = 0
 _before = 1

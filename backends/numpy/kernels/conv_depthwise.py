@@ -19,8 +19,8 @@ from .geometry import Axis, Block, Run, blocks, tap_runs
 
 Array = NDArray[Any]
 
-_RUN_ELEMENTS = 4096
-_BLOCK_ELEMENTS = 32768
+_RUN_ELEMENTS = 8192
+_BLOCK_ELEMENTS = 98304
 
 
 class DepthwiseConv:
@@ -34,15 +34,13 @@ class DepthwiseConv:
         self.spec = dataclasses.replace(spec, channels=spec.filters, axes=axes)
         self.padded = Padded(self.spec, axes, planar=False)
         self.columns = self._columns()
-        wide = self.columns[-1][1] - self.columns[-1][0] if self.columns else 1
-        wide = max((high - low for low, high in self.columns), default=wide)
+        wide = max(high - low for low, high in self.columns)
         kernel = tuple(axis.kernel for axis in axes)
         last = np.moveaxis(w.reshape(spec.filters, *kernel), 0, -1)
         self.weights = np.tile(last, wide)
         self.epilogue = _widen(spec.epilogue, wide)
         self.runs = tap_runs(axes[-1])
-        rows = max(1, _BLOCK_ELEMENTS // (wide * spec.filters))
-        self.blocks = blocks(self.spec.out[:-1], rows)
+        self.blocks = blocks(self.spec.out[:-1], self._rows(wide * spec.filters))
         self.slots = threads.get_num_threads()
         self.slot_elements = max(b.size for b in self.blocks) * wide * spec.filters
 
@@ -50,6 +48,12 @@ class DepthwiseConv:
         """Cut the width so that a run stays near `_RUN_ELEMENTS`."""
         out, channels = self.spec.out[-1], self.spec.filters
         return threads.ranges(out, max(1, _RUN_ELEMENTS // channels))
+
+    def _rows(self, row: int) -> int:
+        """Return the rows of a block; a call of einsum costs as much as 10K elements."""
+        rows = math.prod(self.spec.out[:-1])
+        parts = max(1, min(4, rows * row // 16384))
+        return max(1, min(_BLOCK_ELEMENTS // row, -(-rows // parts)))
 
     @property
     def scratch_bytes(self) -> int:

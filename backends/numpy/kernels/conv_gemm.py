@@ -14,21 +14,21 @@ from . import scratch, threads
 from .conv_spec import Padded, Spec, flat
 from .epilogue import Epilogue
 from .geometry import Block, blocks, patches, tap_runs
+from .panels import Panels
 
 Array = NDArray[Any]
 
 _BLOCK_BYTES = 1 << 19
 _WHOLE_BYTES = 3 << 20
-_TASK_FLOPS = 2e7
+_TASK_FLOPS = 2.5e7
 _FEW_CHANNELS = 16
 
 
-def split(total: int, flops: float, least: int) -> list[tuple[int, int]]:
-    """Cut `total` so that a part costs about `_TASK_FLOPS`, no part below `least`."""
-    parts = min(64, int(flops / _TASK_FLOPS), total // least)
-    if parts < 2:
-        parts = 2 if flops > 2e6 and total >= 2 * least else 1
-    return threads.ranges(total, -(-total // (parts + parts % 2 if parts > 1 else 1)))
+def task_count(flops: float) -> int:
+    """Return into how many tasks to cut a product: an even number, or one."""
+    if flops < 2e6:
+        return 1
+    return 2 * max(1, min(32, round(flops / _TASK_FLOPS / 2)))
 
 
 class GemmConv:
@@ -42,13 +42,13 @@ class GemmConv:
         self.direct = spec.taps == 1 and self.padded.in_place
         if self.direct:
             self.planar = not spec.last
-        self.weights = self._pack(w)
         self.runs = tap_runs(spec.axes[-1])
         self.epilogue = self._epilogue()
-        row = spec.taps * spec.channels * spec.acc.itemsize
-        self.whole = spec.positions * row <= _WHOLE_BYTES
-        target = max(32, _BLOCK_BYTES // row)
-        self.blocks = blocks(spec.out, target)
+        row = self._row_bytes
+        self.whole = self.direct or spec.positions * row <= _WHOLE_BYTES
+        self.blocks = blocks(spec.out, max(32, _BLOCK_BYTES // row))
+        rows = spec.positions if self.whole else self.blocks[0].size
+        self.panels = Panels(self._pack(w), rows, self.planar)
         self.grid = self._grid()
         self.slots = threads.get_num_threads()
 
@@ -74,10 +74,14 @@ class GemmConv:
         spec = self.spec
         filters = spec.filters // spec.groups
         flops = 2.0 * spec.positions * spec.filters * spec.depth * spec.taps
-        if spec.groups > 1 or spec.positions >= filters:
-            cuts = split(spec.positions, flops, 64)
-            return [(slice(*cut), slice(None)) for cut in cuts]
-        return [(slice(None), slice(*cut)) for cut in split(filters, flops, 64)]
+        parts = task_count(flops)
+        if spec.groups == 1 and spec.positions < 4 * filters and filters >= 64:
+            return [(slice(None), slice(*cut)) for cut in self.panels.cut(parts)]
+        tall = max(1, self.panels.tiling.rows)
+        size = -(-spec.positions // parts)
+        size = -(-size // tall) * tall if size > tall else max(64, size)
+        cuts = [(i, i + size) for i in range(0, spec.positions, size)]
+        return [(slice(*cut), slice(None)) for cut in cuts]
 
     def _memory(self, block: Block) -> tuple[int, ...]:
         """Shape of a block's patches in memory."""
@@ -209,9 +213,9 @@ class _Call:
         out = self.view(self.out, n, rows, filters)
         rest = self.residual
         part = None if rest is None else self.view(rest, n, rows, filters)
-        weights = plan.weights[..., filters]
         same = out.dtype == plan.spec.acc
-        acc = np.matmul(matrix, weights, out=out if same else None)
+        acc = out if same else np.empty(out.shape, plan.spec.acc)
+        plan.panels.multiply(matrix, acc, filters.start or 0)
         epilogue = plan.epilogue
         if filters.stop is not None:
             epilogue = epilogue.part(filters)

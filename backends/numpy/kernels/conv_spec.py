@@ -129,18 +129,29 @@ class Padded:
             return np.expand_dims(x, -3)
         memory = arena.array(self.shape, self.dtype)
         padded = np.moveaxis(memory, 1, -1) if self.planar else memory
-        parts = ranges(self.spec.channels, self._chunk())
-        tasks = [(n, part) for n in range(self.spec.batch) for part in parts]
+        parts = self._parts()
+        count = len(parts)
 
         def task(index: int, _slot: int) -> None:
-            n, (low, high) = tasks[index]
-            fill_padded(padded[n, ..., low:high], x[n, ..., low:high], self.axes)
+            n, number = divmod(index, count)
+            low, high = parts[number]
+            if self.planar:
+                part = (n, ..., slice(low, high))
+                fill_padded(padded[part], x[part], self.axes)
+            elif len(self.axes) == 1:
+                fill_padded(padded[n], x[n], self.axes)
+            else:
+                axes = (self.axes[0].rows(low, high), *self.axes[1:])
+                fill_padded(padded[n, low:high], x[n], axes)
 
-        parallel(task, len(tasks))
+        parallel(task, count * self.spec.batch)
         return padded
 
-    def _chunk(self) -> int:
-        """Return how many channels one task copies: about 64K elements."""
-        plane = math.prod(padded_shape(self.axes, self.extra))
-        least = 1 if self.planar else 64
-        return max(least, 65536 // max(1, plane))
+    def _parts(self) -> list[tuple[int, int]]:
+        """Cut channels, or rows if these vary slowest, into about 64K elements."""
+        spatial = padded_shape(self.axes, self.extra)
+        whole = self.spec.channels * math.prod(spatial)
+        cut = self.spec.channels if self.planar else spatial[0]
+        if len(spatial) == 2 and not self.planar:
+            return [(0, spatial[0])]
+        return ranges(cut, max(1, (cut << 16) // max(1, whole)))

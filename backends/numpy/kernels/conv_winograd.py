@@ -16,6 +16,7 @@ from . import scratch, threads
 from .conv_gemm import GemmConv
 from .conv_spec import Padded, Spec
 from .geometry import Axis
+from .panels import Panels
 
 Array = NDArray[Any]
 
@@ -49,12 +50,15 @@ class WinogradConv:
         self.spec, self.w = spec, w
         transformed = np.einsum("ia,jb,mcab->ijcm", _FILTER, _FILTER, w, optimize=True)
         shape = (36, spec.channels, spec.filters)
-        self.weights = np.ascontiguousarray(transformed.reshape(shape), spec.acc)
+        weights = np.ascontiguousarray(transformed.reshape(shape), spec.acc)
         self.axes = (_tiles(spec.axes[0]), _tiles(spec.axes[1]))
         self.padded = Padded(spec, self.axes, planar=False)
         self.high, self.wide = self.axes[0].out, self.axes[1].out
         row = 36 * self.wide * (spec.channels + spec.filters) * spec.acc.itemsize
         self.bands = threads.ranges(self.high, max(1, _PRODUCTS_BYTES // row))
+        tiles = max(high - low for low, high in self.bands) * self.wide
+        self.parts = threads.ranges(36, 9)
+        self.panels = [Panels(weights[low:high], tiles) for low, high in self.parts]
         self.slots = threads.get_num_threads()
         self.direct_acc = spec.last and spec.acc == spec.out_dtype
         self._plain: GemmConv | None = None
@@ -155,13 +159,12 @@ class WinogradConv:
 
     def _multiply(self, v: Array, y: Array) -> None:
         """Multiply the 36 pairs of matrices."""
-        parts = threads.ranges(36, 9)
 
         def task(index: int, _slot: int) -> None:
-            part = slice(*parts[index])
-            np.matmul(v[part], self.weights[part], out=y[part])
+            part = slice(*self.parts[index])
+            self.panels[index].multiply(v[part], y[part])
 
-        threads.parallel(task, len(parts), self.slots)
+        threads.parallel(task, len(self.parts), self.slots)
 
     def _up(
         self, y: Array, rows: int, out: Array, residual: Array | None, rooms: Array

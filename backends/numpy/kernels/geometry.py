@@ -47,6 +47,29 @@ class Axis:
         """Extent of the padded input that windows touch."""
         return (self.out - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
 
+    def rows(self, low: int, high: int) -> "Axis":
+        """Return the axis whose padded extent is positions `low:high` of this one's."""
+        spread = (self.size - 1) * self.spread + 1 if self.size else 0
+        before = self.before - low
+        after = high - low - spread - before
+        return Axis(self.size, high - low, 1, 1, before, after, self.spread)
+
+    def outs(self, low: int, high: int) -> "Axis":
+        """Return the axis which has this one's window positions `low:high` only."""
+        before = self.before - low * self.stride
+        spread = (self.size - 1) * self.spread + 1 if self.size else 0
+        reach = (high - low - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        after = reach - spread - before
+        return Axis(
+            self.size,
+            self.kernel,
+            self.stride,
+            self.dilation,
+            before,
+            after,
+            self.spread,
+        )
+
     @property
     def plain(self) -> bool:
         """Whether windows read the input as it lies."""

@@ -1,8 +1,8 @@
 """Pooling over windows of any number of spatial axes.
 
-Windows reduce axis by axis: shifted views of the padded input are combined whole, so
-each step is one pass of a vector loop over long runs, in blocks of channels which stay
-in cache.
+Windows reduce axis by axis: shifted views of the input are combined whole, each where it exists, so
+nothing is padded and a step is one pass of a vector loop over long runs. Tasks are
+blocks which stay in cache: of channels in NCHW, of rows in NHWC.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import precision, scratch, threads
-from .geometry import Axis, fill_padded, make_axes, padded_shape, tap_runs
+from .geometry import Axis, make_axes
 
 Array = NDArray[Any]
 Kind = Literal["max", "min", "sum", "prod", "mean"]
@@ -81,22 +81,16 @@ class PoolPlan:
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of scratch: of each slot, the padded chunk and its reduced forms."""
+        """Bytes of scratch: of each slot, a chunk's partly reduced forms."""
         return self.slots * self._slot_bytes
 
     @property
     def _slot_bytes(self) -> int:
-        return sum(scratch.nbytes(shape, self.acc) for shape in self._stages())
-
-    def _stages(self) -> list[tuple[int, ...]]:
-        """Shapes of the padded chunk, then after each axis is reduced."""
-        width = max((high - low for low, high in self.chunks), default=0)
-        shape = list(padded_shape(self.axes))
-        stages = [(width, *shape)]
-        for number, axis in enumerate(self.axes[:-1]):
-            shape[number] = axis.out
-            stages.append((width, *shape))
-        return [*stages, (width, *shape[:-2], self.axes[-1].out)]
+        most = max((high - low for low, high in self.chunks), default=0)
+        axes = (self.axes[0].outs(0, most), *self.axes[1:]) if self.last else self.axes
+        channels = self.channels if self.last else most
+        shapes = _stages(axes, channels)
+        return sum(scratch.nbytes(shape, self.acc) for shape in shapes)
 
     def __call__(
         self,
@@ -118,68 +112,117 @@ class PoolPlan:
 
         def task(index: int, slot: int) -> None:
             n, number = divmod(index, count)
-            part = slice(*self.chunks[number])
             arena = scratch.Arena(buffer[slot * size : (slot + 1) * size])
-            self._chunk(x[n, ..., part], out[n, ..., part], arena)
+            self._chunk(x[n], out[n], self.chunks[number], arena)
 
         threads.parallel(task, count * self.batch, self.slots)
         if given is None:
             scratch.give(buffer)
 
+    def _chunk(
+        self, x: Array, out: Array, chunk: tuple[int, int], arena: scratch.Arena
+    ) -> None:
+        """Pool some rows, or some channels, of one canonical image."""
+        low, high = chunk
+        if not self.last:
+            part = (..., slice(low, high))
+            self._reduce(x[part], out[part], self.axes, self.inverse, arena)
+            return
+        axes = (self.axes[0].outs(low, high), *self.axes[1:])
+        inverse = None if self.inverse is None else self.inverse[low:high]
+        self._reduce(x, out[low:high], axes, inverse, arena)
+
     def _array(self, shape: Sequence[int], arena: scratch.Arena) -> Array:
-        """Return canonical [*shape, C] scratch from (C, *shape), in x's order."""
-        channels, *spatial = shape
+        """Return canonical scratch [*spatial, C], in x's order in memory."""
+        *spatial, channels = shape
         if self.last:
             return arena.array((*spatial, channels), self.acc)
         return np.moveaxis(arena.array((channels, *spatial), self.acc), 0, -1)
 
-    def _chunk(self, x: Array, out: Array, arena: scratch.Arena) -> None:
-        """Pool some channels of one image, canonical [*spatial, C]."""
-        combine, stages = _COMBINE[self.kind], self._stages()
-        shapes = [(x.shape[-1], *shape[1:]) for shape in stages]
-        current = self._array(shapes[0], arena)
-        fill_padded(current, x, self.axes, neutral(self.kind, self.acc))
-        for number, axis in enumerate(self.axes[:-1]):
-            target = self._array(shapes[number + 1], arena)
-            views = [_lead(current, number, axis, tap) for tap in range(axis.kernel)]
-            _fold(combine, views, target)
-            current = target
-        views = _last_views(current, self.axes[-1])
-        if out.dtype == self.acc and self.inverse is None:
-            _fold(combine, views, out)
-            return
-        target = self._array(shapes[-1], arena)
-        _fold(combine, views, target)
-        if self.inverse is not None:
-            np.multiply(target, self.inverse, out=target)
-        np.copyto(out, target, casting="unsafe")
+    def _reduce(
+        self,
+        x: Array,
+        out: Array,
+        axes: Sequence[Axis],
+        inverse: Array | None,
+        arena: scratch.Arena,
+    ) -> None:
+        """Pool canonical x [*spatial, C] into out, axis after axis."""
+        combine, empty = _COMBINE[self.kind], neutral(self.kind, self.acc)
+        shapes = _stages(axes, x.shape[-1])
+        for number, axis in enumerate(axes):
+            final = number == len(axes) - 1 and out.dtype == self.acc
+            target = out if final else self._array(shapes[number], arena)
+            _fold(combine, x, target, number, axis, empty)
+            x = target
+        if inverse is not None:
+            np.multiply(x, inverse, out=x)
+        if x is not out:
+            np.copyto(out, x, casting="unsafe")
 
 
-def _lead(x: Array, number: int, axis: Axis, tap: int) -> Array:
-    """View one tap of a leading axis for all window positions."""
-    first = tap * axis.dilation
-    stop = first + (axis.out - 1) * axis.stride + 1
-    return x[(slice(None),) * number + (slice(first, stop, axis.stride),)]
+def _stages(axes: Sequence[Axis], channels: int) -> list[tuple[int, ...]]:
+    """Shapes [*spatial, C] after each axis is reduced."""
+    sizes, outs = [axis.size for axis in axes], [axis.out for axis in axes]
+    return [(*outs[: i + 1], *sizes[i + 1 :], channels) for i in range(len(axes))]
 
 
-def _last_views(x: Array, axis: Axis) -> list[Array]:
-    """View each tap of the last axis of canonical [..., phase, W', C]."""
-    starts = [
-        (run.phase, run.offset + i * run.stride)
-        for run in tap_runs(axis)
-        for i in range(run.count)
-    ]
-    return [x[..., phase, at : at + axis.out, :] for phase, at in starts]
+def _covered(axis: Axis, tap: int) -> range:
+    """Window positions at which this tap lies inside the input."""
+    shift = tap * axis.dilation - axis.before
+    first = max(0, -(shift // axis.stride))
+    last = (axis.size - 1 - shift) // axis.stride
+    return range(first, max(first, min(axis.out, last + 1)))
 
 
-def _fold(combine: _Combine, views: Sequence[Array], out: Array) -> None:
-    """Combine equal-shaped views into `out`."""
-    if len(views) == 1:
-        np.copyto(out, views[0])
-        return
-    combine(views[0], views[1], out=out)
-    for view in views[2:]:
-        combine(out, view, out=out)
+def _view(x: Array, number: int, axis: Axis, tap: int, span: range) -> Array:
+    """View what a tap reads at these window positions."""
+    begin = span.start * axis.stride + tap * axis.dilation - axis.before
+    end = begin + (len(span) - 1) * axis.stride + 1
+    place = slice(begin, max(begin, end), axis.stride)
+    return x[(*(slice(None),) * number, place)]
+
+
+def _start(
+    combine: _Combine, x: Array, out: Array, number: int, axis: Axis, taps: list[int]
+) -> None:
+    """Write the first tap, combined with the second (if any) where that reads."""
+    head = (slice(None),) * number
+    whole = _covered(axis, taps[0])
+    both = range(whole.stop, whole.stop)
+    if len(taps) > 1:
+        both = _covered(axis, taps[1])
+        views = [_view(x, number, axis, tap, both) for tap in taps]
+        combine(*views, out=out[(*head, slice(both.start, both.stop))])
+    for span in (range(whole.start, both.start), range(both.stop, whole.stop)):
+        if span:
+            target = out[(*head, slice(span.start, span.stop))]
+            view = _view(x, number, axis, taps[0], span)
+            np.copyto(target, view, casting="unsafe")
+
+
+def _fold(
+    combine: _Combine, x: Array, out: Array, number: int, axis: Axis, empty: float
+) -> None:
+    """Reduce one axis of x into out; windows outside the input get `empty`."""
+    spans = [_covered(axis, tap) for tap in range(axis.kernel)]
+    taps = sorted(range(axis.kernel), key=lambda tap: -len(spans[tap]))
+    if len(spans[taps[0]]) < axis.out:
+        out.fill(empty)
+    joint = len(taps) > 1 and _contains(spans[taps[0]], spans[taps[1]])
+    start = 2 if joint else 1
+    _start(combine, x, out, number, axis, taps[:start])
+    for tap in taps[start:]:
+        if spans[tap]:
+            place = slice(spans[tap].start, spans[tap].stop)
+            target = out[(*(slice(None),) * number, place)]
+            view = _view(x, number, axis, tap, spans[tap])
+            combine(target, view, out=target)
+
+
+def _contains(whole: range, part: range) -> bool:
+    inside = whole.start <= part.start and part.stop <= whole.stop
+    return inside and len(part) > 0
 
 
 def plan_pool(
@@ -223,15 +266,12 @@ def plan_pool(
     )
 
 
-def _chunks(
-    channels: int, axes: Sequence[Axis], last: bool
-) -> list[tuple[int, int]]:
-    """Cut the channels into chunks whose padded planes fit in cache."""
-    plane = max(1, math.prod(max(1, size) for size in padded_shape(axes)))
-    size = max(16 if last else 1, _CHUNK_ELEMENTS // plane)
-    if size >= channels > 1 and plane * channels > 1 << 14:
-        size = -(-channels // 2)
-    return threads.ranges(channels, size)
+def _chunks(channels: int, axes: Sequence[Axis], last: bool) -> list[tuple[int, int]]:
+    """Cut the channels, or out rows where channels come last, to fit in cache."""
+    total = max(1, channels * math.prod(axis.size for axis in axes))
+    cut = axes[0].out if last else channels
+    parts = max(-(-total // _CHUNK_ELEMENTS), min(4, total >> 14), 1)
+    return threads.ranges(cut, -(-cut // parts))
 
 
 def pool(x: Array, kernel: Sequence[int], **options: Any) -> Array:

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from common import Array, Example, Suite, integers, random
 from flax import nnx
 from jax import lax
 from jax2onnx import to_onnx
+
+from common import Array, Example, Suite, integers, random
 
 X = Any
 Inputs = Sequence[tuple[Array, ...]]
@@ -103,15 +104,18 @@ def gradient(x: X) -> X:
     return jax.grad(lambda x: jnp.sum(jnp.tanh(x) ** 2))(x)
 
 
+BIAS = {"bias_init": nnx.initializers.normal(0.3)}
+
+
 class Block(nnx.Module):
     """A transformer's block."""
 
     def __init__(self) -> None:
         """Sixteen wide, two heads."""
         rngs = nnx.Rngs(0)
-        self.attention = nnx.MultiHeadAttention(2, 16, decode=False, rngs=rngs)
-        self.norm = nnx.LayerNorm(16, rngs=rngs)
-        self.dense = nnx.Linear(16, 16, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 16, **BIAS, decode=False, rngs=rngs)
+        self.norm = nnx.LayerNorm(16, **BIAS, rngs=rngs)
+        self.dense = nnx.Linear(16, 16, **BIAS, rngs=rngs)
 
     def __call__(self, x: X) -> X:
         """Attend, add, transform."""
@@ -125,9 +129,9 @@ class Net(nnx.Module):
     def __init__(self) -> None:
         """Three channels, five classes."""
         rngs = nnx.Rngs(0)
-        self.conv = nnx.Conv(3, 6, (3, 3), rngs=rngs)
+        self.conv = nnx.Conv(3, 6, (3, 3), **BIAS, rngs=rngs)
         self.norm = nnx.BatchNorm(6, use_running_average=True, rngs=rngs)
-        self.head = nnx.Linear(6, 5, rngs=rngs)
+        self.head = nnx.Linear(6, 5, **BIAS, rngs=rngs)
 
     def __call__(self, x: X) -> X:
         """Return the classes' scores."""

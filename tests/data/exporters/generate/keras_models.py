@@ -11,8 +11,9 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import onnx
-from common import Array, Example, Suite, integers, random
 from keras import layers
+
+from common import Array, Example, Suite, integers, random
 
 Builder = Callable[[], keras.Model]
 
@@ -142,6 +143,8 @@ def export(build: Builder, cases: Sequence[tuple[Array, ...]]) -> Example:
     for weight in model.weights:
         if "moving" in weight.path:
             weight.assign(abs(random(3, *weight.shape)) + 0.2)
+        elif len(weight.shape) == 1 and weight.dtype == "float32":
+            weight.assign_add(0.3 * random(4, *weight.shape))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         model.export(path, format="onnx", verbose=False)

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from common import Array, Example, Suite, random
 from skl2onnx import to_onnx
 from skl2onnx.common import _container
 from skl2onnx.common.data_types import (
@@ -31,13 +30,15 @@ from sklearn import (
     tree,
 )
 
+from common import Array, Example, Suite, random
+
 make_node = _container.make_node
 
 
 def whole(op: str, inputs: Any, outputs: Any, **attributes: Any) -> Any:
     """``make_node`` with integers for booleans, which newer protobufs refuse."""
     for key, value in attributes.items():
-        if isinstance(value, list) and any(isinstance(v, (bool, np.bool_)) for v in value):
+        if isinstance(value, list) and {type(v) for v in value} & {bool, np.bool_}:
             attributes[key] = [int(v) for v in value]
     return make_node(op, inputs, outputs, **attributes)
 
@@ -105,7 +106,9 @@ CLASSIFIERS: dict[str, tuple[Any, Array]] = {
     ),
     "knn": (neighbors.KNeighborsClassifier(3), CLASSES),
     "mlp": (
-        neural_network.MLPClassifier(hidden_layer_sizes=(8,), max_iter=60, random_state=SEED),
+        neural_network.MLPClassifier(
+            hidden_layer_sizes=(8,), max_iter=60, random_state=SEED
+        ),
         CLASSES,
     ),
     "gaussian_nb": (naive_bayes.GaussianNB(), CLASSES),
@@ -143,9 +146,7 @@ TRANSFORMERS: dict[str, Any] = {
     "kmeans": cluster.KMeans(3, n_init=1, random_state=SEED),
     "pca": decomposition.PCA(2, whiten=True),
     "truncated_svd": decomposition.TruncatedSVD(2, random_state=SEED),
-    "isolation_forest": ensemble.IsolationForest(
-        n_estimators=4, random_state=SEED
-    ),
+    "isolation_forest": ensemble.IsolationForest(n_estimators=4, random_state=SEED),
     "outlier_factor": neighbors.LocalOutlierFactor(4, novelty=True),
     "one_class_svm": svm.OneClassSVM(),
     "scalers": pipeline.make_pipeline(

@@ -10,6 +10,7 @@ os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
 import numpy as np
 import tensorflow as tf
 import tf2onnx
+
 from common import Array, Example, Suite, integers, random
 
 Tensor = Any
@@ -131,6 +132,39 @@ def words(x: Tensor) -> tuple[Tensor, Tensor]:
     return tf.bitwise.bitwise_and(x, 6), tf.reduce_any(x > 3, 1)
 
 
+def trigonometry(x: Tensor) -> tuple[Tensor, ...]:
+    """Angles and hyperbolic functions."""
+    y = tf.clip_by_value(x, -0.9, 0.9)
+    return (
+        tf.asin(y), tf.acos(y), tf.atanh(y), tf.sinh(x), tf.cosh(x), tf.asinh(x),
+        tf.acosh(tf.abs(x) + 1), tf.tan(x), tf.nn.softsign(x), tf.nn.selu(x),
+        tf.math.is_nan(x), tf.math.logical_xor(x > 0, x > 1), tf.size(x),
+    )  # fmt: skip
+
+
+def detected(boxes: Tensor, scores: Tensor) -> Tensor:
+    """The best of overlapping boxes."""
+    return tf.image.non_max_suppression(boxes, scores, 4, 0.3)
+
+
+def cropped(x: Tensor) -> Tensor:
+    """Boxes cut out of images and resized."""
+    boxes = tf.constant([[0.0, 0.0, 0.7, 0.8], [0.2, 0.1, 1.0, 1.0]])
+    return tf.image.crop_and_resize(x, boxes, tf.constant([0, 0]), [3, 4])
+
+
+def distinct(x: Tensor) -> tuple[Tensor, ...]:
+    """Distinct values, ranges and ones on the diagonal."""
+    values, where = tf.unique(x)
+    return values, where, tf.range(tf.size(values)), tf.eye(tf.size(x))
+
+
+def normed(x: Tensor) -> tuple[Tensor, ...]:
+    """Response norms, determinants and diagonals."""
+    square = x[:, :, :, 0]
+    return tf.nn.lrn(x, 2), tf.linalg.det(square), tf.linalg.diag_part(square)
+
+
 def half(x: Tensor) -> Tensor:
     """Half precision inside."""
     x = tf.cast(x, tf.float16) @ random(1, 6, 4, dtype="float16")
@@ -193,6 +227,23 @@ MODELS: dict[str, tuple[Callable[..., Any], list[Any], Inputs]] = {
         words,
         [spec(I32, None, 4)],
         [(integers(i, 9, n, 4, dtype="int32"),) for i, n in enumerate((2, 1))],
+    ),
+    "trigonometry": (trigonometry, ONE, ROWS),
+    "detection": (
+        detected,
+        [spec(F32, None, 4), spec(F32, None)],
+        [(abs(random(i, n, 4)), abs(random(9, n))) for i, n in ((1, 9), (2, 5))],
+    ),
+    "crop": (cropped, [spec(F32, None, 6, 6, 2)], shaped((2, 6, 6, 2), (1, 6, 6, 2))),
+    "unique": (
+        distinct,
+        [spec(I32, None)],
+        [(integers(i, 5, n, dtype="int32"),) for i, n in ((1, 8), (2, 4))],
+    ),
+    "response_norm": (
+        normed,
+        [spec(F32, None, 4, 4, 3)],
+        shaped((2, 4, 4, 3), (1, 4, 4, 3)),
     ),
     "half": (half, [spec(F32, None, 6)], shaped((2, 6), (1, 6))),
 }

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import Example, Suite, integers, random
 from torch import Tensor, nn
+
+from common import Example, Suite, integers, random
 from torch_modules import (
     BATCH,
     BATCH_SEQUENCE,
@@ -19,6 +20,7 @@ from torch_modules import (
     Recurrent,
     decoder,
     encoder,
+    enliven,
     mlp,
     of,
     pairs,
@@ -193,7 +195,7 @@ OWN = [
 def export(entry: Entry, **options: Any) -> Example:
     """One module as the dynamo exporter writes it."""
     torch.manual_seed(0)
-    module = entry.build().eval()
+    module = enliven(entry.build())
     first = tuple(map(torch.as_tensor, entry.cases[0]))
     shapes: Any = tuple(map(dict, entry.dynamic)) or None
     if shapes and isinstance(module, Function):
@@ -217,7 +219,7 @@ def brain() -> Example:
     entry = Entry("bfloat16", Brain, [(c,) for c in cases], BATCH)
     example = export(entry)
     torch.manual_seed(0)
-    module = Brain().eval()
+    module = enliven(Brain())
     with torch.no_grad():
         found = [[module(torch.as_tensor(c)).numpy()] for c in cases]
     return replace(example, expected=found, oracle="torch", rtol=3e-2, atol=3e-2)

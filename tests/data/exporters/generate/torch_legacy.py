@@ -6,8 +6,9 @@ from functools import partial
 
 import onnx
 import torch
-from common import Example, Suite, integers, random
 from torch import Tensor, nn
+
+from common import Example, Suite, integers, random
 from torch_modules import (
     BATCH,
     MODULES,
@@ -15,6 +16,7 @@ from torch_modules import (
     Entry,
     Recurrent,
     encoder,
+    enliven,
     mlp,
     of,
     pairs,
@@ -162,10 +164,13 @@ OWN = [
 ]
 
 
+LACKING = ("trigonometry", "scattered")  # operators this exporter lacks or breaks
+
+
 def export(entry: Entry, **options: object) -> Example:
     """One module as the TorchScript exporter writes it."""
     torch.manual_seed(0)
-    module = entry.build().eval()
+    module = enliven(entry.build())
     first = tuple(map(torch.as_tensor, entry.cases[0]))
     names = [f"input{i}" for i in range(len(first))]
     buffer = io.BytesIO()
@@ -186,5 +191,6 @@ def export(entry: Entry, **options: object) -> Example:
 if __name__ == "__main__":
     suite = Suite("torch_legacy", ("torch", "onnx", "onnxruntime"))
     for entry in (*MODULES, *OWN):
-        suite.add(entry.name, partial(export, entry))
+        if entry.name not in LACKING:
+            suite.add(entry.name, partial(export, entry))
     suite.close()

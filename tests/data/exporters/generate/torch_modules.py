@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import Array, integers, random
 from torch import Tensor, nn
+
+from common import Array, integers, random
 
 Axes = Sequence[Mapping[int, str]]
 
@@ -33,6 +34,21 @@ class Entry:
     def tolerance(self) -> dict[str, Any]:
         """What the example is told of nearness."""
         return {"rtol": self.rtol, "atol": self.atol, "recheck": self.recheck}
+
+
+def enliven(model: nn.Module) -> nn.Module:
+    """Redraw the weights so that every layer and every bias shows in the output."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    with torch.no_grad():
+        for name, weight in named:
+            if name.endswith("running_var"):
+                weight.uniform_(0.5, 2)
+            elif isinstance(weight, nn.Parameter) and weight.ndim > 1:
+                fan = weight[0].numel() if weight.shape[0] > 1 else weight.numel()
+                weight.copy_(torch.randn(weight.shape) * 1.3 / max(fan, 2) ** 0.5)
+            elif isinstance(weight, nn.Parameter) or name.endswith("running_mean"):
+                weight += torch.randn(weight.shape) * 0.3
+    return model.eval()
 
 
 class Function(nn.Module):
@@ -90,9 +106,6 @@ class ConvNet(nn.Module):
         self.second = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4)
         self.norm = nn.BatchNorm2d(8)
         self.head = nn.Linear(8, 5)
-        for norm in (self.first[1], self.norm):
-            nn.init.uniform_(norm.running_mean, -1, 1)
-            nn.init.uniform_(norm.running_var, 0.5, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the classes' probabilities."""
@@ -112,8 +125,6 @@ class Normed(nn.Module):
         self.instance = nn.InstanceNorm2d(8, affine=True)
         self.layer = nn.LayerNorm((6,))
         self.local = nn.LocalResponseNorm(3)
-        for p in self.parameters():
-            nn.init.normal_(p)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return each norm."""
@@ -239,10 +250,29 @@ def arithmetic(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     )  # fmt: skip
 
 
+def trigonometry(x: Tensor) -> tuple[Tensor, ...]:
+    """Angles, hyperbolic functions, and tests of finiteness."""
+    y = x.clamp(-0.9, 0.9)
+    return (
+        y.asin(), y.acos(), x.sinh(), x.cosh(), x.asinh(), x.tan(),
+        (x.abs() + 1).acosh(), (x / 0).isinf(), (x * 0 / 0).isnan(), x.reciprocal(),
+        F.threshold(x, 0.1, 0.0), F.normalize(x, p=1, dim=1),
+    )  # fmt: skip
+
+
+def scattered(x: Tensor, i: Tensor) -> tuple[Tensor, ...]:
+    """Writes to places given by numbers, replaced and combined."""
+    return (
+        x.scatter(0, i, x * 2), x.scatter_reduce(0, i, x, "amax"),
+        x.scatter_reduce(0, i, x, "prod"), x.index_put((i[:, 0],), x, accumulate=True),
+    )  # fmt: skip
+
+
 def logic(i: Tensor, j: Tensor) -> tuple[Tensor, ...]:
     """Integers and booleans."""
     return (
-        i + j, i * j, i // (j + 1), i % (j + 1), i << 2, i >> 1, i == j, i < j, (i > j) & (j != 3), ~(i >= j), i.float() / 2,
+        i + j, i * j, i // (j + 1), i % (j + 1), i << 2, i >> 1, i == j, i < j,
+        (i > j) & (j != 3), ~(i >= j), (i > 4) ^ (j > 4), i.float() / 2,
     )  # fmt: skip
 
 
@@ -394,6 +424,12 @@ MODULES = [
             (random(3, 2, 6), integers(4, 2, 2, 6, dtype="bool")),
         ],
         TWO,
+    ),
+    Entry("trigonometry", of(trigonometry), pairs(((3, 4),), ((3, 4),))),
+    Entry(
+        "scattered",
+        of(scattered),
+        [(random(i, 4, 3), integers(i, 4, 4, 3)) for i in (1, 2)],
     ),
     Entry("reductions", of(reductions), pairs(((2, 3, 4),), ((5, 3, 4),)), BATCH),
     Entry("arithmetic", of(arithmetic), pairs(((3, 4),) * 2, ((1, 4),) * 2), TWO),

@@ -11,8 +11,10 @@ import numpy as np
 import onnx
 import torch
 import transformers as t
-from common import Array, Example, Suite, integers, random
 from torch import Tensor, nn
+
+from common import Array, Example, Suite, integers, random
+from torch_modules import enliven
 
 warnings.filterwarnings("ignore")
 
@@ -332,7 +334,7 @@ ENTRIES = [
 def export(entry: Entry, opset: int | None = None, dynamic: bool = True) -> Example:
     """One architecture as the dynamo exporter writes it."""
     torch.manual_seed(0)
-    model = Plain(entry.build().eval(), list(entry.inputs), entry.keep)
+    model = Plain(enliven(entry.build()), list(entry.inputs), entry.keep)
     axes = tuple(dict(a) for a in entry.inputs.values())
     cases = entry.cases if dynamic else [entry.cases[0], entry.cases[0]]
     program = torch.onnx.export(
@@ -351,7 +353,7 @@ def export(entry: Entry, opset: int | None = None, dynamic: bool = True) -> Exam
 def legacy(entry: Entry) -> Example:
     """One architecture as the TorchScript exporter writes it."""
     torch.manual_seed(0)
-    model = Plain(entry.build().eval(), list(entry.inputs), entry.keep)
+    model = Plain(enliven(entry.build()), list(entry.inputs), entry.keep)
     buffer = io.BytesIO()
     torch.onnx.export(
         model.eval(),
@@ -392,7 +394,7 @@ def cached() -> Example:
     ]
     past = {0: "batch", 2: "past"}
     program = torch.onnx.export(
-        Cached().eval(),
+        enliven(Cached()),
         tuple(map(torch.as_tensor, cases[0])),
         dynamo=True,
         dynamic_shapes=(TOKENS, past, past),
@@ -411,8 +413,13 @@ if __name__ == "__main__":
     for name in ("bert", "llama"):
         suite.add(f"{name}_static", partial(export, by_name[name], None, False))
     suite.add("bert_opset23", partial(export, by_name["bert"], 23))
-    single = replace(by_name["llama"], cases=[(tokens(1, 1, 6), mask(1, 6))] * 2)
-    suite.add("llama_opset23", partial(export, single, 23, False))
+    row = {1: "sequence"}
+    single = replace(
+        by_name["llama"],
+        inputs={"input_ids": row, "attention_mask": row},
+        cases=[(tokens(n, 1, n), mask(1, n)) for n in (6, 4)],
+    )
+    suite.add("llama_opset23", partial(export, single, 23))
     for name in ("bert_eager", "gpt2", "llama_eager", "t5", "vit", "resnet", "swin"):
         suite.add(f"{name.split('_')[0]}_legacy", partial(legacy, by_name[name]))
     suite.add("llama_cached", cached)

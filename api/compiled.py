@@ -1,0 +1,76 @@
+"""``compile``: graphs and models made ready to call."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from graphwright.backends import executable
+from graphwright.backends.compile import lower
+from graphwright.backends.contract import Backend
+from graphwright.backends.limits import Cancellation, Limits
+from graphwright.frontends.onnx.load import load
+from graphwright.frontends.tracing.tensor import Tensor
+from graphwright.ir.errors import FeedError
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+
+
+class Executable(executable.Executable):
+    """A compiled graph that is called with arrays and gives tensors."""
+
+    def __call__(
+        self, *args: Any, cancel: Cancellation | None = None, **feeds: Any
+    ) -> Any:
+        """One tensor, or a tuple of them, for inputs by position or by name.
+
+        Raises:
+            FeedError: If an input is missing, unknown, given twice or does not fit.
+        """
+        if feeds:
+            names = self.graph.input_names
+            twice = [n for n in names[: len(args)] if n in feeds]
+            if twice:
+                raise FeedError(f"input {twice[0]!r} is given by position and by name")
+            args = tuple(self.positional({**dict(zip(names, args, strict=False)), **feeds}))
+        results = self.execute(args, cancel=cancel)
+        outputs = tuple(
+            Tensor(x, self.options.backend) if isinstance(v.type, TensorType) else x
+            for x, v in zip(results, self.graph.outputs, strict=True)
+        )
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def compile(  # noqa: A001
+    model: "Graph | str | os.PathLike[str] | bytes | Any",
+    *,
+    backend: "str | Backend | Sequence[str]" = "auto",
+    strict: bool = False,
+    strict_float: bool = False,
+    max_bytes: int | None = None,
+    timeout: float | None = None,
+    max_loop_iterations: int = 2**31,
+) -> Executable:
+    """An executable of a graph, or of what ``load`` takes.
+
+    Args:
+        model: A graph, a path, the bytes of an ONNX model, or a ModelProto.
+        backend: A name, names in order of preference, ``"auto"``, or a backend.
+        strict: Whether an op that the backend does not run itself is an error.
+        strict_float: Keep to rewrites that do not change rounding.
+        max_bytes: Bytes of results alive at once in a run; the machine's memory if None.
+        timeout: Seconds a run may take.
+        max_loop_iterations: Iterations of one loop.
+
+    Raises:
+        BackendUnavailable: If no backend of that preference can run here.
+        UnsupportedOpError: With ``strict``, if the backend lacks an op.
+    """
+    graph = model if isinstance(model, Graph) else load(model)
+    lowered, options = lower(
+        graph,
+        backend=backend,
+        strict=strict,
+        strict_float=strict_float,
+        limits=Limits(max_bytes, timeout, max_loop_iterations),
+    )
+    return Executable(graph, lowered, options)

@@ -1,0 +1,38 @@
+"""From a graph to what an executable needs: optimise, decompose what a backend lacks."""
+
+from collections.abc import Sequence
+
+from graphwright.backends.contract import Backend
+from graphwright.backends.limits import Limits
+from graphwright.backends.plan import Options
+from graphwright.backends.registry import choose_backend
+from graphwright.ir.graph import Graph
+from graphwright.passes.decompose import decompose_unsupported
+from graphwright.passes.pipeline import default_passes, run_passes
+
+
+def lower(
+    graph: Graph,
+    *,
+    backend: "str | Backend | Sequence[str]" = "auto",
+    strict: bool = False,
+    strict_float: bool = False,
+    limits: Limits | None = None,
+) -> tuple[Graph, Options]:
+    """The graph as a backend runs it, and how.
+
+    Args:
+        graph: What to run.
+        backend: A name, names in order of preference, ``"auto"``, or a backend.
+        strict: Whether falling back to the host is an error.
+        strict_float: Keep to rewrites that do not change rounding.
+        limits: Budgets of each run.
+
+    Raises:
+        BackendUnavailable: If no backend of that preference can run here.
+        UnsupportedOpError: With ``strict``, if the backend lacks an op.
+    """
+    chosen = choose_backend(backend)
+    lowered = run_passes(graph, default_passes(strict_float=strict_float))
+    lowered = decompose_unsupported(lowered, chosen.supports)
+    return lowered, Options(chosen, limits or Limits(), strict)

@@ -1,0 +1,220 @@
+"""Executables: a compiled graph with its plans, state and reports."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.arrays import as_host_array
+from graphwright.backends.limits import Cancellation, Meter
+from graphwright.backends.observe import Callback, Observer, Reading
+from graphwright.backends.plan import Fallback, Options, Plan, Program, Run
+from graphwright.ir.dim import evaluate as evaluate_dim
+from graphwright.ir.errors import FeedError
+from graphwright.ir.evaluate import bind_shape
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType, Type, bind_type
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Time of one step in a profiled run.
+
+    Attributes:
+        op: Name of the op.
+        source: The source node, as text.
+        seconds: Wall time.
+    """
+
+    op: str
+    source: str
+    seconds: float
+
+
+class Executable:
+    """A graph compiled for a backend; safe to call from many threads.
+
+    Attributes:
+        graph: The graph as given.
+        program: The optimised graph with its plans.
+        state: Variables by name; runs that share one take turns.
+    """
+
+    def __init__(self, graph: Graph, lowered: Graph, options: Options) -> None:
+        self.graph, self.options = graph, options
+        self.program = Program(lowered, options)
+        device = options.backend.to_device
+        self.state: dict[str, Any] = {k: device(c.array()) for k, c in lowered.variables.items()}
+        self._turn = threading.Lock()
+        self._callback: Callback | None = None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return self.graph.input_names
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self.graph.output_names
+
+    @property
+    def fallbacks(self) -> list[Fallback]:
+        """Ops that ran on the host so far because the backend lacks them."""
+        return list(self.program.fallbacks)
+
+    # Running ------------------------------------------------------------------------
+
+    def execute(
+        self, feeds: Sequence[Any], *, cancel: Cancellation | None = None
+    ) -> list[Any]:
+        """Outputs, on the device, for positional inputs.
+
+        Args:
+            feeds: One array, or anything with DLPack or a buffer, an input.
+            cancel: Stops the run when it is cancelled.
+
+        Raises:
+            FeedError: If inputs do not fit.
+            BudgetError: If a limit would be exceeded, or the run was cancelled.
+        """
+        arrays = self._accept(feeds)
+        meter = Meter(self.options.limits, cancel)
+        backend = self.options.backend
+        observer = None
+        if self._callback is not None:
+            observer = Observer(self._callback, backend.to_host)
+        run = Run(self.state, meter, observer)
+        with np.errstate(all="ignore"):
+            if not self.state:
+                return self._owned(self.program.run(arrays, run, {}), arrays)
+            with self._turn:
+                return self._owned(self.program.run(arrays, run, {}), arrays)
+
+    def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
+        """Results that share no memory with inputs, constants or each other."""
+        held = {id(x) for x in feeds}
+        fresh: list[Any] = []
+        for r in results:
+            if isinstance(r, np.ndarray) and _borrowed(r, held):
+                r = np.array(r, order="C")
+            held.add(id(r))
+            fresh.append(r)
+        return fresh
+
+    def _accept(self, feeds: Sequence[Any]) -> list[Any]:
+        graph = self.graph
+        if len(feeds) != len(graph.inputs):
+            names = ", ".join(map(repr, graph.input_names))
+            raise FeedError(
+                f"{graph.name} takes {len(graph.inputs)} inputs ({names}), got {len(feeds)}"
+            )
+        device = self.options.backend.to_device
+        accepted: list[Any] = []
+        for x, v, name in zip(feeds, graph.inputs, graph.input_names, strict=True):
+            host = as_host_array(x, v.type, name)
+            accepted.append(device(host) if isinstance(v.type, TensorType) else host)
+        if not graph.input_symbols():
+            for x, v, name in zip(accepted, graph.inputs, graph.input_names, strict=True):
+                bind_shape(v.type, getattr(x, "shape", ()), {}, f"input {name!r}")
+        return accepted
+
+    def positional(self, feeds: Mapping[str, Any]) -> list[Any]:
+        """Feeds by name, in the order of the inputs.
+
+        Raises:
+            FeedError: If a name is missing or unknown.
+        """
+        names = self.graph.input_names
+        unknown = [n for n in feeds if n not in names]
+        missing = [n for n in names if n not in feeds]
+        if unknown or missing:
+            words = f"no input is called {unknown[0]!r}" if unknown else ""
+            words = words or f"input {missing[0]!r} is missing"
+            raise FeedError(f"{words}; the inputs are {', '.join(map(repr, names))}")
+        return [feeds[n] for n in names]
+
+    def run(
+        self, outputs: Sequence[str] | None, feeds: Mapping[str, Any]
+    ) -> list[Any]:
+        """ONNX Runtime's spelling: the named outputs (all if None) as numpy arrays."""
+        found = self.execute(self.positional(feeds))
+        host = [self._to_host(x, v.type) for x, v in zip(found, self.graph.outputs, strict=True)]
+        if outputs is None:
+            return host
+        names = self.graph.output_names
+        unknown = [n for n in outputs if n not in names]
+        if unknown:
+            raise FeedError(f"no output is called {unknown[0]!r}; they are {', '.join(names)}")
+        return [host[names.index(n)] for n in outputs]
+
+    def _to_host(self, x: Any, type_: Type) -> Any:
+        if not isinstance(type_, TensorType) or x is None:
+            return x
+        return self.options.backend.to_host(x)
+
+    # Read-out -------------------------------------------------------------------------
+
+    @contextmanager
+    def observe(self, callback: Callback) -> Iterator[None]:
+        """Calls back with a copy of each value that runs make inside the block.
+
+        The plan stays as it is.
+        """
+        before, self._callback = self._callback, callback
+        try:
+            yield
+        finally:
+            self._callback = before
+
+    def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
+        """Wall time of each step of one run, in order."""
+        rows: deque[StepTime] = deque()
+        last = [time.perf_counter()]
+
+        def note(reading: Reading) -> None:
+            now = time.perf_counter()
+            if reading.index == 0:
+                node = reading.node
+                rows.append(StepTime(node.op.name, str(node.source or ""), now - last[0]))
+            last[0] = time.perf_counter()
+
+        with self.observe(note):
+            last[0] = time.perf_counter()
+            self.execute(feeds)
+        return list(rows)
+
+    def plan_for(self, **sizes: int) -> Plan:
+        """The plan for sizes of the named dims."""
+        return self.program.plan(dict(sizes))
+
+    def cost_analysis(self, **sizes: int) -> dict[str, float]:
+        """FLOPs and bytes written of a run with these sizes of the named dims."""
+        flops = written = 0
+        for node in self.program.graph.nodes:
+            types = [bind_type(v.type, sizes) for v in node.operands]
+            results = [bind_type(v.type, sizes) for v in node.results]
+            count = node.op.bind(sizes).flops(types, results)
+            flops += count if isinstance(count, int) else evaluate_dim(count, sizes)
+        for step in self.plan_for(**sizes).steps:
+            written += step.nbytes
+        return {"flops": float(flops), "bytes written": float(written)}
+
+    def memory_analysis(self, **sizes: int) -> dict[str, int]:
+        """Bytes of constants, and the peak of results alive, of a run."""
+        constants = sum(r.constant.nbytes for r in self.program.constants.values())
+        return {"constants": constants, "peak": self.plan_for(**sizes).peak_bytes}
+
+    def __repr__(self) -> str:
+        name = self.options.backend.name
+        return f"<executable {self.graph.name!r} on {name}: {len(self.program.graph.nodes)} steps>"
+
+
+def _borrowed(x: "np.ndarray[Any, Any]", held: set[int]) -> bool:
+    """Whether an array is an input, a constant, or a view of something else."""
+    return id(x) in held or x.base is not None or not x.flags.writeable

@@ -1,0 +1,80 @@
+"""Budgets of a run: bytes, time, iterations; and cancellation."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+from graphwright.ir.errors import BudgetError
+
+
+def _memory() -> int:
+    """Bytes of physical memory; 16 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use.
+
+    Attributes:
+        max_bytes: Bytes of results alive at once; None for the machine's memory.
+        timeout: Seconds a run may take; None for no limit.
+        max_loop_iterations: Iterations of one loop.
+    """
+
+    max_bytes: int | None = None
+    timeout: float | None = None
+    max_loop_iterations: int = 2**31
+
+    @property
+    def bytes(self) -> int:
+        """The limit in bytes, the machine's memory by default."""
+        return _memory() if self.max_bytes is None else self.max_bytes
+
+
+class Cancellation:
+    """A switch that stops runs at their next step."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Asks every run that holds this to stop."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked."""
+        return self._event.is_set()
+
+
+class Meter:
+    """Counts one run against its limits."""
+
+    __slots__ = ("_cancel", "_deadline", "_limit", "live")
+
+    def __init__(self, limits: Limits, cancel: Cancellation | None = None) -> None:
+        self._limit = limits.bytes
+        self._cancel = cancel
+        seconds = limits.timeout
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self.live = 0
+
+    def check(self) -> None:
+        """Raises BudgetError if the run is out of time or cancelled."""
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise BudgetError("the run took longer than its timeout: raise timeout=")
+        if self._cancel is not None and self._cancel.cancelled:
+            raise BudgetError("the run was cancelled")
+
+    def reserve(self, nbytes: int, what: str) -> None:
+        """Raises BudgetError if ``nbytes`` more would not fit."""
+        if self.live + nbytes > self._limit:
+            raise BudgetError(
+                f"{what} needs {nbytes} bytes where {self._limit - self.live} of"
+                f" {self._limit} are left: raise max_bytes="
+            )

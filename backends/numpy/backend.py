@@ -1,0 +1,55 @@
+"""The numpy backend: each op's ``compute``, and faster kernels where there are some."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.backends.numpy import ops_conv, ops_pool
+from graphwright.backends.numpy.table import KERNELS
+from graphwright.ir.evaluate import Evaluator
+from graphwright.ir.op import Op, Tier
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import Type
+
+
+class NumpyBackend(Backend):
+    """Runs every op on numpy arrays, on all cores."""
+
+    name = "numpy"
+
+    def supports(self, op: Op, types: Sequence[Type]) -> bool:
+        return op.tier is not Tier.CONTROL or isinstance(op, Fused)
+
+    def kernel(self, request: Request) -> Kernel:
+        make = KERNELS.get(request.op.name)
+        kernel = make(request) if make is not None else None
+        if kernel is not None:
+            return kernel
+        if isinstance(request.op, Fused):
+            return _unfused(request.op)
+        return _computed(request.op)
+
+
+def _computed(op: Op) -> Kernel:
+    compute = op.compute
+
+    def run(*arrays: Any) -> Any:
+        return compute(np, *arrays)
+
+    return run
+
+
+def _unfused(op: Fused) -> Kernel:
+    """A region that has no kernel, op by op."""
+    evaluator = Evaluator(np)
+
+    def run(*arrays: Any) -> Any:
+        return tuple(evaluator.run(op.body, arrays))
+
+    return run
+
+
+TABLES = (ops_conv, ops_pool)
+"""Modules whose kernels are registered by importing them."""

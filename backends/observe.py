@@ -1,0 +1,42 @@
+"""Read-out: what a run shows of its intermediate values, with an unchanged plan."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphwright.ir.graph import Graph, Node, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value that a step made.
+
+    Attributes:
+        node: The step's node.
+        index: Which of its results.
+        origins: The values of the original graph that it equals.
+        array: A copy of it, on the host (a host value as it is).
+    """
+
+    node: Node
+    index: int
+    origins: tuple[Origin, ...]
+    array: Any
+
+
+Callback: TypeAlias = Callable[[Reading], None]
+
+
+class Observer:
+    """Calls back with a copy of every value, step after step."""
+
+    def __init__(self, callback: Callback, to_host: Callable[[Any], Any]) -> None:
+        self._callback, self._to_host = callback, to_host
+
+    def after(self, node: Node, results: Sequence[Any], graph: Graph) -> None:
+        """Reads the results of a step before anything reuses them."""
+        for index, (v, r) in enumerate(zip(node.results, results, strict=True)):
+            copied = np.array(self._to_host(r)) if hasattr(r, "dtype") else r
+            self._callback(Reading(node, index, graph.origins.get(v, ()), copied))

@@ -1,0 +1,426 @@
+"""Programs and plans: a graph made ready for a backend, and its steps for one binding.
+
+A ``Program`` is what a graph is compiled to. For each binding of its symbols (a batch
+size, a sequence length) it keeps a ``Plan``: ordered steps over numbered slots, whose
+kernels know all sizes. Dims that only a run finds out make a step choose its kernel in
+the run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.backends.limits import Limits, Meter
+from graphwright.backends.observe import Observer
+from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
+from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
+from graphwright.ir.evaluate import (
+    as_array,
+    bind_shape,
+    check_guards,
+    define_symbols,
+)
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op, Tier
+from graphwright.ir.ops.control import WhileLoop
+from graphwright.ir.ops.effects import Effect
+from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
+
+_MAX_PLANS = 32
+_MAX_KERNELS = 256
+
+Env = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a program runs.
+
+    Attributes:
+        backend: What runs its ops.
+        limits: Budgets.
+        strict: Whether an op that the backend does not support is an error.
+    """
+
+    backend: Backend
+    limits: Limits = Limits()
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """An op that ran on the host because the backend does not support it."""
+
+    op: str
+    types: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source or self.op}: {self.op}({self.types}) runs on the host"
+
+
+class Run:
+    """What one run of an executable carries along."""
+
+    __slots__ = ("meter", "observer", "state")
+
+    def __init__(
+        self, state: dict[str, Any], meter: Meter, observer: Observer | None
+    ) -> None:
+        self.state, self.meter, self.observer = state, meter, observer
+
+
+StepFunction = Callable[[list[Any], Env, Run], Sequence[Any]]
+
+
+class Step:
+    """One kernel call: which slots it reads, writes and frees."""
+
+    __slots__ = ("frees", "inputs", "nbytes", "node", "outputs", "run")
+
+    def __init__(
+        self,
+        node: Node,
+        run: StepFunction,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        frees: tuple[int, ...],
+        nbytes: int,
+    ) -> None:
+        self.node, self.run, self.inputs = node, run, inputs
+        self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
+
+
+def nbytes_of(type_: Type) -> int:
+    """Bytes of a tensor type whose dims are all known, else 0."""
+    if not isinstance(type_, TensorType) or type_.shape is None:
+        return 0
+    size = type_.size
+    return size * type_.dtype.itemsize if isinstance(size, int) else 0
+
+
+class Plan:
+    """The steps of a program for one binding."""
+
+    def __init__(self, program: "Program", env: Env) -> None:
+        self.program, self.env = program, env
+        graph = program.graph
+        self.slots: dict[Value, int] = {}
+        for v in graph.inputs:
+            self._slot(v)
+        self.initial: list[tuple[int, Any]] = []
+        for v, constant in program.constants.items():
+            self.initial.append((self._slot(v), constant))
+        frees = _frees(graph, program.constants)
+        self.steps = [self._step(node, frees.get(i, ())) for i, node in enumerate(graph.nodes)]
+        self.inputs = [self.slots[v] for v in graph.inputs]
+        self.outputs = [self.slots[v] for v in graph.outputs]
+        self.peak_bytes = self._peak()
+
+    def _slot(self, v: Value) -> int:
+        return self.slots.setdefault(v, len(self.slots))
+
+    def _step(self, node: Node, frees: Sequence[Value]) -> Step:
+        inputs = tuple(self.slots[v] for v in node.operands)
+        outputs = tuple(self._slot(v) for v in node.results)
+        size = sum(nbytes_of(bind_type(v.type, self.env)) for v in node.results)
+        run = self.program.step_function(node, self.env)
+        return Step(node, run, inputs, outputs, tuple(self.slots[v] for v in frees), size)
+
+    def _peak(self) -> int:
+        """Largest sum of the results alive at once, as far as sizes are known."""
+        sizes: dict[int, int] = {}
+        live = peak = 0
+        for step in self.steps:
+            live += step.nbytes
+            peak = max(peak, live)
+            if step.outputs:
+                sizes[step.outputs[0]] = step.nbytes
+            live -= sum(sizes.pop(s, 0) for s in step.frees)
+        return peak
+
+    def run(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
+        """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""
+        slots: list[Any] = [None] * len(self.slots)
+        for slot, value in self.initial:
+            slots[slot] = value.value
+        for slot, value in zip(self.inputs, feeds, strict=True):
+            slots[slot] = value
+        run.meter.reserve(self.peak_bytes, "this run")
+        check, observer = run.meter.check, run.observer
+        for step in self.steps:
+            check()
+            results = step.run([slots[i] for i in step.inputs], env, run)
+            for slot, value in zip(step.outputs, results, strict=True):
+                slots[slot] = value
+            if observer is not None:
+                observer.after(step.node, results, self.program.graph)
+            for slot in step.frees:
+                slots[slot] = None
+        return [slots[i] for i in self.outputs]
+
+
+class _Resident:
+    """A constant, put on the device when it is first needed."""
+
+    __slots__ = ("_array", "backend", "constant")
+
+    def __init__(self, constant: Constant, backend: Backend) -> None:
+        self.constant, self.backend = constant, backend
+        self._array: Any = None
+
+    @property
+    def value(self) -> Any:
+        """The device's array."""
+        if self._array is None:
+            self._array = self.backend.to_device(self.constant.array())
+        return self._array
+
+
+def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value]]:
+    """Values that no later node needs, by node index; inputs and results alike."""
+    last: dict[Value, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for v in (*node.operands, *node.results):
+            last[v] = index
+    for v in (*graph.outputs, *constants):
+        last.pop(v, None)
+    rows: dict[int, list[Value]] = {}
+    for v, index in last.items():
+        rows.setdefault(index, []).append(v)
+    return rows
+
+
+class Program:
+    """A graph compiled for a backend: its plans by binding, its kernels, its fallbacks."""
+
+    def __init__(self, graph: Graph, options: Options, outer: frozenset[str] = frozenset()) -> None:
+        self.graph, self.options = graph, options
+        used = {v for node in graph.nodes for v in node.operands} | set(graph.outputs)
+        self.constants = {
+            v: _Resident(c, options.backend) for v, c in graph.constants.items() if v in used
+        }
+        self.fallbacks: dict[Fallback, None] = {}
+        self._keys = sorted(graph.input_symbols() | outer)
+        self._late = _late_symbols(graph)
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._subprograms: dict[int, tuple[Graph, Program]] = {}
+        self._lock = Lock()
+        self._kernel = lru_cache(maxsize=_MAX_KERNELS)(self._make_kernel)
+
+    def bind(self, feeds: Sequence[Any], outer: Mapping[str, int]) -> Env:
+        """Symbols' values from the shapes of the inputs."""
+        env: Env = dict(outer)
+        if self._keys:
+            for v, name, x in zip(self.graph.inputs, self.graph.input_names, feeds, strict=True):
+                bind_shape(v.type, getattr(x, "shape", ()), env, f"input {name!r}")
+        return env
+
+    def plan(self, env: Env) -> Plan:
+        """The plan for a binding, made when it is first met."""
+        key = tuple(env.get(name, -1) for name in self._keys)
+        with self._lock:
+            found = self._plans.get(key)
+            if found is None:
+                if len(self._plans) >= _MAX_PLANS:
+                    self._plans.pop(next(iter(self._plans)))
+                known = {k: v for k, v in env.items() if k not in self._late}
+                found = self._plans[key] = Plan(self, known)
+        return found
+
+    def run(self, feeds: Sequence[Any], run: Run, outer: Mapping[str, int]) -> list[Any]:
+        """Outputs for inputs."""
+        env = self.bind(feeds, outer)
+        if self.graph.guards:
+            check_guards(list(self.graph.guards), env)
+        return self.plan(env).run(feeds, env, run)
+
+    # Steps ------------------------------------------------------------------------
+
+    def step_function(self, node: Node, env: Env) -> StepFunction:
+        """What runs a node where the symbols in ``env`` are known."""
+        op = node.op
+        if isinstance(op, Effect):
+            return _effect_step(op)
+        if op.tier is Tier.CONTROL and not self._whole(node):
+            return self._control_step(node)
+        if self._settled(node, env):
+            return self._static_step(node, env)
+        return self._dynamic_step(node)
+
+    def _whole(self, node: Node) -> bool:
+        return self.options.backend.supports(node.op, [v.type for v in node.operands])
+
+    def _settled(self, node: Node, env: Env) -> bool:
+        """Whether all dims of a node are known before the run."""
+        names = set(node.op.used_symbols())
+        for v in (*node.operands, *node.results):
+            names |= type_symbols(v.type)
+            if isinstance(v.type, TensorType) and v.type.shape is None:
+                return False
+        return not node.op.defined_symbols() and names <= env.keys()
+
+    def _constants_of(self, node: Node) -> tuple[Constant | None, ...]:
+        return tuple(self.graph.constants.get(v) for v in node.operands)
+
+    def _static_step(self, node: Node, env: Env) -> StepFunction:
+        types = tuple(bind_type(v.type, env) for v in node.operands)
+        results = tuple(bind_type(v.type, env) for v in node.results)
+        request = Request(node.op.bind(env), types, self._constants_of(node), results)
+        kernel = self._kernel_for(request, node)
+        single = len(node.results) == 1
+
+        def step(operands: list[Any], _: Env, run: Run) -> Sequence[Any]:
+            try:
+                found = kernel(*operands)
+            except GraphwrightError as error:
+                raise _blamed(error, node) from error
+            if not single:
+                return found
+            return (_array(found[0] if type(found) is tuple else found, results[0]),)
+
+        return step
+
+    def _dynamic_step(self, node: Node) -> StepFunction:
+        constants = self._constants_of(node)
+
+        def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+            types = tuple(
+                _actual(x, v.type) for x, v in zip(operands, node.operands, strict=True)
+            )
+            try:
+                op = node.op.bind(env)
+                found = op.result_type(*types)
+                declared = found if isinstance(found, tuple) else (found,)
+                run.meter.reserve(sum(map(nbytes_of, declared)), node.op.name)
+                kernel = self._kernel(op, types, constants, declared, node)
+                results = kernel(*operands)
+            except GraphwrightError as error:
+                raise _blamed(error, node) from error
+            results = results if isinstance(results, tuple) else (results,)
+            arrays = [as_array(r, v.type) for r, v in zip(results, node.results, strict=True)]
+            if node.op.defined_symbols():
+                define_symbols(node, operands, arrays, env)
+            return arrays
+
+        return step
+
+    def _make_kernel(
+        self,
+        op: Op,
+        types: tuple[Type, ...],
+        constants: tuple[Constant | None, ...],
+        results: tuple[Type, ...],
+        node: Node,
+    ) -> Kernel:
+        return self._kernel_for(Request(op, types, constants, results), node)
+
+    def _kernel_for(self, request: Request, node: Node) -> Kernel:
+        backend = self.options.backend
+        if backend.supports(request.op, request.types):
+            return backend.kernel(request)
+        words = ", ".join(map(str, request.types))
+        fallback = Fallback(request.op.name, words, str(node.source or ""))
+        if self.options.strict:
+            raise UnsupportedOpError(
+                f"{fallback.source}: backend {backend.name!r} does not run"
+                f" {fallback.op}({words}): allow fallback with strict=False"
+            )
+        self.fallbacks.setdefault(fallback)
+        return _host_kernel(request.op, backend)
+
+    def _control_step(self, node: Node) -> StepFunction:
+        def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+            def call(graph: Graph, args: Sequence[Any]) -> Sequence[Any]:
+                values = [as_array(x, v.type) for x, v in zip(args, graph.inputs, strict=True)]
+                return self.subprogram(graph, env).run(values, run, env)
+
+            op = node.op.bind(env)
+            if isinstance(op, WhileLoop):
+                limit = self.options.limits.max_loop_iterations
+                op = op.replace(max_iterations=min(op.max_iterations, limit))
+            try:
+                results = op.run(call, operands)
+            except GraphwrightError as error:
+                raise _blamed(error, node) from error
+            arrays = [as_array(r, v.type) for r, v in zip(results, node.results, strict=True)]
+            if node.op.defined_symbols():
+                define_symbols(node, operands, arrays, env)
+            return arrays
+
+        return step
+
+    def subprogram(self, graph: Graph, env: Env) -> "Program":
+        """The program of a sub-graph, made once."""
+        with self._lock:
+            found = self._subprograms.get(id(graph))
+            if found is None:
+                if len(self._subprograms) >= _MAX_KERNELS:
+                    self._subprograms.pop(next(iter(self._subprograms)))
+                made = Program(graph, self.options, _outer_symbols(graph))
+                made.fallbacks = self.fallbacks
+                found = self._subprograms[id(graph)] = (graph, made)
+        return found[1]
+
+
+def _outer_symbols(graph: Graph) -> frozenset[str]:
+    """Symbols of enclosing graphs that a sub-graph's plan depends on."""
+    names: set[str] = set()
+    own: set[str] = set(graph.input_symbols())
+    for node in graph.walk():
+        names |= node.op.used_symbols()
+        own |= set(node.op.defined_symbols())
+        for v in node.results:
+            names |= type_symbols(v.type)
+    return frozenset(names - own)
+
+
+def _late_symbols(graph: Graph) -> frozenset[str]:
+    return frozenset(n for node in graph.nodes for n in node.op.defined_symbols())
+
+
+def _array(x: Any, type_: Type) -> Any:
+    if isinstance(x, np.generic) and isinstance(type_, TensorType):
+        return np.asarray(x, type_.dtype.numpy)
+    return x
+
+
+def _actual(x: Any, declared: Type) -> Type:
+    """The type of an operand as the run finds it."""
+    if not isinstance(declared, TensorType):
+        return declared
+    return TensorType(declared.dtype, tuple(x.shape))
+
+
+def _effect_step(op: Effect) -> StepFunction:
+    def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+        return op.apply(run.state, operands)
+
+    return step
+
+
+def _host_kernel(op: Op, backend: Backend) -> Kernel:
+    """The op on the host, its operands fetched and its results sent back."""
+
+    def run(*arrays: Any) -> Any:
+        with np.errstate(all="ignore"):
+            found = op.compute(np, *map(backend.to_host, arrays))
+        if isinstance(found, tuple):
+            return tuple(map(backend.to_device, found))  # type: ignore[reportUnknownArgumentType]
+        return backend.to_device(found)
+
+    return run
+
+
+def _blamed(error: GraphwrightError, node: Node) -> GraphwrightError:
+    if node.source is None or str(node.source) in str(error):
+        return error
+    return type(error)(f"{node.source}: {error}")
+
+

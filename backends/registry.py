@@ -1,0 +1,77 @@
+"""Backends by name: built in, registered, or found by entry point."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from threading import Lock
+
+from graphwright.backends.contract import Backend
+from graphwright.backends.numpy.backend import NumpyBackend
+from graphwright.ir.errors import BackendUnavailable
+
+GROUP = "graphwright.backends"
+
+_factories: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend}
+_instances: dict[str, Backend] = {}
+_lock = Lock()
+
+
+def register_backend(name: str, factory: Callable[[], Backend]) -> None:
+    """Makes ``factory()`` available under a name, in place of one that has it."""
+    with _lock:
+        _factories[name] = factory
+        _instances.pop(name, None)
+
+
+def backend_names() -> list[str]:
+    """Names of all backends known here, whether they can run or not."""
+    found = {e.name for e in entry_points(group=GROUP)}
+    return [*_factories, *sorted(found - _factories.keys())]
+
+
+def _load(name: str) -> Backend:
+    if name in _factories:
+        return _factories[name]()
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                made: Backend = entry.load()()
+            except ImportError as error:
+                raise BackendUnavailable(f"backend {name!r} does not load: {error}") from error
+            return made
+    known = ", ".join(backend_names())
+    raise BackendUnavailable(f"there is no backend {name!r}; installed are {known}")
+
+
+def get_backend(name: str) -> Backend:
+    """The backend of a name, made once.
+
+    Raises:
+        BackendUnavailable: If there is none.
+    """
+    with _lock:
+        if name not in _instances:
+            _instances[name] = _load(name)
+        return _instances[name]
+
+
+def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
+    """The first backend of a preference that runs on this machine.
+
+    ``"auto"`` prefers what is fastest where it is installed.
+
+    Raises:
+        BackendUnavailable: If none does, with the reason for each.
+    """
+    if isinstance(preference, Backend):
+        return preference
+    names = [preference] if isinstance(preference, str) else list(preference)
+    if names == ["auto"]:
+        names = [n for n in ("cuda", "opencl", "numpy") if n in backend_names()]
+    reasons: list[str] = []
+    for name in names:
+        backend = get_backend(name)
+        reason = backend.unavailable()
+        if reason is None:
+            return backend
+        reasons.append(f"{name}: {reason}")
+    raise BackendUnavailable("; ".join(reasons) or "no backend was named")

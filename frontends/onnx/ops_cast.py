@@ -1,0 +1,58 @@
+"""Conversion between element types in ONNX."""
+
+from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.tensors import dtype_of
+from graphwright.ir.dtype import DTYPES, DType, float8_e8m0fnu, float32, uint8, uint32
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import ModelError
+
+
+@converter("Cast")
+def cast_by_name(c: Context) -> Value:
+    """Another dtype; before opset 6 its name is a string."""
+    if c.version >= 6:
+        return _cast(c, c[0], dtype_of(c.integer("to")))
+    name = c.string("to").lower()
+    name = {"float": "float32", "double": "float64"}.get(name, name)
+    if name not in DTYPES:
+        raise ModelError(f"Cast to {name!r}, which is no element type")
+    return _cast(c, c[0], DTYPES[name])
+
+
+@converter("CastLike")
+def cast_like(c: Context) -> Value:
+    """The dtype of another tensor."""
+    return _cast(c, c[0], c[1].dtype)
+
+
+def _cast(c: Context, x: Value, to: DType) -> Value:
+    saturate = bool(c.integer("saturate", 1))
+    if to is float8_e8m0fnu and x.dtype is not to:
+        return _power_of_two(c.b, x, c.string("round_mode", "up"), saturate)
+    narrow = to.is_float and to.bits == 8
+    return c.b.cast(x, to, saturate=saturate and narrow)
+
+
+def _power_of_two(b: Emitter, x: Value, mode: str, saturate: bool) -> Value:
+    """The exponent of float32, which is all that float8_e8m0fnu has.
+
+    Infinities and NaN are NaN, as is what rounding makes too large unless it saturates.
+    """
+    if mode not in ("up", "down", "nearest"):
+        raise ModelError(f"Cast has no round_mode {mode!r}")
+    bits = b.emit("bitcast", b.cast(x, float32), dtype=uint32)
+    exponent = b.and_(b.shr(bits, 23), 0xFF)
+    if mode != "down":
+        least = 1 if mode == "up" else 1 << 22
+        up = b.ge(b.and_(bits, (1 << 23) - 1), least)
+        top = 0xFE if saturate else 0xFF
+        up = b.and_(up, b.lt(exponent, top))
+        exponent = b.add(exponent, b.cast(up, uint32))
+    return b.emit("bitcast", b.cast(exponent, uint8), dtype=float8_e8m0fnu)
+
+
+@converter("BitCast")
+def bit_cast(c: Context) -> Value:
+    """The same bits as another dtype of the same width."""
+    return c.b.emit("bitcast", c[0], dtype=dtype_of(c.integer("to")))

@@ -1,0 +1,136 @@
+"""Operators that make tensors: constants, ranges, shapes as values, masks."""
+
+from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.shapes import known_elements
+from graphwright.frontends.onnx.tensors import constant_of_proto, dtype_of
+from graphwright.ir.constant import Constant
+from graphwright.ir.dim import Dim, ceildiv, maximum
+from graphwright.ir.dtype import float32, float64, int64, string
+from graphwright.ir.emitter import Value
+from graphwright.ir.errors import ModelError
+
+
+@converter("Constant")
+def constant(c: Context) -> Value:
+    """The one attribute that is given: a tensor, numbers or strings."""
+    dense = c.tensor("value")
+    if dense is not None:
+        return c.b.constant_of(dense)
+    if c.has("sparse_value"):
+        sparse = c.attributes["sparse_value"].sparse_tensor
+        return c.b.constant_of(constant_of_proto(sparse))
+    return c.b.constant_of(_plain(c))
+
+
+def _plain(c: Context) -> Constant:
+    if c.has("value_int"):
+        return Constant.of(c.integer("value_int"), int64)
+    if c.has("value_ints"):
+        return Constant.of(c.integers("value_ints"), int64)
+    if c.has("value_float"):
+        return Constant.of(c.real("value_float"), float32)
+    if c.has("value_floats"):
+        return Constant.of(c.reals("value_floats"), float32)
+    if c.has("value_string"):
+        return Constant.of(c.string("value_string"), string)
+    if c.has("value_strings"):
+        return Constant.of(c.strings("value_strings"), string)
+    raise ModelError("Constant has no value")
+
+
+@converter("ConstantOfShape", since=9)
+def constant_of_shape(c: Context) -> Value:
+    """One element (float 0 by default) repeated to a shape."""
+    shape, value = c.dims(c[0], 0), c.tensor("value")
+    if value is None:
+        return c.b.full(shape, 0.0, float32)
+    fill = Constant.of(value.array().reshape(()), value.dtype)
+    return c.b.broadcast_to(c.b.constant_of(fill), shape)
+
+
+@converter("Shape")
+def shape(c: Context) -> Value:
+    """Sizes of the axes ``[start, end)`` as int64."""
+    dims = c[0].shape
+    start, end = c.integer("start", 0), c.integer("end", len(dims))
+    return c.b.size_of(*dims[start:end])
+
+
+@converter("Size")
+def size(c: Context) -> Value:
+    """Number of elements, a 0-d int64."""
+    return c.b.reshape(c.b.size_of(c[0].tensor.size), ())
+
+
+@converter("Range", since=11)
+def range_(c: Context) -> Value:
+    """``start, start + delta, ...`` before ``limit``."""
+    b = c.b
+    start, limit, delta = (b.reshape(x, ()) for x in c.values())
+    count = _range_length(c, start, limit, delta)
+    steps = b.iota((count,), 0, int64 if start.dtype.is_int else start.dtype)
+    if start.dtype.is_float and start.dtype.bits < 32:
+        steps = b.iota((count,), 0, float32)
+        y = b.add(b.mul(steps, b.cast(delta, float32)), b.cast(start, float32))
+        return b.cast(y, start.dtype)
+    return b.add(b.mul(b.cast(steps, start.dtype), delta), start)
+
+
+def _range_length(c: Context, start: Value, limit: Value, delta: Value) -> Dim:
+    """``max(ceil((limit - start) / delta), 0)``."""
+    b = c.b
+    if start.dtype.is_int:
+        first, last, step = (known_elements(c, x)[0] for x in (start, limit, delta))
+        if first is not None and last is not None and isinstance(step, int) and step:
+            far = last - first if step > 0 else first - last
+            return maximum(ceildiv(far, abs(step)), 0)
+    wide = int64 if start.dtype.is_int else float64
+    far = b.sub(b.cast(limit, wide), b.cast(start, wide))
+    by = b.cast(delta, wide)
+    if wide is int64:
+        down = b.lt(by, 0)
+        far, by = b.where(down, b.neg(far), far), b.abs(by)
+        count = b.div(b.add(b.max(far, 0), b.sub(by, 1)), by)
+    else:
+        count = b.cast(b.max(b.unary("ceil", b.div(far, by)), 0.0), int64)
+    return c.dims(count, 0)[0]
+
+
+@converter("EyeLike", since=9)
+def eye_like(c: Context) -> Value:
+    """Ones on the diagonal ``k`` of a matrix of the operand's shape."""
+    b, x = c.b, c[0]
+    dtype = dtype_of(c.integer("dtype")) if c.has("dtype") else x.dtype
+    rows, columns = (b.iota(x.shape, i, int64) for i in (0, 1))
+    return b.cast(b.eq(b.add(rows, c.integer("k", 0)), columns), dtype)
+
+
+@converter("Trilu", since=14)
+def trilu(c: Context) -> Value:
+    """The upper or lower triangle from diagonal ``k`` on; zeros elsewhere."""
+    b, x, k = c.b, c[0], c.optional(1)
+    matrix = x.shape[-2:]
+    rows, columns = (b.iota(matrix, i, int64) for i in (0, 1))
+    if k is not None:
+        rows = b.add(rows, b.reshape(k, ()))
+    keep = b.ge(columns, rows) if c.integer("upper", 1) else b.le(columns, rows)
+    return b.where(b.broadcast_to(keep, x.shape), x, b.scalar(0, x.dtype))
+
+
+@converter("OneHot", since=9)
+def one_hot(c: Context) -> Value:
+    """``values[1]`` at the positions given along a new axis, else ``values[0]``.
+
+    Negative indices count from the end; those out of range mark nothing.
+    """
+    b, values = c.b, c[2]
+    indices = b.cast(c[0], int64)
+    (depth,) = c.dims(b.cast(b.reshape(c[1], (1,)), int64), 0)
+    axis = c.axis(c.integer("axis", -1), indices.rank + 1)
+    negative = b.lt(indices, 0)
+    indices = b.where(negative, b.add(indices, b.dim_scalar(depth, int64)), indices)
+    shape = [*indices.shape[:axis], depth, *indices.shape[axis:]]
+    hot = b.eq(b.expand_dims(indices, [axis]), b.iota(shape, axis, int64))
+    off, on = (b.reshape(b.slice_axis(values, 0, i, i + 1), ()) for i in (0, 1))
+    return b.where(hot, b.broadcast_to(on, shape), b.broadcast_to(off, shape))

@@ -1,0 +1,139 @@
+"""Resize and Upsample of ONNX."""
+
+from collections.abc import Sequence
+
+from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.registry import converter
+from graphwright.ir.dim import Dim, floordiv
+from graphwright.ir.emitter import Value
+from graphwright.ir.errors import ModelError
+from graphwright.ir.ops.resize import exact_scale
+
+_LINEAR = {"bilinear": "linear", "trilinear": "linear"}
+_CROP = "tf_crop_and_resize"
+
+
+def _scaled(dim: Dim, scale: float) -> Dim:
+    """``floor(dim * scale)``."""
+    ratio = exact_scale(scale)
+    return floordiv(dim * ratio.numerator, ratio.denominator)
+
+
+def _old(c: Context, scales: Sequence[float]) -> Value:
+    """Before Resize-11: asymmetric, and rounded as ONNX Runtime does."""
+    x = c[0]
+    mode = c.string("mode", "nearest")
+    if len(scales) != x.rank:
+        raise ModelError(f"{c.op_type}: {len(scales)} scales for {x.type}")
+    axes = tuple(i for i, s in enumerate(scales) if s != 1)
+    return c.b.emit(
+        "resize",
+        x,
+        mode=_LINEAR.get(mode, mode),
+        coordinates="asymmetric",
+        nearest="simple",
+        cubic=-0.75,
+        antialias=False,
+        exclude_outside=False,
+        axes=axes,
+        sizes=tuple(_scaled(x.shape[i], scales[i]) for i in axes),
+        scales=tuple(scales[i] for i in axes),
+    )
+
+
+@converter("Upsample")
+def upsample_1(c: Context) -> Value:
+    """Scales of the last two axes as attributes."""
+    scales = (c.real("height_scale"), c.real("width_scale"))
+    return _old(c, (1.0, 1.0, *scales))
+
+
+@converter("Upsample", since=7)
+def upsample_7(c: Context) -> Value:
+    """Scales as an attribute."""
+    return _old(c, c.reals("scales"))
+
+
+@converter("Upsample", since=9)
+@converter("Resize", since=10)
+def upsample(c: Context) -> Value:
+    """Scales as an operand."""
+    return _old(c, [float(s) for s in c.array(c[1]).ravel()])
+
+
+@converter("Resize", since=11)
+def resize(c: Context) -> Value:
+    """To sizes or by scales, of all axes or some."""
+    x = c[0]
+    axes = c.axes(c.integers("axes", list(range(x.rank))), x.rank)
+    sizes, scales = _targets(c, [x.shape[a] for a in axes])
+    coordinates = c.string("coordinate_transformation_mode", "half_pixel")
+    roi = _roi(c, len(axes)) if coordinates == _CROP else None
+    used = [i for i, a in enumerate(axes) if _moves(x.shape[a], sizes[i], scales[i], roi)]
+    if not used:
+        return c.b.reshape(x, x.shape)
+    return c.b.emit(
+        "resize",
+        x,
+        mode=c.string("mode", "nearest"),
+        coordinates=coordinates,
+        nearest=c.string("nearest_mode", "round_prefer_floor"),
+        cubic=c.real("cubic_coeff_a", -0.75),
+        antialias=c.integer("antialias", 0) != 0,
+        exclude_outside=c.integer("exclude_outside", 0) != 0,
+        axes=tuple(axes[i] for i in used),
+        sizes=tuple(sizes[i] for i in used),
+        scales=tuple(scales[i] for i in used),
+        roi=() if roi is None else tuple(roi[i] for i in used),
+        outside=c.real("extrapolation_value", 0.0),
+    )
+
+
+def _moves(before: Dim, after: Dim, scale: float, roi: object) -> bool:
+    """Whether an axis changes at all."""
+    return roi is not None or before != after or scale not in (0.0, 1.0)
+
+
+def _roi(c: Context, rank: int) -> list[tuple[float, float]]:
+    values = [float(v) for v in c.array(c[1]).ravel()]
+    if len(values) != 2 * rank:
+        raise ModelError(f"Resize: roi of {len(values)} numbers for {rank} axes")
+    return list(zip(values[:rank], values[rank:], strict=True))
+
+
+def _targets(c: Context, dims: Sequence[Dim]) -> tuple[list[Dim], list[float]]:
+    """Sizes of the result, and scales; 0 where those are the ratio of the sizes."""
+    scales, sizes = c.optional(2), c.optional(3)
+    if sizes is not None and sizes.shape != (0,):
+        return _from_sizes(c, dims, list(c.dims(sizes, 0)))
+    if scales is None or scales.shape == (0,):
+        raise ModelError("Resize takes scales or sizes, and neither is given")
+    found = [float(s) for s in c.array(scales).ravel()]
+    if len(found) != len(dims) or min(found) <= 0:
+        raise ModelError(f"Resize: scales {found} for {len(dims)} axes")
+    return _from_scales(c, dims, found)
+
+
+def _from_scales(
+    c: Context, dims: Sequence[Dim], scales: list[float]
+) -> tuple[list[Dim], list[float]]:
+    rows = zip(dims, scales, strict=True)
+    if c.string("coordinate_transformation_mode", "half_pixel") != _CROP:
+        return [_scaled(d, s) for d, s in rows], scales
+    spans = [high - low for low, high in _roi(c, len(dims))]
+    whole = zip(dims, scales, spans, strict=True)
+    return [_scaled(d, s * span) for d, s, span in whole], scales
+
+
+def _from_sizes(
+    c: Context, dims: Sequence[Dim], sizes: list[Dim]
+) -> tuple[list[Dim], list[float]]:
+    policy = c.string("keep_aspect_ratio_policy", "stretch")
+    if policy == "stretch":
+        return sizes, [0.0] * len(sizes)
+    if not all(isinstance(d, int) for d in (*dims, *sizes)):
+        raise ModelError(f"Resize keeps the aspect ratio of known sizes, got {dims}")
+    ratios = [s / d for s, d in zip(sizes, dims, strict=True)]  # type: ignore[operator]
+    scale = min(ratios) if policy == "not_larger" else max(ratios)
+    kept: list[Dim] = [int(scale * d + 0.5) for d in dims]  # type: ignore[operator, arg-type]
+    return kept, [scale] * len(dims)

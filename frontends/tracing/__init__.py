@@ -1,0 +1,1 @@
+"""Graphs from Python functions, and the tensor class that they compute with."""

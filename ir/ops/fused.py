@@ -1,0 +1,46 @@
+"""A region of ops that a backend runs as one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from graphwright.ir.dim import Dim
+from graphwright.ir.op import Call, Op, Tier
+from graphwright.ir.rules import need
+from graphwright.ir.types import Type
+
+
+class Fused(Op):
+    """The results of ``body``, whose ops run as one kernel of the given ``kind``.
+
+    Kinds name what the region is made around: ``conv``, ``dot``, ``elementwise``.
+    """
+
+    name = "fused"
+    tier: ClassVar[Tier] = Tier.CONTROL
+    kind: str
+    body: Any
+
+    def result_type(self, *operands: Type) -> tuple[Type, ...]:
+        have = len(self.body.inputs)
+        need(have == len(operands), f"fused {self.kind}: {have} inputs, {len(operands)} given")
+        types: tuple[Type, ...] = self.body.output_types
+        return types
+
+    def bind(self, env: Mapping[str, Dim]) -> "Fused":
+        if not self.used_symbols() & env.keys():
+            return self
+        return Fused(kind=self.kind, body=self.body.bind(env))
+
+    def used_symbols(self) -> frozenset[str]:
+        names: frozenset[str] = self.body.symbols()
+        return names
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        return call(self.body, operands)
+
+    def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
+        total: Dim = 0
+        for node in self.body.nodes:
+            types = [v.type for v in node.operands]
+            total = total + node.op.flops(types, [v.type for v in node.results])
+        return total

@@ -1,0 +1,79 @@
+"""Regions that a backend runs as one kernel: epilogues of convolutions and products."""
+
+from graphwright.ir.builder import Builder
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.ops.fused import Fused
+from graphwright.passes.rewriter import Rewriter
+
+_ROOTS = ("conv", "dot")
+_EPILOGUE = ("add", "max", "min")
+
+
+def fuse_epilogues(graph: Graph) -> Graph:
+    """Sums, maxima and minima after a convolution or product join it: exact."""
+    return Rewriter(graph).rebuild(dict.fromkeys(_EPILOGUE, [_absorb]))
+
+
+def _absorb(w: Rewriter, node: Node) -> list[Value] | None:
+    """``op(fused(...), y) = fused'(..., y)`` where only ``op`` reads the region."""
+    for x in node.operands:
+        root = w.made_by(x, "fused", *_ROOTS)
+        if root is None or not w.only_use(x) or len(root.results) != 1:
+            continue
+        if node.operands[0] is node.operands[1]:
+            continue
+        if isinstance(root.op, Fused) and root.op.kind not in _ROOTS:
+            continue
+        if not x.dtype.is_float:
+            continue
+        return _extended(w, root, x, node)
+    return None
+
+
+class _Region:
+    """The body of a fused node under construction."""
+
+    def __init__(self, w: Rewriter) -> None:
+        self.w, self.body = w, Builder("region")
+        self.inside: dict[Value, Value] = {}
+        self.outside: list[Value] = []
+
+    def value(self, v: Value) -> Value:
+        """A value as the body knows it: a small constant, or an input."""
+        if v not in self.inside:
+            constant = self.w.constants.get(v)
+            if constant is not None and constant.size == 1:
+                self.inside[v] = self.body.constant_of(constant)
+            else:
+                self.inside[v] = self.body.input(f"in{len(self.outside)}", v.type)
+                self.outside.append(v)
+        return self.inside[v]
+
+    def add(self, node: Node) -> tuple[Value, ...]:
+        """A node of the outer graph, computed inside."""
+        self.body.source = node.source
+        results = self.body.apply(node.op, [self.value(v) for v in node.operands])
+        self.inside.update(zip(node.results, results, strict=True))
+        return results
+
+    def splice(self, node: Node) -> tuple[Value, ...]:
+        """A node, or what a fused one holds, computed inside."""
+        if not isinstance(node.op, Fused):
+            return self.add(node)
+        results = self.body.splice(node.op.body, [self.value(v) for v in node.operands])
+        self.inside.update(zip(node.results, results, strict=True))
+        return results
+
+
+def _extended(w: Rewriter, root: Node, x: Value, node: Node) -> list[Value]:
+    region = _Region(w)
+    region.splice(root)
+    for v in node.operands:
+        spread = None if v is x else w.made_by(v, "broadcast_to")
+        if spread is not None and spread.operands[0] in w.constants:
+            region.add(spread)
+    results = region.add(node)
+    kind = root.op.kind if isinstance(root.op, Fused) else root.op.name
+    op = Fused(kind=kind, body=region.body.finish(results))
+    return list(w.add_node(op, region.outside, tuple(Value(v.type) for v in results)))
