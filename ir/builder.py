@@ -7,10 +7,12 @@ import numpy as np
 
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, symbol
+from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node, Origin, Source
 from graphwright.ir.op import OPS, Op, Tier, Trait
+from graphwright.ir.ratio import whole_dims
 from graphwright.ir.types import Guard, TensorType, Type, collect_guards
 
 _FOLD_BYTES = 1 << 16
@@ -50,6 +52,20 @@ class Builder(Emitter):
     def subgraph(self, name: str) -> "Builder":
         """A builder of a sub-graph, whose fresh symbols differ from this one's."""
         return Builder(name, self)
+
+    def number_symbols_from(self, start: int) -> None:
+        """Numbers the fresh symbols from ``start``: apart from those of other graphs."""
+        self._counter[0] = start
+
+    def producer(self, value: Value) -> Node | None:
+        return self._producers.get(value)
+
+    def cast(self, x: Value, dtype: DType, *, saturate: bool = False) -> Value:
+        if dtype.is_int and dtype.bits >= 32 and x.dtype.is_float:
+            dims = whole_dims(self.producer, self.constants, x)
+            if dims is not None:
+                x = self.reshape(self.size_of(*dims), x.shape)
+        return super().cast(x, dtype, saturate=saturate)
 
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
         self._counter[0] += 1

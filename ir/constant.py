@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DType, dtype, string
 from graphwright.ir.errors import ModelError
 from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType
@@ -109,8 +108,17 @@ class Constant:
 
     @property
     def inline(self) -> bool:
-        """Whether it is so small that text shows its elements."""
-        return self.size <= _INLINE and self.dtype is not string
+        """Whether it is so small that text shows its elements.
+
+        It is where the type shows the contents, so that text suffices to read it.
+        """
+        return self.dtype is not string and (
+            self.size <= _INLINE or self._has_contents()
+        )
+
+    def _has_contents(self) -> bool:
+        dtype = self.dtype
+        return dtype.kind in "iub" and dtype.bits >= 8 and self.size <= MAX_CONTENTS
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -134,9 +142,7 @@ class Constant:
         return TensorType(self.dtype, self.shape, self._contents())
 
     def _contents(self) -> Contents | None:
-        if self.dtype.kind not in "iub" or self.dtype.bits == 2 or self.dtype.bits == 4:
+        if not self._has_contents():
             return None
-        if self.size > MAX_CONTENTS:
-            return None
-        flat: list[Dim] = self.array().astype(object).ravel().tolist()
-        return tuple(int(x) for x in flat)  # type: ignore[arg-type]
+        flat: list[int] = self.array().ravel().tolist()
+        return tuple(map(int, flat))

@@ -87,6 +87,10 @@ class Emitter(ABC):
     def known(self, value: Value) -> Constant | None:
         """The constant that a value stands for, or None."""
 
+    def producer(self, value: Value) -> Any:
+        """The node of this graph that makes a value, or None."""
+        return None
+
     @abstractmethod
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
         """A symbol that no other dim of this graph uses."""
@@ -106,6 +110,14 @@ class Emitter(ABC):
     def variable(self, name: str, initial: Constant) -> None:
         """Declares a variable, unless it is declared, with its first value."""
         raise UnsupportedOpError(f"variable {name!r}: this graph takes no new variables")
+
+    def subgraph(self, name: str) -> Any:
+        """A builder of a sub-graph for control flow.
+
+        Raises:
+            UnsupportedOpError: If this emitter cannot hold sub-graphs.
+        """
+        raise UnsupportedOpError(f"sub-graph {name!r} cannot be built here")
 
     def emit(self, name: str, *operands: Value, **fields: Any) -> Value:
         """Adds the op called ``name``, which has one result, and returns it."""
@@ -454,9 +466,10 @@ class Emitter(ABC):
 
     def mean(self, x: Value, axes: Sequence[int], *, keepdims: bool = False) -> Value:
         """Arithmetic mean over axes; floats only."""
-        total = self.sum(x, axes, keepdims=keepdims)
-        count = self.dim_scalar(product([x.shape[a] for a in axes]), x.dtype)
-        return self.div(total, count)
+        wide = self.cast(x, x.dtype.accumulate)  # a sum may exceed what x can hold
+        total = self.sum(wide, axes, keepdims=keepdims)
+        count = self.dim_scalar(product([x.shape[a] for a in axes]), wide.dtype)
+        return self.cast(self.div(total, count), x.dtype)
 
     def dim_scalar(self, dim: Dim, dtype: DType) -> Value:
         """A dim's value as a 0-d tensor."""
@@ -488,26 +501,29 @@ class Emitter(ABC):
         fields = {"axis": axis, "exclusive": exclusive, "reverse": reverse}
         return self.emit("cumulative", x, kind=kind, **fields)
 
-    def dot(self, x: Value, y: Value) -> Value:
-        """Matrix product of ``[..., m, k]`` and ``[..., k, n]``, equal leading axes."""
-        return self.emit("dot", x, y)
+    def dot(self, x: Value, y: Value, dtype: DType | None = None) -> Value:
+        """Matrix product of ``[..., m, k]`` and ``[..., k, n]``, equal leading axes.
 
-    def matmul(self, x: Value, y: Value) -> Value:
+        ``dtype`` is that of the result where it is wider than the operands'.
+        """
+        return self.emit("dot", x, y, dtype=dtype)
+
+    def matmul(self, x: Value, y: Value, dtype: DType | None = None) -> Value:
         """``numpy.matmul``: vectors and broadcasting of leading axes included."""
         left, right = x.rank == 1, y.rank == 1
         x = self.expand_dims(x, [0]) if left else x
         y = self.expand_dims(y, [1]) if right else y
-        z = self._matmul(x, y)
+        z = self._matmul(x, y, dtype)
         drop = [z.rank - 2] * left + [z.rank - 1] * right
         return self.squeeze(z, drop) if drop else z
 
-    def _matmul(self, x: Value, y: Value) -> Value:
+    def _matmul(self, x: Value, y: Value, dtype: DType | None) -> Value:
         if y.rank == 2 and x.rank > 2:
             rows = self.reshape(x, (product(x.shape[:-1]), x.shape[-1]))
-            return self.reshape(self.dot(rows, y), (*x.shape[:-1], y.shape[-1]))
+            return self.reshape(self.dot(rows, y, dtype), (*x.shape[:-1], y.shape[-1]))
         lead = broadcast_shape(x.shape[:-2], y.shape[:-2])
         x = self.broadcast_to(x, (*lead, *x.shape[-2:]))
-        return self.dot(x, self.broadcast_to(y, (*lead, *y.shape[-2:])))
+        return self.dot(x, self.broadcast_to(y, (*lead, *y.shape[-2:])), dtype)
 
     # Names that decompositions need often -------------------------------------------
 

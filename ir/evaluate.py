@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.ir.dim import Expr, evaluate as evaluate_dim, solve, symbols
+from graphwright.ir.dim import Expr, solve, symbols
+from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.dtype import string
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import FeedError, GraphwrightError, ShapeError

@@ -134,7 +134,12 @@ class Graph:
 
         inputs = tuple(map(fresh, self.inputs))
         nodes = tuple(
-            Node(n.op.bind(env), tuple(map(fresh, n.operands)), tuple(map(fresh, n.results)), n.source)
+            Node(
+                n.op.bind(env),
+                tuple(map(fresh, n.operands)),
+                tuple(map(fresh, n.results)),
+                n.source,
+            )
             for n in self.nodes
         )
         return replace(
@@ -160,6 +165,13 @@ class Graph:
     def producers(self) -> dict[Value, Node]:
         """The node that defines each value that a node defines."""
         return {v: node for node in self.nodes for v in node.results}
+
+    def all_constants(self) -> Iterator[Constant]:
+        """All constants, contents of variables and what sub-graphs hold included."""
+        held = [self, *(g for node in self.walk() for g in node.op.subgraphs())]
+        for graph in held:
+            yield from graph.constants.values()
+            yield from graph.variables.values()
 
     def walk(self) -> Iterator[Node]:
         """All nodes, those of sub-graphs after the node that holds them."""
@@ -216,6 +228,7 @@ def isomorphic(a: Graph, b: Graph) -> bool:
         and a.output_types == b.output_types
         and len(a.nodes) == len(b.nodes)
         and dict(a.variables) == dict(b.variables)
+        and _conditions(a) == _conditions(b)
     )
     if not same_ends:
         return False
@@ -234,6 +247,10 @@ def isomorphic(a: Graph, b: Graph) -> bool:
     if wiring(left, a.outputs) != wiring(right, b.outputs):
         return False
     return _used_constants(a, left) == _used_constants(b, right)
+
+
+def _conditions(graph: Graph) -> frozenset[tuple[Dim, str, Dim]]:
+    return frozenset((g.left, g.relation, g.right) for g in graph.guards)
 
 
 def _used_constants(graph: Graph, numbers: dict[Value, int]) -> dict[int, Constant]:

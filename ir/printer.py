@@ -14,14 +14,16 @@
 
 A node names its op with the version of its meaning. Field values are ``1``, ``1.5``,
 ``true``, ``none``, ``"text"``, ``[a, b]``, ``float32``, ``float32[n, 3]`` (a type),
-``(2*n + 1)`` (a dim) and ``graph "g" {...}``. Small constants show their elements, others
-``@`` and their digest. Values are numbered anew in each graph, in order of appearance.
+``(2*n + 1)`` (a dim) and ``graph "g" {...}``. Small constants show their elements,
+others ``@`` and their digest. Values are numbered anew in each graph, in order of
+appearance.
 """
 
 import json
-import struct
 from collections.abc import Callable, Iterable, Iterator
+from math import isnan
 from operator import index
+from sys import byteorder
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,6 @@ from graphwright.ir.types import (
 
 HEADER = "graphwright.ir 1"
 _TYPES = (TensorType, SequenceType, OptionalType, MapType, TokenType)
-_NAN = struct.pack(">d", float("nan"))
 
 Name = Callable[[Any], str]
 
@@ -117,11 +118,15 @@ def _flag_text(flag: object) -> str:
 
 
 def _real_text(x: Any) -> str:
-    """The shortest decimal that gives a NumPy float back; an unusual NaN by its bits."""
+    """The shortest decimal that gives a NumPy float back; odd NaNs by their bits."""
     value = float(x)
-    if value != value:
+    if isnan(value):
         usual = x.tobytes() == x.dtype.type(np.nan).tobytes()
-        return "nan" if usual else _bits_text(np.asarray(x).byteswap().tobytes())
+        return (
+            "nan"
+            if usual
+            else _bits_text(int.from_bytes(x.tobytes(), byteorder), x.nbytes)
+        )
     short = str(x)
     same = x.dtype.name in ("float16", "float32") and x.dtype.type(float(short)) == x
     return short if same else repr(value)
@@ -129,12 +134,11 @@ def _real_text(x: Any) -> str:
 
 def float_text(value: float) -> str:
     """``1.5``, ``inf``, ``nan``; another NaN than Python's own by its bits."""
-    bits = struct.pack(">d", value)
-    return float.__repr__(value) if value == value or bits == _NAN else _bits_text(bits)
+    return _real_text(np.float64(value)) if isnan(value) else float.__repr__(value)
 
 
-def _bits_text(big_endian: bytes) -> str:
-    return f"nan(0x{big_endian.hex()})"
+def _bits_text(bits: int, size: int) -> str:
+    return f"nan(0x{bits:0{2 * size}x})"
 
 
 def _node_text(node: Any, name: Name, indent: str) -> str:

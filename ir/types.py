@@ -1,6 +1,6 @@
 """Types of values, and the guards that type rules ask for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -239,7 +239,9 @@ def type_symbols(type_: Type) -> frozenset[str]:
     """Names of the symbols in a type."""
     match type_:
         case TensorType(_, shape, contents):
-            if not any(isinstance(d, Expr) for d in (*(shape or ()), *(contents or ()))):
+            if not any(
+                isinstance(d, Expr) for d in (*(shape or ()), *(contents or ()))
+            ):
                 return frozenset()
             dims = [*(shape or ()), *(c for c in contents or () if c is not None)]
             return frozenset[str]().union(*map(symbols, dims))

@@ -31,6 +31,7 @@ IR_ORDER = (
     "graph",
     "builder",
     "verify",
+    "scanner",
     "parser",
     "evaluate",
 )

@@ -22,6 +22,10 @@ class NumpyBackend(Backend):
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
         return op.tier is not Tier.CONTROL or isinstance(op, Fused)
 
+    def to_device(self, array: Any) -> Any:
+        """The array, copied if its data is not aligned, as mapped weights may be."""
+        return array if array.flags.aligned else np.array(array, order="K")
+
     def kernel(self, request: Request) -> Kernel:
         make = KERNELS.get(request.op.name)
         kernel = make(request) if make is not None else None

@@ -10,29 +10,51 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ModelError
+from graphwright.ir.graph import Graph
 from graphwright.ir.types import Type
 
 T = TypeVar("T")
 
 
 class NeedsValue(Exception):
-    """A converter needs the value of an operand that is only known at run time."""
+    """A converter needs the value of an operand that is only known at run time.
+
+    Attributes:
+        value: That value.
+        index: Which input of the graph under construction it is; None if it is none.
+    """
 
     def __init__(self, value: Value) -> None:
         super().__init__("an operand's value is needed")
         self.value = value
+        self.index: int | None = None
 
 
 class Importer(Protocol):
-    """What control flow asks of the importer that runs it."""
+    """What control flow and gradients ask of the importer that runs them."""
 
-    def import_subgraph(
-        self, proto: Any, types: Sequence[Type], *, captured: Sequence[str]
-    ) -> Any: ...
-
-    def free_names(self, proto: Any) -> list[str]: ...
+    model: Any
+    b: Any
 
     def lookup(self, name: str) -> Value: ...
+
+    def captured(self, *protos: Any) -> dict[str, Value]: ...
+
+    def capture_operands(self, captured: Mapping[str, Value]) -> list[Value]: ...
+
+    def open_subgraph(
+        self, name: str, types: Mapping[str, Type], captured: Mapping[str, Value]
+    ) -> "Importer": ...
+
+    def import_subgraph(
+        self, proto: Any, types: Sequence[Type], captured: Mapping[str, Value]
+    ) -> Graph: ...
+
+    def inline_subgraph(self, proto: Any) -> list[Value]: ...
+
+    def with_declared_axis(self, info: Any) -> None: ...
+
+    def finish(self, proto: Any) -> Graph: ...
 
 
 class Context:

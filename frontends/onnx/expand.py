@@ -1,6 +1,7 @@
 """Expands operations that were kept as ONNX nodes until their operands were known."""
 
 import base64
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,18 +11,25 @@ import onnx
 
 from graphwright.frontends.onnx.context import NeedsValue
 from graphwright.frontends.onnx.importer import GraphImporter, ModelImporter, Scope
+from graphwright.frontends.onnx.types import type_of_proto
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import dtype
+from graphwright.ir.emitter import Value
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.foreign import EXPANDERS, Foreign
 from graphwright.ir.types import TensorType, Type
 
-_BAKED_SIZE = 1024
+Baked = tuple[tuple[int, Constant], ...]
+Asked = tuple[str, tuple[Type, ...]]
+
+_CACHED = 256
+_asked: dict[Asked, frozenset[int]] = {}
+_blocks = itertools.count(1)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_CACHED)
 def _parsed(payload: str) -> Any:
     return onnx.ModelProto.FromString(base64.b64decode(payload))
 
@@ -29,51 +37,76 @@ def _parsed(payload: str) -> Any:
 def expand(op: Foreign, operands: Sequence[Any]) -> Graph:
     """A graph that computes ``op`` for operands like these.
 
-    Values that conversion asks for are taken from the operands and baked in.
+    Values that conversion asks for are taken from the operands and baked in; which ones
+    those are, and the graphs, are remembered.
     """
-    model = _parsed(op.payload)
-    baked: set[int] = set()
+    infos = _parsed(op.payload).graph.input
+    types = tuple(_type(x, info) for x, info in zip(operands, infos, strict=True))
+    asked = _asked.get((op.payload, types), frozenset())
     while True:
         try:
-            return _expand(model, operands, baked)
+            found = _expanded(op.payload, types, _bake(operands, asked))
         except NeedsValue as need:
-            index = _operand_index(need)
-            if index is None or index in baked:
+            more = asked | _wanted(need, types)
+            if more == asked:
                 raise UnsupportedOpError(
                     f"{op.kind} needs the value of something computed inside it"
                 ) from None
-            baked.add(index)
+            asked = more
+            continue
+        if len(_asked) >= _CACHED:
+            _asked.clear()
+        _asked[op.payload, types] = asked
+        return found
 
 
-def _operand_index(need: NeedsValue) -> int | None:
-    return getattr(need, "index", None)
+def _type(x: Any, info: Any) -> Type:
+    if isinstance(x, (np.ndarray, np.generic)):
+        return TensorType(dtype(x.dtype), x.shape)
+    return type_of_proto(info.type)
 
 
-def _type(x: Any) -> Type:
-    return TensorType(dtype(x.dtype), x.shape)
+def _wanted(need: NeedsValue, types: Sequence[Type]) -> frozenset[int]:
+    """The operand whose value is needed; all of them if it is computed from them."""
+    if need.index is not None:
+        return frozenset([need.index])
+    return frozenset(i for i, t in enumerate(types) if isinstance(t, TensorType))
 
 
-def _expand(model: Any, operands: Sequence[Any], baked: set[int]) -> Graph:
+def _bake(operands: Sequence[Any], asked: frozenset[int]) -> Baked:
+    return tuple(
+        (i, Constant.of(np.array(operands[i]), dtype(operands[i].dtype)))
+        for i in sorted(asked)
+    )
+
+
+@lru_cache(maxsize=_CACHED)
+def _expanded(payload: str, types: tuple[Type, ...], baked: Baked) -> Graph:
+    model = _parsed(payload)
     (node,) = model.graph.node
     opsets = {o.domain: o.version for o in model.opset_import}
-    importer = ModelImporter(opsets, {})
-    importer.depth = -1
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     builder = Builder(node.op_type)
-    run = GraphImporter(importer, builder, Scope())
-    names = [n for n in node.input if n]
-    inputs = [builder.input(n, _type(x)) for n, x in zip(names, operands, strict=True)]
-    for i, (name, x) in enumerate(zip(names, operands, strict=True)):
-        value = inputs[i]
-        if i in baked:
-            value = builder.constant_of(Constant.of(np.array(x), dtype(x.dtype)))
-        run.scope.values[name] = value
+    builder.number_symbols_from(next(_blocks) << 32)  # unlike those of graphs around it
+    scope = Scope()
+    run = GraphImporter(
+        ModelImporter(opsets, functions), builder, scope, expanding=True
+    )
+    names = [info.name for info in model.graph.input]
+    inputs = [builder.input(n, t) for n, t in zip(names, types, strict=True)]
+    scope.values.update(zip(names, inputs, strict=True))
+    scope.values.update((names[i], builder.constant_of(c)) for i, c in baked)
     try:
         run.add_nodes([node])
     except NeedsValue as need:
-        need.index = inputs.index(need.value) if need.value in inputs else None  # type: ignore[attr-defined]
+        need.index = _index(inputs, need.value)
         raise
-    outputs = [run.lookup(n) for n in node.output if n]
-    return builder.finish(outputs, [n for n in node.output if n])
+    wanted = [n for n in node.output if n]
+    return builder.finish(map(run.lookup, wanted), wanted)
+
+
+def _index(inputs: Sequence[Value], value: Value) -> int | None:
+    return inputs.index(value) if value in inputs else None
 
 
 EXPANDERS["onnx"] = expand

@@ -1,29 +1,42 @@
 """ONNX models to graphs."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
+from graphwright.frontends.onnx.functions import bound_node, free_names, needed_functions
 from graphwright.frontends.onnx.registry import find_converter
 from graphwright.frontends.onnx.schema import infer_result_types, schema_function
 from graphwright.frontends.onnx.tensors import constant_of_proto
-from graphwright.frontends.onnx.types import type_of_proto
+from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import GraphwrightError, ModelError, UnrankedError, UnsupportedOpError
+from graphwright.ir.errors import (
+    GraphwrightError,
+    ModelError,
+    UnrankedError,
+    UnsupportedOpError,
+)
 from graphwright.ir.graph import Graph, Origin, Source
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.types import Type
 
-MAX_INLINE_DEPTH = 64
-MAX_NODES = 5_000_000
+MAX_DEPTH = 64
+"""How deep functions and sub-graphs may nest, together."""
+
+MAX_NODES = 2_000_000
+"""How many ONNX nodes one model may expand to, functions and repeats included."""
+
 _DOMAINS = {"ai.onnx": ""}
 
 ResolveTensor = Callable[[Any], Constant]
+FunctionKey = tuple[str, str, str]
+Widened = tuple[frozenset[int] | None, ...]
 
 
 class Scope:
@@ -43,6 +56,32 @@ class Scope:
         return None
 
 
+@dataclass
+class Progress:
+    """What the parts of one import share.
+
+    Attributes:
+        nodes: How many ONNX nodes were converted so far.
+        widened: For each loop body met (by identity; the body is kept alive), which
+            axes of its carried values change, so that it is not found out again.
+    """
+
+    nodes: int = 0
+    widened: dict[int, tuple[Any, Widened]] = field(
+        default_factory=dict[int, tuple[Any, Widened]]
+    )
+
+    def count(self) -> None:
+        """Notes one more node.
+
+        Raises:
+            ModelError: If there are too many.
+        """
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise ModelError(f"the model expands to over {MAX_NODES} nodes")
+
+
 class ModelImporter:
     """Imports the graph, functions and sub-graphs of one model.
 
@@ -50,17 +89,44 @@ class ModelImporter:
         opsets: Opset version by domain ("" for ai.onnx).
         functions: Model-local functions by (domain, name, overload).
         tensor: What makes a constant of an initializer.
+        depth: How many functions and sub-graphs this is nested in.
+        progress: What is shared with the importer of the enclosing function.
     """
 
     def __init__(
         self,
         opsets: Mapping[str, int],
-        functions: Mapping[tuple[str, str, str], Any],
+        functions: Mapping[FunctionKey, Any],
         tensor: ResolveTensor = constant_of_proto,
+        *,
+        depth: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         self.opsets = {_DOMAINS.get(d, d): v for d, v in opsets.items()}
-        self.functions, self.tensor = functions, tensor
-        self.depth = 0
+        self.functions = {
+            (_DOMAINS.get(d, d), name, overload): f
+            for (d, name, overload), f in functions.items()
+        }
+        self.tensor, self.depth = tensor, depth
+        self.progress = progress or Progress()
+
+    def nested(self, opsets: Mapping[str, int] | None = None) -> "ModelImporter":
+        """An importer of a function's body or a sub-graph.
+
+        Raises:
+            ModelError: If they nest too deep.
+        """
+        if self.depth >= MAX_DEPTH:
+            raise ModelError(
+                f"functions and sub-graphs nest deeper than {MAX_DEPTH}: is one recursive?"
+            )
+        return ModelImporter(
+            {**self.opsets, **(opsets or {})},
+            self.functions,
+            self.tensor,
+            depth=self.depth + 1,
+            progress=self.progress,
+        )
 
     def import_graph(self, proto: Any, metadata: Mapping[str, str]) -> Graph:
         """The whole main graph."""
@@ -72,17 +138,36 @@ class ModelImporter:
         for info in proto.input:
             if info.name in names:
                 continue  # IR versions before 4 list initializers as inputs
-            run.define(info.name, builder.input(info.name, type_of_proto(info.type)))
+            type_ = type_of_proto(info.type, info.name)
+            run.define(info.name, builder.input(info.name, type_))
         run.add_nodes(proto.node)
         outputs = [run.lookup(o.name) for o in proto.output]
         return builder.finish(outputs, [o.name for o in proto.output])
 
 
 class GraphImporter:
-    """Adds the nodes of one graph to a builder."""
+    """Adds the nodes of one graph to a builder.
 
-    def __init__(self, model: ModelImporter, builder: Builder, scope: Scope) -> None:
-        self.model, self.b, self.scope = model, builder, scope
+    Args:
+        model: What it is part of.
+        builder: Where nodes go.
+        scope: The names that nodes may read.
+        path: Names of the function calls and sub-graphs that lead here.
+        expanding: Whether a value that a converter asks for is the caller's to give;
+            else the node is kept as it is and converted in the run.
+    """
+
+    def __init__(
+        self,
+        model: ModelImporter,
+        builder: Builder,
+        scope: Scope,
+        path: tuple[str, ...] = (),
+        *,
+        expanding: bool = False,
+    ) -> None:
+        self.model, self.b, self.scope, self.path = model, builder, scope, path
+        self.expanding = expanding
 
     def define(self, name: str, value: Value) -> None:
         """Gives a name its value.
@@ -93,7 +178,7 @@ class GraphImporter:
         if name in self.scope.values:
             raise ModelError(f"value {name!r} is defined twice")
         self.scope.values[name] = value
-        origin = Origin(self.b.name, name)
+        origin = Origin(self.b.name, name, self.path)
         self.b.origins[value] = (*self.b.origins.get(value, ()), origin)
 
     def lookup(self, name: str) -> Value:
@@ -116,56 +201,59 @@ class GraphImporter:
             name = t.name if hasattr(t, "name") else t.values.name
             self.define(name, self.b.constant_of(self.model.tensor(t)))
 
-    def add_nodes(self, nodes: Sequence[Any]) -> None:
+    def add_nodes(self, nodes: Iterable[Any]) -> None:
         """Nodes in order."""
         for node in nodes:
-            if len(self.b.nodes) > MAX_NODES:
-                raise ModelError(f"the model expands to over {MAX_NODES} nodes")
+            self.model.progress.count()
             self._add_node(node)
 
     def _add_node(self, node: Any) -> None:
         inputs = [self.lookup(name) if name else None for name in node.input]
         domain = _DOMAINS.get(node.domain, node.domain)
         version = self.model.opsets.get(domain)
-        self.b.source = Source(node.op_type, node.name, f"{domain or 'ai.onnx'} {version}")
+        words = f"{domain or 'ai.onnx'} {version}"
+        source = self.b.source = Source(node.op_type, node.name, words)
         results = self._convert(node, domain, version, inputs)
-        if len(results) < len([n for n in node.output if n]):
-            raise ModelError(f"{self.b.source} has {len(results)} results, not {len(node.output)}")
-        for name, value in zip(node.output, results, strict=False):
-            if name:
-                self.define(name, value)
+        for i, name in enumerate(node.output):
+            if not name:
+                continue
+            value = results[i] if i < len(results) else None
+            if value is None:
+                raise ModelError(f"{source} has no result {i}, named {name!r}")
+            self.define(name, value)
 
     def _convert(
         self, node: Any, domain: str, version: int | None, inputs: list[Value | None]
-    ) -> Sequence[Value]:
+    ) -> Sequence[Value | None]:
         function = self.model.functions.get((domain, node.op_type, node.overload))
         if function is not None:
             return self._inline(function, node, inputs)
         if version is None:
             raise ModelError(
-                f"{self.b.source}: the model imports no opset of domain {domain or 'ai.onnx'!r}"
+                f"{self.b.source}: the model imports no opset of domain"
+                f" {domain or 'ai.onnx'!r}"
             )
-        convert = find_converter(domain, node.op_type, version)
-        mark = len(self.b.nodes)
+        source, mark = self.b.source, len(self.b.nodes)
         try:
-            if convert is not None:
-                found = convert(Context(self.b, node, version, inputs, self))
-                return (found,) if isinstance(found, Value) else found
-            return self._by_schema(node, domain, version, inputs)
+            return self._by_converter(node, domain, version, inputs)
         except (NeedsValue, UnrankedError) as reason:
-            if self.model.depth < 0:
+            if self.expanding:
                 raise
             del self.b.nodes[mark:]
+            self.b.source = source
             return self._foreign(node, version, inputs, reason)
         except GraphwrightError as error:
-            if str(self.b.source) in str(error):
+            if str(source) in str(error):
                 raise
-            raise type(error)(f"{self.b.source}: {error}") from error
+            raise type(error)(f"{source}: {error}") from error
 
-    def _by_schema(
+    def _by_converter(
         self, node: Any, domain: str, version: int, inputs: list[Value | None]
-    ) -> Sequence[Value]:
-        """An operator that the standard defines by a function of others."""
+    ) -> Sequence[Value | None]:
+        convert = find_converter(domain, node.op_type, version)
+        if convert is not None:
+            found = convert(Context(self.b, node, version, inputs, self))
+            return (found,) if isinstance(found, Value) else found
         types = [None if v is None else v.type for v in inputs]
         body = schema_function(node, domain, version, types)
         if body is None:
@@ -177,128 +265,124 @@ class GraphImporter:
 
     def _inline(
         self, function: Any, node: Any, inputs: list[Value | None]
-    ) -> Sequence[Value]:
+    ) -> Sequence[Value | None]:
         """The body of a function in the place of a call."""
-        model = self.model
-        if model.depth >= MAX_INLINE_DEPTH:
-            raise ModelError(f"functions nest deeper than {MAX_INLINE_DEPTH} at {node.op_type}")
         opsets = {_DOMAINS.get(o.domain, o.domain): o.version for o in function.opset_import}
-        inner = ModelImporter({**model.opsets, **opsets}, model.functions, model.tensor)
-        inner.depth = model.depth + 1
-        run = GraphImporter(inner, self.b, Scope())
+        path = (*self.path, node.name or node.op_type)
+        run = GraphImporter(self.model.nested(opsets), self.b, Scope(), path)
         source = self.b.source
-        for name, value in zip(function.input, inputs, strict=False):
-            if value is not None:
-                run.scope.values[name] = value
-        given = {a.name: a for a in function.attribute_proto}
-        given.update({a.name: a for a in node.attribute})
-        for item in function.node:
-            run._add_node(_bound(item, given, run.scope))  # noqa: SLF001
+        given = dict(zip(function.input, inputs, strict=False))
+        run.scope.values.update((n, v) for n, v in given.items() if v is not None)
+        left_out = frozenset(n for n in function.input if given.get(n) is None)
+        attributes = {a.name: a for a in function.attribute_proto}
+        attributes.update({a.name: a for a in node.attribute})
+        run.add_nodes(bound_node(item, attributes, left_out) for item in function.node)
         self.b.source = source
-        return [run.lookup(name) for name in function.output if run.scope.find(name)]
+        return [run.scope.find(name) for name in function.output]
 
     def _foreign(
         self, node: Any, version: int, inputs: list[Value | None], reason: Exception
     ) -> Sequence[Value]:
-        """The node kept as it is, to be converted when its operands are known."""
-        if any(a.HasField("g") for a in node.attribute):
-            raise UnsupportedOpError(f"{self.b.source}: {reason}, and it holds a sub-graph")
-        proto = onnx.NodeProto()
-        proto.CopyFrom(node)
+        """The node kept as it is, to be converted when its operands are known.
+
+        The names that its sub-graphs capture are operands too.
+        """
+        holds = [a.g for a in node.attribute if a.HasField("g")]
+        operands = dict(zip(node.input, inputs, strict=True))
+        operands.update(self.captured(*holds))
         model = onnx.ModelProto()
-        model.graph.node.append(proto)
+        model.graph.node.append(node)
+        for name, v in operands.items():
+            if v is not None:
+                model.graph.input.add(name=name, type=proto_of_type(v.type))
         for domain, number in self.model.opsets.items():
             model.opset_import.append(onnx.helper.make_opsetid(domain, number))
-        operands = [v for v in inputs if v is not None]
-        types = infer_result_types(node, version, [None if v is None else v.type for v in inputs])
+        for function in needed_functions(holds, self.model.functions):
+            model.functions.append(function)
+        types = infer_result_types(
+            node, version, [None if v is None else v.type for v in inputs], reason
+        )
         op = Foreign(
             format="onnx",
             kind=node.op_type,
             payload=base64.b64encode(model.SerializeToString(deterministic=True)).decode(),
             types=tuple(types),
         )
-        return self.b.apply(op, operands)
+        results = iter(self.b.apply(op, [v for v in operands.values() if v is not None]))
+        return [next(results) if name else None for name in node.output]  # type: ignore[misc]
 
     # Sub-graphs -----------------------------------------------------------------------
 
-    def free_names(self, proto: Any) -> list[str]:
-        """Names that a sub-graph reads from outside, in order of first use."""
-        found: dict[str, None] = {}
-        _collect_free(proto, set(), found)
-        return [name for name in found if self.scope.find(name) is not None]
+    def captured(self, *protos: Any) -> dict[str, Value]:
+        """What sub-graphs read from outside, by name, in order of first use."""
+        found: dict[str, Value] = {}
+        for name in dict.fromkeys(n for proto in protos for n in free_names(proto)):
+            value = self.scope.find(name)
+            if value is not None:
+                found[name] = value
+        return found
+
+    def capture_operands(self, captured: Mapping[str, Value]) -> list[Value]:
+        """The captured values that become operands: constants are repeated inside."""
+        return [v for v in captured.values() if self.b.known(v) is None]
+
+    def open_subgraph(
+        self, name: str, types: Mapping[str, Type], captured: Mapping[str, Value]
+    ) -> "GraphImporter":
+        """The importer of a sub-graph with inputs of these types, then the captured."""
+        builder = self.b.subgraph(name)
+        run = GraphImporter(self.model.nested(), builder, Scope(), (*self.path, name))
+        for word, type_ in types.items():
+            run.define(word, builder.input(word, type_))
+        for word, outer in captured.items():
+            known = self.b.known(outer)
+            run.scope.values[word] = (
+                builder.input(word, outer.type)
+                if known is None
+                else builder.constant_of(known)
+            )
+        return run
 
     def import_subgraph(
-        self, proto: Any, types: Sequence[Type], *, captured: Sequence[str]
+        self, proto: Any, types: Sequence[Type], captured: Mapping[str, Value]
     ) -> Graph:
-        """A sub-graph whose inputs have these types, then those it captures."""
-        builder = self.b.subgraph(proto.name or "body")
-        run = GraphImporter(self.model, builder, Scope())
-        for info, type_ in zip(proto.input, types, strict=True):
-            run.define(info.name, builder.input(info.name, type_))
-        for name in captured:
-            outer = self.lookup(name)
-            value = builder.input(name, outer.type)
-            known = self.b.constants.get(outer)
-            run.scope.values[name] = builder.constant_of(known) if known else value
-        run.add_initializers(proto)
-        run.add_nodes(proto.node)
-        outputs = [run.lookup(o.name) for o in proto.output]
-        return builder.finish(outputs, [o.name for o in proto.output])
+        """A sub-graph whose inputs have these types, then those it captures.
 
+        Raises:
+            ModelError: If it takes another number of inputs.
+        """
+        names = [info.name for info in proto.input]
+        if len(set(names)) != len(types) or len(names) != len(types):
+            raise ModelError(
+                f"sub-graph {proto.name!r} takes {len(names)} inputs, is given {len(types)}"
+            )
+        given = dict(zip(names, types, strict=True))
+        run = self.open_subgraph(proto.name or "body", given, captured)
+        return run.finish(proto)
 
-def _collect_free(proto: Any, bound: set[str], found: dict[str, None]) -> None:
-    bound = bound | {i.name for i in proto.input} | {t.name for t in proto.initializer}
-    bound |= {t.values.name for t in proto.sparse_initializer}
-    for node in proto.node:
-        for name in node.input:
-            if name and name not in bound:
-                found.setdefault(name)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _collect_free(attribute.g, bound, found)
-        bound |= set(node.output)
-    for output in proto.output:
-        if output.name not in bound:
-            found.setdefault(output.name)
+    def with_declared_axis(self, info: Any) -> None:
+        """Gives a 0-d input the axis of size 1 with which some models declare it."""
+        shape = info.type.tensor_type.shape
+        if len(shape.dim) == 1:
+            value = self.b.reshape(self.lookup(info.name), (1,))
+            self.scope.values[info.name] = value
 
+    def finish(self, proto: Any) -> Graph:
+        """The graph of a sub-graph whose inputs are defined already."""
+        self.add_body(proto)
+        outputs = [self.lookup(o.name) for o in proto.output]
+        return self.b.finish(outputs, [o.name for o in proto.output])
 
-def _bound(node: Any, given: Mapping[str, Any], scope: Scope) -> Any:
-    """A function's node with references to the caller's attributes resolved."""
-    missing = [n for n in node.input if n and scope.find(n) is None]
-    if not missing and not _has_reference(node):
-        return node
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    for i, name in enumerate(copy.input):
-        if name in missing:
-            copy.input[i] = ""  # an optional input that the caller left out
-    _resolve(copy, given)
-    return copy
+    def add_body(self, proto: Any) -> None:
+        """Initializers and nodes of a graph."""
+        self.add_initializers(proto)
+        self.add_nodes(proto.node)
 
-
-def _has_reference(node: Any) -> bool:
-    return any(
-        a.ref_attr_name or (a.HasField("g") and any(map(_has_reference, a.g.node)))
-        for a in node.attribute
-    )
-
-
-def _resolve(node: Any, given: Mapping[str, Any]) -> None:
-    kept: list[Any] = []
-    for a in node.attribute:
-        if a.ref_attr_name:
-            source = given.get(a.ref_attr_name)
-            if source is None:
-                continue
-            filled = onnx.AttributeProto()
-            filled.CopyFrom(source)
-            filled.name = a.name
-            kept.append(filled)
-            continue
-        if a.HasField("g"):
-            for inner in a.g.node:
-                _resolve(inner, given)
-        kept.append(a)
-    copies = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in kept]
-    del node.attribute[:]
-    node.attribute.extend(copies)
+    def inline_subgraph(self, proto: Any) -> list[Value]:
+        """A sub-graph without inputs in the place of the node that holds it."""
+        path = (*self.path, proto.name or "body")
+        run = GraphImporter(self.model.nested(), self.b, Scope(self.scope), path)
+        source = self.b.source
+        run.add_body(proto)
+        self.b.source = source
+        return [run.lookup(o.name) for o in proto.output]

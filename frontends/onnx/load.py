@@ -1,8 +1,11 @@
 """Reading models: from a path, bytes or a ModelProto."""
 
+import gc
 import importlib
 import os
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -73,4 +76,17 @@ def import_model(model: Any, tensor: Any = constant_of_proto) -> Graph:
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     metadata = {p.key: p.value for p in model.metadata_props}
     importer = ModelImporter(opsets, functions, tensor)
-    return importer.import_graph(model.graph, metadata)
+    with _collector_paused():
+        return importer.import_graph(model.graph, metadata)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without cyclic collection: a graph grows by many objects, of which none is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -12,7 +12,8 @@ def aligned(c: Context) -> list[Value]:
     """The two operands in one shape; before opset 7 by ``broadcast`` and ``axis``."""
     x, y = c[0], c[1]
     if c.version < 7 and c.integer("broadcast", 0):
-        y = along_axis(c, y, x.rank, c.integer("axis", x.rank - y.rank))
+        last: int = c.integer("axis", x.rank - y.rank)
+        y = along_axis(c, y, x.rank, last)
     return c.b.align(x, y)
 
 
@@ -28,7 +29,9 @@ def along_axis(c: Context, y: Value, rank: int, axis: int) -> Value:
     axis = c.axis(axis, rank) if sizes else 0
     after = rank - axis - len(sizes)
     if after < 0:
-        raise ModelError(f"{c.op_type}: {y.type} does not fit rank {rank} at axis {axis}")
+        raise ModelError(
+            f"{c.op_type}: {y.type} does not fit rank {rank} at axis {axis}"
+        )
     return c.b.reshape(y, (*(1,) * axis, *sizes, *(1,) * after))
 
 

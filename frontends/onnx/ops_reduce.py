@@ -65,6 +65,7 @@ _RULES: dict[str, Rule] = {
     "ReduceLogSumExp": _log_sum_exp,
 }
 _REAL = {"ReduceL2", "ReduceLogSum", "ReduceLogSumExp"}
+_WIDE = {*_REAL, "ReduceMean", "ReduceSumSquare"}
 
 
 @converter(*_RULES)
@@ -95,7 +96,7 @@ def _in_range(b: Emitter, x: Value, name: str, rule: Callable[[Value], Value]) -
     """``rule`` in a dtype wide enough for what it computes on the way."""
     if x.dtype.is_int and name in _REAL:
         return b.cast(rule(b.cast(x, float64)), x.dtype)
-    return widened(b, x, rule)
+    return widened(b, x, rule) if name in _WIDE else rule(x)
 
 
 @converter("ArgMax", "ArgMin")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.registry import converter
 from graphwright.ir.dim import Dim, floordiv
 from graphwright.ir.emitter import Value
@@ -105,7 +105,7 @@ def _targets(c: Context, dims: Sequence[Dim]) -> tuple[list[Dim], list[float]]:
     """Sizes of the result, and scales; 0 where those are the ratio of the sizes."""
     scales, sizes = c.optional(2), c.optional(3)
     if sizes is not None and sizes.shape != (0,):
-        return _from_sizes(c, dims, list(c.dims(sizes, 0)))
+        return _from_sizes(c, dims, sizes)
     if scales is None or scales.shape == (0,):
         raise ModelError("Resize takes scales or sizes, and neither is given")
     found = [float(s) for s in c.array(scales).ravel()]
@@ -126,14 +126,14 @@ def _from_scales(
 
 
 def _from_sizes(
-    c: Context, dims: Sequence[Dim], sizes: list[Dim]
+    c: Context, dims: Sequence[Dim], sizes: Value
 ) -> tuple[list[Dim], list[float]]:
     policy = c.string("keep_aspect_ratio_policy", "stretch")
     if policy == "stretch":
-        return sizes, [0.0] * len(sizes)
-    if not all(isinstance(d, int) for d in (*dims, *sizes)):
-        raise ModelError(f"Resize keeps the aspect ratio of known sizes, got {dims}")
-    ratios = [s / d for s, d in zip(sizes, dims, strict=True)]  # type: ignore[operator]
+        return list(c.dims(sizes, 0)), [0.0] * len(dims)
+    wanted, known = c.int_list(sizes), [d for d in dims if isinstance(d, int)]
+    if len(known) != len(dims):
+        raise NeedsValue(c[0])
+    ratios = [s / max(d, 1) for s, d in zip(wanted, known, strict=True)]
     scale = min(ratios) if policy == "not_larger" else max(ratios)
-    kept: list[Dim] = [int(scale * d + 0.5) for d in dims]  # type: ignore[operator, arg-type]
-    return kept, [scale] * len(dims)
+    return [int(scale * d + 0.5) for d in known], [scale] * len(dims)

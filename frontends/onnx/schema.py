@@ -7,7 +7,8 @@ import onnx
 from onnx import defs
 
 from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
-from graphwright.ir.types import TensorType, Type
+from graphwright.ir.errors import UnsupportedOpError
+from graphwright.ir.types import OptionalType, SequenceType, TensorType, Type
 
 
 def find_schema(op_type: str, domain: str, version: int) -> Any:
@@ -43,18 +44,39 @@ def _with_defaults(body: Any, schema: Any) -> Any:
 
 
 def infer_result_types(
-    node: Any, version: int, types: Sequence[Type | None]
+    node: Any, version: int, types: Sequence[Type | None], reason: Exception
 ) -> list[Type]:
-    """Element types of the results, ranks left open."""
-    schema = find_schema(node.op_type, node.domain, version)
+    """Element types of the results, ranks left open.
+
+    Raises:
+        UnsupportedOpError: With the reason why the node is not converted now, if the
+            standard does not say what types it gives.
+    """
+    schema = find_schema(node.op_type, _STANDARD.get(node.domain, node.domain), version)
     known = {
         name: proto_of_type(_open(t))
         for name, t in zip(node.input, types, strict=True)
         if t is not None
     }
-    found = onnx.shape_inference.infer_node_outputs(schema, node, known)
-    return [_open(type_of_proto(found[name])) for name in node.output if name]
+    try:
+        found = onnx.shape_inference.infer_node_outputs(schema, node, known)
+        return [_open(type_of_proto(found[name])) for name in node.output if name]
+    except (AttributeError, KeyError, onnx.shape_inference.InferenceError):
+        raise UnsupportedOpError(
+            f"{node.op_type}: {reason}, and the types of its results are not known before"
+        ) from None
+
+
+_STANDARD = {"ai.onnx": ""}
 
 
 def _open(type_: Type) -> Type:
-    return TensorType(type_.dtype, None) if isinstance(type_, TensorType) else type_
+    match type_:
+        case TensorType(dtype):
+            return TensorType(dtype, None)
+        case SequenceType(element):
+            return SequenceType(_open(element))
+        case OptionalType(element):
+            return OptionalType(_open(element))
+        case _:
+            return type_

@@ -10,6 +10,7 @@ from graphwright.ir.dim import (
     ceildiv,
     exact_quotient,
     floordiv,
+    less_equal,
     maximum,
     minimum,
     product,
@@ -73,8 +74,10 @@ def from_end(k: Dim, dim: Dim) -> Dim:
 
 def clamp(k: Dim, low: Dim, high: Dim) -> Dim:
     """``k`` moved into ``[low, high]``; ``high`` wins if they cross."""
-    if isinstance(k, int) and k >= UNBOUNDED:
+    if isinstance(k, int) and k >= UNBOUNDED or less_equal(high, k):
         return high
+    if less_equal(k, high) and less_equal(low, high):
+        return maximum(k, low)
     return minimum(maximum(k, low), high)
 
 
@@ -83,8 +86,8 @@ def window(dim: Dim, start: Dim, end: Dim, step: int) -> tuple[Dim, Dim]:
     if step > 0:
         first = from_end(start, dim)
         stop = clamp(from_end(end, dim), 0, dim)
-        count = maximum(ceildiv(stop - maximum(first, 0), step), 0)
-        return clamp(first, 0, dim), count
+        length = maximum(minimum(stop - first, stop), 0)
+        return clamp(first, 0, dim), ceildiv(length, step)
     first = clamp(from_end(start, dim), 0, dim - 1)
     stop = _stop_below(end, dim)
     return first, maximum(ceildiv(first - stop, -step), 0)

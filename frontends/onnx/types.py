@@ -8,6 +8,7 @@ from graphwright.frontends.onnx.tensors import dtype_of, element_of
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import ModelError
 from graphwright.ir.types import (
+    ANY,
     MapType,
     OptionalType,
     SequenceType,
@@ -45,13 +46,21 @@ def type_of_proto(proto: Any, name: str = "") -> Type:
         )
         return TensorType(dtype, tuple(dims))
     if kind == "sequence_type":
-        return SequenceType(type_of_proto(proto.sequence_type.elem_type, name))
+        return SequenceType(_element(proto.sequence_type.elem_type))
     if kind == "optional_type":
-        return OptionalType(type_of_proto(proto.optional_type.elem_type, name))
+        return OptionalType(_element(proto.optional_type.elem_type))
     if kind == "map_type":
         key = dtype_of(proto.map_type.key_type)
         return MapType(key, type_of_proto(proto.map_type.value_type, name))
     raise ModelError(f"a value has no type that is known ({kind})")
+
+
+def _element(proto: Any) -> Type:
+    """The type of what a sequence or optional holds: its open dims are of each own."""
+    type_ = type_of_proto(proto)
+    if not isinstance(type_, TensorType) or type_.shape is None:
+        return type_
+    return type_.with_shape(d if isinstance(d, int) else ANY for d in type_.shape)
 
 
 def proto_of_type(type_: Type) -> Any:
@@ -72,7 +81,9 @@ def proto_of_type(type_: Type) -> Any:
 
 
 def _dim_word(dim: Dim) -> int | str | None:
-    return dim if isinstance(dim, int) else str(dim)
+    if isinstance(dim, int) or dim is ANY:
+        return dim if isinstance(dim, int) else None
+    return str(dim)
 
 
 

@@ -55,7 +55,9 @@ class Sigmoid(Activation):
         e = b.exp(b.neg(b.abs(x)))
         return b.div(b.where(b.lt(x, 0), e, 1), b.add(e, 1))
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (y,), (ct,) = results, cotangents
         return (b.mul(ct, b.mul(y, b.sub(1, y))),)
 
@@ -72,7 +74,9 @@ class Softplus(Activation):
         tail = b.unary("log1p", b.exp(b.neg(b.abs(x))))
         return b.add(b.max(x, 0), tail)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (b.mul(cotangents[0], b.unary("sigmoid", operands[0])),)
 
 
@@ -140,7 +144,9 @@ class Softmax(Normalizing):
         e = b.exp(self.shifted(b, x))
         return b.div(e, b.sum(e, [self.axis], keepdims=True))
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (y,), (ct,) = results, cotangents
         mean = b.sum(b.mul(ct, y), [self.axis], keepdims=True)
         return (b.mul(y, b.sub(ct, mean)),)
@@ -159,7 +165,9 @@ class LogSoftmax(Normalizing):
         x = self.shifted(b, x)
         return b.sub(x, b.log(b.sum(b.exp(x), [self.axis], keepdims=True)))
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (y,), (ct,) = results, cotangents
         total = b.sum(ct, [self.axis], keepdims=True)
         return (b.sub(ct, b.mul(b.exp(y), total)),)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, floordiv, maximum, minimum
-from graphwright.ir.dtype import DTYPES, DType, bool_
+from graphwright.ir.dtype import DTYPES, DType, bool_, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Trait
 from graphwright.ir.rules import map_contents, need_kind, same_dtype, same_shape, typed
@@ -39,7 +39,9 @@ class Elementwise(Op):
         for t in operands:
             if t.contents is not None:
                 return typed(out, shape, map_contents(self.on_dims, *operands))
-        return first if out is dtype and first.shape is shape else TensorType(out, shape)
+        return (
+            first if out is dtype and first.shape is shape else TensorType(out, shape)
+        )
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         """The op on known elements of integer tensors; None where not known."""
@@ -62,7 +64,9 @@ class Add(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.add(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return cotangents[0], cotangents[0]
 
 
@@ -78,7 +82,9 @@ class Sub(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.subtract(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return cotangents[0], b.neg(cotangents[0])
 
 
@@ -97,21 +103,21 @@ class Mul(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.multiply(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, y), (ct,) = operands, cotangents
         return b.mul(ct, y), b.mul(ct, x)
 
 
 def _is_int(x: Any) -> bool:
-    return DTYPES.get(x.dtype.name) is not None and x.dtype.kind in "iu" or (
-        x.dtype.name in ("int2", "int4", "uint2", "uint4")
-    )
+    return dtype(x.dtype).is_int
 
 
 def trunc_divmod(xp: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Quotient truncated towards zero and its remainder; both 0 where ``y`` is 0."""
     zero = y == 0
-    minus = y == -1 if x.dtype.kind == "i" else xp.zeros_like(zero)
+    minus = y == -1 if dtype(x.dtype).kind == "i" else xp.zeros_like(zero)
     safe = xp.where(zero | minus, xp.ones_like(y), y)
     quotient = xp.floor_divide(x, safe)
     remainder = xp.subtract(x, xp.multiply(quotient, safe))
@@ -143,7 +149,9 @@ class Div(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return trunc_divmod(xp, x, y)[0] if _is_int(x) else xp.divide(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (_, y), (z,), (ct,) = operands, results, cotangents
         dx = b.div(ct, y)
         return dx, b.neg(b.mul(dx, z))
@@ -170,14 +178,16 @@ class Rem(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return trunc_divmod(xp, x, y)[1] if _is_int(x) else xp.fmod(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, y), (ct,) = operands, cotangents
         return ct, b.neg(b.mul(ct, b.unary("trunc", b.div(x, y))))
 
 
 def _int_pow(xp: Any, x: Any, y: Any) -> Any:
     """Integer power; a negative exponent gives 0 unless the base is 1 or -1."""
-    if y.dtype.kind == "u":
+    if dtype(y.dtype).kind == "u":
         return xp.power(x, y)
     negative = y < 0
     result = xp.power(x, xp.where(negative, xp.zeros_like(y), y))
@@ -194,13 +204,16 @@ class Pow(Elementwise):
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         x, y = dims
-        small = isinstance(x, int) and isinstance(y, int) and 0 <= y <= 62
-        return x**y if small and abs(x) <= 64 else None  # type: ignore[operator]
+        if isinstance(x, int) and isinstance(y, int) and 0 <= y <= 62:
+            return int(x**y) if abs(x) <= 64 else None
+        return None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return _int_pow(xp, x, y) if _is_int(x) else xp.power(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, y), (z,), (ct,) = operands, results, cotangents
         dx = b.mul(b.mul(ct, y), b.pow(x, b.sub(y, 1)))
         zero = b.zeros_like(y)
@@ -210,7 +223,7 @@ class Pow(Elementwise):
 
 
 class Max(Elementwise):
-    """The larger; NaN if either is NaN, and 0.0 over -0.0."""
+    """The larger; NaN if either is NaN; of 0.0 and -0.0, either."""
 
     name = "max"
     traits = _COMMUTES
@@ -223,12 +236,14 @@ class Max(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.maximum(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return _choose(b, operands, results[0], cotangents[0])
 
 
 class Min(Elementwise):
-    """The smaller; NaN if either is NaN."""
+    """The smaller; NaN if either is NaN; of 0.0 and -0.0, either."""
 
     name = "min"
     traits = _COMMUTES
@@ -241,7 +256,9 @@ class Min(Elementwise):
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         return xp.minimum(x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return _choose(b, operands, results[0], cotangents[0])
 
 
@@ -262,7 +279,9 @@ class Atan2(Elementwise):
     def compute(self, xp: Any, y: Any, x: Any) -> Any:
         return xp.arctan2(y, x)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (y, x), (ct,) = operands, cotangents
         scaled = b.div(ct, b.add(b.mul(x, x), b.mul(y, y)))
         return b.mul(scaled, x), b.neg(b.mul(scaled, y))
@@ -277,6 +296,8 @@ class And(Elementwise):
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         x, y = dims
+        if x == 0 or y == 0:
+            return 0
         return x & y if isinstance(x, int) and isinstance(y, int) else None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
@@ -320,7 +341,7 @@ class Shl(Elementwise):
     kinds = "iu"
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        width = x.dtype.itemsize * 8
+        width = dtype(x.dtype).bits
         fits = (y >= 0) & (y < width)
         shifted = xp.left_shift(x, xp.where(fits, y, xp.zeros_like(y)))
         return xp.where(fits, shifted, xp.zeros_like(x))
@@ -333,11 +354,11 @@ class Shr(Elementwise):
     kinds = "iu"
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        width = x.dtype.itemsize * 8
+        width = dtype(x.dtype).bits
         fits = (y >= 0) & (y < width)
         last = xp.full_like(y, width - 1)
         shifted = xp.right_shift(x, xp.where(fits, y, last))
-        rest = shifted if x.dtype.kind == "i" else xp.zeros_like(x)
+        rest = shifted if dtype(x.dtype).kind == "i" else xp.zeros_like(x)
         return xp.where(fits, shifted, rest)
 
 
@@ -347,7 +368,9 @@ class Compare(Elementwise):
     def result_dtype(self, dtype: DType) -> DType:
         return bool_
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return None, None
 
 
@@ -401,7 +424,9 @@ class Unary(Elementwise):
     def compute(self, xp: Any, x: Any) -> Any:
         return getattr(xp, self.function or self.name)(x)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (self.slope(b, operands[0], results[0], cotangents[0]),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:

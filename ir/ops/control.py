@@ -35,7 +35,7 @@ def _fits(op: Op, graph: Any, count: int) -> None:
 
 
 class Cond(Control):
-    """``then_graph`` of the other operands if the first, a 0-d bool, holds, else ``else_graph``."""
+    """``then_graph`` of the other operands if the first, a bool, holds, else ``else_graph``."""
 
     name = "cond"
     then_graph: Any
@@ -57,8 +57,7 @@ class WhileLoop(Control):
     Operands: trip count (0-d int64, negative for none), condition (0-d bool), ``carried``
     values, then invariants. The body takes (iteration, condition, carried...,
     invariants...) and gives (condition, carried..., scanned...). Results: the carried
-    values and, stacked along a new first axis, the scanned ones (``stack`` says for each
-    whether it is stacked; every result is a tensor then).
+    values and, stacked along a new first axis, the scanned ones.
     """
 
     name = "while_loop"
@@ -88,7 +87,7 @@ class WhileLoop(Control):
         return [*state, *(self._stack(r, k) for k, r in enumerate(rows))]
 
     def _stack(self, row: list[Any], k: int) -> Any:
-        return np.stack(row) if row else _nothing(self.types[self.carried + k])
+        return _stacked(row, 0, self.types[self.carried + k])
 
 
 class Scan(Control):
@@ -134,9 +133,7 @@ class Scan(Control):
     def _join(self, k: int, row: list[Any]) -> Any:
         if self.out_reverse[k]:
             row = row[::-1]
-        if row:
-            return np.stack(row, axis=self.out_axes[k])
-        return _nothing(self.types[self.carried + k])
+        return _stacked(row, self.out_axes[k], self.types[self.carried + k])
 
 
 def _item(x: Any) -> Any:
@@ -151,13 +148,16 @@ def _item(x: Any) -> Any:
     return array.item()
 
 
-def _nothing(declared: Type) -> Any:
-    """What a loop that did not run stacked: sizes that nobody knows are 0."""
+def _stacked(row: list[Any], axis: int, declared: Type) -> Any:
+    """Items along a new axis; of a loop that did not run, sizes nobody knows are 0."""
+    if row:
+        shapes = {item.shape for item in row}
+        need(len(shapes) == 1, f"a loop cannot stack items of shapes {sorted(shapes)}")
+        return np.stack(row, axis=axis)
     need(isinstance(declared, TensorType), f"a loop stacks tensors, not {declared}")
     assert isinstance(declared, TensorType)
     dims = declared.shape or (0,)
-    shape = tuple(d if isinstance(d, int) else 0 for d in dims)
-    return np.zeros(shape, declared.dtype.numpy)
+    return np.zeros([d if isinstance(d, int) else 0 for d in dims], declared.dtype.numpy)
 
 
 def _unstack(x: Any, axis: int, back: bool) -> list[Any]:

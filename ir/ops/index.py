@@ -127,7 +127,21 @@ class Scatter(Op):
         shape = _take_shape(self, x, indices)
         fits = updates.shape is not None and agree_shapes(shape, updates.shape)
         need(fits is not None and fits is not False, f"scatter of {updates} into {x}")
-        return TensorType(x.dtype, x.shape)
+        return typed(x.dtype, x.dims, self._contents(x, indices, updates))
+
+    def _contents(
+        self, x: TensorType, indices: TensorType, updates: TensorType
+    ) -> Contents | None:
+        if x.contents is None or indices.contents is None or self.mode != "set":
+            return None
+        if x.rank != 1 or updates.contents is None:
+            return None
+        found = list(x.contents)
+        for i, item in zip(indices.contents, updates.contents, strict=True):
+            if not isinstance(i, int) or not 0 <= i < len(found):
+                return None
+            found[i] = item
+        return tuple(found)
 
     def compute(self, xp: Any, x: Any, indices: Any, updates: Any) -> Any:
         check_bounds("scatter", indices, x.shape[self.axis])

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from graphwright.ir.dim import Dim, broadcast_dim, equal, maximum, minimum, product
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
@@ -16,7 +18,7 @@ from graphwright.ir.rules import (
     small_size,
     typed,
 )
-from graphwright.ir.types import TensorType, agree, require
+from graphwright.ir.types import Contents, TensorType, agree, require
 
 _VIEW = frozenset({Trait.VIEW})
 
@@ -56,6 +58,14 @@ class Reshape(Movement):
         return b.reshape(ct, x.shape)
 
 
+def _moved(op: Op, x: TensorType) -> Contents | None:
+    """What is known of the elements after a movement whose fields hold no symbols."""
+    if x.contents is None:
+        return None
+    places = np.arange(len(x.contents)).reshape(x.dims)  # type: ignore[arg-type]
+    return permute_contents(x, op.compute(np, places).ravel().tolist())
+
+
 class Transpose(Movement):
     """Axes in another order: axis i of the result is axis ``perm[i]`` of the operand."""
 
@@ -67,7 +77,7 @@ class Transpose(Movement):
         fits = sorted(self.perm) == list(range(x.rank))
         need(fits, f"transpose: {list(self.perm)} is no permutation of {x.rank} axes")
         shape = [x.dims[p] for p in self.perm]
-        return typed(x.dtype, shape, x.contents if x.rank <= 1 else None)
+        return typed(x.dtype, shape, _moved(self, x))
 
     def compute(self, xp: Any, x: Any) -> Any:
         return xp.transpose(x, self.perm)
@@ -102,12 +112,8 @@ class BroadcastTo(Movement):
         need(x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}")
         if not _repeats(x.dims, self.shape):
             raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
-        size = small_size(self.shape)
-        known = x.contents
-        if known is not None and size is not None and len(known) == 1:
-            return typed(x.dtype, self.shape, known * size)
-        same = known is not None and x.shape == self.shape
-        return typed(x.dtype, self.shape, known if same else None)
+        small = small_size(self.shape) is not None
+        return typed(x.dtype, self.shape, _moved(self, x) if small else None)
 
     def compute(self, xp: Any, x: Any) -> Any:
         return xp.broadcast_to(x, self.shape)
@@ -171,16 +177,9 @@ class Slice(Movement):
             _check_slice(x, *row)
         return typed(x.dtype, self.size, self._contents(x))
 
-    def _contents(self, x: TensorType) -> Any:
-        if x.contents is None or x.rank != 1:
-            return x.contents if x.contents is not None and self.size == x.shape else None
-        if small_size((*self.size, *self.start, *self.step)) is None:
-            return None
-        (start,), (size,), (step,) = self.start, self.size, self.step
-        assert isinstance(start, int)
-        assert isinstance(size, int)
-        assert isinstance(step, int)
-        return permute_contents(x, [start + i * step for i in range(size)])
+    def _contents(self, x: TensorType) -> Contents | None:
+        fixed = small_size((*self.size, *self.start, *self.step)) is not None
+        return _moved(self, x) if fixed else None
 
     def compute(self, xp: Any, x: Any) -> Any:
         return x[_index(self.start, self.size, self.step)]
@@ -325,15 +324,17 @@ class Concat(Op):
         return typed(dtype, shape, self._contents(xs))
 
     def _contents(self, xs: tuple[TensorType, ...]) -> Any:
-        if xs[0].rank != 1 or all(t.contents is None for t in xs):
+        if all(t.contents is None for t in xs):
             return None
-        parts: list[Dim | None] = []
+        parts: list[Any] = []
         for t in xs:
             size = small_size(t.dims)
             if size is None:
                 return None
-            parts += t.contents if t.contents is not None else (None,) * size
-        return tuple(parts)
+            known = np.empty(size, object)
+            known[:] = (None,) * size if t.contents is None else t.contents
+            parts.append(known.reshape(t.dims))
+        return tuple(np.concatenate(parts, axis=self.axis).ravel().tolist())
 
     def compute(self, xp: Any, *xs: Any) -> Any:
         return xp.concatenate(xs, axis=self.axis)

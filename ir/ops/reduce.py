@@ -5,13 +5,14 @@ Sums of floats below 32 bits run in float32 (``accumulate``) and round once.
 
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 
 from graphwright.ir.dim import Dim, floordiv, product
 from graphwright.ir.dtype import DType, dtype, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Trait
-from graphwright.ir.rules import check_axes, need, need_kind, ranked, small_size, typed
+from graphwright.ir.rules import check_axes, need, need_kind, ranked, typed
 from graphwright.ir.types import Contents, TensorType, require
 
 KINDS = ("sum", "prod", "max", "min")
@@ -24,7 +25,7 @@ def least(d: DType) -> Any:
     if d.kind == "b":
         return False
     if d.is_int:
-        return np.iinfo(d.numpy).min
+        return int(ml_dtypes.iinfo(d.numpy).min)
     return -np.inf
 
 
@@ -33,7 +34,7 @@ def greatest(d: DType) -> Any:
     if d.kind == "b":
         return True
     if d.is_int:
-        return np.iinfo(d.numpy).max
+        return int(ml_dtypes.iinfo(d.numpy).max)
     return np.inf
 
 
@@ -93,7 +94,9 @@ class Reduce(Op):
         size: Dim = operands[0].size
         return size
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x,), (y,), (ct,) = operands, results, cotangents
 
         def spread(value: Value) -> Value:
@@ -142,13 +145,16 @@ class ArgReduce(Op):
         return TensorType(int64, tuple(keep))
 
     def compute(self, xp: Any, x: Any) -> Any:
-        if x.dtype.kind == "V" or x.dtype.itemsize < 4 and x.dtype.kind not in "iubf":
-            x = x.astype(np.float32)
+        d = dtype(x.dtype)
+        small = np.int8 if d.is_int and d.bits < 8 else d.accumulate.numpy
+        x = x.astype(small, copy=False)
         x = xp.flip(x, self.axis) if self.last else x
         found = (xp.argmax if self.kind == "max" else xp.argmin)(x, axis=self.axis)
         return x.shape[self.axis] - 1 - found if self.last else found
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (None,)
 
 
@@ -179,7 +185,9 @@ class Cumulative(Op):
         out = xp.flip(out, axis) if self.reverse else out
         return out.astype(x.dtype, copy=False)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         if self.kind != "sum":
             return super().vjp(b, operands, results, cotangents)
         fields = {"exclusive": self.exclusive, "reverse": not self.reverse}
@@ -233,7 +241,9 @@ class Window(Op):
         if any(low or high for low, high in self.padding):
             pads = [(0, 0)] * (x.ndim - n) + list(self.padding)
             x = _padded(xp, x, pads, fill)
-        reach = [(w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True)]
+        reach = [
+            (w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True)
+        ]
         axes = tuple(range(x.ndim - n, x.ndim))
         view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
         steps: list[Any] = [slice(None)] * (x.ndim - n)
@@ -274,7 +284,9 @@ class ReduceWindow(Window):
         view = self.windows(xp, wide, start)
         axes = tuple(range(-len(self.window), 0))
         ufunc = getattr(xp, _UFUNC[self.kind])
-        return ufunc.reduce(view, axis=axes, dtype=wide.dtype).astype(x.dtype, copy=False)
+        return ufunc.reduce(view, axis=axes, dtype=wide.dtype).astype(
+            x.dtype, copy=False
+        )
 
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((results[0].size, *self.window))

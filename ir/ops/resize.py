@@ -244,7 +244,7 @@ class Resize(Resampling):
         if self.coordinates != "tf_crop_and_resize":
             return y
         for axis, valid in inside:
-            line = b.reshape(valid, [-1 if False else d for d in _column(y, axis)])
+            line = b.reshape(valid, _column(y, axis))
             y = b.where(line, y, b.scalar(self.outside, y.dtype))
         return y
 

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 import ml_dtypes
 import numpy as np
 
-from graphwright.ir.dim import Dim
+from graphwright.ir.dim import Dim, maximum
 from graphwright.ir.dtype import DTYPES, DType, bool_, dtype, string
 from graphwright.ir.emitter import Emitter
-from graphwright.ir.errors import DTypeError
+from graphwright.ir.errors import DTypeError, FeedError
 from graphwright.ir.op import Cotangents, Op, Trait
 from graphwright.ir.rules import (
     map_contents,
@@ -45,18 +45,12 @@ class Where(Op):
     def compute(self, xp: Any, condition: Any, x: Any, y: Any) -> Any:
         return xp.where(condition, x, y)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         condition, (ct,) = operands[0], cotangents
         zero = b.zeros_like(ct)
         return None, b.where(condition, ct, zero), b.where(condition, zero, ct)
-
-
-def _saturated(x: Any, to: DType) -> Any:
-    """Float values beyond the largest finite of a narrow float, clipped to it."""
-    info = ml_dtypes.finfo(to.numpy)
-    high, low = np.float32(info.max), np.float32(info.min)
-    wide = np.asarray(x, np.float32)
-    return np.where(np.isnan(wide), wide, np.clip(wide, low, high))
 
 
 class Cast(Op):
@@ -65,7 +59,7 @@ class Cast(Op):
     Floats round to nearest even. Float to integer truncates; what does not fit, and
     NaN, saturate to the nearest end (NaN to 0) with ``saturate``, else are as on the
     device. ``saturate`` to a narrow float clips to its finite range. Strings hold
-    decimal numerals.
+    decimal numerals, ``NaN``, ``INF`` and ``-INF``.
     """
 
     name = "cast"
@@ -75,16 +69,21 @@ class Cast(Op):
 
     def result_type(self, x: TensorType) -> TensorType:
         ranked("cast", x)
-        same = x.contents if self._keeps(x.dtype) else None
-        return typed(self.dtype, x.dims, same)
+        return typed(self.dtype, x.dims, map_contents(self._on_dim, x))
 
-    def _keeps(self, source: DType) -> bool:
-        wide = self.dtype.is_int and self.dtype.bits >= 32
-        return source.kind in "biu" and wide or source is self.dtype
+    def _on_dim(self, c: Dim | None) -> Dim | None:
+        """A known integer, where the dtype can hold it; dims fit in 32 bits."""
+        if self.dtype is bool_ and c is not None:
+            return int(c != 0) if isinstance(c, int) else _positive(c)
+        if not self.dtype.is_int or self.dtype.bits < 8:
+            return None
+        if isinstance(c, int):
+            info = np.iinfo(self.dtype.numpy)
+            return c if info.min <= c <= info.max else None
+        return c if self.dtype.bits >= 32 else None
 
     def compute(self, xp: Any, x: Any) -> Any:
-        to = self.dtype
-        source = dtype(x.dtype)
+        to, source = self.dtype, dtype(x.dtype)
         if to is string:
             return _to_strings(x, source)
         if source is string:
@@ -92,17 +91,54 @@ class Cast(Op):
         if to is bool_:
             return x != xp.zeros((), x.dtype)
         with np.errstate(all="ignore"):
-            if self.saturate and to.is_float and to.bits <= 8:
-                return _saturated(x, to).astype(to.numpy)
+            if self.saturate:
+                x = _saturated(xp, x, source, to)
+                source = dtype(x.dtype)
             if to.is_int and to.bits < 8:
                 return _to_nibble(xp, x, to)
             if source.bits <= 8 and to.bits <= 8:
-                return x.astype(np.float32).astype(to.numpy)
+                x = x.astype(np.float32)
             return x.astype(to.numpy)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x,), (ct,) = operands, cotangents
         return (b.cast(ct, x.dtype) if x.dtype.kind in "fc" else None,)
+
+
+def _positive(dim: Dim) -> Dim | None:
+    return 1 if maximum(dim, 1) == dim else None
+
+
+def _saturated(xp: Any, x: Any, source: DType, to: DType) -> Any:
+    """``x``, wide enough, with what ``to`` cannot hold replaced by its nearest end."""
+    if to.is_float and to.bits <= 8:
+        if source.is_int or source.bits < 16:
+            x = x.astype(np.float64)
+        info = ml_dtypes.finfo(to.numpy)
+        low, high = (
+            xp.asarray(float(end)).astype(x.dtype) for end in (info.min, info.max)
+        )
+        return xp.where(x > high, high, xp.where(x < low, low, x))
+    if not to.is_int:
+        return x
+    span = ml_dtypes.iinfo(to.numpy)
+    return _within(xp, x, source, int(span.min), int(span.max))
+
+
+def _within(xp: Any, x: Any, source: DType, low: int, high: int) -> Any:
+    """Integers from ``low`` to ``high``; NaN is 0."""
+    if source.is_int:
+        own = np.iinfo(np.uint64 if source.kind == "u" else np.int64)
+        wide = x.astype(own.dtype)
+        return xp.clip(wide, max(low, int(own.min)), min(high, int(own.max)))
+    wide = x.astype(np.float64)
+    above, below = wide >= high + 1.0, wide <= low - 1.0
+    holder = np.uint64 if low >= 0 else np.int64
+    inside = xp.where(above | below | (wide != wide), 0.0, wide).astype(holder)  # noqa: PLR0124
+    ends = xp.asarray(high, holder), xp.asarray(low, holder)
+    return xp.where(above, ends[0], xp.where(below, ends[1], inside))
 
 
 def _to_nibble(xp: Any, x: Any, to: DType) -> Any:
@@ -115,20 +151,36 @@ def _to_nibble(xp: Any, x: Any, to: DType) -> Any:
     return low.astype(np.int8 if to.kind == "i" else np.uint8).astype(to.numpy)
 
 
+_WORDS = {"nan": "NaN", "inf": "INF", "-inf": "-INF", "True": "1", "False": "0"}
+
+
 def _to_strings(x: Any, source: DType) -> Any:
     wide = x.astype(np.float32) if source.is_float and source.bits < 32 else x
+    words = (str(v).removesuffix(".0") for v in wide.ravel())
     out = np.empty(x.shape, object)
-    out.ravel()[:] = [str(v) for v in wide.ravel()]
+    out.reshape(-1)[:] = [_WORDS.get(w, w) for w in words]
     return out
 
 
 def _from_strings(x: Any, to: DType) -> Any:
-    convert = complex if to.kind == "c" else float
-    words = [str(v) for v in x.ravel()]
-    if to.is_int:
-        return np.array([int(float(w)) for w in words]).astype(to.numpy).reshape(x.shape)
-    values = np.array([convert(w) for w in words], np.complex128 if to.kind == "c" else np.float64)
-    return values.astype(to.numpy).reshape(x.shape)
+    read = _whole if to.is_int else complex if to.kind == "c" else float
+    try:
+        values = [read(str(word)) for word in x.ravel()]
+    except (ValueError, OverflowError) as error:
+        raise FeedError(f"cast to {to.name}: {error}") from None
+    held = np.array(values, _HELD.get(to.kind, np.float64)).reshape(x.shape)
+    return Cast(dtype=to).compute(np, held)
+
+
+_HELD = {"i": np.uint64, "u": np.uint64, "c": np.complex128}
+
+
+def _whole(word: str) -> int:
+    """An integer modulo 2 ** 64; a fraction is cut off."""
+    try:
+        return int(word) % 2**64
+    except ValueError:
+        return int(float(word)) % 2**64
 
 
 class Bitcast(Op):
@@ -160,11 +212,15 @@ class Complex(Op):
         return TensorType(DTYPES[f"complex{2 * found.bits}"], shape)
 
     def compute(self, xp: Any, re: Any, im: Any) -> Any:
-        out = xp.empty(re.shape, xp.complex64 if re.dtype == xp.float32 else xp.complex128)
+        out = xp.empty(
+            re.shape, xp.complex64 if re.dtype == xp.float32 else xp.complex128
+        )
         out.real, out.imag = re, im
         return out
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (ct,) = cotangents
         real = b.emit("complex_part", ct, part="real")
         return real, b.neg(b.emit("complex_part", ct, part="imag"))
@@ -184,11 +240,11 @@ class ComplexPart(Op):
     def compute(self, xp: Any, x: Any) -> Any:
         return getattr(x, self.part).copy()
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (ct,) = cotangents
         zero = b.zeros_like(ct)
         if self.part == "real":
             return (b.emit("complex", ct, zero),)
         return (b.emit("complex", zero, b.neg(ct)),)
-
-

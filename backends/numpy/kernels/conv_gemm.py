@@ -75,7 +75,10 @@ class GemmConv:
         filters = spec.filters // spec.groups
         flops = 2.0 * spec.positions * spec.filters * spec.depth * spec.taps
         parts = task_count(flops)
-        if spec.groups == 1 and spec.positions < 4 * filters and filters >= 64:
+        # Planar blocks of filters are contiguous, which the epilogue likes.
+        narrow = filters < (32 * parts if self.planar else 64)
+        wide = self.planar or spec.positions < 4 * filters
+        if spec.groups == 1 and wide and not narrow:
             return [(slice(None), slice(*cut)) for cut in self.panels.cut(parts)]
         tall = max(1, self.panels.tiling.rows)
         size = -(-spec.positions // parts)

@@ -1,8 +1,10 @@
 """Winograd's F(4x4, 3x3): a 3x3 convolution with a quarter of the products.
 
 Tiles of 6x6 inputs, 4 apart, give 4x4 outputs each: `A'[(G w G') * (B' d B)]A`, the
-products of all tiles and channels being 36 GEMMs. Transforms are sums of shifted
-arrays, channels last. Non-finite inputs would spread over a tile: then the plain
+products of all tiles and channels being 36 GEMMs. The transforms are GEMMs too, of 6x6
+and 4x6 matrices with long rows, four times as fast as sums of shifted arrays. Inputs
+lie in six overlapping phases, `[row, j, tile, C]` being column `4 * tile + j`, so that
+each step reads whole rows. Non-finite inputs would spread over a tile: then the plain
 convolution runs instead.
 """
 
@@ -10,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from . import scratch, threads
 from .conv_gemm import GemmConv
-from .conv_spec import Padded, Spec
-from .geometry import Axis
+from .conv_spec import Spec
+from .epilogue import Epilogue
 from .panels import Panels
 
 Array = NDArray[Any]
@@ -30,16 +33,29 @@ _FILTER = np.array(
         [0, 0, 1],
     ]
 )
+_DOWN = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    np.float32,
+)
+_UP = np.array(
+    [
+        [1, 1, 1, 1, 1, 0],
+        [0, 1, -1, 2, -2, 0],
+        [0, 1, 1, 4, 4, 0],
+        [0, 1, -1, 8, -8, 1],
+    ],
+    np.float32,
+)
 _PRODUCTS_BYTES = 12 << 20
 _TASK_ELEMENTS = 1 << 17
 _LARGEST_WEIGHT = 1e12
-
-
-def _tiles(axis: Axis) -> Axis:
-    """Return the axis of 6-wide tiles, 4 apart, which cover a 3-wide window's axis."""
-    tiles = -(-axis.out // 4)
-    after = 4 * tiles + 2 - axis.size - axis.before
-    return Axis(axis.size, 6, 4, 1, axis.before, after)
 
 
 class WinogradConv:
@@ -48,20 +64,26 @@ class WinogradConv:
     def __init__(self, spec: Spec, w: Array) -> None:
         """Transform `w` [M, C, 3, 3] to [36, C, M]."""
         self.spec, self.w = spec, w
-        transformed = np.einsum("ia,jb,mcab->ijcm", _FILTER, _FILTER, w, optimize=True)
-        shape = (36, spec.channels, spec.filters)
-        weights = np.ascontiguousarray(transformed.reshape(shape), spec.acc)
-        self.axes = (_tiles(spec.axes[0]), _tiles(spec.axes[1]))
-        self.padded = Padded(spec, self.axes, planar=False)
-        self.high, self.wide = self.axes[0].out, self.axes[1].out
+        self.high, self.wide = (-(-axis.out // 4) for axis in spec.axes)
         row = 36 * self.wide * (spec.channels + spec.filters) * spec.acc.itemsize
         self.bands = threads.ranges(self.high, max(1, _PRODUCTS_BYTES // row))
-        tiles = max(high - low for low, high in self.bands) * self.wide
+        self.rows = max(high - low for low, high in self.bands)
         self.parts = threads.ranges(36, 9)
-        self.panels = [Panels(weights[low:high], tiles) for low, high in self.parts]
+        self.panels = self._pack(w)
         self.slots = threads.get_num_threads()
-        self.direct_acc = spec.last and spec.acc == spec.out_dtype
+        bias = spec.epilogue.bias
+        tiled = None if bias is None else np.tile(bias, self.wide)
+        self.bias, self.clip = Epilogue(bias=tiled), Epilogue(clip=spec.epilogue.clip)
         self._plain: GemmConv | None = None
+
+    def _pack(self, w: Array) -> list[Panels]:
+        """Transform the filters and pack them, as many at once as a task multiplies."""
+        shape = (36, self.spec.channels, self.spec.filters)
+        wide = w.astype(np.float64)
+        spread = np.einsum("ia,jb,mcab->ijcm", _FILTER, _FILTER, wide, optimize=True)
+        weights = spread.reshape(shape).astype(self.spec.acc)
+        tiles = self.rows * self.wide
+        return [Panels(weights[low:high], tiles) for low, high in self.parts]
 
     @staticmethod
     def accepts(spec: Spec, w: Array) -> bool:
@@ -81,42 +103,35 @@ class WinogradConv:
 
     def _task_rows(self, channels: int) -> int:
         """Return how many tile rows a transform task takes."""
-        return max(1, _TASK_ELEMENTS // (36 * self.wide * channels))
+        return max(1, min(self.rows, _TASK_ELEMENTS // (36 * self.wide * channels)))
 
     def _sizes(self) -> list[tuple[int, ...]]:
-        """Shapes of: V, Y, then per slot the row transforms, their temporaries."""
-        spec = self.spec
-        c, m = spec.channels, spec.filters
-        rows = max(high - low for low, high in self.bands)
-        tiles = rows * self.wide
-        down = min(rows, self._task_rows(c))
-        up = min(rows, self._task_rows(m))
-        acc = 0 if self.direct_acc else 4 * up * spec.out[1] * m
-        half = 6 * down * 4 * (self.wide + 1) * c
-        spare = 18 * down * (self.wide + 1) * c
-        room = max(half + spare, 64 * up * self.wide * m + acc)
-        room = -(-room // 16) * 16 + 64
-        return [(36, tiles, c), (36, tiles, m), (self.slots, room)]
+        """Shapes of: tiles before and after the products, and a room for each slot."""
+        spec, tiles = self.spec, self.rows * self.wide
+        c, m = self.wide * spec.channels, self.wide * spec.filters
+        down, up = self._task_rows(spec.channels), self._task_rows(spec.filters)
+        whole = 0 if spec.last else 16 * up * m
+        room = max((4 * down + 2) * 6 * c + 36 * down * c, 40 * up * m + whole)
+        rooms = (self.slots, -(-room // 16) * 16 + 64)
+        return [(36, tiles, spec.channels), (36, tiles, spec.filters), rooms]
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of scratch: padded input, tiles before and after, and room a slot."""
-        sizes = [scratch.nbytes(shape, self.spec.acc) for shape in self._sizes()]
-        return self.padded.scratch_bytes + sum(sizes)
+        """Bytes of scratch: tiles before and after the products, and the rooms."""
+        return sum(scratch.nbytes(shape, self.spec.acc) for shape in self._sizes())
 
     def run(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
     ) -> None:
         """Compute all of `out`; see `Algorithm`."""
-        padded = self.padded.fill(x, arena)
-        if not _finite(padded):
-            self._run_plain(x, out, residual)
-            return
         memory = [arena.array(shape, self.spec.acc) for shape in self._sizes()]
+        finite = True
         for n in range(self.spec.batch):
             rest = None if residual is None else residual[n]
             for band in self.bands:
-                self._band(padded[n], band, out[n], rest, memory)
+                finite = finite and self._band(x[n], band, out[n], rest, memory)
+        if not finite:
+            self._run_plain(x, out, residual)
 
     def _run_plain(self, x: Array, out: Array, residual: Array | None) -> None:
         if self._plain is None:
@@ -127,153 +142,127 @@ class WinogradConv:
 
     def _band(
         self,
-        padded: Array,
+        x: Array,
         band: tuple[int, int],
         out: Array,
         residual: Array | None,
         memory: Sequence[Array],
-    ) -> None:
-        """Compute the output rows of a band of tile rows of one image."""
+    ) -> bool:
+        """Compute a band of tile rows of one image; False where x is not finite."""
         low, high = band
         before, after, rooms = memory
         tiles = (high - low) * self.wide
         v, y = before[:, :tiles], after[:, :tiles]
-        self._down(padded[4 * low :], high - low, v, rooms)
-        self._multiply(v, y)
-        place = slice(4 * low, 4 * high)
-        rest = None if residual is None else residual[place]
-        self._up(y, high - low, out[place], rest, rooms)
-
-    def _down(self, padded: Array, rows: int, v: Array, rooms: Array) -> None:
-        """Transform tiles of padded [H, 4, W', C] into v [36, tiles, C]."""
-        channels = self.spec.channels
-        grid = v.reshape(6, 6, rows, self.wide, channels)
-        parts = threads.ranges(rows, self._task_rows(channels))
-
-        def task(index: int, slot: int) -> None:
-            low, high = parts[index]
-            lines = padded[4 * low : 4 * high + 2]
-            _tiles_down(lines, grid[:, :, low:high], scratch_of(rooms[slot]))
-
-        threads.parallel(task, len(parts), self.slots)
-
-    def _multiply(self, v: Array, y: Array) -> None:
-        """Multiply the 36 pairs of matrices."""
+        if not self._down(x, band, v, rooms):
+            return False
 
         def task(index: int, _slot: int) -> None:
             part = slice(*self.parts[index])
             self.panels[index].multiply(v[part], y[part])
 
         threads.parallel(task, len(self.parts), self.slots)
+        place = slice(4 * low, 4 * high)
+        rest = None if residual is None else residual[place]
+        self._up(y, high - low, out[place], rest, rooms)
+        return True
+
+    def _down(self, x: Array, band: tuple[int, int], v: Array, rooms: Array) -> bool:
+        """Transform tiles of x [H, W, C] into v [36, tiles, C]; tell if all is finite."""
+        channels, first = self.spec.channels, band[0]
+        rows = band[1] - first
+        grid = v.reshape(6, 6, rows, self.wide * channels)
+        parts = threads.ranges(rows, self._task_rows(channels))
+        sums = [0.0] * len(parts)
+
+        def task(index: int, slot: int) -> None:
+            low, high = parts[index]
+            room = scratch.Arena(rooms[slot].view(np.uint8))
+            shape = (4 * (high - low) + 2, 6, self.wide, channels)
+            lines = room.array(shape, v.dtype)
+            self._fill(x, 4 * (first + low), lines)
+            flat = lines.reshape(-1)
+            sums[index] = float(np.dot(flat, flat))
+            _tiles_down(lines, grid[:, :, low:high], room)
+
+        threads.parallel(task, len(parts), self.slots)
+        return bool(np.isfinite(sum(sums)))
+
+    def _fill(self, x: Array, first: int, lines: Array) -> None:
+        """Copy padded rows from `first` on into the six phases of `lines`."""
+        top, left = self.spec.axes[0].before, self.spec.axes[1].before
+        low = min(max(0, top - first), len(lines))
+        high = max(low, min(len(lines), len(x) + top - first))
+        lines[:low] = 0
+        lines[high:] = 0
+        source = x[low + first - top : high + first - top]
+        for j in range(6):
+            start = min(max(0, -((j - left) // 4)), self.wide)
+            stop = max(start, min(self.wide, (x.shape[1] - 1 + left - j) // 4 + 1))
+            phase = lines[low:high, j]
+            phase[:, :start] = 0
+            phase[:, stop:] = 0
+            begin = 4 * start + j - left
+            end = begin + 4 * (stop - start)
+            phase[:, start:stop] = source[:, max(0, begin) : max(0, end) : 4]
 
     def _up(
         self, y: Array, rows: int, out: Array, residual: Array | None, rooms: Array
     ) -> None:
         """Transform y [36, tiles, M] back and finish it into out [4 * rows, W, M]."""
         filters = self.spec.filters
-        grid = y.reshape(6, 6, rows, self.wide, filters)
+        grid = y.reshape(6, 6, rows, self.wide * filters)
         parts = threads.ranges(rows, self._task_rows(filters))
 
         def task(index: int, slot: int) -> None:
             low, high = parts[index]
             place = slice(4 * low, 4 * high)
-            target, room = out[place], scratch_of(rooms[slot])
-            acc = target if self.direct_acc else room.array(target.shape, y.dtype)
-            _tiles_up(grid[:, :, low:high], acc, room)
+            room = scratch.Arena(rooms[slot].view(np.uint8))
+            lines = _tiles_up(grid[:, :, low:high], room)
+            shape = (4 * (high - low), 4, self.wide, filters)
             rest = None if residual is None else residual[place]
-            self.spec.epilogue.apply(acc, target, rest)
+            self._finish(lines.reshape(shape), out[place], rest, room)
 
         threads.parallel(task, len(parts), self.slots)
 
-
-def scratch_of(room: Array) -> scratch.Arena:
-    """Carve a slot's room anew."""
-    return scratch.Arena(room.view(np.uint8))
-
-
-def _finite(padded: Array) -> bool:
-    """Whether all elements are finite and small enough to stay so in a tile."""
-    parts = threads.ranges(padded.size, 1 << 18)
-    line = padded.reshape(-1)
-    sums = [0.0] * len(parts)
-
-    def task(index: int, _slot: int) -> None:
-        part = line[slice(*parts[index])]
-        sums[index] = float(np.dot(part, part))
-
-    threads.parallel(task, len(parts))
-    return bool(np.isfinite(sum(sums)))
+    def _finish(
+        self, lines: Array, out: Array, residual: Array | None, room: scratch.Arena
+    ) -> None:
+        """Put phases [rows, 4, wide, M] in their columns of out [<= rows, W, M]."""
+        # Scattered writes to planar memory are slow: transpose once at the end.
+        target = out if self.spec.last else room.array(out.shape, lines.dtype)
+        merged = lines.reshape(-1, self.wide * lines.shape[-1])
+        self.bias.apply(merged, merged)
+        phases = [target[:, j::4] for j in range(4)]
+        kept = [
+            lines[: len(out), j, : phase.shape[1]] for j, phase in enumerate(phases)
+        ]
+        for j in range(4):
+            if residual is not None:
+                np.add(kept[j], residual[:, j::4], out=kept[j], casting="unsafe")
+        self.clip.apply(merged, merged)
+        for phase, part in zip(phases, kept, strict=True):
+            np.copyto(phase, part, casting="unsafe")
+        if target is not out:
+            np.copyto(out, target, casting="unsafe")
 
 
 def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
-    """Write B' d B of lines [4 * rows + 2, 4, W', C] to grid [6, 6, rows, wide, C]."""
-    rows, wide = grid.shape[2], grid.shape[3]
-    shape = (rows, *lines.shape[1:])
-    half = room.array((6, *shape), lines.dtype)
-    spare = room.array((18, rows, wide + 1, lines.shape[-1]), lines.dtype)
-    inputs = [lines[i::4][:rows] for i in range(6)]
-    flat = spare.reshape(-1)
-    _transform_down(inputs, list(half), _carve(flat, shape, 3))
-    columns = [half[:, :, j % 4, j // 4 : j // 4 + wide] for j in range(6)]
-    ends = [grid[:, j] for j in range(6)]
-    _transform_down(columns, ends, _carve(flat, columns[0].shape, 3))
+    """Write B' d B of lines [4 * rows + 2, 6, wide, C] to grid [6, 6, rows, wide * C]."""
+    rows, length = grid.shape[2:]
+    step, item = lines.strides[0], lines.itemsize
+    shape, strides = (rows, 6, 6 * length), (4 * step, step, item)
+    tiles = as_strided(lines, shape, strides, writeable=False)
+    half = room.array((rows, 6, 6 * length), lines.dtype)
+    np.matmul(_DOWN, tiles, out=half)
+    columns = half.reshape(rows, 6, 6, length)
+    np.matmul(_DOWN, columns, out=grid.transpose(2, 0, 1, 3))
 
 
-def _carve(flat: Array, shape: tuple[int, ...], count: int) -> list[Array]:
-    size = int(np.prod(shape))
-    return [flat[i * size : (i + 1) * size].reshape(shape) for i in range(count)]
-
-
-def _transform_down(d: list[Array], r: list[Array], spare: list[Array]) -> None:
-    """Compute r = B' d over six arrays."""
-    even, odd, t = spare
-    np.multiply(d[2], 4, out=t)
-    np.subtract(d[4], t, out=even)
-    np.multiply(d[1], 4, out=t)
-    np.subtract(d[3], t, out=odd)
-    np.add(even, odd, out=r[1])
-    np.subtract(even, odd, out=r[2])
-    np.subtract(d[4], d[2], out=even)
-    np.subtract(d[3], d[1], out=odd)
-    np.add(odd, odd, out=odd)
-    np.add(even, odd, out=r[3])
-    np.subtract(even, odd, out=r[4])
-    np.subtract(d[0], d[2], out=t)
-    np.multiply(t, 4, out=t)
-    np.add(t, even, out=r[0])
-    np.add(odd, odd, out=odd)
-    np.subtract(d[5], d[3], out=t)
-    np.subtract(t, odd, out=r[5])
-
-
-def _tiles_up(grid: Array, out: Array, room: scratch.Arena) -> None:
-    """Write A' y A of grid [6, 6, rows, wide, M] to out [<= 4 * rows, W, M]."""
-    half = room.array((4, *grid.shape[1:]), grid.dtype)
-    spare = room.array((4, *grid.shape[1:]), grid.dtype)
-    _transform_up(list(grid), list(half), list(spare))
-    columns = [half[:, j] for j in range(6)]
-    shape = columns[0].shape
-    ends = list(room.array((4, *shape), grid.dtype))
-    _transform_up(columns, ends, _carve(spare.reshape(-1), shape, 4))
-    for i in range(4):
-        for j in range(4):
-            place = out[i::4, j::4]
-            place[...] = ends[j][i, : place.shape[0], : place.shape[1]]
-
-
-def _transform_up(m: list[Array], o: list[Array], spare: list[Array]) -> None:
-    """Compute o = A' m over six arrays."""
-    s, d, p, q = spare
-    np.add(m[1], m[2], out=s)
-    np.subtract(m[1], m[2], out=d)
-    np.add(m[3], m[4], out=p)
-    np.subtract(m[3], m[4], out=q)
-    np.add(m[0], s, out=o[0])
-    np.add(o[0], p, out=o[0])
-    np.add(q, q, out=q)
-    np.add(d, q, out=o[1])
-    np.multiply(p, 4, out=p)
-    np.add(s, p, out=o[2])
-    np.multiply(q, 4, out=q)
-    np.add(d, q, out=o[3])
-    np.add(o[3], m[5], out=o[3])
+def _tiles_up(grid: Array, room: scratch.Arena) -> Array:
+    """Return A' y A of grid [6, 6, rows, wide * M]: [rows, 4, 4 * wide * M]."""
+    rows, length = grid.shape[2:]
+    half = room.array((rows, 6, 4, length), grid.dtype)
+    np.matmul(_UP, grid.transpose(2, 0, 1, 3), out=half)
+    whole = room.array((rows, 4, 4 * length), grid.dtype)
+    np.matmul(_UP, half.reshape(rows, 6, 4 * length), out=whole)
+    return whole

@@ -17,7 +17,7 @@ from . import blas
 
 Array = NDArray[Any]
 
-_DEEPEST = 1280
+_DEEPEST = 1024
 _FEWEST_ROWS = 28
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jax2onnx import to_onnx
+from jax2onnx import onnx_function, to_onnx
 
 from common import Array, Example, Suite, integers, random
 
@@ -140,6 +140,32 @@ class Net(nnx.Module):
         return self.head(jnp.mean(x, (1, 2)))
 
 
+@onnx_function
+class Layer(nnx.Module):
+    """A layer that becomes a function of the model's own."""
+
+    def __init__(self, seed: int) -> None:
+        """Eight wide."""
+        self.dense = nnx.Linear(8, 8, **BIAS, rngs=nnx.Rngs(seed))
+
+    def __call__(self, x: X) -> X:
+        """Transform and bend."""
+        return jnp.tanh(self.dense(x))
+
+
+class Layers(nnx.Module):
+    """Two such layers."""
+
+    def __init__(self) -> None:
+        """Seed each."""
+        self.first = Layer(0)
+        self.second = Layer(1)
+
+    def __call__(self, x: X) -> X:
+        """Run both."""
+        return self.second(self.first(x)) + x
+
+
 def shaped(*shapes: tuple[int, ...]) -> Inputs:
     """A case of one random array for each shape."""
     return [(random(i, *s),) for i, s in enumerate(shapes, 1)]
@@ -177,6 +203,7 @@ MODELS: dict[str, tuple[Callable[..., Any], Takes, Inputs]] = {
     "vmap": (mapped, [("B", 4)], shaped((2, 4), (1, 4))),
     "gradient": (gradient, [(3, 4)], SAME),
     "attention": (Block(), [("B", 5, 16)], shaped((2, 5, 16), (1, 5, 16))),
+    "functions": (Layers(), [("B", 8)], shaped((2, 8), (1, 8))),
     "cnn": (Net(), [("B", 8, 8, 3)], shaped((2, 8, 8, 3), (1, 8, 8, 3))),
 }
 

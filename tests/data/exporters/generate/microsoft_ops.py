@@ -19,7 +19,7 @@ def single(
     cases: Sequence[Arrays],
     inputs: str,
     outputs: str = "y",
-    constants: Arrays | None = None,
+    constants: Mapping[str, Any] | None = None,
     domain: str = "com.microsoft",
     rtol: float = 1e-4,
     steps: int = 0,
@@ -74,7 +74,7 @@ def declare(name: str, values: Sequence[Array]) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, dims)
 
 
-def batches(**shapes: tuple[int, ...]) -> list[Arrays]:
+def batches(**shapes: tuple[int, ...]) -> list[dict[str, Any]]:
     """A case of batch two and one of batch one: the shapes are those of one row."""
     return [
         {
@@ -95,7 +95,9 @@ def bytes_of(seed: int, *shape: int, dtype: str = "uint8") -> Array:
     return (integers(seed, 256, *shape) - (128 if dtype == "int8" else 0)).astype(dtype)
 
 
-def quantised(names: str = "x", *shape: int, dtype: str = "uint8") -> list[Arrays]:
+def quantised(
+    names: str = "x", *shape: int, dtype: str = "uint8"
+) -> list[dict[str, Any]]:
     """Two cases of 8-bit inputs."""
     return [
         {n: bytes_of(7 * i + j, b, *shape, dtype=dtype) for j, n in enumerate(names)}
@@ -103,9 +105,9 @@ def quantised(names: str = "x", *shape: int, dtype: str = "uint8") -> list[Array
     ]
 
 
-def scales(*names: str) -> dict[str, Array]:
+def scales(*names: str) -> dict[str, Any]:
     """A scale and a zero point for each name: ``xs`` and ``xz``."""
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     for i, name in enumerate(names):
         found[f"{name}s"] = np.asarray(SCALE * (1 + i), np.float32)
         found[f"{name}z"] = np.asarray(ZERO + i, np.uint8)
@@ -169,7 +171,7 @@ def nbits(bits: int, symmetric: bool) -> Example:
     )
 
 
-def tokens(**rows: int) -> list[Arrays]:
+def tokens(**rows: int) -> list[dict[str, Any]]:
     """Token numbers for two batch sizes."""
     return [
         {n: integers(i, high, b, 5, dtype="int32") for n, high in rows.items()}
@@ -220,7 +222,12 @@ def causal_attention() -> Example:
 
 
 QKV = {"q": (4, 16), "k": (6, 16), "v": (6, 16)}
-LINEAR = {"xs": SCALE, "ws": np.float32(0.02), "xz": ZERO, "wz": np.uint8(128)}
+LINEAR: dict[str, Any] = {
+    "xs": SCALE,
+    "ws": np.float32(0.02),
+    "xz": ZERO,
+    "wz": np.uint8(128),
+}
 NORM = weights(gamma=(16,), beta=(16,), bias=(16,))
 IMAGE = (4, 6, 6)
 WORDS = [

@@ -75,7 +75,10 @@ CLASSIFIERS: dict[str, tuple[Any, Array]] = {
     "linear_svc": (svm.LinearSVC(), CLASSES),
     "svc": (svm.SVC(), CLASSES),
     "svc_poly": (svm.SVC(kernel="poly"), BINARY),
-    "decision_tree": (tree.DecisionTreeClassifier(max_depth=4), CLASSES),
+    "decision_tree": (
+        tree.DecisionTreeClassifier(max_depth=4, random_state=SEED),
+        CLASSES,
+    ),
     "random_forest": (
         ensemble.RandomForestClassifier(6, max_depth=4, random_state=SEED),
         NAMES,
@@ -97,7 +100,7 @@ CLASSIFIERS: dict[str, tuple[Any, Array]] = {
         ensemble.VotingClassifier(
             [
                 ("a", linear_model.LogisticRegression()),
-                ("b", tree.DecisionTreeClassifier(max_depth=2)),
+                ("b", tree.DecisionTreeClassifier(max_depth=2, random_state=SEED)),
             ],
             voting="soft",
             flatten_transform=False,

@@ -72,6 +72,21 @@ class Scripted(nn.Module):
         return self.function(x)  # type: ignore[no-any-return]
 
 
+class Twice(nn.Module):
+    """Two layers of one kind, written as calls of a function."""
+
+    def __init__(self) -> None:
+        """Two norms and two dense layers."""
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.LayerNorm(4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run them."""
+        return self.body(x)  # type: ignore[no-any-return]
+
+
 class Power(nn.Module):
     """Calls ``power``."""
 
@@ -164,7 +179,7 @@ OWN = [
 ]
 
 
-LACKING = ("trigonometry", "scattered")  # operators this exporter lacks or breaks
+LACKING = ("trigonometry",)  # has operators that this exporter lacks
 
 
 def export(entry: Entry, **options: object) -> Example:
@@ -193,4 +208,7 @@ if __name__ == "__main__":
     for entry in (*MODULES, *OWN):
         if entry.name not in LACKING:
             suite.add(entry.name, partial(export, entry))
+    normed = Entry("functions", Twice, ONE, BATCH)
+    shared = {nn.LayerNorm, nn.Linear}
+    suite.add(normed.name, partial(export, normed, export_modules_as_functions=shared))
     suite.close()

@@ -143,7 +143,7 @@ def speech() -> list[tuple[Array, ...]]:
 
 def captions() -> list[tuple[Array, ...]]:
     """Tokens that end with CLIP's last one, images, masks."""
-    found = []
+    found: list[tuple[Array, ...]] = []
     for i, (n, m, size) in enumerate(((2, 3, 5), (1, 1, 7))):
         text = tokens(i, n, size)
         text[:, -1] = 39

@@ -1,0 +1,112 @@
+"""Softmax and normalization along the last axis, rows in blocks, on all cores."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import precision, threads
+
+Array = NDArray[Any]
+_Rows = Callable[[Array], None]
+
+_BLOCK = 1 << 15
+
+
+def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
+    """Copy blocks of rows of `x` to `out` and let `kernel` change them in place.
+
+    16-bit floats are computed in float32 and rounded once.
+    """
+    wide = precision.accumulator(x.dtype, 1)
+    if out is None:
+        out = np.empty(x.shape, x.dtype)
+    if x.size == 0:
+        return out
+    source, target = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
+    cuts = threads.ranges(len(source), max(1, _BLOCK // x.shape[-1]))
+
+    def task(index: int, _slot: int) -> None:
+        part = slice(*cuts[index])
+        if target.dtype == wide:
+            np.copyto(target[part], source[part], casting="unsafe")
+            kernel(target[part])
+        else:
+            rows = source[part].astype(wide)
+            kernel(rows)
+            target[part] = rows
+
+    threads.parallel(task, len(cuts))
+    if not np.may_share_memory(target, out):
+        np.copyto(out, target.reshape(out.shape))
+    return out
+
+
+def _softmax_rows(rows: Array) -> None:
+    np.subtract(rows, rows.max(axis=1, keepdims=True), out=rows)
+    np.exp(rows, out=rows)
+    np.divide(rows, rows.sum(axis=1, keepdims=True), out=rows)
+
+
+def softmax(x: Array, out: Array | None = None) -> Array:
+    """Return `exp(x) / sum(exp(x))` along the last axis."""
+    return _by_rows(_softmax_rows, x, out)
+
+
+def _log_softmax_rows(rows: Array) -> None:
+    np.subtract(rows, rows.max(axis=1, keepdims=True), out=rows)
+    total = np.exp(rows).sum(axis=1, keepdims=True)
+    np.subtract(rows, np.log(total), out=rows)
+
+
+def log_softmax(x: Array, out: Array | None = None) -> Array:
+    """Return `x - log(sum(exp(x)))` along the last axis."""
+    return _by_rows(_log_softmax_rows, x, out)
+
+
+def layer_norm(
+    x: Array,
+    scale: Array | None = None,
+    bias: Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    out: Array | None = None,
+) -> Array:
+    """Return `(x - mean) / sqrt(variance + epsilon) * scale + bias` by the last axis.
+
+    `scale` and `bias` have the last axis' extent.
+    """
+
+    def kernel(rows: Array) -> None:
+        width = rows.dtype.type(rows.shape[1])
+        np.subtract(rows, rows.mean(axis=1, keepdims=True), out=rows)
+        squares = np.einsum("ij,ij->i", rows, rows)[:, None]
+        deviation = np.sqrt(squares / width + rows.dtype.type(epsilon))
+        np.multiply(rows, 1 / deviation, out=rows)
+        if scale is not None:
+            np.multiply(rows, scale.astype(rows.dtype, copy=False), out=rows)
+        if bias is not None:
+            np.add(rows, bias.astype(rows.dtype, copy=False), out=rows)
+
+    return _by_rows(kernel, x, out)
+
+
+def rms_norm(
+    x: Array,
+    scale: Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    out: Array | None = None,
+) -> Array:
+    """Return `x / sqrt(mean(x * x) + epsilon) * scale` along the last axis."""
+
+    def kernel(rows: Array) -> None:
+        width = rows.dtype.type(rows.shape[1])
+        squares = np.einsum("ij,ij->i", rows, rows)[:, None]
+        deviation = np.sqrt(squares / width + rows.dtype.type(epsilon))
+        np.multiply(rows, 1 / deviation, out=rows)
+        if scale is not None:
+            np.multiply(rows, scale.astype(rows.dtype, copy=False), out=rows)
+
+    return _by_rows(kernel, x, out)

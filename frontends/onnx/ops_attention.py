@@ -1,0 +1,146 @@
+"""Attention of ONNX."""
+
+import math
+from typing import Any
+
+from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.tensors import dtype_of
+from graphwright.ir.dim import Dim, equal, floordiv
+from graphwright.ir.dtype import bool_, int64
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import ModelError
+from graphwright.ir.ops.attention import Attention
+
+
+def split_heads(b: Emitter, x: Value, heads: int) -> Value:
+    """``[N, S, heads * D]`` as ``[N, heads, S, D]``."""
+    n, rows, size = x.shape
+    split = b.reshape(x, (n, rows, heads, floordiv(size, heads)))
+    return b.transpose(split, (0, 2, 1, 3))
+
+
+def merge_heads(b: Emitter, x: Value) -> Value:
+    """``[N, heads, S, D]`` as ``[N, S, heads * D]``."""
+    n, heads, rows, size = x.shape
+    return b.reshape(b.transpose(x, (0, 2, 1, 3)), (n, rows, heads * size))
+
+
+def default_scale(size: Dim, name: str) -> float:
+    """``1 / sqrt(size)``.
+
+    Raises:
+        ModelError: If the size is not known.
+    """
+    if not isinstance(size, int):
+        raise ModelError(f"{name} with heads of unknown size {size} needs a scale")
+    return 1 / math.sqrt(max(size, 1))
+
+
+def _heads(c: Context) -> tuple[Value, Value, Value]:
+    q, k, v = c[0], c[1], c[2]
+    if q.rank == 4:
+        return q, k, v
+    own, shared = c.integer("q_num_heads"), c.integer("kv_num_heads")
+    if min(own, shared) < 1:
+        raise ModelError(f"Attention with {own} and {shared} heads")
+    b = c.b
+    return split_heads(b, q, own), split_heads(b, k, shared), split_heads(b, v, shared)
+
+
+@converter("Attention", since=23)
+def attention(c: Context) -> tuple[Value, ...]:
+    """Scaled dot-product attention with a cache."""
+    b = c.b
+    q, k, v = _heads(c)
+    offset: Dim = 0
+    past = c.optional(4)
+    if past is not None:
+        offset = past.shape[2]
+        k, v = b.concat([past, k], 2), b.concat([c[5], v], 2)
+    rest: list[Value] = []
+    mask, lengths = c.optional(3), c.optional(6)
+    if mask is not None:
+        rest.append(_padded(b, mask, k.shape[2]))
+    if lengths is not None:
+        rest.append(lengths)
+    op = _attention_op(c, q.shape[3], offset)
+    if not c.wants(3):
+        y = b.emit(op.name, q, k, v, *rest, **op.fields)
+        return (_out(c, y), k, v)
+    *scores, weights = op.stages(b, q, k, *rest)
+    mode = c.integer("qk_matmul_output_mode", 0)
+    if not 0 <= mode <= 3:
+        raise ModelError(f"Attention has no qk_matmul_output_mode {mode}")
+    y = op.combine(b, weights, v)
+    return _out(c, y), k, v, b.cast([*scores, weights][mode], q.dtype)
+
+
+def _out(c: Context, y: Value) -> Value:
+    return y if c[0].rank == 4 else merge_heads(c.b, y)
+
+
+def _attention_op(c: Context, size: Dim, offset: Dim) -> Attention:
+    scale = c.real("scale", None)
+    precision = c.integer("softmax_precision", 0)
+    fields: dict[str, Any] = {
+        "scale": default_scale(size, c.op_type) if scale is None else scale,
+        "softcap": c.real("softcap", 0.0),
+        "causal": c.integer("is_causal", 0) != 0,
+        "left": c.integer("left_window_size", -1),
+        "right": c.integer("right_window_size", -1),
+        "offset": offset,
+        "masked": c.optional(3) is not None,
+        "lengths": c.optional(6) is not None,
+        "precision": dtype_of(precision) if precision else None,
+    }
+    return Attention(**fields)
+
+
+def _padded(b: Emitter, mask: Value, columns: Dim) -> Value:
+    """A mask that ends early forbids what follows."""
+    short = columns - mask.shape[-1]
+    if mask.shape[-1] == columns or equal(mask.shape[-1], columns):
+        return mask
+    fill: bool | float = False if mask.dtype is bool_ else -math.inf
+    return b.pad(mask, [0] * mask.rank, [0] * (mask.rank - 1) + [short], fill)
+
+
+@converter("RotaryEmbedding", since=23)
+def rotary_embedding(c: Context) -> Value:
+    """Pairs of numbers turned by angles that grow with the position (Su et al., 2021)."""
+    b, x = c.b, c[0]
+    flat = x.rank == 3
+    x = split_heads(b, x, c.integer("num_heads")) if flat else x
+    angles = [_angles(c, c[i]) for i in (1, 2)]
+    pairs = c.integer("interleaved", 0) != 0
+    size = c.integer("rotary_embedding_dim", 0) or x.shape[3]
+    turned = _turn(b, b.slice_axis(x, 3, 0, size), angles[0], angles[1], pairs)
+    if size != x.shape[3]:
+        turned = b.concat([turned, b.slice_axis(x, 3, size, x.shape[3])], 3)
+    return merge_heads(b, turned) if flat else turned
+
+
+def _angles(c: Context, cache: Value) -> Value:
+    """``[N, 1, S, D / 2]``, of the positions if they are given."""
+    b, ids = c.b, c.optional(3)
+    if ids is not None:
+        ids = b.cast(ids, int64)
+        count = b.dim_scalar(cache.shape[0], int64)
+        cache = b.gather(cache, b.where(b.lt(ids, 0), b.add(ids, count), ids), 0)
+    return b.expand_dims(cache, [1])
+
+
+def _turn(b: Emitter, x: Value, cos: Value, sin: Value, pairs: bool) -> Value:
+    """Each pair as a complex number, times ``cos + i sin``."""
+    half = floordiv(x.shape[3], 2)
+    if pairs:
+        split = b.reshape(x, (*x.shape[:3], half, 2))
+        left, right = (b.squeeze(b.slice_axis(split, 4, i, i + 1), [4]) for i in (0, 1))
+    else:
+        left, right = b.slice_axis(x, 3, 0, half), b.slice_axis(x, 3, half, half * 2)
+    real = b.sub(b.mul(left, cos), b.mul(right, sin))
+    imag = b.add(b.mul(left, sin), b.mul(right, cos))
+    if not pairs:
+        return b.concat([real, imag], 3)
+    return b.reshape(b.stack([real, imag], 4), x.shape)

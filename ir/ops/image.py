@@ -1,0 +1,259 @@
+"""Regions, boxes and files of images: ops that run on the host."""
+
+import io
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphwright.ir.dim import Dim, Expr, symbols
+from graphwright.ir.dtype import dtype, int64, uint8
+from graphwright.ir.errors import BackendUnavailable, BudgetError
+from graphwright.ir.op import Op, Tier
+from graphwright.ir.ops.index import check_bounds
+from graphwright.ir.rules import need, need_kind, ranked
+from graphwright.ir.types import TensorType
+
+MAX_PIXELS = 1 << 28
+"""Images of more pixels are not decoded."""
+
+_FORMATS = ("BMP", "JPEG", "JPEG2000", "TIFF", "PNG", "WEBP", "PPM")
+
+
+class Regions(Op):
+    """A grid of ``shape`` cells over each region, each cell pooled to one element.
+
+    ``scale`` takes coordinates of the regions to those of the images.
+    """
+
+    tier: ClassVar[Tier] = Tier.HOST
+    shape: tuple[int, int]
+    scale: float
+
+    def result_of(self, x: TensorType, regions: TensorType, width: int) -> TensorType:
+        """``[regions, channels, *shape]``; a region has ``width`` numbers."""
+        ranked(self.name, x, regions)
+        need_kind(self.name, x, "f")
+        fits = x.rank == 4 and regions.rank == 2 and regions.dims[1] == width
+        need(fits, f"{self.name} of {x} with regions {regions}")
+        return TensorType(x.dtype, (regions.dims[0], x.dims[1], *self.shape))
+
+
+class MaxRoiPool(Regions):
+    """Largest element of each cell (Girshick, "Fast R-CNN", 2015); 0 of an empty one.
+
+    A region is (image, x1, y1, x2, y2), its corners included.
+    """
+
+    name = "max_roi_pool"
+
+    def result_type(self, x: TensorType, regions: TensorType) -> TensorType:
+        return self.result_of(x, regions, 5)
+
+    def compute(self, xp: Any, x: Any, regions: Any) -> Any:
+        check_bounds(self.name, regions[:, 0].astype(np.int64), max(x.shape[0], 1))
+        y = np.zeros((len(regions), x.shape[1], *self.shape), x.dtype)
+        corners = np.asarray(regions[:, 1:], np.float64) * self.scale
+        corners = np.trunc(corners + np.copysign(0.5, corners)).astype(np.int64)
+        for r, (x1, y1, x2, y2) in enumerate(corners.tolist()):
+            image = x[int(regions[r, 0])]
+            rows = _cells(y1, y2, self.shape[0], x.shape[2])
+            columns = _cells(x1, x2, self.shape[1], x.shape[3])
+            for i, (top, bottom) in enumerate(rows):
+                for j, (left, right) in enumerate(columns):
+                    if top < bottom and left < right:
+                        cell = image[:, top:bottom, left:right]
+                        y[r, :, i, j] = cell.max(axis=(1, 2))
+        return y
+
+
+def _cells(first: int, last: int, count: int, size: int) -> list[tuple[int, int]]:
+    """Begin and end of each cell, inside the image."""
+    step = max(last - first + 1, 1) / count
+    ends = (
+        (math.floor(i * step) + first, math.ceil((i + 1) * step) + first)
+        for i in range(count)
+    )
+    return [(min(max(a, 0), size), min(max(z, 0), size)) for a, z in ends]
+
+
+class RoiAlign(Regions):
+    """Mean or ``max`` of bilinear samples in each cell (He et al., "Mask R-CNN", 2017).
+
+    Operands: images, regions (x1, y1, x2, y2), and the image that each lies in.
+    ``ratio`` samples an axis of a cell, or one a pixel if 0. Without ``half_pixel``
+    pixels are at whole coordinates and regions at least one pixel large.
+    """
+
+    name = "roi_align"
+    kind: str
+    ratio: int
+    half_pixel: bool
+
+    def result_type(
+        self, x: TensorType, regions: TensorType, images: TensorType
+    ) -> TensorType:
+        need(self.kind in ("avg", "max"), f"roi_align has no kind {self.kind!r}")
+        need_kind("roi_align's images", images, "iu")
+        return self.result_of(x, regions, 4)
+
+    def compute(self, xp: Any, x: Any, regions: Any, images: Any) -> Any:
+        check_bounds(self.name, images, x.shape[0])
+        wide = dtype(x.dtype).accumulate.numpy
+        y = np.zeros((len(regions), x.shape[1], *self.shape), wide)
+        corners = np.asarray(regions, wide) * wide.type(self.scale)
+        corners -= wide.type(0.5 if self.half_pixel else 0)
+        for r, (x1, y1, x2, y2) in enumerate(corners):
+            image = x[int(images[r])].astype(wide, copy=False)
+            down = self._samples(y1, y2, self.shape[0], x.shape[2])
+            across = self._samples(x1, x2, self.shape[1], x.shape[3])
+            pool = _mean_samples if self.kind == "avg" else _max_samples
+            y[r] = pool(image, down, across)
+        return y.astype(x.dtype, copy=False)
+
+    def _samples(self, low: Any, high: Any, count: int, size: int) -> Any:
+        """For each cell and sample two indices ``[count, n]`` and their weights."""
+        length = high - low if self.half_pixel else max(high - low, low.dtype.type(1))
+        cell = length / count
+        n = self.ratio if self.ratio > 0 else max(math.ceil(cell), 0)
+        inner = (np.arange(n, dtype=low.dtype) + low.dtype.type(0.5)) * cell / max(n, 1)
+        at = low + np.arange(count, dtype=low.dtype)[:, None] * cell + inner
+        valid = (at >= -1) & (at <= size)
+        at = np.clip(at, 0, size - 1)
+        first = np.floor(at).astype(np.int64)
+        part = at - first
+        second = np.minimum(first + 1, size - 1)
+        return first, second, (1 - part) * valid, part * valid
+
+
+def _mean_samples(image: Any, down: Any, across: Any) -> Any:
+    """Bilinear weights are products: the mean is a matrix product from each side."""
+    left = _matrix(down, image.shape[1], image.dtype)
+    right = _matrix(across, image.shape[2], image.dtype)
+    return np.matmul(np.matmul(left, image), right.T)
+
+
+def _matrix(samples: Any, size: int, to: Any) -> Any:
+    first, second, near, far = samples
+    matrix = np.zeros((len(first), size), to)
+    row = np.arange(len(first))[:, None]
+    np.add.at(matrix, (row, first), near)
+    np.add.at(matrix, (row, second), far)
+    return matrix / max(first.shape[1], 1)
+
+
+def _max_samples(image: Any, down: Any, across: Any) -> Any:
+    """The largest weighted corner, as the standard's reference takes it."""
+    shape = (image.shape[0], *down[0].shape, *across[0].shape)
+    best: Any = None
+    for rows, tall in ((down[0], down[2]), (down[1], down[3])):
+        for columns, long in ((across[0], across[2]), (across[1], across[3])):
+            part = image[:, rows.ravel()][:, :, columns.ravel()]
+            part = part * (tall.reshape(-1, 1) * long.reshape(1, -1)).astype(image.dtype)
+            best = part if best is None else np.maximum(best, part)
+    if best.size == 0:
+        return np.zeros((shape[0], shape[1], shape[3]), image.dtype)
+    return best.reshape(shape).max(axis=(2, 4))
+
+
+class NonMaxSuppression(Op):
+    """Greedy choice of boxes: int64 ``[count, 3]`` of (image, class, box).
+
+    Operands: boxes ``[N, boxes, 4]``, scores ``[N, classes, boxes]``, then one number
+    each: how many an image and class may have, the overlap (intersection over union)
+    above which the lower score goes, and what scores must exceed. A box is two
+    opposite corners, or with ``centred`` its centre and size.
+    """
+
+    name = "non_max_suppression"
+    tier = Tier.HOST
+    count: Dim
+    centred: bool = False
+
+    def result_type(self, boxes: TensorType, scores: TensorType, *_: Any) -> TensorType:
+        ranked(self.name, boxes, scores)
+        fits = boxes.rank == scores.rank == 3 and boxes.dims[2] == 4
+        need(fits, f"{self.name} of boxes {boxes} with scores {scores}")
+        return TensorType(int64, (self.count, 3))
+
+    def defined_symbols(self) -> tuple[str, ...]:
+        return tuple(symbols(self.count)) if isinstance(self.count, Expr) else ()
+
+    def compute(
+        self, xp: Any, boxes: Any, scores: Any, most: Any, overlap: Any, least: Any
+    ) -> Any:
+        limit, share, floor = (np.asarray(v).reshape(-1)[0] for v in (most, overlap, least))
+        chosen: list[tuple[int, int, int]] = []
+        for n, box in enumerate(boxes):
+            low, high = self._corners(box)
+            for k, score in enumerate(scores[n]):
+                order = np.argsort(-score, kind="stable")
+                order = order[score[order] > floor]
+                kept = _greedy(low, high, order, int(limit), share)
+                chosen += [(n, k, i) for i in kept]
+        return np.array(chosen, np.int64).reshape(-1, 3)
+
+    def _corners(self, box: Any) -> tuple[Any, Any]:
+        first, second = box[:, :2], box[:, 2:]
+        if self.centred:
+            return first - second / 2, first + second / 2
+        return np.minimum(first, second), np.maximum(first, second)
+
+
+def _greedy(low: Any, high: Any, order: Any, limit: int, share: Any) -> list[int]:
+    areas = np.prod(high - low, axis=1)
+    kept: list[int] = []
+    while len(order) and len(kept) < limit:
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        sides = np.minimum(high[best], high[order]) - np.maximum(low[best], low[order])
+        common = np.prod(np.maximum(sides, 0), axis=1)
+        union = areas[best] + areas[order] - common
+        solid = (areas[best] > 0) & (areas[order] > 0) & (union > 0)
+        ratio = np.divide(common, union, out=np.zeros_like(common), where=solid)
+        order = order[ratio <= share]
+    return kept
+
+
+class ImageDecoder(Op):
+    """The pixels uint8 ``[height, width, channels]`` of an encoded image.
+
+    ``pixels`` is ``RGB``, ``BGR`` or ``Grayscale``. What cannot be decoded is empty.
+    """
+
+    name = "image_decoder"
+    tier = Tier.HOST
+    pixels: str
+    height: Dim
+    width: Dim
+
+    @property
+    def channels(self) -> int:
+        """Numbers of one pixel."""
+        return 1 if self.pixels == "Grayscale" else 3
+
+    def result_type(self, data: TensorType) -> TensorType:
+        known = self.pixels in ("RGB", "BGR", "Grayscale")
+        need(known, f"image_decoder has no pixels {self.pixels!r}")
+        need(data.dtype is uint8 and data.rank == 1, f"image_decoder of {data}")
+        return TensorType(uint8, (self.height, self.width, self.channels))
+
+    def defined_symbols(self) -> tuple[str, ...]:
+        sizes = (d for d in (self.height, self.width) if isinstance(d, Expr))
+        return tuple(name for d in sizes for name in symbols(d))
+
+    def compute(self, xp: Any, data: Any) -> Any:
+        try:
+            from PIL import Image
+        except ImportError:
+            raise BackendUnavailable("image_decoder needs Pillow: pip install pillow") from None
+        try:
+            image = Image.open(io.BytesIO(np.asarray(data).tobytes()), formats=_FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise BudgetError(f"image_decoder: {size} pixels are over {MAX_PIXELS}")
+            pixels = image.convert("L" if self.channels == 1 else "RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return np.zeros((0, 0, self.channels), np.uint8)
+        array = np.asarray(pixels).reshape(pixels.height, pixels.width, self.channels)
+        return np.ascontiguousarray(array[:, :, ::-1] if self.pixels == "BGR" else array)
