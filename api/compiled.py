@@ -45,6 +45,7 @@ def compile(  # noqa: A001
     *,
     backend: "str | Backend | Sequence[str]" = "auto",
     strict: bool = False,
+    optimize: bool = True,
     strict_float: bool = False,
     max_bytes: int | None = None,
     timeout: float | None = None,
@@ -56,6 +57,7 @@ def compile(  # noqa: A001
         model: A graph, a path, the bytes of an ONNX model, or a ModelProto.
         backend: A name, names in order of preference, ``"auto"``, or a backend.
         strict: Whether an op that the backend does not run itself is an error.
+        optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
         max_bytes: Bytes of results alive at once in a run; the machine's memory if None.
         timeout: Seconds a run may take.
@@ -70,6 +72,7 @@ def compile(  # noqa: A001
         graph,
         backend=backend,
         strict=strict,
+        optimize=optimize,
         strict_float=strict_float,
         limits=Limits(max_bytes, timeout, max_loop_iterations),
     )

@@ -1,5 +1,7 @@
 """From a graph to what an executable needs: optimise, decompose what a backend lacks."""
 
+import logging
+import time
 from collections.abc import Sequence
 
 from graphwright.backends.contract import Backend
@@ -10,12 +12,24 @@ from graphwright.ir.graph import Graph
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.pipeline import default_passes, run_passes
 
+_logger = logging.getLogger("graphwright.compile")
+
+
+def optimized(
+    graph: Graph, *, optimize: bool = True, strict_float: bool = False
+) -> Graph:
+    """The graph after the passes that every compilation runs."""
+    if not optimize:
+        return graph
+    return run_passes(graph, default_passes(strict_float=strict_float))
+
 
 def lower(
     graph: Graph,
     *,
     backend: "str | Backend | Sequence[str]" = "auto",
     strict: bool = False,
+    optimize: bool = True,
     strict_float: bool = False,
     limits: Limits | None = None,
 ) -> tuple[Graph, Options]:
@@ -25,6 +39,7 @@ def lower(
         graph: What to run.
         backend: A name, names in order of preference, ``"auto"``, or a backend.
         strict: Whether falling back to the host is an error.
+        optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
         limits: Budgets of each run.
 
@@ -33,6 +48,13 @@ def lower(
         UnsupportedOpError: With ``strict``, if the backend lacks an op.
     """
     chosen = choose_backend(backend)
-    lowered = run_passes(graph, default_passes(strict_float=strict_float))
+    start = time.perf_counter()
+    lowered = optimized(graph, optimize=optimize, strict_float=strict_float)
     lowered = decompose_unsupported(lowered, chosen.supports)
+    before, after = len(graph.nodes), len(lowered.nodes)
+    seconds = time.perf_counter() - start
+    _logger.debug(
+        "compiled %r for %s: %d nodes became %d, %.3f s",
+        *(graph.name, chosen.name, before, after, seconds),
+    )
     return lowered, Options(chosen, limits or Limits(), strict)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,20 +173,24 @@ class Executable:
 
     def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
         """Wall time of each step of one run, in order."""
-        rows: deque[StepTime] = deque()
-        last = [time.perf_counter()]
+        return self.run_timed(feeds)[1]
+
+    def run_timed(self, feeds: Sequence[Any]) -> tuple[list[Any], list[StepTime]]:
+        """Outputs as ``execute`` gives them, and wall time of each step, in order."""
+        rows: list[StepTime] = []
+        last = time.perf_counter()
 
         def note(reading: Reading) -> None:
-            now = time.perf_counter()
+            nonlocal last
             if reading.index == 0:
-                node = reading.node
-                rows.append(StepTime(node.op.name, str(node.source or ""), now - last[0]))
-            last[0] = time.perf_counter()
+                node, now = reading.node, time.perf_counter()
+                rows.append(StepTime(node.op.name, str(node.source or ""), now - last))
+            last = time.perf_counter()
 
         with self.observe(note):
-            last[0] = time.perf_counter()
-            self.execute(feeds)
-        return list(rows)
+            last = time.perf_counter()
+            results = self.execute(feeds)
+        return results, rows
 
     def plan_for(self, **sizes: int) -> Plan:
         """The plan for sizes of the named dims."""

@@ -6,6 +6,7 @@ kernels know all sizes. Dims that only a run finds out make a step choose its ke
 the run.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
 from graphwright.ir.evaluate import (
     as_array,
-    bind_shape,
+    bind_inputs,
     check_guards,
     define_symbols,
 )
@@ -36,6 +37,8 @@ _MAX_PLANS = 32
 _MAX_KERNELS = 256
 
 Env = dict[str, int]
+
+_logger = logging.getLogger("graphwright.run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +221,7 @@ class Program:
         """Symbols' values from the shapes of the inputs."""
         env: Env = dict(outer)
         if self._keys:
-            for v, name, x in zip(self.graph.inputs, self.graph.input_names, feeds, strict=True):
-                bind_shape(v.type, getattr(x, "shape", ()), env, f"input {name!r}")
+            bind_inputs(self.graph, feeds, env)
         return env
 
     def plan(self, env: Env) -> Plan:
@@ -332,7 +334,9 @@ class Program:
                 f"{fallback.source}: backend {backend.name!r} does not run"
                 f" {fallback.op}({words}): allow fallback with strict=False"
             )
-        self.fallbacks.setdefault(fallback)
+        if fallback not in self.fallbacks:
+            self.fallbacks[fallback] = None
+            _logger.warning("%s", fallback)
         return _host_kernel(request.op, backend)
 
     def _control_step(self, node: Node) -> StepFunction:

@@ -1,7 +1,9 @@
 """Backends by name: built in, registered, or found by entry point."""
 
+import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from threading import Lock
 
 from graphwright.backends.contract import Backend
@@ -9,6 +11,12 @@ from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.ir.errors import BackendUnavailable
 
 GROUP = "graphwright.backends"
+
+AUTO = ("cuda", "opencl", "numpy")
+"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` says nothing: fastest first."""
+
+_LIBRARIES = {"cuda": "cupy", "opencl": "pyopencl"}
+"""The optional library of a backend, which an extra of the backend's name brings."""
 
 _factories: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend}
 _instances: dict[str, Backend] = {}
@@ -38,8 +46,24 @@ def _load(name: str) -> Backend:
             except ImportError as error:
                 raise BackendUnavailable(f"backend {name!r} does not load: {error}") from error
             return made
+    library = _LIBRARIES.get(name)
+    if library is not None and find_spec(library) is None:
+        raise BackendUnavailable(
+            f"backend {name!r} needs {library}, which is not installed:"
+            f' pip install "graphwright[{name}]"'
+        )
     known = ", ".join(backend_names())
     raise BackendUnavailable(f"there is no backend {name!r}; installed are {known}")
+
+
+def preferences() -> list[str]:
+    """Names that ``"auto"`` stands for, in order: ``$GRAPHWRIGHT_BACKEND``'s if set."""
+    wanted = os.environ.get("GRAPHWRIGHT_BACKEND", "")
+    names = [n for n in (word.strip() for word in wanted.split(",")) if n]
+    if names and names != ["auto"]:
+        return names
+    known = backend_names()
+    return [n for n in AUTO if n in known]
 
 
 def get_backend(name: str) -> Backend:
@@ -57,7 +81,7 @@ def get_backend(name: str) -> Backend:
 def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
     """The first backend of a preference that runs on this machine.
 
-    ``"auto"`` prefers what is fastest where it is installed.
+    ``"auto"`` is what ``$GRAPHWRIGHT_BACKEND`` names, else the fastest installed.
 
     Raises:
         BackendUnavailable: If none does, with the reason for each.
@@ -65,11 +89,14 @@ def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
     if isinstance(preference, Backend):
         return preference
     names = [preference] if isinstance(preference, str) else list(preference)
-    if names == ["auto"]:
-        names = [n for n in ("cuda", "opencl", "numpy") if n in backend_names()]
+    names = [n for name in names for n in (preferences() if name == "auto" else [name])]
     reasons: list[str] = []
     for name in names:
-        backend = get_backend(name)
+        try:
+            backend = get_backend(name)
+        except BackendUnavailable as error:
+            reasons.append(str(error))
+            continue
         reason = backend.unavailable()
         if reason is None:
             return backend

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
+
 from graphwright.backends.numpy.kernels import conv, pool, threads
 from graphwright.backends.numpy.kernels.epilogue import RELU
 
@@ -149,7 +150,9 @@ def main() -> None:
         pair = runners(key, given.layout, given.threads)
         ort_ms, our_ms = times(pair, given.rounds, given.seconds)
         ratio = our_ms / ort_ms
-        print(f"{count}x {ort_ms:7.3f} {our_ms:7.3f} ms  {ratio:5.2f}", *key, flush=True)
+        print(
+            f"{count}x {ort_ms:7.3f} {our_ms:7.3f} ms  {ratio:5.2f}", *key, flush=True
+        )
         kind = "depthwise" if key[0] == "Conv" and key[2][1] == 1 else key[0]
         totals[kind][0] += count * ort_ms
         totals[kind][1] += count * our_ms

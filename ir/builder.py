@@ -13,7 +13,7 @@ from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node, Origin, Source
 from graphwright.ir.op import OPS, Op, Tier, Trait
 from graphwright.ir.ratio import whole_dims
-from graphwright.ir.types import Guard, TensorType, Type, collect_guards
+from graphwright.ir.types import Guard, TensorType, Type, collect_guards, type_symbols
 
 _FOLD_BYTES = 1 << 16
 
@@ -42,12 +42,31 @@ class Builder(Emitter):
         self._folded: dict[Value, Constant | None] = {}
         self._counter: list[int] = parent._counter if parent else [0]
 
+    @classmethod
+    def extending(cls, graph: Graph) -> "Builder":
+        """A builder that holds all of a graph, whose values can be used on."""
+        self = cls(graph.name)
+        self.nodes = list(graph.nodes)
+        self.constants = dict(graph.constants)
+        self.origins = dict(graph.origins)
+        self.variables, self.metadata = dict(graph.variables), dict(graph.metadata)
+        self._inputs, self._input_names = list(graph.inputs), list(graph.input_names)
+        self._guards = dict.fromkeys(graph.guards)
+        self._producers = graph.producers()
+        taken = (n[1:] for n in graph.symbols() if n[:1] == "_" and n[1:].isdecimal())
+        self._counter[0] = max(map(int, taken), default=0)
+        return self
+
     def input(self, name: str, type_: Type) -> Value:
         """Declares the next input."""
         value = Value(type_)
         self._inputs.append(value)
         self._input_names.append(name)
         return value
+
+    def input_symbols(self) -> frozenset[str]:
+        """Names of the symbols in the inputs' types."""
+        return frozenset[str]().union(*(type_symbols(v.type) for v in self._inputs))
 
     def subgraph(self, name: str) -> "Builder":
         """A builder of a sub-graph, whose fresh symbols differ from this one's."""
@@ -143,7 +162,7 @@ class Builder(Emitter):
         if contents is not None and all(isinstance(c, int) for c in contents):
             shape = value.shape
             array = np.array(contents, object).astype(value.dtype.numpy)
-            return Constant.of(array.reshape(shape), value.dtype)  # type: ignore[arg-type]
+            return Constant.of(array.reshape(shape), value.dtype)
         return self._fold(value)
 
     def _fold(self, value: Value) -> Constant | None:

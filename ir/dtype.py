@@ -54,6 +54,15 @@ class DType:
         return self.kind in "iufc"
 
     @property
+    def limits(self) -> tuple[Any, Any]:
+        """The least and the greatest finite number; integers for integer types."""
+        if self.is_int:
+            bits = self.bits - (self.kind == "i")
+            return (-(1 << bits) if self.kind == "i" else 0), (1 << bits) - 1
+        info: Any = ml_dtypes.finfo(self.numpy)  # type: ignore[no-untyped-call]
+        return float(info.min), float(info.max)
+
+    @property
     def accumulate(self) -> "DType":
         """The type sums run in: float32 for floats below 32 bits, else itself."""
         return float32 if self.is_float and self.bits < 32 else self

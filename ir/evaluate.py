@@ -1,7 +1,7 @@
 """The reference evaluator: each op's ``compute``, one after the other."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,36 +20,84 @@ from graphwright.ir.verify import check_guard
 Env = dict[str, int]
 
 
-def bind_shape(type_: Type, shape: Sequence[int], env: Env, what: str) -> None:
-    """Binds the symbols of a type from an actual shape.
+_Unsolved: TypeAlias = tuple[Expr, int, int, str]
+"""A dim that is not bound yet: dim, actual size, axis, and of what."""
+
+
+def bind_shape(
+    type_: Type, shape: Sequence[int], env: Env, what: str
+) -> list[_Unsolved]:
+    """Binds the symbols of a type from an actual shape; what cannot be solved yet.
 
     Raises:
         FeedError: If rank or a size differs, or a symbol gets a second value.
     """
     if not isinstance(type_, TensorType) or type_.shape is None:
-        return
+        return []
     if len(shape) != len(type_.shape):
         raise FeedError(
             f"{what} has {len(shape)} axes {tuple(shape)}, the graph takes {type_}"
         )
+    unsolved: list[_Unsolved] = []
     for axis, (dim, size) in enumerate(zip(type_.shape, shape, strict=True)):
-        if not isinstance(dim, Expr):
-            if dim != size:
-                raise FeedError(
-                    f"{what} has size {size} on axis {axis}, the graph takes {type_}"
-                )
-            continue
-        free = symbols(dim) - env.keys()
-        if len(free) == 1:
-            (name,) = free
-            found = solve(dim, size, env)
-            if found is not None:
-                env[name] = found
-        if not symbols(dim) - env.keys() and evaluate_dim(dim, env) != size:
+        if isinstance(dim, Expr):
+            if not _bind_dim(dim, size, axis, what, env):
+                unsolved.append((dim, size, axis, what))
+        elif dim != size:
             raise FeedError(
-                f"{what} has size {size} on axis {axis} where {dim} ="
-                f" {evaluate_dim(dim, env)} is bound already by another input"
+                f"{what} has size {size} on axis {axis}, the graph takes {type_}"
             )
+    return unsolved
+
+
+def _bind_dim(dim: Expr, size: int, axis: int, what: str, env: Env) -> bool:
+    """Checks a dim, or binds its one free symbol; whether that was possible."""
+    free = symbols(dim) - env.keys()
+    if not free:
+        value = evaluate_dim(dim, env)
+        if value != size:
+            raise FeedError(
+                f"{what} has size {size} on axis {axis} where {dim} = {value} is bound"
+                " already by another input"
+            )
+        return True
+    if len(free) > 1:
+        return False
+    try:
+        found = solve(dim, size, env)
+    except ShapeError:  # not linear: perhaps another dim gives the symbol
+        return False
+    if found is None:
+        raise FeedError(f"{what} has size {size} on axis {axis}, which {dim} cannot be")
+    env[next(iter(free))] = found
+    return True
+
+
+def bind_inputs(graph: Graph, feeds: Sequence[Any], env: Env) -> None:
+    """Binds the symbols of a graph's inputs from the arrays fed.
+
+    A dim such as ``n*m`` waits until other dims have given all symbols but one.
+
+    Raises:
+        FeedError: If a shape does not fit, or a dim cannot be solved.
+    """
+    unsolved: list[_Unsolved] = []
+    for v, name, x in zip(graph.inputs, graph.input_names, feeds, strict=True):
+        unsolved += bind_shape(v.type, getattr(x, "shape", ()), env, f"input {name!r}")
+    while unsolved:
+        left = [
+            (dim, size, axis, what)
+            for dim, size, axis, what in unsolved
+            if not _bind_dim(dim, size, axis, what, env)
+        ]
+        if len(left) == len(unsolved):
+            dim, size, axis, what = left[0]
+            free = ", ".join(sorted(symbols(dim) - env.keys()))
+            raise FeedError(
+                f"{what} has size {size} on axis {axis}, but {dim} alone does not say"
+                f" what {free} is: give it an axis of its own on some input"
+            )
+        unsolved = left
 
 
 def as_array(value: Any, type_: Type) -> Any:
@@ -91,9 +139,8 @@ class Evaluator:
         """
         bound: Env = dict(env or {})
         values: dict[Value, Any] = {}
-        for v, name, x in zip(graph.inputs, graph.input_names, feeds, strict=True):
-            bind_shape(v.type, getattr(x, "shape", ()), bound, f"input {name!r}")
-            values[v] = x
+        bind_inputs(graph, feeds, bound)
+        values.update(zip(graph.inputs, feeds, strict=True))
         for name, constant in graph.variables.items():
             self.state.setdefault(name, constant.array())
         guards = list(graph.guards)
@@ -116,7 +163,9 @@ class Evaluator:
             if node.source is None or str(node.source) in str(error):
                 raise
             raise type(error)(f"{node.source}: {error}") from error
-        results = [as_array(r, v.type) for r, v in zip(results, node.results, strict=True)]
+        results = [
+            as_array(r, v.type) for r, v in zip(results, node.results, strict=True)
+        ]
         if node.op.defined_symbols():
             self._define(node, operands, results, env)
         return results
@@ -144,7 +193,9 @@ def define_symbols(
     for name in node.op.defined_symbols():
         env.pop(name, None)
     if isinstance(node.op, BindDims):
-        for dim, item in zip(node.op.dims, np.asarray(operands[0]).tolist(), strict=True):
+        for dim, item in zip(
+            node.op.dims, np.asarray(operands[0]).tolist(), strict=True
+        ):
             if isinstance(dim, Expr):
                 (name,) = symbols(dim)
                 env[name] = item

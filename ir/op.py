@@ -55,7 +55,7 @@ def _key(value: Any) -> Any:
     if isinstance(value, float):
         return ("f", struct.pack("<d", value))
     if isinstance(value, tuple):
-        return tuple(map(_key, value))  # type: ignore[arg-type]
+        return tuple(map(_key, value))  # pyright: ignore
     if isinstance(value, bool):
         return ("b", value)
     return value
@@ -65,13 +65,13 @@ def _map_dims(value: Any, change: Callable[[Expr], Dim]) -> Any:
     if isinstance(value, Expr):
         return change(value)
     if isinstance(value, tuple):
-        return tuple(_map_dims(v, change) for v in value)  # type: ignore[arg-type]
+        return tuple(_map_dims(v, change) for v in value)  # pyright: ignore
     return value
 
 
 def _has_expr(value: Any) -> bool:
     if isinstance(value, tuple):
-        return any(map(_has_expr, value))  # type: ignore[arg-type]
+        return any(map(_has_expr, value))  # pyright: ignore
     return isinstance(value, Expr)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from graphwright.ir.dim import Dim, equal, symbols
+from graphwright.ir.dim import Dim, equal, evaluate, symbols
 from graphwright.ir.dtype import DType
 from graphwright.ir.errors import DTypeError, ShapeError, UnrankedError
 from graphwright.ir.types import (
@@ -72,6 +72,11 @@ def check_axes(name: str, axes: Sequence[int], rank: int) -> None:
     """Raises ShapeError unless axes are distinct and in [0, rank)."""
     if len(set(axes)) != len(axes) or not all(0 <= a < rank for a in axes):
         raise ShapeError(f"{name}: axes {list(axes)} do not fit rank {rank}")
+
+
+def ints(dims: Sequence[Dim]) -> tuple[int, ...]:
+    """Dims whose symbols are bound, as the ints they are then."""
+    return tuple(evaluate(d, {}) for d in dims)
 
 
 def small_size(shape: Sequence[Dim]) -> int | None:

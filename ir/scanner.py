@@ -13,6 +13,14 @@ MAX_DEPTH: Final = 64
 _SPACE: Final = re.compile(r"\s*(?:#[^\n]*\s*)*")
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _INT: Final = re.compile(r"-?\d+", re.ASCII)
+_OPERATORS: Final = re.compile(r"[-+*/%,]")
+_MAX_OPERATIONS: Final = 1000
+_MAX_ALL_OPERATIONS: Final = 20_000
+# One dim up to a place where it may end, to find it again; calls in calls are left out.
+_DIM: Final = re.compile(
+    r"""(?:[^][(){},"]|\[-?\d+:\]|\((?:[^][(){}"]|\[-?\d+:\])*\))+(?=[,\]}])""",
+    re.ASCII,
+)
 _SIZE: Final = re.compile(r"\d{1,18}(?=[,\]])", re.ASCII)
 _NUMBER: Final = re.compile(
     r"-?(?:\d+(?P<real>(?:\.\d+)?(?:[eE][-+]?\d+)?)|(?P<word>inf\b|nan\b))", re.ASCII
@@ -34,6 +42,8 @@ class Scanner:
         self.text = text
         self.at = 0
         self.depth = 0
+        self._dims: dict[str, Dim] = {}
+        self._operations = _MAX_ALL_OPERATIONS
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         """Raises a ParseError that names line and column."""
@@ -132,8 +142,21 @@ class Scanner:
         if size:
             self.at = size.end()
             return int(size[0])
+        text = _DIM.match(self.text, self.at)
+        if text and text[0] in self._dims:
+            self.at = text.end()
+            return self._dims[text[0]]
+        found = self._new_dim()
+        if text and text.end() == self.at:
+            self._dims[text[0]] = found
+        return found
+
+    def _new_dim(self) -> Dim:
+        """A dim not met before: of those an untrusted text may hold so many."""
+        start, most = self.at, min(_MAX_OPERATIONS, self._operations)
         try:
-            found, self.at = scan_dim(self.text, self.at)
+            found, self.at = scan_dim(self.text, start, most)
         except ParseError as error:
             self.fail(f"expected a dim ({error})")
+        self._operations -= len(_OPERATORS.findall(self.text, start, self.at))
         return found

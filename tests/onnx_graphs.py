@@ -91,9 +91,7 @@ def same_as_ort(model: Any, feeds: Mapping[str, Any], rtol: float = 1e-5) -> lis
     return ours
 
 
-def node_same_as_ort(
-    op_type: str, inputs: Sequence[Any], **how: Any
-) -> list[Any]:
+def node_same_as_ort(op_type: str, inputs: Sequence[Any], **how: Any) -> list[Any]:
     """``same_as_ort`` of one node."""
     return same_as_ort(*node_model(op_type, inputs, **how))
 

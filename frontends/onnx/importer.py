@@ -9,6 +9,7 @@ import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.functions import bound_node, free_names, needed_functions
+from graphwright.frontends.onnx.declared import refined
 from graphwright.frontends.onnx.registry import find_converter
 from graphwright.frontends.onnx.schema import infer_result_types, schema_function
 from graphwright.frontends.onnx.tensors import constant_of_proto
@@ -141,7 +142,7 @@ class ModelImporter:
             type_ = type_of_proto(info.type, info.name)
             run.define(info.name, builder.input(info.name, type_))
         run.add_nodes(proto.node)
-        outputs = [run.lookup(o.name) for o in proto.output]
+        outputs = [run.output(o) for o in proto.output]
         return builder.finish(outputs, [o.name for o in proto.output])
 
 
@@ -194,6 +195,18 @@ class GraphImporter:
                 " a node is missing, or nodes are not in order (a cycle?)"
             )
         return value
+
+    def output(self, info: Any) -> Value:
+        """The value of a graph's output, with what is declared of it."""
+        value = self.lookup(info.name)
+        if not info.type.WhichOneof("value"):
+            return value
+        declared = type_of_proto(info.type, info.name)
+        self.b.source = None
+        found = refined(self.b, value, declared, info.name, self.b.input_symbols())
+        if found is not value:
+            self.b.origins[found] = self.b.origins.get(value, ())
+        return found
 
     def add_initializers(self, proto: Any) -> None:
         """Stored tensors, sparse ones included, as constants."""

@@ -11,9 +11,10 @@ from graphwright.ir.errors import ModelError
 def aligned(c: Context) -> list[Value]:
     """The two operands in one shape; before opset 7 by ``broadcast`` and ``axis``."""
     x, y = c[0], c[1]
-    if c.version < 7 and c.integer("broadcast", 0):
-        last: int = c.integer("axis", x.rank - y.rank)
-        y = along_axis(c, y, x.rank, last)
+    if c.version < 7:
+        broadcast = c.integer("broadcast", 0)
+        axis: int = c.integer("axis", x.rank - y.rank)
+        y = along_axis(c, y, x.rank, axis) if broadcast else y
     return c.b.align(x, y)
 
 

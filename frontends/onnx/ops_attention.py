@@ -108,7 +108,7 @@ def _padded(b: Emitter, mask: Value, columns: Dim) -> Value:
 
 @converter("RotaryEmbedding", since=23)
 def rotary_embedding(c: Context) -> Value:
-    """Pairs of numbers turned by angles that grow with the position (Su et al., 2021)."""
+    """Pairs of numbers turned by angles that grow with position (Su et al., 2021)."""
     b, x = c.b, c[0]
     flat = x.rank == 3
     x = split_heads(b, x, c.integer("num_heads")) if flat else x
@@ -144,3 +144,65 @@ def _turn(b: Emitter, x: Value, cos: Value, sin: Value, pairs: bool) -> Value:
     if not pairs:
         return b.concat([real, imag], 3)
     return b.reshape(b.stack([real, imag], 4), x.shape)
+
+
+@converter("LinearAttention", since=27)
+def linear_attention(c: Context) -> tuple[Value, Value]:
+    """Attention as a recurrence: ``linear``, ``gated``, ``delta``, ``gated_delta``."""
+    b, q, k, v = c.b, c[0], c[1], c[2]
+    own, shared = c.integer("q_num_heads"), c.integer("kv_num_heads")
+    rule = c.string("update_rule", "gated_delta")
+    decays, delta = "gated" in rule, "delta" in rule
+    if rule not in ("linear", "gated", "delta", "gated_delta") or min(own, shared) < 1:
+        raise ModelError(f"LinearAttention by {rule!r} with {own} and {shared} heads")
+    lines = [_by_step(b, q, own), _by_step(b, k, shared), _by_step(b, v, shared)]
+    state = c.optional(3)
+    if state is None:
+        shape = (q.shape[0], shared, lines[1].shape[3], lines[2].shape[3])
+        state = b.full(shape, 0, q.dtype)
+    rest = [_by_step(b, c[4], shared)] if decays else []
+    if delta:
+        rest.append(_by_step(b, c[5], 1 if c[5].shape[2] == 1 else shared))
+    scale = c.real("scale", 0.0) or default_scale(lines[0].shape[3], c.op_type)
+    fields = {"scale": scale, "decays": decays, "delta": delta}
+    y, final = b.emit_all("linear_attention", *lines, state, *rest, **fields)
+    merged = b.reshape(y, (*y.shape[:2], own * y.shape[3]))
+    return b.transpose(merged, (1, 0, 2)), final
+
+
+def _by_step(b: Emitter, x: Value, heads: int) -> Value:
+    """``[N, T, heads * D]`` as ``[T, N, heads, D]``."""
+    n, steps, size = x.shape
+    split = b.reshape(x, (n, steps, heads, floordiv(size, heads)))
+    return b.transpose(split, (1, 0, 2, 3))
+
+
+@converter("FlexAttention", domain="ai.onnx.preview")
+def flex_attention(c: Context) -> Value:
+    """Attention whose scores and weights the model's own sub-graphs change."""
+    b, q, k, v = c.b, c[0], c[1], c[2]
+    precision = c.integer("softmax_precision", 0)
+    wide = dtype_of(precision) if precision else q.dtype.accumulate
+    scale = c.real("scale", None)
+    scale = default_scale(q.shape[3], c.op_type) if scale is None else scale
+    op = Attention(scale=scale, precision=wide)
+    if not (c.has("score_mod") or c.has("prob_mod")) and wide is q.dtype:
+        return b.emit(op.name, q, k, v, **op.fields)
+    scores = b.cast(op.stages(b, q, k)[0], wide)
+    scores = _modified(c, "score_mod", scores)
+    shifted = b.sub(scores, b.reduce("max", scores, [3], keepdims=True))
+    powers = b.exp(shifted)
+    weights = b.div(powers, b.sum(powers, [3], keepdims=True))
+    weights = _modified(c, "prob_mod", weights)
+    return b.cast(op.combine(b, weights, v), v.dtype)
+
+
+def _modified(c: Context, name: str, x: Value) -> Value:
+    """``x`` through the sub-graph of an attribute, if there is one."""
+    if not c.has(name):
+        return x
+    proto = c.graph(name)
+    captured = c.importer.captured(proto)
+    body = c.importer.import_subgraph(proto, [x.type], captured)
+    operands = c.importer.capture_operands(captured)
+    return c.b.emit("call", x, *operands, types=body.output_types, graph=body)

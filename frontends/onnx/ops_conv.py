@@ -29,9 +29,9 @@ def with_bias(b: Emitter, y: Value, bias: Value | None) -> Value:
 def _kernel(c: Context, w: Value) -> tuple[Dim, ...]:
     given = c.integers("kernel_shape", None)
     kernel = w.shape[2:]
-    if given is not None and all(isinstance(d, int) for d in kernel):
-        if tuple(given) != kernel:
-            raise ModelError(f"{c.op_type}: kernel_shape {given}, weights {w.type}")
+    known = all(isinstance(d, int) for d in kernel)
+    if known and given is not None and tuple(given) != kernel:
+        raise ModelError(f"{c.op_type}: kernel_shape {given}, weights {w.type}")
     return kernel
 
 

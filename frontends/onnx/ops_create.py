@@ -5,7 +5,7 @@ from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.shapes import known_elements
 from graphwright.frontends.onnx.tensors import constant_of_proto, dtype_of
 from graphwright.ir.constant import Constant
-from graphwright.ir.dim import Dim, ceildiv, maximum
+from graphwright.ir.dim import Dim, Expr, ceildiv, maximum
 from graphwright.ir.dtype import float32, float64, int64, string
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
@@ -69,32 +69,29 @@ def range_(c: Context) -> Value:
     b = c.b
     start, limit, delta = (b.reshape(x, ()) for x in c.values())
     count = _range_length(c, start, limit, delta)
-    steps = b.iota((count,), 0, int64 if start.dtype.is_int else start.dtype)
-    if start.dtype.is_float and start.dtype.bits < 32:
-        steps = b.iota((count,), 0, float32)
-        y = b.add(b.mul(steps, b.cast(delta, float32)), b.cast(start, float32))
-        return b.cast(y, start.dtype)
-    return b.add(b.mul(b.cast(steps, start.dtype), delta), start)
+    dtype = start.dtype.accumulate
+    steps = b.iota((count,), 0, dtype)
+    y = b.add(b.mul(steps, b.cast(delta, dtype)), b.cast(start, dtype))
+    return b.cast(y, start.dtype)
 
 
 def _range_length(c: Context, start: Value, limit: Value, delta: Value) -> Dim:
     """``max(ceil((limit - start) / delta), 0)``."""
     b = c.b
-    if start.dtype.is_int:
-        first, last, step = (known_elements(c, x)[0] for x in (start, limit, delta))
-        if first is not None and last is not None and isinstance(step, int) and step:
-            far = last - first if step > 0 else first - last
-            return maximum(ceildiv(far, abs(step)), 0)
-    wide = int64 if start.dtype.is_int else float64
-    far = b.sub(b.cast(limit, wide), b.cast(start, wide))
-    by = b.cast(delta, wide)
-    if wide is int64:
-        down = b.lt(by, 0)
-        far, by = b.where(down, b.neg(far), far), b.abs(by)
-        count = b.div(b.add(b.max(far, 0), b.sub(by, 1)), by)
-    else:
-        count = b.cast(b.max(b.unary("ceil", b.div(far, by)), 0.0), int64)
-    return c.dims(count, 0)[0]
+    if start.dtype.is_float:
+        first, last, by = (b.cast(x, float64) for x in (start, limit, delta))
+        count = b.cast(b.unary("ceil", b.div(b.sub(last, first), by)), int64)
+        return c.dims(b.max(count, 0), 0)[0]
+    known = [known_elements(c, x)[0] for x in (start, limit, delta)]
+    match known:
+        case [int() | Expr() as begin, int() | Expr() as end, int() as step] if step:
+            distance = end - begin if step > 0 else begin - end
+            return maximum(ceildiv(distance, abs(step)), 0)
+    first, last, by = (b.cast(x, int64) for x in (start, limit, delta))
+    far = b.sub(last, first)
+    far = b.where(b.lt(by, 0), b.neg(far), far)
+    count = b.add(b.div(b.sub(far, 1), b.abs(by)), 1)
+    return c.dims(b.where(b.gt(far, 0), count, 0), 0)[0]
 
 
 @converter("EyeLike", since=9)

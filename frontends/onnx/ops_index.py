@@ -31,7 +31,7 @@ def gather_elements(c: Context) -> Value:
 @converter("Scatter", since=9)
 @converter("ScatterElements", since=11)
 def scatter_elements(c: Context) -> Value:
-    """The opposite of ``GatherElements``: updates replace, or combine with, elements."""
+    """Updates replace, or combine with, what ``GatherElements`` would read."""
     x, updates = c[0], c[2]
     axis = c.axis(c.integer("axis", 0), x.rank)
     indices = nonnegative_indices(c, c[1], x.shape[axis])
@@ -218,5 +218,7 @@ def _sum_blocks(
     channels = rows // product(block)
     updates = b.reshape(x, (batch, channels, *block, *counts))
     zeros = b.full((batch, channels, product(grown)), 0, x.dtype)
-    total = b.reshape(b.scatter(zeros, flat, updates, 2, "add"), (batch, channels, *grown))
+    total = b.reshape(
+        b.scatter(zeros, flat, updates, 2, "add"), (batch, channels, *grown)
+    )
     return b.slice(total, [0, 0, *pads[:n]], [batch, channels, *image])

@@ -1,4 +1,4 @@
-"""Operators that move elements without changing them: reshape, transpose, concat, ..."""
+"""Operators that move elements: reshape, transpose, concat, split, tile, ..."""
 
 from collections.abc import Sequence
 

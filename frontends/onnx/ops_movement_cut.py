@@ -89,7 +89,9 @@ def _windows_at_run_time(
 @converter("Pad")
 def pad_1(c: Context) -> Value:
     """A border of ``paddings`` (low ends, then high ends), an attribute."""
-    return _padded(c, c.integers("paddings"), c.b.scalar(c.real("value", 0.0), c[0].dtype))
+    return _padded(
+        c, c.integers("paddings"), c.b.scalar(c.real("value", 0.0), c[0].dtype)
+    )
 
 
 @converter("Pad", since=2)
@@ -134,9 +136,7 @@ def _padded(c: Context, sizes: Sequence[Dim], fill: Value) -> Value:
     return x
 
 
-def _bordered(
-    c: Context, x: Value, axis: int, low: Dim, high: Dim, mode: str
-) -> Value:
+def _bordered(c: Context, x: Value, axis: int, low: Dim, high: Dim, mode: str) -> Value:
     """One axis grown by elements of its own, or cut where sizes are negative."""
     b, dim = c.b, x.shape[axis]
     size = dim + low + high

@@ -184,8 +184,8 @@ def max_unpool(c: Context) -> Value:
     if wanted is None:
         return y
     shape = c.dims(wanted, 0)
-    high = [want - have for want, have in zip(shape, sizes, strict=True)]
-    return b.pad(y, [0] * y.rank, high)
+    grown = [want - have for want, have in zip(shape, sizes, strict=True)]
+    return b.pad(y, [0] * y.rank, grown)
 
 
 @converter("LRN")

@@ -44,7 +44,8 @@ def recurrent(c: Context) -> tuple[Value, ...]:
         )
         for i, reverse in enumerate(directions)
     ]
-    y, *states = (b.stack(list(parts), 1 if k == 0 else 0) for k, parts in enumerate(zip(*found)))
+    columns = list(zip(*found, strict=True))
+    y, *states = (b.stack(parts, int(k == 0)) for k, parts in enumerate(columns))
     if batch_first:
         y = b.transpose(y, (2, 0, 1, 3))
         states = [b.transpose(s, (1, 0, 2)) for s in states]

@@ -69,7 +69,9 @@ def resize(c: Context) -> Value:
     sizes, scales = _targets(c, [x.shape[a] for a in axes])
     coordinates = c.string("coordinate_transformation_mode", "half_pixel")
     roi = _roi(c, len(axes)) if coordinates == _CROP else None
-    used = [i for i, a in enumerate(axes) if _moves(x.shape[a], sizes[i], scales[i], roi)]
+    used = [
+        i for i, a in enumerate(axes) if _moves(x.shape[a], sizes[i], scales[i], roi)
+    ]
     if not used:
         return c.b.reshape(x, x.shape)
     return c.b.emit(

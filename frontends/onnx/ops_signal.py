@@ -49,7 +49,9 @@ def _parts(c: Context, x: Value) -> list[Value]:
     if not isinstance(count, int):
         raise UnrankedError(f"whether {x.type} is real or complex is not known")
     if count not in (1, 2):
-        raise ModelError(f"{c.op_type} takes 1 or 2 parts in the last axis, got {x.type}")
+        raise ModelError(
+            f"{c.op_type} takes 1 or 2 parts in the last axis, got {x.type}"
+        )
     wide = b.cast(x, x.dtype.accumulate)
     return [b.squeeze(b.slice_axis(wide, last, i, i + 1), [last]) for i in range(count)]
 

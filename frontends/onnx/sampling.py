@@ -73,6 +73,7 @@ def _axis_taps(
     b: Emitter, place: Value, size: Dim, mode: str, padding: str, align_corners: bool
 ) -> list[Tap]:
     place = b.min(b.max(place, -_FAR), _FAR)
+    rows: list[tuple[int, Value, Value | None]]
     if mode == "nearest":
         rows = [(0, b.unary("round", place), None)]
     else:

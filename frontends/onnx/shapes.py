@@ -74,7 +74,7 @@ def from_end(k: Dim, dim: Dim) -> Dim:
 
 def clamp(k: Dim, low: Dim, high: Dim) -> Dim:
     """``k`` moved into ``[low, high]``; ``high`` wins if they cross."""
-    if isinstance(k, int) and k >= UNBOUNDED or less_equal(high, k):
+    if (isinstance(k, int) and k >= UNBOUNDED) or less_equal(high, k):
         return high
     if less_equal(k, high) and less_equal(low, high):
         return maximum(k, low)

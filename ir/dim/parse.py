@@ -35,16 +35,17 @@ def parse_dim(text: str) -> Dim:
     return dim
 
 
-def scan_dim(text: str, start: int = 0) -> tuple[Dim, int]:
+def scan_dim(text: str, start: int = 0, operations: int = 1 << 16) -> tuple[Dim, int]:
     """The longest dim at a place in a text, and the index after it.
 
     It ends at the first token that cannot go on, such as the `]` or `,` of a shape.
 
     Raises:
-        ParseError: there is no dim, or it divides by zero or is too large.
+        ParseError: there is no dim, or it divides by zero, is too large or has more
+            than this many operations.
     """
     try:
-        return _Parser(text, start).run()
+        return _Parser(text, start).run(operations)
     except ParseError:
         raise
     except ValueError as error:
@@ -98,8 +99,8 @@ class _Parser:
         self.at = start
         self.frames = [_Frame("")]
 
-    def run(self) -> tuple[Dim, int]:
-        while True:
+    def run(self, operations: int) -> tuple[Dim, int]:
+        for _ in range(operations + 1):
             while not self.operand():
                 pass
             while self.closed():
@@ -113,6 +114,8 @@ class _Parser:
                 break
             frame.comma() if sign == "," else frame.operator(sign)
             self.at = token.end()
+        else:
+            raise self.error("too many operations in a dim")
         if len(self.frames) > 1:
             raise self.error("expected an operator or `)`")
         return self.frames[0].value(), self.at

@@ -1,6 +1,7 @@
 """Activations: composites whose plain formula would overflow or lose accuracy.
 
-Floats below 32 bits are computed in float32 and rounded once.
+Floats below 32 bits are computed in float32 and rounded once, unless an op says
+otherwise.
 """
 
 import math
@@ -128,20 +129,25 @@ class Normalizing(Activation):
 
     def shifted_array(self, xp: Any, x: Any) -> Any:
         """The same on arrays."""
-        return x - xp.max(x, axis=self.axis, keepdims=True, initial=-math.inf)
+        top = OPS["reduce"](kind="max", axes=(self.axis,)).compute(xp, x)
+        return xp.subtract(x, xp.expand_dims(top, self.axis))
 
 
 class Softmax(Normalizing):
-    """``e^x / sum(e^x)`` along an axis."""
+    """``e^x / sum(e^x)`` along an axis.
+
+    Floats of 16 bits are rounded at each step, as ONNX defines its operator.
+    """
 
     name = "softmax"
 
-    def on_arrays(self, xp: Any, x: Any) -> Any:
+    def compute(self, xp: Any, x: Any) -> Any:
         e = xp.exp(self.shifted_array(xp, x))
-        return e / xp.sum(e, axis=self.axis, keepdims=True)
+        total = OPS["reduce"](kind="sum", axes=(self.axis,)).compute(xp, e)
+        return xp.divide(e, xp.expand_dims(total, self.axis))
 
-    def on_values(self, b: Emitter, x: Value) -> Value:
-        e = b.exp(self.shifted(b, x))
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        e = b.exp(self.shifted(b, operands[0]))
         return b.div(e, b.sum(e, [self.axis], keepdims=True))
 
     def vjp(

@@ -72,7 +72,7 @@ class Attention(Op):
         return mask, rest[-1] if self.lengths else None
 
     def _factors(self) -> tuple[float, float]:
-        """Factors of ``q`` and ``k``, equal but for the sign, so that none overflows."""
+        """Factors of ``q`` and ``k``, equal but for the sign: no product overflows."""
         root = math.sqrt(abs(self.scale))
         return math.copysign(root, self.scale), root
 
@@ -127,13 +127,17 @@ class Attention(Op):
             allowed, mask = (mask if allowed is None else allowed & mask), None
         bias = None if mask is None else mask.astype(scores.dtype)
         if allowed is not None:
-            bias = xp.where(allowed, scores.dtype.type(0) if bias is None else bias, low)
+            bias = xp.where(
+                allowed, scores.dtype.type(0) if bias is None else bias, low
+            )
         if bias is not None:
             scores = scores + bias
         if self.precision is not None:
             scores = scores.astype(self.precision.numpy)
         high = xp.max(scores, axis=-1, keepdims=True, initial=-np.inf)
-        scores = xp.exp(scores - xp.where(xp.isneginf(high), scores.dtype.type(0), high))
+        scores = xp.exp(
+            scores - xp.where(xp.isneginf(high), scores.dtype.type(0), high)
+        )
         total = xp.sum(scores, axis=-1, keepdims=True, dtype=scores.dtype)
         weights = scores / xp.where(total == 0, scores.dtype.type(1), total)
         if bias is None:

@@ -1,5 +1,6 @@
 """Tensors from nothing or from dims, and dims from tensors."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from graphwright.ir.dim import Dim, Expr, symbols
 from graphwright.ir.dtype import DType, int64, uint32
 from graphwright.ir.op import Op, Trait
 from graphwright.ir.philox import philox4x32
-from graphwright.ir.rules import check_axes, need, need_kind, small_size, typed
+from graphwright.ir.rules import check_axes, ints, need, need_kind, small_size, typed
 from graphwright.ir.types import Contents, TensorType
 
 
@@ -29,11 +30,11 @@ class Iota(Op):
         return typed(self.dtype, self.shape, known)
 
     def compute(self, xp: Any) -> Any:
-        n = self.shape[self.axis]
-        line = xp.arange(n).astype(self.dtype.numpy)
-        column = [1] * len(self.shape)
-        column[self.axis] = n  # type: ignore[call-overload]
-        return xp.broadcast_to(line.reshape(column), self.shape)
+        shape = ints(self.shape)
+        line = xp.arange(shape[self.axis]).astype(self.dtype.numpy)
+        column = [1] * len(shape)
+        column[self.axis] = -1
+        return xp.broadcast_to(line.reshape(column), shape)
 
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return ()
@@ -64,7 +65,10 @@ class BindDims(Op):
 
     def result_type(self, x: TensorType) -> tuple[TensorType, ...]:
         need_kind("bind_dims", x, "iu")
-        need(x.shape == (len(self.dims),), f"bind_dims of {x} to {len(self.dims)} symbols")
+        need(
+            x.shape == (len(self.dims),),
+            f"bind_dims of {x} to {len(self.dims)} symbols",
+        )
         return ()
 
     def defined_symbols(self) -> tuple[str, ...]:
@@ -94,11 +98,10 @@ class RandomBits(Op):
         return TensorType(uint32, self.shape)
 
     def compute(self, xp: Any, key: Any) -> Any:
-        size = int(np.prod(self.shape, dtype=np.int64))
+        shape = ints(self.shape)
+        size = math.prod(shape)
         bits = philox4x32(np.asarray(key), -(-size // 4)).ravel()[:size]
-        return xp.asarray(bits.reshape(self.shape))
+        return xp.asarray(bits.reshape(shape))
 
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return (None,)
-
-

@@ -14,10 +14,11 @@ from graphwright.ir.types import TensorType, agree
 
 
 class Unique(Op):
-    """The distinct elements, or slices along ``axis``, sorted or in order of appearance.
+    """The distinct elements, or slices along ``axis``, sorted or as they appear.
 
     Results: them, the first position of each, for each element the position of its
-    equal among them, and how often each occurs. ``count`` is the symbol of their number.
+    equal among them, and how often each occurs. ``count`` is the symbol of how many
+    there are.
     """
 
     name = "unique"
@@ -52,7 +53,9 @@ class Unique(Op):
         kept = np.take(x, first, axis)
         return kept, *(np.asarray(v, np.int64) for v in columns)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         axis = 0 if self.axis is None else self.axis
         (x,), first, ct = operands, results[1], cotangents[0]
         flat = b.reshape(x, (x.tensor.size,)) if self.axis is None else x
@@ -60,7 +63,7 @@ class Unique(Op):
 
 
 def _distinct(rows: "np.ndarray[Any, Any]") -> "tuple[Any, Any]":
-    """First positions of the distinct rows in their order, and each row's among them."""
+    """First positions of the distinct rows, sorted, and each row's among them."""
     if len(rows) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.arange(len(rows))
@@ -100,7 +103,9 @@ class Det(Op):
         wide = x.astype(dtype(x.dtype).accumulate.numpy, copy=False)
         return xp.asarray(xp.linalg.det(wide)).astype(x.dtype, copy=False)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x,), (y,), (ct,) = operands, results, cotangents
         scale = b.expand_dims(b.mul(ct, y), [x.rank - 2, x.rank - 1])
         return (b.mul(_transposed(b, b.emit("inverse", x)), scale),)
@@ -127,7 +132,9 @@ class Inverse(Op):
         except np.linalg.LinAlgError:
             raise ShapeError("inverse of a singular matrix") from None
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (y,), (ct,) = results, cotangents
         turned = _transposed(b, y)
         return (b.neg(b.dot(b.dot(turned, ct), turned)),)

@@ -149,7 +149,9 @@ def _max_samples(image: Any, down: Any, across: Any) -> Any:
     for rows, tall in ((down[0], down[2]), (down[1], down[3])):
         for columns, long in ((across[0], across[2]), (across[1], across[3])):
             part = image[:, rows.ravel()][:, :, columns.ravel()]
-            part = part * (tall.reshape(-1, 1) * long.reshape(1, -1)).astype(image.dtype)
+            part = part * (tall.reshape(-1, 1) * long.reshape(1, -1)).astype(
+                image.dtype
+            )
             best = part if best is None else np.maximum(best, part)
     if best.size == 0:
         return np.zeros((shape[0], shape[1], shape[3]), image.dtype)
@@ -182,7 +184,9 @@ class NonMaxSuppression(Op):
     def compute(
         self, xp: Any, boxes: Any, scores: Any, most: Any, overlap: Any, least: Any
     ) -> Any:
-        limit, share, floor = (np.asarray(v).reshape(-1)[0] for v in (most, overlap, least))
+        limit, share, floor = (
+            np.asarray(v).reshape(-1)[0] for v in (most, overlap, least)
+        )
         chosen: list[tuple[int, int, int]] = []
         for n, box in enumerate(boxes):
             low, high = self._corners(box)
@@ -246,7 +250,9 @@ class ImageDecoder(Op):
         try:
             from PIL import Image
         except ImportError:
-            raise BackendUnavailable("image_decoder needs Pillow: pip install pillow") from None
+            raise BackendUnavailable(
+                "image_decoder needs Pillow: pip install pillow"
+            ) from None
         try:
             image = Image.open(io.BytesIO(np.asarray(data).tobytes()), formats=_FORMATS)
             if image.width * image.height > MAX_PIXELS:
@@ -256,4 +262,6 @@ class ImageDecoder(Op):
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return np.zeros((0, 0, self.channels), np.uint8)
         array = np.asarray(pixels).reshape(pixels.height, pixels.width, self.channels)
-        return np.ascontiguousarray(array[:, :, ::-1] if self.pixels == "BGR" else array)
+        return np.ascontiguousarray(
+            array[:, :, ::-1] if self.pixels == "BGR" else array
+        )

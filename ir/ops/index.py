@@ -69,10 +69,12 @@ class Gather(Op):
             return xp.take(x, indices, axis=self.axis)
         return x[_batched_index(xp, x, indices, self.axis, self.batch_dims)]
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, indices), (ct,) = operands, cotangents
-        fields = {"axis": self.axis, "mode": "add", "batch_dims": self.batch_dims}
-        return b.scatter(b.zeros_like(x), indices, ct, **fields), None
+        zeros = b.zeros_like(x)
+        return b.scatter(zeros, indices, ct, self.axis, "add", self.batch_dims), None
 
 
 def _batched_index(xp: Any, x: Any, indices: Any, axis: int, batch: int) -> Any:
@@ -148,14 +150,16 @@ class Scatter(Op):
         where = _batched_index(xp, x, indices, self.axis, self.batch_dims)
         return _combined(xp, x, where, updates, self.mode)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
-        (x, indices, updates), (ct,) = operands, cotangents
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
+        (_, indices, updates), (ct,) = operands, cotangents
         taken = b.gather(ct, indices, self.axis, self.batch_dims)
         if self.mode == "add":
             return ct, None, taken
-        fields = {"axis": self.axis, "batch_dims": self.batch_dims}
         if self.mode == "set":
-            hole = b.scatter(ct, indices, b.zeros_like(updates), **fields)
+            zeros, at = b.zeros_like(updates), self.axis
+            hole = b.scatter(ct, indices, zeros, at, batch_dims=self.batch_dims)
             return hole, None, taken
         return super().vjp(b, operands, results, cotangents)
 
@@ -185,7 +189,9 @@ class TakeAlongAxis(Op):
         flat = flat_positions(b, x, indices, self.axis)
         return b.gather(b.reshape(x, (x.tensor.size,)), flat, 0)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, indices), (ct,) = operands, cotangents
         flat = flat_positions(b, x, indices, self.axis)
         zeros = b.full((x.tensor.size,), 0, x.dtype)
@@ -227,7 +233,9 @@ class ScatterAlongAxis(Op):
         line = b.reshape(x, (x.tensor.size,))
         return b.reshape(b.scatter(line, flat, updates, 0, self.mode), x.shape)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (_, indices, updates), (ct,) = operands, cotangents
         if self.mode not in ("set", "add"):
             return super().vjp(b, operands, results, cotangents)
@@ -243,11 +251,7 @@ def flat_positions(b: Emitter, x: Value, indices: Value, axis: int) -> Value:
     stride: Dim = 1
     total = b.full(indices.shape, 0, int64)
     for i in reversed(range(x.rank)):
-        along = (
-            b.cast(indices, int64)
-            if i == axis
-            else b.iota(indices.shape, i, int64)
-        )
+        along = b.cast(indices, int64) if i == axis else b.iota(indices.shape, i, int64)
         total = b.add(total, b.mul(along, b.dim_scalar(stride, int64)))
         stride = stride * x.shape[i]
     return total
@@ -274,7 +278,9 @@ class NonZero(Op):
             return xp.zeros((0, int(x != 0)), np.int64)
         return xp.stack(xp.nonzero(x)).astype(np.int64, copy=False)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (None,)
 
 
@@ -301,7 +307,9 @@ class Sort(Op):
         order = order.astype(np.int64, copy=False)
         return xp.take_along_axis(x, order, self.axis), order
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x,), (_, order), (ct, _none) = operands, results, cotangents
         flat = flat_positions(b, x, order, self.axis)
         zeros = b.full((x.tensor.size,), 0, x.dtype)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, floordiv, maximum, product
+from graphwright.ir.dim import Dim, evaluate, floordiv, maximum, product
 from graphwright.ir.dtype import DTYPES, DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
@@ -62,7 +62,9 @@ class Dot(Op):
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((2, results[0].size, operands[0].dims[-1]))
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, y), (ct,) = operands, cotangents
         return b.dot(ct, _swap(b, y)), b.dot(_swap(b, x), ct)
 
@@ -146,7 +148,9 @@ class Conv(Op):
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((2, results[0].size, *operands[1].dims[1:]))
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         if self.batch_groups != 1:
             return super().vjp(b, operands, results, cotangents)
         (x, w), (ct,) = operands, cotangents
@@ -238,7 +242,9 @@ class ConvTranspose(Op):
         need(x.rank == w.rank == n + 2, f"{self.name} of {x} with {w} over {n} axes")
         need(agree(x.dims[1], w.dims[0]) is not None, f"{self.name} of {x} with {w}")
         if isinstance(w.dims[0], int):
-            need(w.dims[0] % self.groups == 0, f"{self.name}: {w}, {self.groups} groups")
+            need(
+                w.dims[0] % self.groups == 0, f"{self.name}: {w}, {self.groups} groups"
+            )
         sizes = [self._size(x.dims[i + 2], w.dims[i + 2], i) for i in range(n)]
         return TensorType(x.dtype, (x.dims[0], w.dims[1] * self.groups, *sizes))
 
@@ -264,10 +270,12 @@ class ConvTranspose(Op):
         columns = xp.matmul(xp.swapaxes(filters, 1, 2), image)
         columns = columns.reshape(batch, g * w.shape[1], *kernel, *sizes)
         rows = enumerate(zip(sizes, kernel, strict=True))
-        whole = [max(int(self._whole(n, k, i)), 0) for i, (n, k) in rows]
+        whole = [max(evaluate(self._whole(n, k, i), {}), 0) for i, (n, k) in rows]
         y = xp.zeros((*columns.shape[:2], *whole), wide)
         for tap in np.ndindex(*kernel):
-            y[(..., *self._spots(tap, sizes))] += columns[(slice(None), slice(None), *tap)]
+            y[(..., *self._spots(tap, sizes))] += columns[
+                (slice(None), slice(None), *tap)
+            ]
         return self._cut(xp, y).astype(own.numpy, copy=False)
 
     def _spots(self, tap: tuple[int, ...], sizes: tuple[int, ...]) -> list[slice]:
@@ -307,25 +315,34 @@ class ConvTranspose(Op):
 
 def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:
     """View ``[N, C, *out, *kernel]`` of the padded and dilated first operand."""
-    n = len(kernel)
+    n, every = len(kernel), slice(None)
     if any(d != 1 for d in op.lhs_dilation):
-        shape = [max((s - 1) * d + 1, 0) for s, d in zip(x.shape[2:], op.lhs_dilation)]
+        rows = zip(x.shape[2:], op.lhs_dilation, strict=True)
+        shape = [max((s - 1) * d + 1, 0) for s, d in rows]
         spread = xp.zeros((*x.shape[:2], *shape), x.dtype)
-        steps = (slice(None, None, d) for d in op.lhs_dilation)
-        spread[(slice(None), slice(None), *steps)] = x
+        gaps = (slice(None, None, d) for d in op.lhs_dilation)
+        spread[(every, every, *gaps)] = x
         x = spread
-    keep = [slice(max(0, -lo), s - max(0, -hi)) for (lo, hi), s in zip(op.padding, x.shape[2:])]
+    x = _padded(xp, x, op.padding)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, op.rhs_dilation, strict=True)]
+    if any(r > s for r, s in zip(reach, x.shape[2:], strict=True)):
+        return xp.zeros((*x.shape[:2], *([0] * n), *kernel), x.dtype)
+    view = np.lib.stride_tricks.sliding_window_view(
+        x, reach, axis=tuple(range(2, n + 2))
+    )
+    steps = [slice(None, None, s) for s in (*op.strides, *op.rhs_dilation)]
+    return view[(every, every, *steps)]
+
+
+def _padded(xp: Any, x: Any, padding: Any) -> Any:
+    """Zeros at the ends of the spatial axes; negative padding cuts."""
+    rows = zip(padding, x.shape[2:], strict=True)
+    keep = [slice(max(0, -lo), s - max(0, -hi)) for (lo, hi), s in rows]
     x = x[(slice(None), slice(None), *keep)]
-    pads = [(max(0, lo), max(0, hi)) for lo, hi in op.padding]
+    pads = [(max(0, lo), max(0, hi)) for lo, hi in padding]
     if any(lo or hi for lo, hi in pads):
         x = xp.pad(x, [(0, 0), (0, 0), *pads])
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, op.rhs_dilation)]
-    if any(r > s for r, s in zip(reach, x.shape[2:])):
-        return xp.zeros((*x.shape[:2], *([0] * n), *kernel), x.dtype)
-    view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, n + 2)))
-    steps = [slice(None, None, s) for s in op.strides]
-    steps += [slice(None, None, d) for d in op.rhs_dilation]
-    return view[(slice(None), slice(None), *steps)]
+    return x
 
 
 class Fft(Op):
@@ -344,12 +361,17 @@ class Fft(Op):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("fft", x)
         check_axes("fft", [self.axis], x.rank)
-        need(self.kind in ("fft", "ifft", "rfft", "irfft"), f"fft has no kind {self.kind}")
+        need(
+            self.kind in ("fft", "ifft", "rfft", "irfft"),
+            f"fft has no kind {self.kind}",
+        )
         need_kind(f"fft {self.kind}", x, "f" if self.kind == "rfft" else "c")
         shape = list(x.dims)
         shape[self.axis] = floordiv(self.n, 2) + 1 if self.kind == "rfft" else self.n
         if self.kind == "rfft":
-            return TensorType(DTYPES[f"complex{2 * max(x.dtype.bits, 32)}"], tuple(shape))
+            return TensorType(
+                DTYPES[f"complex{2 * max(x.dtype.bits, 32)}"], tuple(shape)
+            )
         real = DTYPES[f"float{x.dtype.bits // 2}"]
         return TensorType(real if self.kind == "irfft" else x.dtype, tuple(shape))
 

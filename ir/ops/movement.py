@@ -11,6 +11,7 @@ from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.op import Cotangents, Op, Trait
 from graphwright.ir.rules import (
     check_axes,
+    ints,
     need,
     permute_contents,
     ranked,
@@ -28,7 +29,9 @@ class Movement(Op):
 
     traits: ClassVar[frozenset[Trait]] = _VIEW
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (self.undo(b, operands[0], cotangents[0]),)
 
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
@@ -67,7 +70,7 @@ def _moved(op: Op, x: TensorType) -> Contents | None:
 
 
 class Transpose(Movement):
-    """Axes in another order: axis i of the result is axis ``perm[i]`` of the operand."""
+    """Axes in another order: axis i of the result is the operand's ``perm[i]``."""
 
     name = "transpose"
     perm: tuple[int, ...]
@@ -93,7 +96,7 @@ def _repeats(few: Sequence[Dim], many: Sequence[Dim]) -> bool:
     What is unknown becomes a guard that says so.
     """
     for have, want in zip(reversed(few), reversed(many), strict=False):
-        if have == 1 or have == want:
+        if have in (1, want):
             continue
         if equal(have, want) is False and equal(have, 1) is False:
             return False
@@ -109,7 +112,9 @@ class BroadcastTo(Movement):
 
     def result_type(self, x: TensorType) -> TensorType:
         ranked("broadcast_to", x)
-        need(x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}")
+        need(
+            x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}"
+        )
         if not _repeats(x.dims, self.shape):
             raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
         small = small_size(self.shape) is not None
@@ -138,9 +143,15 @@ class SumTo(Movement):
 
     def compute(self, xp: Any, x: Any) -> Any:
         lead = x.ndim - len(self.shape)
-        axes = [i for i in range(lead)]
-        axes += [i + lead for i, d in enumerate(self.shape) if d == 1 != x.shape[i + lead]]
-        wide = xp.float32 if x.dtype.itemsize < 4 and x.dtype.kind not in "iub" else x.dtype
+        axes = list(range(lead))
+        axes += [
+            i + lead for i, d in enumerate(self.shape) if d == 1 != x.shape[i + lead]
+        ]
+        wide = (
+            xp.float32
+            if x.dtype.itemsize < 4 and x.dtype.kind not in "iub"
+            else x.dtype
+        )
         total = xp.sum(x, axis=tuple(axes), dtype=wide, keepdims=True)
         return total.reshape(self.shape).astype(x.dtype, copy=False)
 
@@ -187,7 +198,8 @@ class Slice(Movement):
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         if all(s == 1 for s in self.step):
             high = [
-                d - s - n for d, s, n in zip(x.shape, self.start, self.size, strict=True)
+                d - s - n
+                for d, s, n in zip(x.shape, self.start, self.size, strict=True)
             ]
             return b.pad(ct, self.start, high)
         total = b.zeros_like(x)
@@ -233,7 +245,9 @@ class SliceAdd(Op):
         out[_index(self.start, y.shape, self.step)] += y
         return out
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (ct,), y = cotangents, operands[1]
         return ct, b.slice(ct, self.start, y.shape, self.step)
 
@@ -254,13 +268,17 @@ class Pad(Op):
         same_dtype("pad", x, value)
         need(value.shape == (), f"pad takes a 0-d value, got {value}")
         fits = len(self.low) == len(self.high) == len(self.interior) == x.rank
-        need(fits, f"pad of {x} with {len(self.low)} low and {len(self.high)} high ends")
+        need(
+            fits, f"pad of {x} with {len(self.low)} low and {len(self.high)} high ends"
+        )
         shape = [self._size(x.dims[i], i) for i in range(x.rank)]
         for dim in shape:
             if not isinstance(dim, int):
                 require(0, "<=", dim)
             elif dim < 0:
-                raise ShapeError(f"pad of {x} by {self.low}, {self.high}: nothing is left")
+                raise ShapeError(
+                    f"pad of {x} by {self.low}, {self.high}: nothing is left"
+                )
         return x.with_shape(shape)
 
     def _size(self, dim: Dim, i: int) -> Dim:
@@ -271,20 +289,19 @@ class Pad(Op):
     def compute(self, xp: Any, x: Any, value: Any) -> Any:
         if any(self.interior):
             x = _spread(xp, x, value, self.interior)
-        keep = tuple(
-            slice(max(0, -lo), n - max(0, -hi))
-            for lo, hi, n in zip(self.low, self.high, x.shape, strict=True)  # type: ignore
-        )
-        x = x[keep]
-        low = [max(0, lo) for lo in self.low]  # type: ignore[type-var]
-        high = [max(0, hi) for hi in self.high]  # type: ignore[type-var]
-        shape = tuple(n + lo + hi for n, lo, hi in zip(x.shape, low, high, strict=True))
-        out = xp.full(shape, value, x.dtype)
-        window = (slice(lo, lo + n) for lo, n in zip(low, x.shape, strict=True))  # type: ignore
+        low, high = ints(self.low), ints(self.high)
+        ends = zip(low, high, x.shape, strict=True)
+        x = x[tuple(slice(max(0, -lo), n - max(0, -hi)) for lo, hi, n in ends)]
+        before, after = ([max(0, n) for n in side] for side in (low, high))
+        rows = zip(x.shape, before, after, strict=True)
+        out = xp.full([n + lo + hi for n, lo, hi in rows], value, x.dtype)
+        window = (slice(lo, lo + n) for lo, n in zip(before, x.shape, strict=True))
         out[tuple(window)] = x
         return out
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x, value), (ct,) = operands, cotangents
         low = [-d for d in self.low]
         high = [-d for d in self.high]
@@ -339,7 +356,9 @@ class Concat(Op):
     def compute(self, xp: Any, *xs: Any) -> Any:
         return xp.concatenate(xs, axis=self.axis)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         sizes = [x.shape[self.axis] for x in operands]
         return b.split(cotangents[0], sizes, self.axis)
 
@@ -352,7 +371,9 @@ class DynamicUpdateSlice(Op):
 
     name = "dynamic_update_slice"
 
-    def result_type(self, x: TensorType, y: TensorType, *start: TensorType) -> TensorType:
+    def result_type(
+        self, x: TensorType, y: TensorType, *start: TensorType
+    ) -> TensorType:
         ranked(self.name, x, y)
         same_dtype(self.name, x, y)
         need(x.rank == y.rank == len(start), f"{self.name} of {y} into {x}")

@@ -31,10 +31,14 @@ class Random(Op):
         fits = key.dtype is uint32 and key.shape == (2,)
         need(fits, f"{self.name} takes a uint32[2] key, got {key}")
         if self.dtype is not float64 and self.dtype.name not in _DIGITS:
-            raise DTypeError(f"{self.name} draws floats of 16 to 64 bits, not {self.dtype}")
+            raise DTypeError(
+                f"{self.name} draws floats of 16 to 64 bits, not {self.dtype}"
+            )
         return TensorType(self.dtype, self.shape)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return (None,)
 
 
@@ -111,7 +115,7 @@ class RandomNormal(Random):
 
 
 class MersenneTwisterUniform(Op):
-    """float64 in [0, 1) from MT19937 (Matsumoto, Nishimura 1998), seeded with an integer.
+    """float64 in [0, 1) from MT19937 (Matsumoto, Nishimura 1998), from a seed.
 
     The stream of ``numpy.random.RandomState(seed).uniform``, which NumPy keeps fixed.
     """
@@ -128,5 +132,7 @@ class MersenneTwisterUniform(Op):
         state = np.random.RandomState(self.seed % 2**32)
         return state.uniform(0.0, 1.0, self.shape)  # type: ignore[arg-type]
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         return ()

@@ -37,8 +37,13 @@ class Arrays:
     matmul = staticmethod(np.matmul)
     transpose = staticmethod(np.transpose)
     where = staticmethod(np.where)
-    expand_dims = staticmethod(np.expand_dims)
+    reshape = staticmethod(np.reshape)
     zeros_like = staticmethod(np.zeros_like)
+
+    @staticmethod
+    def expand_dims(x: Any, axes: Sequence[int]) -> Any:
+        """New axes of size 1."""
+        return np.expand_dims(x, tuple(axes))
 
     @staticmethod
     def unary(name: str, x: Any) -> Any:
@@ -154,16 +159,24 @@ class Recurrent(Op):
         same_dtype(self.name, x, *floats)
         need_kind(self.name, x, "f")
         known = all(a[0] in ACTIVATIONS for a in self.activations)
-        need(known and len(self.activations) == self.functions, f"{self.name}: activations")
-        need(len(rest) == len(floats) + self.lengths, f"{self.name}: operands and flags")
+        need(
+            known and len(self.activations) == self.functions,
+            f"{self.name}: activations",
+        )
+        need(
+            len(rest) == len(floats) + self.lengths, f"{self.name}: operands and flags"
+        )
         need(x.rank == 3 and rest[1].rank == 2, f"{self.name} of {x} with {rest[1]}")
         size = rest[1].dims[1]
+        wanted: list[tuple[Dim, ...]]
         wanted = [(self.gates * size, x.dims[2]), (self.gates * size, size)]
         wanted += [(2 * self.gates * size,)]
         wanted += [(x.dims[1], size)] * self.states
         for t, shape in zip(rest, wanted, strict=False):
             fits = t.rank == len(shape)
-            fits = fits and all(agree(*d) is not None for d in zip(t.dims, shape, strict=True))
+            fits = fits and all(
+                agree(*d) is not None for d in zip(t.dims, shape, strict=True)
+            )
             need(fits, f"{self.name} of {x}: {t} where {list(shape)} is expected")
         state = TensorType(x.dtype, (x.dims[1], size))
         return (TensorType(x.dtype, (*x.dims[:2], size)), *[state] * self.states)
@@ -202,7 +215,9 @@ class Recurrent(Op):
             if self.lengths:
                 here = (t < rest[-1])[:, None]
                 y[t] = np.where(here, after[0], 0)
-                state = [np.where(here, a, s) for a, s in zip(after, state, strict=True)]
+                state = [
+                    np.where(here, a, s) for a, s in zip(after, state, strict=True)
+                ]
             else:
                 y[t], state = after[0], after
         return tuple(v.astype(x.dtype, copy=False) for v in (y, *state))

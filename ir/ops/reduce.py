@@ -5,7 +5,6 @@ Sums of floats below 32 bits run in float32 (``accumulate``) and round once.
 
 from typing import Any, ClassVar
 
-import ml_dtypes
 import numpy as np
 
 from graphwright.ir.dim import Dim, floordiv, product
@@ -25,7 +24,7 @@ def least(d: DType) -> Any:
     if d.kind == "b":
         return False
     if d.is_int:
-        return int(ml_dtypes.iinfo(d.numpy).min)
+        return d.limits[0]
     return -np.inf
 
 
@@ -34,7 +33,7 @@ def greatest(d: DType) -> Any:
     if d.kind == "b":
         return True
     if d.is_int:
-        return int(ml_dtypes.iinfo(d.numpy).max)
+        return d.limits[1]
     return np.inf
 
 

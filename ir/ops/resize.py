@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, ceildiv, maximum
+from graphwright.ir.dim import Dim, ceildiv, evaluate, maximum
 from graphwright.ir.dtype import bool_, dtype, float64, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Op, Tier, Trait
@@ -24,6 +24,7 @@ COORDINATES = (
     "align_corners",
     "asymmetric",
     "tf_crop_and_resize",
+    "tf_half_pixel_for_nn",
 )
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple")
 
@@ -106,7 +107,7 @@ class ResampleTable(Resampling):
         return shrink * 2 * reach + 1
 
     def compute(self, xp: Any) -> Any:
-        source, target = int(self.source), int(self.target)  # type: ignore[call-overload]
+        source, target = evaluate(self.source, {}), evaluate(self.target, {})
         if self.scale:
             scale = exact_scale(self.scale)
         else:
@@ -125,6 +126,8 @@ class ResampleTable(Resampling):
         up, down = float(scale.numerator), float(scale.denominator)
         if self.coordinates == "asymmetric":
             return step * down / up
+        if self.coordinates == "tf_half_pixel_for_nn":
+            return (step + 0.5) * down / up
         if self.coordinates == "align_corners":
             return step * (source - 1) / (width - 1) if width != 1 else step * 0
         if self.coordinates == "tf_crop_and_resize":
@@ -146,7 +149,7 @@ class ResampleTable(Resampling):
         if self.mode == "nearest":
             index = np.clip(self._rounded(at, scale), 0, last).astype(np.int64)
             return index[:, None], np.ones((len(at), 1))
-        taps = int(self.taps())  # type: ignore[call-overload]
+        taps = evaluate(self.taps(), {})
         index = np.floor(at)[:, None] + np.arange(taps) - (taps - 1) // 2
         stretch = min(float(scale), 1.0) if self._stretches() else 1.0
         weight = self._kernel(np.abs(index - at[:, None]) * stretch)
@@ -162,7 +165,9 @@ class ResampleTable(Resampling):
             kind = "ceil" if scale < 1 else "floor"
         if kind == "round_prefer_floor":
             return np.ceil(at - 0.5)
-        return np.floor(at + 0.5) if kind == "round_prefer_ceil" else getattr(np, kind)(at)
+        return (
+            np.floor(at + 0.5) if kind == "round_prefer_ceil" else getattr(np, kind)(at)
+        )
 
     def _kernel(self, x: Any) -> Any:
         """Weight of an element at a distance."""
@@ -200,10 +205,16 @@ class Resize(Resampling):
         check_axes("resize", self.axes, x.rank)
         need_kind("resize", x, "iufb" if self.mode == "nearest" else "iuf")
         fits = len(self.axes) == len(self.sizes) == len(self.scales)
-        need(fits and len(self.roi) in (0, len(self.axes)), "resize: fields differ in length")
+        need(
+            fits and len(self.roi) in (0, len(self.axes)),
+            "resize: fields differ in length",
+        )
         shape = list(x.dims)
         for axis, size in zip(self.axes, self.sizes, strict=True):
-            need(shape[axis] != 0 or size == 0, f"resize of an empty axis of {x} to {size}")
+            need(
+                shape[axis] != 0 or size == 0,
+                f"resize of an empty axis of {x} to {size}",
+            )
             shape[axis] = size
         return TensorType(x.dtype, tuple(shape))
 
@@ -222,7 +233,9 @@ class Resize(Resampling):
         holes: list[Any] = []
         for i, axis in enumerate(self.axes):
             index, weight, inside = self.table(i, x.shape[axis]).compute(xp)
-            y = _resampled(xp, y, axis, index, None if self.mode == "nearest" else weight)
+            y = _resampled(
+                xp, y, axis, index, None if self.mode == "nearest" else weight
+            )
             if not bool(inside.all()):
                 holes.append((axis, ~inside))
         y = _rounded(xp, y, x.dtype, own.is_int)

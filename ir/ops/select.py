@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import ml_dtypes
 import numpy as np
 
 from graphwright.ir.dim import Dim, maximum
@@ -78,8 +77,8 @@ class Cast(Op):
         if not self.dtype.is_int or self.dtype.bits < 8:
             return None
         if isinstance(c, int):
-            info = np.iinfo(self.dtype.numpy)
-            return c if info.min <= c <= info.max else None
+            low, high = self.dtype.limits
+            return c if low <= c <= high else None
         return c if self.dtype.bits >= 32 else None
 
     def compute(self, xp: Any, x: Any) -> Any:
@@ -116,15 +115,11 @@ def _saturated(xp: Any, x: Any, source: DType, to: DType) -> Any:
     if to.is_float and to.bits <= 8:
         if source.is_int or source.bits < 16:
             x = x.astype(np.float64)
-        info = ml_dtypes.finfo(to.numpy)
-        low, high = (
-            xp.asarray(float(end)).astype(x.dtype) for end in (info.min, info.max)
-        )
+        low, high = (xp.asarray(end).astype(x.dtype) for end in to.limits)
         return xp.where(x > high, high, xp.where(x < low, low, x))
     if not to.is_int:
         return x
-    span = ml_dtypes.iinfo(to.numpy)
-    return _within(xp, x, source, int(span.min), int(span.max))
+    return _within(xp, x, source, *to.limits)
 
 
 def _within(xp: Any, x: Any, source: DType, low: int, high: int) -> Any:

@@ -21,7 +21,9 @@ from graphwright.backends.numpy.kernels import (
     blas,
     conv,
     conv_transpose,
+    elementwise,
     matmul,
+    norm,
     pool,
     scratch,
     threads,
@@ -251,7 +253,8 @@ def test_conv_writes_into_a_slice() -> None:
         wide = np.zeros((*plan.out_shape[:-1], 50), np.float32)
         plan(x, out=wide[..., 9:41])
         np.testing.assert_array_equal(wide[..., 9:41], plan(x))
-        assert not wide[..., :9].any() and not wide[..., 41:].any()
+        assert not wide[..., :9].any()
+        assert not wide[..., 41:].any()
 
 
 def test_conv_has_the_same_bits_on_any_number_of_threads() -> None:
@@ -366,7 +369,9 @@ def pool_cases(draw: st.DrawFn) -> Case:
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @settings(max_examples=40, deadline=None)
 @given(case=pool_cases(), kind=st.sampled_from(["max", "mean", "padded mean"]))
-def test_pool_agrees_with_onnxruntime(layout: pool.Layout, case: Case, kind: str) -> None:
+def test_pool_agrees_with_onnxruntime(
+    layout: pool.Layout, case: Case, kind: str
+) -> None:
     x = values(np.random.default_rng(0), case["x"], np.float32)
     onnx_options = {
         "kernel_shape": case["kernel"],
@@ -382,7 +387,10 @@ def test_pool_agrees_with_onnxruntime(layout: pool.Layout, case: Case, kind: str
         wanted = run_onnx("AveragePool", [x], **onnx_options)
         options |= {"kind": "mean", "count_include_pad": padded}
     if layout == "NHWC":
-        x, wanted = np.ascontiguousarray(np.moveaxis(x, 1, -1)), np.moveaxis(wanted, 1, -1)
+        x, wanted = (
+            np.ascontiguousarray(np.moveaxis(x, 1, -1)),
+            np.moveaxis(wanted, 1, -1),
+        )
     assert_near(pool.pool(x, case["kernel"], **options), wanted.astype(np.float64))
 
 
@@ -592,3 +600,58 @@ def test_scratch_is_aligned_and_reused() -> None:
     assert two.ctypes.data - one.ctypes.data == scratch.nbytes((3,), np.float32)
 
 
+@pytest.mark.parametrize(("dtype", "ulps"), [("f4", 4), ("f8", 32)])
+def test_erf_is_accurate(dtype: str, ulps: int) -> None:
+    grid = np.linspace(-6.5, 6.5, 20001)
+    x = np.concatenate([grid, np.logspace(-30, 0, 500)]).astype(dtype)
+    wanted = np.array([math.erf(float(v)) for v in x])
+    unit = np.spacing(np.abs(wanted).astype(dtype)).astype(np.float64)
+    error = np.abs(elementwise.erf(x).astype(np.float64) - wanted)
+    assert np.all(error <= ulps * unit)
+    if dtype == "f8":
+        assert error.max() < 1e-15
+    ends = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], dtype)
+    got = elementwise.erf(ends)
+    np.testing.assert_array_equal(got, np.array([np.nan, 1, -1, 0, 0]))
+    assert list(np.signbit(got[3:])) == [False, True]
+
+
+_ERF = np.vectorize(math.erf, otypes=[np.float64])
+FUNCTIONS = {
+    elementwise.gelu: lambda v: v / 2 * (1 + _ERF(v / math.sqrt(2))),
+    elementwise.sigmoid: lambda v: 1 / (1 + np.exp(-v)),
+    elementwise.silu: lambda v: v / (1 + np.exp(-v)),
+    norm.softmax: lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),
+    norm.log_softmax: lambda v: v - np.log(np.exp(v).sum(-1, keepdims=True)),
+    norm.layer_norm: lambda v: (
+        (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5)
+    ),
+    norm.rms_norm: lambda v: v / np.sqrt((v * v).mean(-1, keepdims=True) + 1e-5),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16, "f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 7), (2, 300, 200), (0, 4), (5,)])
+def test_functions_of_floats(function: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+    x = values(np.random.default_rng(0), shape, dtype)
+    got = function(x)
+    assert got.dtype == x.dtype
+    assert_near(got, FUNCTIONS[function](x.astype(np.float64)))
+    into = np.empty_like(x)
+    assert function(x, out=into) is into
+    np.testing.assert_array_equal(into, got)
+
+
+def test_layer_norm_scales_and_shifts() -> None:
+    rng = np.random.default_rng(0)
+    x, scale, bias = (values(rng, s, np.float32) for s in ((6, 9), (9,), (9,)))
+    wanted = run_onnx("LayerNormalization", [x, scale, bias])
+    assert_near(norm.layer_norm(x, scale, bias), wanted)
+
+
+def test_softmax_of_extremes() -> None:
+    x = np.array([[1000, -np.inf, 0], [np.inf, 0, 0], [np.nan, 0, 0]], np.float32)
+    got = norm.softmax(x)
+    np.testing.assert_array_equal(got[0], [1, 0, 0])
+    assert np.isnan(got[1:]).any(1).all()

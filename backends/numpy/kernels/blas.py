@@ -58,9 +58,6 @@ SMALL_PRODUCT = 0
 """Products of m * n * k up to this run without packing, best for prepared weights."""
 if _paths and _core(_paths[0]) in _CORES_WITH_SMALL_KERNELS:
     SMALL_PRODUCT = 1_000_000
-_lock = threading.Lock()
-_users = 0
-_before = 1
 
 
 def controllable() -> bool:
@@ -68,39 +65,58 @@ def controllable() -> bool:
     return _found is not None
 
 
+class _Users:
+    """How many threads need BLAS at one thread, and the count to go back to."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count, self.before = 0, 1
+
+    def enter(self) -> None:
+        if _found is None:
+            return
+        get, put = _found
+        with self.lock:
+            if self.count == 0:
+                self.before = get()
+                if self.before != 1:
+                    put(1)
+            self.count += 1
+
+    def leave(self) -> None:
+        if _found is None:
+            return
+        with self.lock:
+            self.count -= 1
+            if self.count == 0:
+                self.restore()
+
+    def restore(self) -> None:
+        if _found is not None and self.before != 1:
+            _found[1](self.before)
+
+    def forget(self) -> None:
+        """After a fork: no user of the parent's threads is left."""
+        self.lock = threading.Lock()
+        if self.count:
+            self.restore()
+        self.count = 0
+
+
+_users = _Users()
+forget_users = _users.forget
+
+
 class OneThread:
-    """Context in which BLAS runs on the calling thread alone; counts its users.
+    """Context in which BLAS runs on the calling thread alone.
 
     The setting belongs to the process, so the last user out restores it.
     """
 
     def __enter__(self) -> None:
         """Set one thread when the first user enters."""
-        global _users, _before
-        if _found is None:
-            return
-        with _lock:
-            if _users == 0:
-                _before = _found[0]()
-                if _before != 1:
-                    _found[1](1)
-            _users += 1
+        _users.enter()
 
     def __exit__(self, *_error: object) -> None:
         """Restore the count when the last user leaves."""
-        global _users
-        if _found is None:
-            return
-        with _lock:
-            _users -= 1
-            if _users == 0 and _before != 1:
-                _found[1](_before)
-
-
-def forget_users() -> None:
-    """After a fork: no user of the parent's threads is left."""
-    global _users, _lock
-    _lock = threading.Lock()
-    if _found is not None and _users and _before != 1:
-        _found[1](_before)
-    _users = 0
+        _users.leave()

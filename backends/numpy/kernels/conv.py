@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import precision, scratch
-from .conv_depthwise import DepthwiseConv
-from .conv_gemm import GemmConv
-from .conv_spec import Algorithm, Spec
-from .conv_winograd import WinogradConv
-from .epilogue import Clip, Epilogue
-from .geometry import make_axes
+from graphwright.backends.numpy.kernels import precision, scratch
+from graphwright.backends.numpy.kernels.conv_depthwise import DepthwiseConv
+from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
+from graphwright.backends.numpy.kernels.conv_spec import Algorithm, Spec
+from graphwright.backends.numpy.kernels.conv_winograd import WinogradConv
+from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
+from graphwright.backends.numpy.kernels.geometry import make_axes
 
 Array = NDArray[Any]
 Layout = Literal["NCHW", "NHWC"]

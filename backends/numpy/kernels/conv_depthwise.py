@@ -12,10 +12,16 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from . import scratch, threads
-from .conv_spec import Padded, Spec
-from .epilogue import Epilogue
-from .geometry import Axis, Block, Run, blocks, tap_runs
+from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec
+from graphwright.backends.numpy.kernels.epilogue import Epilogue
+from graphwright.backends.numpy.kernels.geometry import (
+    Axis,
+    Block,
+    Run,
+    blocks,
+    tap_runs,
+)
 
 Array = NDArray[Any]
 
@@ -50,7 +56,7 @@ class DepthwiseConv:
         return threads.ranges(out, max(1, _RUN_ELEMENTS // channels))
 
     def _rows(self, row: int) -> int:
-        """Return the rows of a block; a call of einsum costs as much as 10K elements."""
+        """Return the rows of a block; a call of einsum costs as 10K elements do."""
         rows = math.prod(self.spec.out[:-1])
         parts = max(1, min(4, rows * row // 16384))
         return max(1, min(_BLOCK_ELEMENTS // row, -(-rows // parts)))
@@ -81,7 +87,7 @@ class DepthwiseConv:
 
         def task(index: int, slot: int) -> None:
             n, block, columns = tasks[index]
-            place = (n, *block.box, slice(*columns))
+            place: Any = (n, *block.box, slice(*columns))
             rest = None if residual is None else residual[place]
             self._block(padded[n], block, columns, out[place], rest, rooms[slot])
 
@@ -119,7 +125,9 @@ class DepthwiseConv:
         if acc is out:
             epilogue.apply(acc, acc, residual)
             return
-        room = acc if acc.dtype.kind == out.dtype.kind else np.empty(acc.shape, out.dtype)
+        room = (
+            acc if acc.dtype.kind == out.dtype.kind else np.empty(acc.shape, out.dtype)
+        )
         epilogue.apply(acc, room, residual)
         np.copyto(out, room.reshape(out.shape), casting="unsafe")
 
@@ -169,7 +177,10 @@ class DepthwiseConv:
 
 def _merge(out: Array) -> Array | None:
     """View [*rows, W, M] as [*rows, W * M], or None where memory does not allow it."""
-    if out.strides[-1] != out.itemsize or out.strides[-2] != out.shape[-1] * out.itemsize:
+    if (
+        out.strides[-1] != out.itemsize
+        or out.strides[-2] != out.shape[-1] * out.itemsize
+    ):
         return None
     return out.reshape(*out.shape[:-2], -1)
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import scratch, threads
-from .conv_spec import Padded, Spec, flat
-from .epilogue import Epilogue
-from .geometry import Block, blocks, patches, tap_runs
-from .panels import Panels
+from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, flat
+from graphwright.backends.numpy.kernels.epilogue import Epilogue
+from graphwright.backends.numpy.kernels.geometry import Block, blocks, patches, tap_runs
+from graphwright.backends.numpy.kernels.panels import Panels
 
 Array = NDArray[Any]
 

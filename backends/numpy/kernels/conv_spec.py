@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import scratch
-from .epilogue import Epilogue
-from .geometry import Axis, fill_padded, padded_shape
-from .precision import DType
-from .threads import parallel, ranges
+from graphwright.backends.numpy.kernels import scratch
+from graphwright.backends.numpy.kernels.epilogue import Epilogue
+from graphwright.backends.numpy.kernels.geometry import Axis, fill_padded, padded_shape
+from graphwright.backends.numpy.kernels.precision import DType
+from graphwright.backends.numpy.kernels.threads import parallel, ranges
 
 Array = NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import precision, threads
-from .epilogue import Clip, Epilogue
+from graphwright.backends.numpy.kernels import precision, threads
+from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
 
 Array = NDArray[Any]
 

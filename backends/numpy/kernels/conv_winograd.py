@@ -15,11 +15,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from . import scratch, threads
-from .conv_gemm import GemmConv
-from .conv_spec import Spec
-from .epilogue import Epilogue
-from .panels import Panels
+from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
+from graphwright.backends.numpy.kernels.conv_spec import Spec
+from graphwright.backends.numpy.kernels.epilogue import Epilogue
+from graphwright.backends.numpy.kernels.panels import Panels
 
 Array = NDArray[Any]
 
@@ -89,7 +89,8 @@ class WinogradConv:
     def accepts(spec: Spec, w: Array) -> bool:
         """Whether this algorithm can run the convolution and stay finite."""
         simple = [
-            (a.kernel, a.stride, a.dilation, a.spread) == (3, 1, 1, 1) for a in spec.axes
+            (a.kernel, a.stride, a.dilation, a.spread) == (3, 1, 1, 1)
+            for a in spec.axes
         ]
         fits = len(spec.axes) == 2 and spec.groups == 1 and all(simple)
         known = spec.acc == np.float32 and spec.dtype.kind not in "iu"
@@ -167,7 +168,7 @@ class WinogradConv:
         return True
 
     def _down(self, x: Array, band: tuple[int, int], v: Array, rooms: Array) -> bool:
-        """Transform tiles of x [H, W, C] into v [36, tiles, C]; tell if all is finite."""
+        """Transform x [H, W, C] into v [36, tiles, C]; tell whether all is finite."""
         channels, first = self.spec.channels, band[0]
         rows = band[1] - first
         grid = v.reshape(6, 6, rows, self.wide * channels)
@@ -247,7 +248,7 @@ class WinogradConv:
 
 
 def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
-    """Write B' d B of lines [4 * rows + 2, 6, wide, C] to grid [6, 6, rows, wide * C]."""
+    """Write B' d B of lines [4 * rows + 2, 6, W, C] to grid [6, 6, rows, W * C]."""
     rows, length = grid.shape[2:]
     step, item = lines.strides[0], lines.itemsize
     shape, strides = (rows, 6, 6 * length), (4 * step, step, item)

@@ -6,6 +6,7 @@ The canonical view of one image is `[*leading axes, phase, width, channel]`, wha
 the order in memory.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,27 +145,38 @@ def fill_padded(
     target: Array, x: Array, axes: Sequence[Axis], value: float = 0
 ) -> None:
     """Write `x` [*spatial, C] with `value` around into canonical `target`."""
-    target.fill(value)
+    if any(axis.spread > 1 for axis in axes):
+        target.fill(value)
     source, place = [], []
-    for axis in axes[:-1]:
+    for number, axis in enumerate(axes[:-1]):
         span = _valid(axis)
         start = span.start * axis.spread + axis.before
+        stop = max(start, start + (len(span) - 1) * axis.spread + 1)
         source.append(slice(span.start, span.stop))
-        stop = start + (len(span) - 1) * axis.spread + 1
-        place.append(slice(start, max(start, stop), axis.spread))
-    _fill_last(target[tuple(place)], x[tuple(source)], axes[-1])
+        place.append(slice(start, stop, axis.spread))
+        for edge in (slice(0, start), slice(stop, None)):
+            target[(*place[:number], edge)] = value
+    _fill_last(target[tuple(place)], x[tuple(source)], axes[-1], value)
 
 
-def _fill_last(target: Array, x: Array, axis: Axis) -> None:
+def _fill_last(target: Array, x: Array, axis: Axis, value: float) -> None:
     """Write `x` [..., W, C] into the phases of `target` [..., s, W', C]."""
     span, common = _valid(axis), math.gcd(axis.spread, axis.stride)
+    left = set(range(axis.stride))
     for first in span[: axis.stride // common]:
         indices = span[first - span.start :: axis.stride // common]
         start, phase = divmod(axis.before + first * axis.spread, axis.stride)
         step = axis.spread // common
         stop = start + (len(indices) - 1) * step + 1
         part = x[..., indices.start : indices.stop : indices.step, :]
-        np.copyto(target[..., phase, start:stop:step, :], part, casting="unsafe")
+        room = target[..., phase, :, :]
+        if step == 1 and common == 1:
+            room[..., :start, :] = value
+            room[..., stop:, :] = value
+        np.copyto(room[..., start:stop:step, :], part, casting="unsafe")
+        left.discard(phase)
+    for phase in left if axis.spread == 1 else ():
+        target[..., phase, :, :] = value
 
 
 def patches(padded: Array, axes: Sequence[Axis], run: Run) -> Array:
@@ -212,7 +224,7 @@ def blocks(out: Sequence[int], target: int) -> list[Block]:
     found: list[Block] = []
     for number, lead in enumerate(np.ndindex(*out[:axis])):
         base = number * out[axis]
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in itertools.pairwise(cuts):
             head = (*(slice(i, i + 1) for i in lead), slice(low, high))
             box = (*head, *(slice(0, n) for n in out[axis + 1 :]))
             found.append(Block(box, (base + low) * inner, (base + high) * inner))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from . import precision, threads
-from .epilogue import Clip, Epilogue, cast_integers
+from graphwright.backends.numpy.kernels import precision, threads
+from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_integers
 
 Array = NDArray[Any]
 
@@ -42,7 +42,10 @@ def matmul(
     right = b[:, None] if b.ndim == 1 else b
     shape = _shape(left, right)
     acc_dtype = _accumulator(a, b, kind)
-    left, right = left.astype(acc_dtype, copy=False), right.astype(acc_dtype, copy=False)
+    left, right = (
+        left.astype(acc_dtype, copy=False),
+        right.astype(acc_dtype, copy=False),
+    )
     squeezed = _squeezed(shape, a.ndim == 1, b.ndim == 1)
     target = np.empty(squeezed, result) if out is None else out
     full = target.reshape(shape)

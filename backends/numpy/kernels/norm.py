@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import precision, threads
+from graphwright.backends.numpy.kernels import precision, threads
 
 Array = NDArray[Any]
 _Rows = Callable[[Array], None]

@@ -1,8 +1,8 @@
 """Pooling over windows of any number of spatial axes.
 
-Windows reduce axis by axis: shifted views of the input are combined whole, each where it exists, so
-nothing is padded and a step is one pass of a vector loop over long runs. Tasks are
-blocks which stay in cache: of channels in NCHW, of rows in NHWC.
+Windows reduce axis by axis: shifted views of the input are combined whole, each where
+it exists, so nothing is padded and a step is one pass of a vector loop over long runs.
+Tasks are blocks which stay in cache: of channels in NCHW, of rows in NHWC.
 """
 
 import math
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import precision, scratch, threads
-from .geometry import Axis, make_axes
+from graphwright.backends.numpy.kernels import precision, scratch, threads
+from graphwright.backends.numpy.kernels.geometry import Axis, make_axes
 
 Array = NDArray[Any]
 Kind = Literal["max", "min", "sum", "prod", "mean"]
@@ -102,7 +102,9 @@ class PoolPlan:
         if out is None:
             out = np.empty(self.out_shape, self.dtype)
         if out.size:
-            source, target = (a if self.last else np.moveaxis(a, 1, -1) for a in (x, out))
+            source, target = (
+                a if self.last else np.moveaxis(a, 1, -1) for a in (x, out)
+            )
             self._run(source, target, scratch)
         return out
 
@@ -310,16 +312,22 @@ def _take_better(
     """Put one tap's elements, at these indices of each axis, where they are greater."""
     sizes = x.shape[2:]
     inside = [(a >= 0) & (a < n) for a, n in zip(at, sizes, strict=True)]
-    place = (..., *np.ix_(*(np.flatnonzero(i) for i in inside)))
-    indices = np.ix_(*(a[i] for a, i in zip(at, inside, strict=True)))
+    place: Any = (..., *np.ix_(*(np.flatnonzero(i) for i in inside)))
+    indices: Any = np.ix_(*(a[i] for a, i in zip(at, inside, strict=True)))
     value = x[(..., *indices)]
     flat = np.zeros((), np.int64)
     for index, size in zip(indices, sizes, strict=True):
         flat = flat * size + index
     old, old_where = best[place], where[place]
-    better = (value > old) | ((value != value) & (old == old)) | (old_where < 0)
+    better = (value > old) | (_is_nan(value) & ~_is_nan(old)) | (old_where < 0)
     best[place] = np.where(better, value, old)
     where[place] = np.where(better, flat, old_where)
+
+
+def _is_nan(x: Array) -> NDArray[np.bool_]:
+    if x.dtype.kind in "iub":
+        return np.zeros(x.shape, np.bool_)
+    return np.asarray(np.isnan(x))
 
 
 def global_pool(x: Array, kind: Kind = "mean", layout: Layout = "NCHW") -> Array:

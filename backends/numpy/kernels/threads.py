@@ -7,12 +7,14 @@ costs little. Which thread runs an index never changes what the index computes.
 import itertools
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 import numpy as np
 
-from . import blas
+from graphwright.backends.numpy.kernels import blas
 
 Task = Callable[[int, int], object]
 """Called with an index and a slot: equal slots never run at the same time."""
@@ -38,7 +40,7 @@ class _Job:
         try:
             if self.error is None:
                 self.task(index, slot)
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+        except BaseException as error:  # the caller raises it again
             self.error = error
 
     def work(self) -> None:
@@ -59,6 +61,15 @@ class _Job:
             last = self.left == 0
         if last:
             self.done.release()
+
+
+_AWAKE_SECONDS = 1e-3
+_idle = np.zeros(1 << 12, np.float32)
+
+
+def _linger() -> None:
+    """Spend a few microseconds without the GIL."""
+    np.sin(_idle)
 
 
 class _Pool:
@@ -86,21 +97,35 @@ class _Pool:
         _state.inside = True
         with np.errstate(all="ignore"):
             while True:
-                self.inbox.get().work()
+                self.next_job().work()
+
+    def next_job(self) -> _Job:
+        """Wait awake for a moment, since waking a sleeping core takes long."""
+        end = time.perf_counter() + _AWAKE_SECONDS
+        while self.inbox.empty() and time.perf_counter() < end:
+            _linger()
+        return self.inbox.get()
 
 
 class _State(threading.local):
     inside = False
+    limit: int | None = None
+
+
+class _Settings:
+    """What may change while the process lives."""
+
+    def __init__(self) -> None:
+        self.threads, self.pool = _default_threads(), _Pool()
 
 
 _state = _State()
-_pool = _Pool()
-_threads = _default_threads()
+_settings = _Settings()
 
 
 def _after_fork() -> None:
-    global _pool
-    _pool = _Pool()
+    _settings.pool = _Pool()
+    _state.inside = False
     blas.forget_users()
 
 
@@ -110,20 +135,29 @@ if hasattr(os, "register_at_fork"):
 
 def set_num_threads(count: int) -> None:
     """Use `count` threads, the caller among them, from the next call on."""
-    global _threads
     if count < 1:
         raise ValueError(f"a thread count of at least 1 is needed, got {count}")
-    _threads = count
+    _settings.threads = count
 
 
 def get_num_threads() -> int:
     """How many threads `parallel` uses, the caller among them."""
-    return _threads
+    return _state.limit or _settings.threads
+
+
+@contextmanager
+def use_threads(count: int | None) -> Iterator[None]:
+    """Use `count` threads in this thread's calls inside the block; None: as before."""
+    before, _state.limit = _state.limit, count or _state.limit
+    try:
+        yield
+    finally:
+        _state.limit = before
 
 
 def slots() -> int:
     """How many slots a call of `parallel` from this thread can use."""
-    return 1 if _state.inside else _threads
+    return 1 if _state.inside else get_num_threads()
 
 
 def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
@@ -145,13 +179,14 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
 
 
 def _share(job: _Job, helpers: int) -> None:
-    _pool.offer(job, helpers)
+    _settings.pool.offer(job, helpers)
     _state.inside = True
     try:
         job.work()
     finally:
         _state.inside = False
-    job.done.acquire()
+    while job.left:
+        _linger()
     if job.error is not None:
         raise job.error
 

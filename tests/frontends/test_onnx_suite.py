@@ -1,0 +1,91 @@
+"""ONNX's own backend suite: every test passes but those that no backend can pass."""
+
+import subprocess
+import sys
+import unittest
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx.backend.test.runner import Runner
+
+from graphwright.onnx_backend import GraphwrightBackend
+
+CANNOT_PASS = {
+    **dict.fromkeys(
+        [
+            "test_bernoulli_cpu",
+            "test_bernoulli_double_cpu",
+            "test_bernoulli_double_expanded_cpu",
+            "test_bernoulli_expanded_cpu",
+            "test_bernoulli_seed_cpu",
+            "test_bernoulli_seed_expanded_cpu",
+        ],
+        "wants the numbers of one particular generator that ONNX does not name",
+    ),
+    "test_loop16_seq_none_cpu": "the runner takes the length of a 0-d result",
+}
+
+
+def suite() -> dict[str, Any]:
+    """Every test for the CPU, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        runner = Runner(GraphwrightBackend, __name__)
+    items = [i for group in runner._test_items.values() for i in group.items()]
+    return {name: item.func for name, item in items if name.endswith("_cpu")}
+
+
+SUITE = suite()
+
+
+def run(name: str) -> None:
+    """Runs one test past the wrapper that takes a declined test for a passed one."""
+    function = getattr(SUITE[name], "__wrapped__", SUITE[name])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        function(None, "CPU")
+
+
+def test_the_suite_is_whole() -> None:
+    assert len(SUITE) == 2033
+    assert set(CANNOT_PASS) <= set(SUITE)
+
+
+@pytest.mark.parametrize("name", sorted(set(SUITE) - set(CANNOT_PASS)))
+def test_passes(name: str) -> None:
+    try:
+        run(name)
+    except unittest.SkipTest as reason:
+        pytest.fail(f"declined: {reason}")
+
+
+@pytest.mark.parametrize("name", sorted(CANNOT_PASS))
+def test_cannot_pass(name: str) -> None:
+    with pytest.raises((AssertionError, TypeError)):
+        run(name)
+
+
+ALONE = """
+import sys
+for name in ("onnx.reference", "onnxruntime"):
+    sys.modules[name] = None
+import test_onnx_suite as t
+failed = []
+for name in t.SUITE:
+    try:
+        t.run(name)
+    except BaseException as error:
+        failed.append(name)
+assert set(failed) == set(t.CANNOT_PASS), sorted(set(failed) ^ set(t.CANNOT_PASS))
+"""
+
+
+def test_passes_without_other_runtimes() -> None:
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r})\n{ALONE}"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
