@@ -190,7 +190,8 @@ class Builder(Emitter):
         parts = [self.constants.get(v) or self._folded.get(v) for v in node.operands]
         results: Sequence[Any] = [None] * len(node.results)
         if all(p is not None for p in parts):
-            found = node.op.compute(np, *(p.array() for p in parts if p is not None))
+            with np.errstate(all="ignore"):
+                found = node.op.compute(np, *(p.array() for p in parts if p is not None))
             results = found if isinstance(found, tuple) else (found,)
         for v, r in zip(node.results, results, strict=True):
             self._folded[v] = None if r is None else Constant.of(np.asarray(r), v.dtype)

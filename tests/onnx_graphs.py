@@ -46,6 +46,7 @@ def node_model(
     for i, (name, x) in enumerate(zip(names, inputs, strict=True)):
         if not name:
             continue
+        x = np.asarray(x)
         if i in constants:
             stored.append(onnx.numpy_helper.from_array(x, name))
             continue
@@ -91,9 +92,11 @@ def same_as_ort(model: Any, feeds: Mapping[str, Any], rtol: float = 1e-5) -> lis
     return ours
 
 
-def node_same_as_ort(op_type: str, inputs: Sequence[Any], **how: Any) -> list[Any]:
+def node_same_as_ort(
+    op_type: str, inputs: Sequence[Any], rtol: float = 1e-5, **how: Any
+) -> list[Any]:
     """``same_as_ort`` of one node."""
-    return same_as_ort(*node_model(op_type, inputs, **how))
+    return same_as_ort(*node_model(op_type, inputs, **how), rtol)
 
 
 def output_types(text: str, opset: int = 21, **initializers: Any) -> str:

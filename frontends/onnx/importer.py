@@ -10,6 +10,7 @@ import onnx
 from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.functions import bound_node, free_names, needed_functions
 from graphwright.frontends.onnx.declared import refined
+from graphwright.frontends.onnx.order import sorted_nodes
 from graphwright.frontends.onnx.registry import find_converter
 from graphwright.frontends.onnx.schema import infer_result_types, schema_function
 from graphwright.frontends.onnx.tensors import constant_of_proto
@@ -146,6 +147,15 @@ class ModelImporter:
         return builder.finish(outputs, [o.name for o in proto.output])
 
 
+class UndefinedValueError(ModelError):
+    """A name that nothing defines, or only a later node."""
+
+
+def _reads(node: Any) -> list[str]:
+    held = [a.g for a in node.attribute if a.HasField("g")]
+    return [*node.input, *(name for graph in held for name in free_names(graph))]
+
+
 class GraphImporter:
     """Adds the nodes of one graph to a builder.
 
@@ -190,9 +200,8 @@ class GraphImporter:
         """
         value = self.scope.find(name)
         if value is None:
-            raise ModelError(
-                f"value {name!r} is read but no node before it defines it:"
-                " a node is missing, or nodes are not in order (a cycle?)"
+            raise UndefinedValueError(
+                f"value {name!r} is read, but no input, initializer or node defines it"
             )
         return value
 
@@ -215,13 +224,25 @@ class GraphImporter:
             self.define(name, self.b.constant_of(self.model.tensor(t)))
 
     def add_nodes(self, nodes: Iterable[Any]) -> None:
-        """Nodes in order."""
-        for node in nodes:
-            self.model.progress.count()
-            self._add_node(node)
+        """Nodes, in their order if that is possible."""
+        rest = iter(nodes)
+        for node in rest:
+            try:
+                inputs = self._inputs(node)
+            except UndefinedValueError:
+                self._add_sorted([node, *rest])
+                return
+            self._add_node(node, inputs)
 
-    def _add_node(self, node: Any) -> None:
-        inputs = [self.lookup(name) if name else None for name in node.input]
+    def _add_sorted(self, nodes: Sequence[Any]) -> None:
+        for node in sorted_nodes(nodes, _reads):
+            self._add_node(node, self._inputs(node))
+
+    def _inputs(self, node: Any) -> list[Value | None]:
+        return [self.lookup(name) if name else None for name in node.input]
+
+    def _add_node(self, node: Any, inputs: list[Value | None]) -> None:
+        self.model.progress.count()
         domain = _DOMAINS.get(node.domain, node.domain)
         version = self.model.opsets.get(domain)
         words = f"{domain or 'ai.onnx'} {version}"

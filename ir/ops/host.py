@@ -1,5 +1,6 @@
 """Ops that run on the host: distinct elements, dense linear algebra."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,7 +43,8 @@ class Unique(Op):
 
     def compute(self, xp: Any, x: Any) -> Any:
         x, axis = (x.reshape(-1), 0) if self.axis is None else (x, self.axis)
-        rows = np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
+        moved = np.moveaxis(x, axis, 0)
+        rows = moved.reshape(len(moved), math.prod(moved.shape[1:]))
         first, inverse = _distinct(rows)
         if not self.sorted:
             order = np.argsort(first, kind="stable")

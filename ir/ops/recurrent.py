@@ -133,7 +133,7 @@ class Recurrent(Op):
 
     Attributes:
         activations: The cell's functions.
-        clip: Bound of what goes into them; 0 for none.
+        clip: Bound of the gates before they go into them; 0 for none.
         reverse: Whether it runs from the end of each sequence.
         lengths: Whether there are lengths.
     """
@@ -195,7 +195,7 @@ class Recurrent(Op):
         raise NotImplementedError(self.name)
 
     def act(self, m: Any, i: int, x: Any) -> Any:
-        """Function number ``i`` of ``x``, clipped before."""
+        """Function number ``i`` of a gate, clipped before."""
         if self.clip:
             x = m.min(m.max(x, -self.clip), self.clip)
         name, alpha, beta = self.activations[i]
@@ -338,4 +338,5 @@ class Lstm(Recurrent):
         f = m.add(m.neg(i), 1.0) if self.coupled else self.act(m, 0, f)
         c = m.add(m.mul(f, c), m.mul(i, self.act(m, 1, g)))
         o = m.add(o, m.mul(holes[1], c)) if holes else o
-        return [m.mul(self.act(m, 0, o), self.act(m, 2, c)), c]
+        name, alpha, beta = self.activations[2]
+        return [m.mul(self.act(m, 0, o), ACTIVATIONS[name](m, c, alpha, beta)), c]

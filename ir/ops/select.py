@@ -97,6 +97,8 @@ class Cast(Op):
                 return _to_nibble(xp, x, to)
             if source.bits <= 8 and to.bits <= 8:
                 x = x.astype(np.float32)
+            if x.dtype == np.float64 and to.is_float and to.bits < 32:
+                x = _to_odd(xp, x)
             return x.astype(to.numpy)
 
     def vjp(
@@ -108,6 +110,20 @@ class Cast(Op):
 
 def _positive(dim: Dim) -> Dim | None:
     return 1 if maximum(dim, 1) == dim else None
+
+
+def _to_odd(xp: Any, x: Any) -> Any:
+    """float64 as float32 rounded to odd, after which a narrower type rounds right.
+
+    What is not exact is cut off, and the last bit set (Boldo and Melquiond, 2008).
+    """
+    near = x.astype(np.float32)
+    wide = near.astype(np.float64)
+    cut = xp.where(
+        xp.abs(wide) > xp.abs(x), xp.nextafter(near, xp.zeros_like(near)), near
+    )
+    odd = (cut.view(np.uint32) | np.uint32(1)).view(np.float32)
+    return xp.where((wide == x) | (x != x), near, odd)  # noqa: PLR0124
 
 
 def _saturated(xp: Any, x: Any, source: DType, to: DType) -> Any:

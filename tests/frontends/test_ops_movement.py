@@ -31,7 +31,6 @@ RESHAPES = [
     ((2, 3, 4), (0, -1), 0),
     ((2, 3, 4), (0, 0, 2, 2), 0),
     ((0, 3, 4), (3, 0, 4), 1),
-    ((0, 3, 4), (0, -1), 0),
     ((1,), (), 0),
     ((), (1, 1), 0),
 ]
@@ -55,7 +54,7 @@ def test_reshape_1_takes_its_shape_from_an_attribute() -> None:
 @pytest.mark.parametrize("target", [(-1, -1), (5, 5), (2, 3, 4, 0)])
 def test_reshape_that_cannot_be(target: tuple[int, ...]) -> None:
     model, _ = node_model("Reshape", [f32(2, 3, 4), ints(*target)], constants=[1])
-    with pytest.raises(ShapeError, match="Reshape|reshape"):
+    with pytest.raises(ShapeError, match=r"Reshape|reshape"):
         imported(model)
 
 
@@ -117,7 +116,7 @@ SPLITS: list[tuple[int, dict[str, Any], tuple[int, ...] | None, int]] = [
     (2, {"axis": 1, "split": [2, 4]}, None, 2),
     (11, {"axis": -1}, None, 3),
     (13, {"axis": 1}, (1, 0, 5), 3),
-    (18, {"axis": 1, "num_outputs": 4}, None, 4),
+    (18, {"axis": 1, "num_outputs": 5}, None, 5),
     (18, {"axis": 0, "num_outputs": 2}, None, 2),
 ]
 
@@ -126,7 +125,8 @@ SPLITS: list[tuple[int, dict[str, Any], tuple[int, ...] | None, int]] = [
 def test_split(
     opset: int, how: dict[str, Any], sizes: tuple[int, ...] | None, count: int
 ) -> None:
-    inputs = [f32(3, 6)] if sizes is None else [f32(3, 6), ints(*sizes)]
+    x = f32(3, 9 if "num_outputs" in how else 6)
+    inputs = [x] if sizes is None else [x, ints(*sizes)]
     node_same_as_ort("Split", inputs, opset=opset, outputs=count, **how)
 
 

@@ -101,7 +101,11 @@ def test_multinomial() -> None:
 @pytest.mark.parametrize("opset", [7, 10, 12, 13])
 def test_dropout_does_nothing_in_inference(opset: int) -> None:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    node_same_as_ort("Dropout", [x], outputs=2, opset=opset)
+    node_same_as_ort("Dropout", [x], opset=opset)
+    y, mask = run(*node_model("Dropout", [x], 2, opset=opset))
+    assert y.tolist() == x.tolist()
+    assert mask.dtype == (np.float32 if opset < 10 else np.bool_)
+    assert mask.all()
 
 
 def test_dropout_of_first_opsets() -> None:
