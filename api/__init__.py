@@ -5,6 +5,7 @@ nothing and optional libraries are not needed until they are.
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,12 +13,16 @@ if TYPE_CHECKING:
     from graphwright import testing as testing
     from graphwright.backends.contract import Backend as Backend
     from graphwright.backends.limits import Cancellation as Cancellation
-    from graphwright.backends.registry import backend_names as backends
+    from graphwright import backends as backends
     from graphwright.backends.registry import register_backend as register_backend
+    from graphwright.checks import CheckReport as CheckReport
+    from graphwright.checks import check as check
     from graphwright.compiled import Executable as Executable
     from graphwright.compiled import compile as compile
     from graphwright.frontends.onnx.load import load as load
     from graphwright.frontends.tracing.tensor import Tensor as Tensor
+    from graphwright.inspection import Inspection as Inspection
+    from graphwright.inspection import inspect as inspect
     from graphwright.ir.builder import Builder as Builder
     from graphwright.ir.errors import BackendUnavailable as BackendUnavailable
     from graphwright.ir.errors import BudgetError as BudgetError
@@ -33,12 +38,17 @@ if TYPE_CHECKING:
     from graphwright.ir.errors import TraceError as TraceError
     from graphwright.ir.errors import UnsupportedOpError as UnsupportedOpError
     from graphwright.ir.graph import Graph as Graph
+    from graphwright.ortvalue import IOBinding as IOBinding
+    from graphwright.ortvalue import OrtValue as OrtValue
+    from graphwright.session import GraphOptimizationLevel as GraphOptimizationLevel
     from graphwright.session import InferenceSession as InferenceSession
     from graphwright.session import SessionOptions as SessionOptions
     from graphwright.threads import get_num_threads as get_num_threads
     from graphwright.threads import set_num_threads as set_num_threads
 
 __version__ = "0.1.0"
+
+logging.getLogger("graphwright").addHandler(logging.NullHandler())
 
 _ERRORS = (
     "BackendUnavailable BudgetError CacheError DTypeError DeviceMemoryError FeedError"
@@ -50,20 +60,26 @@ _HOMES = {
     "Backend": "backends.contract",
     "Builder": "ir.builder",
     "Cancellation": "backends.limits",
+    "CheckReport": "checks",
     "Executable": "compiled",
     "Graph": "ir.graph",
+    "GraphOptimizationLevel": "session",
+    "IOBinding": "ortvalue",
     "InferenceSession": "session",
+    "Inspection": "inspection",
+    "OrtValue": "ortvalue",
     "SessionOptions": "session",
     "Tensor": "frontends.tracing.tensor",
-    "backends": "backends.registry:backend_names",
+    "check": "checks",
     "compile": "compiled",
     "get_num_threads": "threads",
+    "inspect": "inspection",
     "load": "frontends.onnx.load",
     "register_backend": "backends.registry",
     "set_num_threads": "threads",
     **dict.fromkeys(_ERRORS, "ir.errors"),
 }
-_MODULES = ("onnx_backend", "testing")
+_MODULES = ("backends", "onnx_backend", "testing")
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 

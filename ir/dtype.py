@@ -68,6 +68,9 @@ class DType:
         return float32 if self.is_float and self.bits < 32 else self
 
 
+_SIX = ("e2m3", "e3m2")
+
+
 def _table() -> dict[str, DType]:
     def ints(kind: str, word: str) -> list[tuple[str, str, int, Any]]:
         small = [(f"{word}{n}", kind, n, getattr(ml_dtypes, f"{word}{n}")) for n in (2, 4)]
@@ -79,6 +82,7 @@ def _table() -> dict[str, DType]:
     low += ["float8_e8m0fnu"]
     rows = [("bool", "b", 8, np.bool_), *ints("i", "int"), *ints("u", "uint")]
     rows += [("float4_e2m1fn", "f", 4, ml_dtypes.float4_e2m1fn)]
+    rows += [(f"float6_{x}fn", "f", 6, getattr(ml_dtypes, f"float6_{x}fn")) for x in _SIX]
     rows += [(name, "f", 8, getattr(ml_dtypes, name)) for name in low]
     rows += [("float16", "f", 16, np.float16), ("bfloat16", "f", 16, ml_dtypes.bfloat16)]
     rows += [("float32", "f", 32, np.float32), ("float64", "f", 64, np.float64)]
@@ -104,6 +108,8 @@ uint16: Final = DTYPES["uint16"]
 uint32: Final = DTYPES["uint32"]
 uint64: Final = DTYPES["uint64"]
 float4_e2m1fn: Final = DTYPES["float4_e2m1fn"]
+float6_e2m3fn: Final = DTYPES["float6_e2m3fn"]
+float6_e3m2fn: Final = DTYPES["float6_e3m2fn"]
 float8_e4m3fn: Final = DTYPES["float8_e4m3fn"]
 float8_e4m3fnuz: Final = DTYPES["float8_e4m3fnuz"]
 float8_e5m2: Final = DTYPES["float8_e5m2"]

@@ -110,6 +110,10 @@ class Op:
         return self
 
     def __init__(self, *args: Any, **fields: Any) -> None:
+        if not self.field_names:  # it is shared: nothing may be set
+            if args or fields:
+                self._complain(fields)
+            return
         if args:
             if len(args) > len(self.field_names):
                 raise TypeError(f"{self.name} has {len(self.field_names)} fields")

@@ -64,6 +64,8 @@ class _Check:
             except ModelError as error:
                 place = f"node {index} ({node.op.name}) of graph {self.graph.name!r}"
                 raise ModelError(f"{place} {error}") from error
+            for sub in node.op.subgraphs():
+                _Check(sub, frozenset(self.symbols), self.variables).run()
         for name, v in zip(self.graph.output_names, self.graph.outputs, strict=True):
             if v not in self.defined:
                 self.fail(f"output {name!r} is never defined")
@@ -117,8 +119,6 @@ class _Check:
             self.defined.add(v)
         if isinstance(op, Read | Write) and op.variable not in self.variables:
             raise ModelError(f"names no variable of the graph: {op.variable!r}")
-        for sub in op.subgraphs():
-            _Check(sub, frozenset(self.symbols), self.variables).run()
 
 
 def _rule(node: Node) -> list[object]:

@@ -43,10 +43,10 @@ def node_model(
     infos: list[Any] = []
     stored: list[Any] = []
     feeds: dict[str, Any] = {}
-    for i, (name, x) in enumerate(zip(names, inputs, strict=True)):
+    for i, (name, given) in enumerate(zip(names, inputs, strict=True)):
         if not name:
             continue
-        x = np.asarray(x)
+        x = np.asarray(given)
         if i in constants:
             stored.append(onnx.numpy_helper.from_array(x, name))
             continue

@@ -38,6 +38,8 @@ _NAMES = {
     "FLOAT8E5M2FNUZ": dt.float8_e5m2fnuz,
     "FLOAT8E8M0": dt.float8_e8m0fnu,
     "FLOAT4E2M1": dt.float4_e2m1fn,
+    "FLOAT6E2M3": dt.float6_e2m3fn,
+    "FLOAT6E3M2": dt.float6_e3m2fn,
     "UINT4": dt.uint4,
     "INT4": dt.int4,
     "UINT2": dt.uint2,
@@ -195,11 +197,15 @@ def _from_raw(raw: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
 
 
 def _unpacked(octets: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
-    """Elements of 2 or 4 bits, first in the low bits of each byte."""
-    per = 8 // dtype.bits
-    shifts = np.arange(per, dtype=np.uint8) * np.uint8(dtype.bits)
-    mask = np.uint8((1 << dtype.bits) - 1)
-    flat = ((octets[:, None] >> shifts) & mask).reshape(-1)[: math.prod(shape)]
+    """Elements of 2, 4 or 6 bits, first in the low bits of each byte."""
+    if dtype.bits == 6:
+        bits = np.unpackbits(octets, bitorder="little")[: 6 * math.prod(shape)]
+        flat = np.packbits(bits.reshape(-1, 6), 1, "little")[:, 0]
+    else:
+        per = 8 // dtype.bits
+        shifts = np.arange(per, dtype=np.uint8) * np.uint8(dtype.bits)
+        mask = np.uint8((1 << dtype.bits) - 1)
+        flat = ((octets[:, None] >> shifts) & mask).reshape(-1)[: math.prod(shape)]
     if dtype.kind == "i":
         sign = np.uint8(1 << (dtype.bits - 1))
         signed = (flat ^ sign).astype(np.int8) - np.int8(sign)
@@ -234,9 +240,9 @@ _FIELDS += ("string_data",)
 
 
 def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:
-    """Typed data must have one entry an element (two if complex, packed below a byte)."""
+    """Typed data must have one entry an element (two if complex, packed if 2 or 4 bits)."""
     want = math.prod(shape)
-    if dtype.bits < 8:
+    if dtype.bits in (2, 4):
         want = -(-want * dtype.bits // 8)
     have = sum(len(getattr(proto, field)) for field in _FIELDS)
     if dtype.kind == "c":

@@ -1,4 +1,4 @@
-"""Contractions: matrix product, convolution, Fourier transform.
+"""Contractions: matrix product and convolution.
 
 Products accumulate in ``dtype.accumulate`` (float32 for floats below 32 bits) and
 round once; integers are exact modulo their width.
@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, evaluate, floordiv, maximum, product
-from graphwright.ir.dtype import DTYPES, DType, dtype
+from graphwright.ir.dtype import DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 from graphwright.ir.op import Cotangents, Op, Tier, Trait
-from graphwright.ir.rules import check_axes, need, need_kind, ranked, same_dtype
+from graphwright.ir.rules import need, need_kind, ranked, same_dtype
 from graphwright.ir.types import TensorType, agree, agree_shapes, require
 
 _REDUCTION = frozenset({Trait.REDUCTION})
@@ -343,41 +343,3 @@ def _padded(xp: Any, x: Any, padding: Any) -> Any:
     if any(lo or hi for lo, hi in pads):
         x = xp.pad(x, [(0, 0), (0, 0), *pads])
     return x
-
-
-class Fft(Op):
-    """Discrete Fourier transform over one axis.
-
-    Kinds: ``fft``, ``ifft`` (divided by n) on complex; ``rfft`` from real to the first
-    ``n // 2 + 1`` terms; ``irfft`` back to a real axis of ``n``. The operand is cut or
-    zero-padded to ``n`` terms first.
-    """
-
-    name = "fft"
-    kind: str
-    axis: int
-    n: Dim
-
-    def result_type(self, x: TensorType) -> TensorType:
-        ranked("fft", x)
-        check_axes("fft", [self.axis], x.rank)
-        need(
-            self.kind in ("fft", "ifft", "rfft", "irfft"),
-            f"fft has no kind {self.kind}",
-        )
-        need_kind(f"fft {self.kind}", x, "f" if self.kind == "rfft" else "c")
-        shape = list(x.dims)
-        shape[self.axis] = floordiv(self.n, 2) + 1 if self.kind == "rfft" else self.n
-        if self.kind == "rfft":
-            return TensorType(
-                DTYPES[f"complex{2 * max(x.dtype.bits, 32)}"], tuple(shape)
-            )
-        real = DTYPES[f"float{x.dtype.bits // 2}"]
-        return TensorType(real if self.kind == "irfft" else x.dtype, tuple(shape))
-
-    def compute(self, xp: Any, x: Any) -> Any:
-        y = getattr(xp.fft, self.kind)(x, n=self.n, axis=self.axis)
-        single = x.dtype in (np.complex64, np.float32, np.float16)
-        if self.kind == "irfft":
-            return y.astype(xp.float32 if single else xp.float64, copy=False)
-        return y.astype(xp.complex64 if single else xp.complex128, copy=False)

@@ -141,7 +141,7 @@ class ResampleTable(Resampling):
         if self.coordinates == "half_pixel_symmetric":
             return centre + source / 2 * (1 - target / width)
         if self.coordinates == "pytorch_half_pixel" and target <= 1:
-            return step * 0 - 0.5 if self.mode == "cubic" else step * 0
+            return step * 0
         return centre
 
     def _weights(self, at: Any, source: int, scale: Fraction) -> tuple[Any, Any]:

@@ -69,7 +69,9 @@ def test_half_precision_is_computed_in_float32(op_type: str) -> None:
 
 def test_shrink_of_integers() -> None:
     x = np.array([-3, -1, 0, 1, 3], np.int32)
-    np.testing.assert_array_equal(node("Shrink", x, lambd=1.5, bias=1.0), [-2, 0, 0, 0, 2])
+    np.testing.assert_array_equal(
+        node("Shrink", x, lambd=1.5, bias=1.0), [-2, 0, 0, 0, 2]
+    )
 
 
 def test_prelu() -> None:
@@ -82,7 +84,13 @@ def test_prelu() -> None:
     np.testing.assert_array_equal(node("PRelu", x, slope[:1], opset=1), want)
 
 
-AXES = [("Softmax", -1), ("Softmax", 0), ("LogSoftmax", 1), ("Hardmax", 2), ("Hardmax", 0)]
+AXES = [
+    ("Softmax", -1),
+    ("Softmax", 0),
+    ("LogSoftmax", 1),
+    ("Hardmax", 2),
+    ("Hardmax", 0),
+]
 
 
 @pytest.mark.parametrize(("op_type", "axis"), AXES)

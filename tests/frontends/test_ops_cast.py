@@ -37,7 +37,9 @@ PLAIN = [np.float32, np.float64, np.float16, np.int8, np.uint8, np.int32, np.int
 @pytest.mark.parametrize("to", [*PLAIN, np.bool_, np.uint16])
 def test_numbers_in_range(source: Any, to: Any) -> None:
     x = np.array([0, 1, 3.5, 100.75, 127]).astype(source)
-    node_same_as_ort("Cast", (x,), to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(to)))
+    node_same_as_ort(
+        "Cast", (x,), to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(to))
+    )
 
 
 def test_integers_drop_high_bits() -> None:
@@ -131,7 +133,11 @@ def test_words_are_no_numbers(to: str) -> None:
 
 def test_types_by_name() -> None:
     x = np.array([1.5, -2.5], np.float32)
-    for word, to in (("INT32", np.int32), ("DOUBLE", np.float64), ("float", np.float32)):
+    for word, to in (
+        ("INT32", np.int32),
+        ("DOUBLE", np.float64),
+        ("float", np.float32),
+    ):
         (got,) = run(*node_model("Cast", [x], opset=1, to=word))
         np.testing.assert_array_equal(got, x.astype(to))
     with pytest.raises(ModelError, match="no element type"):
@@ -149,7 +155,9 @@ def test_like_another_tensor() -> None:
     ("source", "to"), [("int4", "uint4"), ("float4_e2m1fn", "uint4"), ("uint2", "int2")]
 )
 def test_bits_of_narrow_types(source: str, to: str) -> None:
-    values = np.array([0, 1, -1 if source != "uint2" else 3]).astype(DTYPES[source].numpy)
+    values = np.array([0, 1, -1 if source != "uint2" else 3]).astype(
+        DTYPES[source].numpy
+    )
     there = cast(values, to, "BitCast", 26)
     assert there.dtype == DTYPES[to].numpy
     back = cast(there, source, "BitCast", 26)

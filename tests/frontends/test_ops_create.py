@@ -69,7 +69,7 @@ def test_constant_of_shape(shape: tuple[int, ...], known: bool) -> None:
 @pytest.mark.parametrize("start", [0, 1, -1, -9, 9])
 @pytest.mark.parametrize("end", [None, 2, -1, 9, -9])
 def test_shape(start: int, end: int | None) -> None:
-    how = {} if end is None else {"end": end}
+    how: dict[str, Any] = {} if end is None else {"end": end}
     x = np.zeros((2, 0, 4), np.float32)
     node_same_as_ort("Shape", [x], start=start, **how)
 
@@ -101,15 +101,17 @@ def test_range(start: int, limit: int, delta: int, dtype: Any, known: bool) -> N
     if known:
         model, _ = node_model("Range", inputs, constants=constants)
         want = len(np.arange(start, limit, delta))
-        assert imported(model).output_types[0].shape == (want,)  # type: ignore[union-attr]
+        assert (
+            str(imported(model).output_types[0]).partition("{")[0].endswith(f"[{want}]")
+        )
 
 
 def test_range_of_fractions() -> None:
     for start, limit, delta in ((0, 1, 0.25), (0.5, 2.1, 0.4), (1, 0, -0.3)):
         inputs = [np.float32(v) for v in (start, limit, delta)]
         node_same_as_ort("Range", inputs)
-    inputs = [np.float16(v) for v in (0, 2, 0.5)]
-    model, feeds = node_model("Range", inputs, opset=27)
+    halves = [np.float16(v) for v in (0, 2, 0.5)]
+    model, feeds = node_model("Range", halves, opset=27)
     assert run(model, feeds)[0].tolist() == [0, 0.5, 1, 1.5]
 
 
@@ -143,7 +145,8 @@ def test_trilu_keeps_symbols() -> None:
 def test_one_hot(axis: int, known: bool) -> None:
     values = np.array([2, 5], np.float32)
     constants = [1] if known else []
-    for indices in ([[0, -1, 7], [3, -4, -9]], [[], []]):
+    rows: list[list[list[int]]] = [[[0, -1, 7], [3, -4, -9]], [[], []]]
+    for indices in rows:
         inputs = [np.array(indices, np.int64), np.array(4, np.int64), values]
         node_same_as_ort("OneHot", inputs, constants=constants, axis=axis)
 

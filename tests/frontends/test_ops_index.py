@@ -125,7 +125,7 @@ def test_tensor_scatter(mode: str) -> None:
 def test_reverse_sequence(time: int, batch: int) -> None:
     lengths = ints(1, 3, 4, 2)
     x = f32(4, 4, 2)
-    how = {"time_axis": time, "batch_axis": batch}
+    how: dict[str, Any] = {"time_axis": time, "batch_axis": batch}
     node_same_as_ort("ReverseSequence", [x, lengths], opset=10, **how)
 
 
@@ -137,7 +137,7 @@ def test_reverse_sequence_along_other_axes() -> None:
 
 @pytest.mark.parametrize("axis", [None, 0, -1])
 def test_compress(axis: int | None) -> None:
-    how = {} if axis is None else {"axis": axis}
+    how: dict[str, Any] = {} if axis is None else {"axis": axis}
     for condition in ([True, False, True], [False, True], [False, False]):
         keep = np.array(condition)
         node_same_as_ort("Compress", [f32(3, 3), keep], opset=11, **how)
@@ -145,7 +145,8 @@ def test_compress(axis: int | None) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_])
 def test_nonzero(dtype: Any) -> None:
-    for x in ([[1, 0, 2], [0, 0, 3]], [0, 0], [[]]):
+    cases: list[Any] = [[[1, 0, 2], [0, 0, 3]], [0, 0], [[]]]
+    for x in cases:
         node_same_as_ort("NonZero", [np.array(x, dtype)])
 
 
@@ -164,9 +165,14 @@ def test_top_k(largest: int, axis: int, dtype: Any) -> None:
     x = RNG.integers(-4, 4, (4, 6)).astype(dtype)
     for k in (0, 1, 4):
         inputs = [x, ints(k)]
-        how = {"axis": axis, "largest": largest, "outputs": 2, "opset": 11}
+        how: dict[str, Any] = {
+            "axis": axis,
+            "largest": largest,
+            "outputs": 2,
+            "opset": 11,
+        }
         if dtype is np.float16:
-            model, feeds = node_model("TopK", inputs, **how)  # type: ignore[arg-type]
+            model, feeds = node_model("TopK", inputs, **how)
             values, order = run(model, feeds)
             wide = np.sort(x.astype(np.float32), axis)
             want = np.flip(wide, axis) if largest else wide

@@ -10,7 +10,22 @@ from onnx_graphs import model_of, node_model, node_same_as_ort, output_types, ru
 from graphwright.ir.errors import ModelError
 
 SPECIAL = np.array(
-    [np.nan, np.inf, -np.inf, 0.0, -0.0, 1, -1, 0.5, -0.5, 2.5, -3.5, 1e-30, 1e30, -1e30],
+    [
+        np.nan,
+        np.inf,
+        -np.inf,
+        0.0,
+        -0.0,
+        1,
+        -1,
+        0.5,
+        -0.5,
+        2.5,
+        -3.5,
+        1e-30,
+        1e30,
+        -1e30,
+    ],
     np.float32,
 )
 INTS = np.array([-(2**31), -7, -3, -1, 0, 1, 2, 3, 7, 2**31 - 1], np.int32)

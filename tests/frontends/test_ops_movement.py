@@ -97,7 +97,7 @@ def test_squeeze_of_axes_of_unknown_size_waits_for_them() -> None:
 
 @pytest.mark.parametrize("perm", [None, (1, 2, 0), (0, 2, 1)])
 def test_transpose(perm: tuple[int, ...] | None) -> None:
-    how = {} if perm is None else {"perm": perm}
+    how: dict[str, Any] = {} if perm is None else {"perm": perm}
     node_same_as_ort("Transpose", [f32(2, 3, 4)], **how)
     node_same_as_ort("Transpose", [f32(2, 0, 4)], **how)
 
@@ -196,7 +196,7 @@ def test_slice(
 
 
 def test_old_slice_and_int32_positions() -> None:
-    how = {"starts": [0, -2], "ends": [2, BIG], "axes": [0, 1]}
+    how: dict[str, Any] = {"starts": [0, -2], "ends": [2, BIG], "axes": [0, 1]}
     node_same_as_ort("Slice", [f32(4, 5)], opset=9, **how)
     starts, ends = (np.array(v, np.int32) for v in ([1, -3], [3, 2**31 - 1]))
     node_same_as_ort("Slice", [f32(4, 5), starts, ends])
@@ -230,7 +230,7 @@ def test_reflect_and_wrap_go_around_more_than_once() -> None:
     x = f32(3)
     for mode in ("reflect", "wrap"):
         model, feeds = node_model("Pad", [x, ints(7, 5)], opset=19, mode=mode)
-        assert run(model, feeds)[0].tolist() == np.pad(x, (7, 5), mode).tolist()  # type: ignore[call-overload]
+        assert run(model, feeds)[0].tolist() == np.pad(x, (7, 5), mode).tolist()
     model, feeds = node_model("Pad", [f32(1), ints(2, 1)], opset=19, mode="reflect")
     assert run(model, feeds)[0].tolist() == [0.0, 0.0, 0.0, 0.0]
 

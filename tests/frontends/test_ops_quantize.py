@@ -189,7 +189,9 @@ def test_conv_integer() -> None:
 @pytest.mark.parametrize("per_filter", [False, True])
 def test_qlinear_conv(per_filter: bool) -> None:
     n = 6
-    scale = np.linspace(0.001, 0.004, n, dtype=np.float32) if per_filter else scalar(0.002)
+    scale = (
+        np.linspace(0.001, 0.004, n, dtype=np.float32) if per_filter else scalar(0.002)
+    )
     zero = np.full(n, 120, np.uint8) if per_filter else scalar(120, np.uint8)
     bias = RNG.integers(-5000, 5000, n).astype(np.int32)
     ends = scalar(0.3), scalar(128, np.uint8)

@@ -33,7 +33,7 @@ def test_decompositions_draw_the_same(op: Any, dtype: str) -> None:
 
 
 def test_moments() -> None:
-    how = {"shape": [200, 500], "seed": 3.0}
+    how: dict[str, Any] = {"shape": [200, 500], "seed": 3.0}
     (u,) = run(*node_model("RandomUniform", [], low=-1.0, high=3.0, **how))
     assert u.min() >= -1
     assert u.max() < 3
@@ -86,8 +86,8 @@ def test_multinomial() -> None:
     p = np.array([[0.1, 0.0, 0.6, 0.3], [1, 0, 0, 0]])
     with np.errstate(divide="ignore"):
         x = np.log(p).astype(np.float32)
-    how = {"sample_size": 5000, "seed": 1.0, "dtype": INT64}
-    (y,) = run(*node_model("Multinomial", [x], **how))  # type: ignore[arg-type]
+    how: dict[str, Any] = {"sample_size": 5000, "seed": 1.0, "dtype": INT64}
+    (y,) = run(*node_model("Multinomial", [x], **how))
     assert y.shape == (2, 5000)
     found = np.bincount(y[0], minlength=4) / 5000
     np.testing.assert_allclose(found, p[0], atol=0.03)

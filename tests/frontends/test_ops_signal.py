@@ -41,10 +41,10 @@ def test_dft(parts: int, axis: int, length: int | None, inverse: int) -> None:
     want = pairs(transform(z, length, axis if axis > 0 else axis + 1))
     size = None if length is None else np.array(length)
     model, feeds = node_model("DFT", [x, size, np.array(axis)], inverse=inverse)
-    old = {"opset": 17, "axis": axis, "inverse": inverse}
+    old: dict[str, Any] = {"opset": 17, "axis": axis, "inverse": inverse}
     for found in (
         run(model, feeds),
-        run(*node_model("DFT", [x] if size is None else [x, size], **old)),  # type: ignore[arg-type]
+        run(*node_model("DFT", [x] if size is None else [x, size], **old)),
     ):
         assert found[0].dtype == np.float32
         np.testing.assert_allclose(found[0], want, atol=1e-5)
@@ -118,7 +118,7 @@ def test_mel_weights() -> None:
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
 def test_unique(order: int, axis: int | None, dtype: Any) -> None:
-    how = {} if axis is None else {"axis": axis}
+    how: dict[str, Any] = {} if axis is None else {"axis": axis}
     x = RNG.integers(0, 2, (4, 3)).astype(dtype)
     for value in (x, x[:, :1]):
         node_same_as_ort("Unique", [value], outputs=4, opset=11, sorted=order, **how)

@@ -11,6 +11,9 @@ from functools import reduce
 from itertools import pairwise
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from graphwright.ir.dim import (
     Dim,
     Expr,
@@ -35,8 +38,6 @@ from graphwright.ir.dim import (
     symbols,
 )
 from graphwright.ir.errors import ParseError, ShapeError
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 MINIMA: dict[str, int | None] = {"h": 0, "w": 0, "n": 1, "u": None, "k": -3, "s": 2}
 SYMBOLS = {name: symbol(name, low) for name, low in MINIMA.items()}

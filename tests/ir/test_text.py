@@ -211,7 +211,7 @@ def test_every_bit_pattern_of_floats_is_kept(dtype: dt.DType) -> None:
     edges = np.random.default_rng(0).integers(0, 256, 400 * size, np.uint8)
     patterns = [*edges.reshape(-1, size).tolist(), [0] * size, [255] * size]
     if size == 1:
-        patterns = [[i] for i in range(16 if dtype.bits == 4 else 256)]
+        patterns = [[i] for i in range(1 << dtype.bits)]
     for i in range(0, len(patterns), 8):
         raw = np.array(patterns[i : i + 8], np.uint8)
         array = raw.view(dtype.numpy).reshape(-1)

@@ -54,10 +54,10 @@ _paths = [path for path in _libraries() if _functions(path)]
 _found = _functions(_paths[0]) if _paths else None
 _CORES_WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 
-SMALL_PRODUCT = 0
+_small = bool(_paths) and _core(_paths[0]) in _CORES_WITH_SMALL_KERNELS
+
+SMALL_PRODUCT = 1_000_000 if _small else 0
 """Products of m * n * k up to this run without packing, best for prepared weights."""
-if _paths and _core(_paths[0]) in _CORES_WITH_SMALL_KERNELS:
-    SMALL_PRODUCT = 1_000_000
 
 
 def controllable() -> bool:

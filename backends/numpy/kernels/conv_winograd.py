@@ -2,10 +2,10 @@
 
 Tiles of 6x6 inputs, 4 apart, give 4x4 outputs each: `A'[(G w G') * (B' d B)]A`, the
 products of all tiles and channels being 36 GEMMs. The transforms are GEMMs too, of 6x6
-and 4x6 matrices with long rows, four times as fast as sums of shifted arrays. Inputs
-lie in six overlapping phases, `[row, j, tile, C]` being column `4 * tile + j`, so that
-each step reads whole rows. Non-finite inputs would spread over a tile: then the plain
-convolution runs instead.
+and 4x6 matrices with long rows, four times as fast as sums of shifted arrays; and few long
+calls let two threads share the GIL. Between the two steps columns are copied to six
+overlapping phases, `[j, tile, C]` being column `4 * tile + j`. Non-finite inputs would
+spread over a tile: then the plain convolution runs instead.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
 from graphwright.backends.numpy.kernels.conv_spec import Spec
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
+from graphwright.backends.numpy.kernels.geometry import fill_padded
 from graphwright.backends.numpy.kernels.panels import Panels
 
 Array = NDArray[Any]
@@ -112,7 +113,9 @@ class WinogradConv:
         c, m = self.wide * spec.channels, self.wide * spec.filters
         down, up = self._task_rows(spec.channels), self._task_rows(spec.filters)
         whole = 0 if spec.last else 16 * up * m
-        room = max((4 * down + 2) * 6 * c + 36 * down * c, 40 * up * m + whole)
+        line = (4 * self.wide + 2) * spec.channels
+        before = (10 * down + 2) * line + 36 * down * c
+        room = max(before, 40 * up * m + whole)
         rooms = (self.slots, -(-room // 16) * 16 + 64)
         return [(36, tiles, spec.channels), (36, tiles, spec.filters), rooms]
 
@@ -178,7 +181,7 @@ class WinogradConv:
         def task(index: int, slot: int) -> None:
             low, high = parts[index]
             room = scratch.Arena(rooms[slot].view(np.uint8))
-            shape = (4 * (high - low) + 2, 6, self.wide, channels)
+            shape = (4 * (high - low) + 2, 4 * self.wide + 2, channels)
             lines = room.array(shape, v.dtype)
             self._fill(x, 4 * (first + low), lines)
             flat = lines.reshape(-1)
@@ -189,22 +192,11 @@ class WinogradConv:
         return bool(np.isfinite(sum(sums)))
 
     def _fill(self, x: Array, first: int, lines: Array) -> None:
-        """Copy padded rows from `first` on into the six phases of `lines`."""
-        top, left = self.spec.axes[0].before, self.spec.axes[1].before
-        low = min(max(0, top - first), len(lines))
-        high = max(low, min(len(lines), len(x) + top - first))
-        lines[:low] = 0
-        lines[high:] = 0
-        source = x[low + first - top : high + first - top]
-        for j in range(6):
-            start = min(max(0, -((j - left) // 4)), self.wide)
-            stop = max(start, min(self.wide, (x.shape[1] - 1 + left - j) // 4 + 1))
-            phase = lines[low:high, j]
-            phase[:, :start] = 0
-            phase[:, stop:] = 0
-            begin = 4 * start + j - left
-            end = begin + 4 * (stop - start)
-            phase[:, start:stop] = source[:, max(0, begin) : max(0, end) : 4]
+        """Copy the padded input's rows from `first` on to lines [rows, width, C]."""
+        across = self.spec.axes[1]
+        rows = self.spec.axes[0].rows(first, first + len(lines))
+        wide = across.rows(0, lines.shape[1])
+        fill_padded(lines[:, None], x, (rows, wide))
 
     def _up(
         self, y: Array, rows: int, out: Array, residual: Array | None, rooms: Array
@@ -233,29 +225,44 @@ class WinogradConv:
         target = out if self.spec.last else room.array(out.shape, lines.dtype)
         merged = lines.reshape(-1, self.wide * lines.shape[-1])
         self.bias.apply(merged, merged)
-        phases = [target[:, j::4] for j in range(4)]
-        kept = [
-            lines[: len(out), j, : phase.shape[1]] for j, phase in enumerate(phases)
-        ]
-        for j in range(4):
-            if residual is not None:
-                np.add(kept[j], residual[:, j::4], out=kept[j], casting="unsafe")
+        if residual is not None:
+            for j in range(4):
+                added = residual[:, j::4]
+                part = lines[: len(out), j, : added.shape[1]]
+                np.add(part, added, out=part, casting="unsafe")
         self.clip.apply(merged, merged)
-        for phase, part in zip(phases, kept, strict=True):
-            np.copyto(phase, part, casting="unsafe")
+        _place(lines, target)
         if target is not out:
             np.copyto(out, target, casting="unsafe")
 
 
+def _place(lines: Array, out: Array) -> None:
+    """Copy phases [rows, 4, wide, M] to their columns of out [<= rows, W, M]."""
+    rows, _, wide, _ = lines.shape
+    if out.shape[:2] == (rows, 4 * wide):
+        columns = out.reshape(rows, wide, 4, -1)
+        if np.may_share_memory(columns, out):
+            np.copyto(columns, lines.swapaxes(1, 2), casting="unsafe")
+            return
+    for j in range(4):
+        place = out[:, j::4]
+        part = lines[: len(out), j, : place.shape[1]]
+        np.copyto(place, part, casting="unsafe")
+
+
 def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
-    """Write B' d B of lines [4 * rows + 2, 6, W, C] to grid [6, 6, rows, W * C]."""
+    """Write B' d B of lines [4 * rows + 2, width, C] to grid [6, 6, rows, W * C]."""
     rows, length = grid.shape[2:]
-    step, item = lines.strides[0], lines.itemsize
-    shape, strides = (rows, 6, 6 * length), (4 * step, step, item)
-    tiles = as_strided(lines, shape, strides, writeable=False)
-    half = room.array((rows, 6, 6 * length), lines.dtype)
-    np.matmul(_DOWN, tiles, out=half)
-    columns = half.reshape(rows, 6, 6, length)
+    _, width, channels = lines.shape
+    step, wide, item = lines.strides
+    shape, strides = (rows, 6, width * channels), (4 * step, step, item)
+    half = room.array(shape, lines.dtype)
+    np.matmul(_DOWN, as_strided(lines, shape, strides, writeable=False), out=half)
+    columns = room.array((rows * 6, 6, length), lines.dtype)
+    strides = (half.strides[1], wide, 4 * wide, item)
+    shape = (rows * 6, 6, length // channels, channels)
+    columns.reshape(shape)[...] = as_strided(half, shape, strides, writeable=False)
+    columns = columns.reshape(rows, 6, 6, length)
     np.matmul(_DOWN, columns, out=grid.transpose(2, 0, 1, 3))
 
 

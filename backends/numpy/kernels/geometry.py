@@ -147,7 +147,8 @@ def fill_padded(
     """Write `x` [*spatial, C] with `value` around into canonical `target`."""
     if any(axis.spread > 1 for axis in axes):
         target.fill(value)
-    source, place = [], []
+    source: list[slice] = []
+    place: list[slice] = []
     for number, axis in enumerate(axes[:-1]):
         span = _valid(axis)
         start = span.start * axis.spread + axis.before

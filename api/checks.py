@@ -1,0 +1,167 @@
+"""``check``: what a backend will not run itself, found out before running."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from graphwright.backends.compile import optimized
+from graphwright.backends.contract import Backend
+from graphwright.backends.registry import choose_backend, get_backend
+from graphwright.display import Shown, stacked, styled, table
+from graphwright.frontends.onnx.load import find_unknown, load
+from graphwright.ir.errors import UnsupportedOpError
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Tier
+from graphwright.ir.ops.effects import Effect
+from graphwright.ir.ops.foreign import Foreign
+from graphwright.passes.decompose import decompose_unsupported
+
+DECOMPOSED = "decomposed"
+FALLS_BACK = "falls back to numpy"
+DEFERRED = "known when run"
+UNKNOWN = "unknown operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An op that a backend does not run itself.
+
+    Attributes:
+        op: The op's name in the IR, or the operator's where it is unknown.
+        source: The node it comes from.
+        types: Types of its operands.
+        outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on the
+            host; an error with ``strict=True``), ``known when run`` (its shape of
+            computation hangs on values; it is imported when they are there) or
+            ``unknown operator`` (the model cannot be loaded).
+    """
+
+    op: str
+    source: str
+    types: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckReport(Shown):
+    """What ``check`` found.
+
+    Attributes:
+        graph: Name of the graph.
+        backend: Name of the backend.
+        nodes: How many ops it was asked for, after optimisation.
+        findings: Ops that it does not run itself.
+    """
+
+    graph: str
+    backend: str
+    nodes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing falls back and nothing is unknown."""
+        bad = (FALLS_BACK, UNKNOWN)
+        return not any(finding.outcome in bad for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain dictionaries and lists."""
+        return {"ok": self.ok, **asdict(self), "findings": list(map(asdict, self.findings))}
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def __repr__(self) -> str:
+        return f"<check of {self.graph!r} on {self.backend}: {self._summary()}>"
+
+    def _summary(self) -> str:
+        outcomes = [finding.outcome for finding in self.findings]
+        counts = [f"{outcomes.count(o)} {o}" for o in dict.fromkeys(outcomes)]
+        return ", ".join(counts) or f"runs all {self.nodes} ops itself"
+
+    def __rich__(self) -> Any:
+        style = "bold green" if self.ok else "bold red"
+        head = styled(f"{self.graph} on {self.backend}: {self._summary()}", style)
+        if not self.findings:
+            return head
+        rows = [(f.source, f.op, f.types, f.outcome) for f in self.findings]
+        return stacked(head, table("", ("node", "op", "operands", "what happens"), rows))
+
+
+def check(
+    model: "Graph | str | os.PathLike[str] | bytes | Any",
+    *,
+    backend: "str | Backend | Sequence[str]" = "auto",
+    strict_float: bool = False,
+) -> CheckReport:
+    """What a backend does not run itself of a graph, or of what ``load`` takes.
+
+    It asks what compiling asks, so what it says is what happens; it needs no device.
+
+    Raises:
+        BackendUnavailable: If there is no such backend.
+        ModelError: If the model is not valid.
+    """
+    chosen = get_backend(backend) if _is_name(backend) else choose_backend(backend)
+    if isinstance(model, Graph):
+        return _check_graph(model, chosen, strict_float)
+    try:
+        graph = load(model)
+    except UnsupportedOpError:
+        unknown = find_unknown(model)
+        if not unknown:
+            raise
+        rows = (Finding(u.operator, u.node, str(u), UNKNOWN) for u in unknown)
+        return CheckReport("model", chosen.name, len(unknown), tuple(rows))
+    return _check_graph(graph, chosen, strict_float)
+
+
+def _is_name(backend: Any) -> bool:
+    return isinstance(backend, str) and backend != "auto"
+
+
+def _check_graph(graph: Graph, backend: Backend, strict_float: bool) -> CheckReport:
+    before = optimized(graph, strict_float=strict_float)
+    after = decompose_unsupported(before, backend.supports)
+    kept = {v for node in after.nodes for v in node.results}
+    found: dict[Finding, None] = {}
+    for node in before.nodes:
+        if not kept.issuperset(node.results):
+            found.setdefault(_finding(node, DECOMPOSED))
+    steps = list(_steps(after, backend))
+    for node in steps:
+        if isinstance(node.op, Foreign):
+            found.setdefault(_finding(node, DEFERRED))
+        elif not _runs(node, backend):
+            found.setdefault(_finding(node, FALLS_BACK))
+    return CheckReport(graph.name, backend.name, len(steps), tuple(found))
+
+
+def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
+    """The nodes that the executor runs one by one, those of sub-graphs included."""
+    stack = [iter(graph.nodes)]
+    while stack:
+        node = next(stack[-1], None)
+        if node is None:
+            stack.pop()
+        elif isinstance(node.op, Effect):
+            continue
+        elif node.op.tier is not Tier.CONTROL or _runs(node, backend):
+            yield node
+        elif isinstance(node.op, Foreign):
+            yield node
+        else:
+            stack.extend(iter(g.nodes) for g in reversed(node.op.subgraphs()))
+
+
+def _runs(node: Node, backend: Backend) -> bool:
+    return backend.supports(node.op, [v.type for v in node.operands])
+
+
+def _finding(node: Node, outcome: str) -> Finding:
+    name = node.op.kind if isinstance(node.op, Foreign) else node.op.name
+    types = ", ".join(str(v.type) for v in node.operands)
+    return Finding(name, str(node.source or ""), types, outcome)
