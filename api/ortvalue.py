@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphwright.frontends.onnx.types import type_word
 from graphwright.ir.dtype import dtype as dtype_of
@@ -13,7 +14,7 @@ from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
 from graphwright.ir.types import TensorType
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
+Array: TypeAlias = NDArray[Any]
 RunFunction: TypeAlias = Callable[[Sequence[str] | None, Mapping[str, Any]], list[Any]]
 
 

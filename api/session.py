@@ -16,6 +16,7 @@ from graphwright.frontends.onnx.load import load, read_header
 from graphwright.frontends.onnx.types import type_word
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import FeedError, ModelError
+from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType, Type
 from graphwright.ortvalue import IOBinding, value_of
 
@@ -143,12 +144,12 @@ class InferenceSession:
     def get_inputs(self) -> list[NodeArg]:
         """The inputs."""
         graph = self._executable.graph
-        return list(map(_arg, graph.input_names, graph.input_types))
+        return _args(graph, graph.input_names, graph.input_types)
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs."""
         graph = self._executable.graph
-        return list(map(_arg, graph.output_names, graph.output_types))
+        return _args(graph, graph.output_names, graph.output_types)
 
     def get_providers(self) -> list[str]:
         """The backend in use, then the one that ops fall back to."""
@@ -223,23 +224,29 @@ def _present(source: Any, dims: Mapping[str, int]) -> dict[str, int]:
     """The overrides whose dims the model has: the others mean nothing to it."""
     if not dims:
         return {}
-    known = load(source).input_symbols()
+    known = read_header(source).dims
     return {name: size for name, size in dims.items() if name in known}
 
 
-def _arg(name: str, type_: Type) -> NodeArg:
-    shape: list[Any] = []
-    if isinstance(type_, TensorType) and type_.shape is not None:
-        shape = [_word(dim) for dim in type_.shape]
-    return NodeArg(name, shape, type_word(type_))
+def _args(graph: Graph, names: Sequence[str], types: Sequence[Type]) -> list[NodeArg]:
+    dims = {symbol(name): name for name in graph.input_symbols()}
+    for name, type_ in zip(graph.input_names, graph.input_types, strict=True):
+        for axis in range(_rank(type_)):
+            dims.pop(symbol(f"{name}.{axis}"), None)  # a dim to which no name is given
+    return [
+        NodeArg(name, _shape(type_, dims), type_word(type_))
+        for name, type_ in zip(names, types, strict=True)
+    ]
 
 
-def _word(dim: Dim) -> int | str | None:
-    """A size, the name of a dim that the model names, or None."""
-    if isinstance(dim, int):
-        return dim
-    name = str(dim)
-    return name if name.isidentifier() and dim == symbol(name) else None
+def _rank(type_: Type) -> int:
+    return len(type_.shape or ()) if isinstance(type_, TensorType) else 0
+
+
+def _shape(type_: Type, dims: Mapping[Dim, str]) -> list[int | str | None]:
+    """Sizes, names of dims as the model gives them, or None."""
+    shape = type_.shape if isinstance(type_, TensorType) else None
+    return [d if isinstance(d, int) else dims.get(d) for d in shape or ()]
 
 
 class _Profile:

@@ -41,6 +41,7 @@ class Builder(Emitter):
         self._producers: dict[Value, Node] = {}
         self._folded: dict[Value, Constant | None] = {}
         self._counter: list[int] = parent._counter if parent else [0]
+        self._parent = parent
 
     @classmethod
     def extending(cls, graph: Graph) -> "Builder":
@@ -72,6 +73,17 @@ class Builder(Emitter):
         """A builder of a sub-graph, whose fresh symbols differ from this one's."""
         return Builder(name, self)
 
+    def mark(self) -> tuple[int, int, Value | None]:
+        """The present end of the graph, for ``undo``."""
+        return len(self.nodes), len(self._guards), self.last_token
+
+    def undo(self, mark: tuple[int, int, Value | None]) -> None:
+        """Takes back the nodes and guards added since a mark; variables stay."""
+        nodes, guards, self.last_token = mark
+        del self.nodes[nodes:]
+        for guard in list(self._guards)[guards:]:
+            del self._guards[guard]
+
     def number_symbols_from(self, start: int) -> None:
         """Numbers the fresh symbols from ``start``: apart from those of other graphs."""
         self._counter[0] = start
@@ -91,7 +103,10 @@ class Builder(Emitter):
         return symbol(f"_{self._counter[0]}", minimum)
 
     def variable(self, name: str, initial: Constant) -> None:
-        self.variables.setdefault(name, initial)
+        if self._parent is not None:  # state belongs to the outermost graph
+            self._parent.variable(name, initial)
+        else:
+            self.variables.setdefault(name, initial)
 
     def constant_of(self, constant: Constant) -> Value:
         if constant.shape == () and constant.dtype.kind != "S":

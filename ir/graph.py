@@ -126,7 +126,7 @@ class Graph:
         return frozenset(names)
 
     def bind(self, env: Mapping[str, Dim]) -> "Graph":
-        """The graph with symbols in types and fields replaced; provenance is left out."""
+        """The graph with symbols in types and fields replaced, without provenance."""
         names: dict[Value, Value] = {}
 
         def fresh(v: Value) -> Value:
@@ -203,7 +203,7 @@ class Graph:
 
 
 def _numbered(graph: Graph) -> dict[Value, int]:
-    """A number for each value: inputs, node results in order, constants by first use."""
+    """A number for each value in order of appearance; unused constants have none."""
     numbers: dict[Value, int] = {}
     for v in graph.inputs:
         numbers.setdefault(v, len(numbers))

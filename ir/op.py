@@ -51,7 +51,7 @@ def _is_field(annotation: object) -> bool:
 
 
 def _key(value: Any) -> Any:
-    """A value with its type, floats by bits: 1, True and 1.0 differ, as do 0.0, -0.0."""
+    """A value with its type, floats by bits: 1, True, 1.0 differ, as do 0.0, -0.0."""
     if isinstance(value, float):
         return ("f", struct.pack("<d", value))
     if isinstance(value, tuple):
@@ -234,8 +234,9 @@ class Op:
         """Floating-point operations; by default one an element of the first result."""
         if Trait.VIEW in self.traits or not results:
             return 0
-        size = getattr(results[0], "size", 0) if getattr(results[0], "shape", None) else 0
-        return size
+        return (
+            getattr(results[0], "size", 0) if getattr(results[0], "shape", None) else 0
+        )
 
     def subgraphs(self) -> tuple[Any, ...]:
         """Its sub-graphs."""

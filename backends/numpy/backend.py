@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Backend, Kernel, Request
-from graphwright.backends.numpy import ops_conv, ops_pool
+from graphwright.backends.numpy import ops_conv, ops_pool, ops_rows
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
@@ -55,5 +55,5 @@ def _unfused(op: Fused) -> Kernel:
     return run
 
 
-TABLES = (ops_conv, ops_pool)
+TABLES = (ops_conv, ops_pool, ops_rows)
 """Modules whose kernels are registered by importing them."""

@@ -134,11 +134,17 @@ class Context:
         """
         constant = None if value.tensor.contents is not None else self.b.known(value)
         if constant is not None:
-            return tuple(int(v) for v in constant.array().ravel())
-        if not all(isinstance(d, int) for d in value.shape):
+            found: tuple[Dim, ...] = tuple(int(v) for v in constant.array().ravel())
+        elif all(isinstance(d, int) for d in value.shape):
+            flat = self.b.reshape(value, (value.tensor.size,))
+            found = self.b.bind_dims(flat, minimum)
+        else:
             raise NeedsValue(value)
-        flat = self.b.reshape(value, (value.tensor.size,))
-        return self.b.bind_dims(flat, minimum)
+        for dim in found:
+            highest = bounds(dim)[1]
+            if minimum is not None and highest is not None and highest < minimum:
+                raise ShapeError(f"{self.op_type}: size {dim} is less than {minimum}")
+        return found
 
     # Attributes -----------------------------------------------------------------------
 

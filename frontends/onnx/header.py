@@ -21,6 +21,7 @@ class Header:
         domain, version: The model's own.
         description, graph_description: Its doc strings.
         metadata: Its other properties.
+        dims: Names of the inputs' free dims.
     """
 
     graph: str
@@ -32,6 +33,7 @@ class Header:
     description: str
     graph_description: str
     metadata: Mapping[str, str]
+    dims: frozenset[str]
 
 
 def header_of(model: Any) -> Header:
@@ -46,7 +48,13 @@ def header_of(model: Any) -> Header:
         description=model.doc_string,
         graph_description=model.graph.doc_string,
         metadata={p.key: p.value for p in model.metadata_props},
+        dims=frozenset(d.dim_param for d in _input_dims(model) if d.dim_param),
     )
+
+
+def _input_dims(model: Any) -> Iterator[Any]:
+    for info in model.graph.input:
+        yield from info.type.tensor_type.shape.dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +107,18 @@ def fix_dims(model: Any, dims: Mapping[str, int]) -> None:
     Raises:
         FeedError: If no input has a dim of that name, or a size is negative.
     """
-    sized = {name: size for name, size in dims.items() if size >= 0}
-    graph, met = model.graph, set[str]()
+    known = header_of(model).dims
+    for name, size in dims.items():
+        if name not in known:
+            words = ", ".join(sorted(map(repr, known))) or "none"
+            raise FeedError(f"no dim is called {name!r}; the named dims are {words}")
+        if size < 0:
+            raise FeedError(f"dim {name!r} cannot have the size {size}")
+    graph = model.graph
     for info in (*graph.input, *graph.output, *graph.value_info):
         for dim in info.type.tensor_type.shape.dim:
-            met.add(dim.dim_param)
-            if dim.dim_param in sized:
-                dim.dim_value = sized[dim.dim_param]
-    wrong = [name for name in dims if name not in met or name not in sized]
-    if wrong and wrong[0] in met:
-        raise FeedError(f"dim {wrong[0]!r} cannot have the size {dims[wrong[0]]}")
-    if wrong:
-        known = ", ".join(sorted(map(repr, met - {""}))) or "none"
-        raise FeedError(f"no dim is called {wrong[0]!r}; the named dims are {known}")
+            if dim.dim_param in dims:
+                dim.dim_value = dims[dim.dim_param]
 
 
 def check_opsets(model: Any, newest: Mapping[str, int]) -> None:

@@ -267,13 +267,13 @@ class GraphImporter:
                 f"{self.b.source}: the model imports no opset of domain"
                 f" {domain or 'ai.onnx'!r}"
             )
-        source, mark = self.b.source, len(self.b.nodes)
+        source, mark = self.b.source, self.b.mark()
         try:
             return self._by_converter(node, domain, version, inputs)
         except (NeedsValue, UnrankedError) as reason:
             if self.expanding:
                 raise
-            del self.b.nodes[mark:]
+            self.b.undo(mark)
             self.b.source = source
             return self._foreign(node, version, inputs, reason)
         except GraphwrightError as error:

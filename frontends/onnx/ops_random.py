@@ -57,19 +57,20 @@ def random_normal(c: Context) -> Value:
 
 def _draw(c: Context, name: str) -> Value:
     """Shape and dtype by attributes, or those of the operand."""
+    key = _key(c)
     if c.inputs:
         shape, dtype = c[0].shape, _dtype(c, c[0].dtype)
     else:
         shape, dtype = tuple(c.integers("shape")), _dtype(c, float32)
-    return c.b.emit(name, _key(c), shape=shape, dtype=dtype)
+    return c.b.emit(name, key, shape=shape, dtype=dtype)
 
 
 @converter("Bernoulli", since=15)
 def bernoulli(c: Context) -> Value:
     """1 with the operand's probability, else 0."""
-    b, p = c.b, c[0]
+    b, p, key = c.b, c[0], _key(c)
     wide = p.dtype.accumulate
-    u = b.emit("random_uniform", _key(c), shape=p.shape, dtype=wide)
+    u = b.emit("random_uniform", key, shape=p.shape, dtype=wide)
     return b.cast(b.lt(u, b.cast(p, wide)), _dtype(c, p.dtype))
 
 
@@ -79,14 +80,14 @@ def multinomial(c: Context) -> Value:
 
     The class of a uniform u is the number of cumulative probabilities up to u.
     """
-    b = c.b
+    b, key = c.b, _key(c)
     logits = b.cast(c[0], c[0].dtype.accumulate)
     rows, classes = logits.shape
     count = c.integer("sample_size", 1)
     weights = b.exp(b.sub(logits, b.reduce("max", logits, [1], keepdims=True)))
     below = b.cumulative("sum", weights, 1)
     total = b.slice_axis(below, 1, classes - 1, classes)
-    u = b.emit("random_uniform", _key(c), shape=(rows, count), dtype=logits.dtype)
+    u = b.emit("random_uniform", key, shape=(rows, count), dtype=logits.dtype)
     spot = b.expand_dims(b.mul(u, total), [2])
     passed = b.le(b.expand_dims(below, [1]), spot)
     chosen = b.min(b.sum(b.cast(passed, int64), [2]), b.dim_scalar(classes - 1, int64))
@@ -141,7 +142,8 @@ def _dropped(c: Context, ratio: Value) -> tuple[Value, Value]:
         seed = c.integer("seed")
         u = b.emit("mersenne_twister_uniform", seed=seed, shape=x.shape)
     else:
-        u = b.emit("random_uniform", drawn_key(b), shape=x.shape, dtype=float32)
+        key = drawn_key(b)
+        u = b.emit("random_uniform", key, shape=x.shape, dtype=float32)
     mask = b.ge(u, b.cast(ratio, u.dtype))
     scale = b.div(1.0, b.sub(1.0, b.cast(ratio, float64)))
     return b.where(mask, b.mul(x, b.cast(scale, x.dtype)), 0), mask

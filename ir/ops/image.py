@@ -14,7 +14,7 @@ from graphwright.ir.ops.index import check_bounds
 from graphwright.ir.rules import need, need_kind, ranked
 from graphwright.ir.types import TensorType
 
-MAX_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 26
 """Images of more pixels are not decoded."""
 
 _FORMATS = ("BMP", "JPEG", "JPEG2000", "TIFF", "PNG", "WEBP", "PPM")
@@ -255,13 +255,20 @@ class ImageDecoder(Op):
             ) from None
         try:
             image = Image.open(io.BytesIO(np.asarray(data).tobytes()), formats=_FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height}"
-                raise BudgetError(f"image_decoder: {size} pixels are over {MAX_PIXELS}")
+            _check_pixels(image.width, image.height)
             pixels = image.convert("L" if self.channels == 1 else "RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise BudgetError(f"image_decoder: too many pixels: {error}") from None
+        except (OSError, SyntaxError, ValueError):
             return np.zeros((0, 0, self.channels), np.uint8)
         array = np.asarray(pixels).reshape(pixels.height, pixels.width, self.channels)
         return np.ascontiguousarray(
             array[:, :, ::-1] if self.pixels == "BGR" else array
+        )
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BudgetError(
+            f"image_decoder: {width} x {height} pixels are over {MAX_PIXELS}"
         )

@@ -21,8 +21,19 @@ def node(op_type: str, *inputs: Any, **how: Any) -> Any:
 
 @pytest.mark.parametrize(
     "op_type",
-    "Relu LeakyRelu Elu Selu Celu HardSigmoid HardSwish Softplus"
-    " Softsign Sigmoid Mish".split(),
+    [
+        "Relu",
+        "LeakyRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Softsign",
+        "Sigmoid",
+        "Mish",
+    ],
 )
 def test_default_attributes(op_type: str) -> None:
     node_same_as_ort(op_type, [SPECIAL])

@@ -15,7 +15,12 @@ def draw(*shape: int, dtype: Any = np.float32) -> Any:
 
 
 def attend(
-    q: Any, k: Any, v: Any, allowed: Any = True, bias: Any = 0.0, scale: float | None = None
+    q: Any,
+    k: Any,
+    v: Any,
+    allowed: Any = True,
+    bias: Any = 0.0,
+    scale: float | None = None,
 ) -> Any:
     """Attention in double precision; a query that may attend nothing gives zeros."""
     repeats = q.shape[1] // k.shape[1]
@@ -45,10 +50,14 @@ def test_heads_that_share_keys(h: int, g: int, causal: int) -> None:
     q, k, v = heads(h, g)
     allowed = np.arange(5) <= np.arange(3)[:, None] if causal else True
     check(attend(q, k, v, allowed), [q, k, v], is_causal=causal)
-    same_as_ort(*node_model("Attention", [q, k, v], opset=23, is_causal=causal), rtol=1e-4)
+    same_as_ort(
+        *node_model("Attention", [q, k, v], opset=23, is_causal=causal), rtol=1e-4
+    )
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (4, 3, 5), (1, 1, 3, 5), (2, 4, 3, 5), (2, 1, 1, 5)])
+@pytest.mark.parametrize(
+    "shape", [(3, 5), (4, 3, 5), (1, 1, 3, 5), (2, 4, 3, 5), (2, 1, 1, 5)]
+)
 def test_masks(shape: tuple[int, ...]) -> None:
     q, k, v = heads()
     bias, allowed = draw(*shape), draw(*shape) > 0
@@ -128,13 +137,17 @@ def test_packed_heads() -> None:
 def test_scores_as_a_result(mode: int) -> None:
     q, k, v = heads(4, 4)
     how = {"softcap": 1.5, "qk_matmul_output_mode": mode, "outputs": 4}
-    y, _, _, scores = run(*node_model("Attention", [q, k, v, draw(3, 5)], opset=25, **how))
+    y, _, _, scores = run(
+        *node_model("Attention", [q, k, v, draw(3, 5)], opset=25, **how)
+    )
     assert scores.shape == (2, 4, 3, 5)
     raw = q @ k.swapaxes(2, 3) / np.sqrt(6)
     if mode == 0:
         np.testing.assert_allclose(scores, raw, rtol=1e-4, atol=1e-5)
     if mode == 1:
-        np.testing.assert_allclose(scores, np.tanh(raw / 1.5) * 1.5, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            scores, np.tanh(raw / 1.5) * 1.5, rtol=1e-4, atol=1e-5
+        )
     if mode == 3:
         np.testing.assert_allclose(scores @ v, y, rtol=1e-4, atol=1e-5)
 

@@ -117,7 +117,7 @@ def test_strings_of_numbers() -> None:
 def test_numbers_of_strings() -> None:
     words = np.array(["3.14", "1e-5", "1E8", "+INF", "-inf", "nan", "42"], object)
     want = [3.14, 1e-5, 1e8, np.inf, -np.inf, np.nan, 42]
-    np.testing.assert_array_equal(cast(words, "float32"), np.float32(want))
+    np.testing.assert_array_equal(cast(words, "float32"), np.array(want, np.float32))
     np.testing.assert_array_equal(cast(words, "float64"), want)
     whole = np.array(["-5", str(2**62 + 1), "100.5"], object)
     assert cast(whole, "int64").tolist() == [-5, 2**62 + 1, 100]

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 from composites import same_decomposed
-from onnx_graphs import model_of, node_model, node_same_as_ort, output_types, run, same_as_ort
+from onnx_graphs import (
+    model_of,
+    node_model,
+    node_same_as_ort,
+    output_types,
+    run,
+    same_as_ort,
+)
 
 from graphwright.ir.errors import GraphwrightError
 
@@ -18,7 +25,11 @@ def draw(*shape: int, dtype: Any = np.float32) -> Any:
 
 CONVS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 17), (5, 3, 4), {"strides": [3], "pads": [2, 1], "dilations": [2]}),
-    ((1, 4, 9, 11), (6, 2, 3, 2), {"group": 2, "strides": [2, 3], "pads": [1, 0, 2, 1]}),
+    (
+        (1, 4, 9, 11),
+        (6, 2, 3, 2),
+        {"group": 2, "strides": [2, 3], "pads": [1, 0, 2, 1]},
+    ),
     ((2, 6, 7, 5), (6, 1, 3, 3), {"group": 6, "pads": [1, 1, 1, 1]}),
     ((2, 3, 7, 5), (12, 1, 2, 3), {"group": 3, "dilations": [2, 1]}),
     ((1, 2, 5, 6, 7), (3, 2, 2, 3, 2), {"strides": [2, 1, 3]}),
@@ -54,7 +65,9 @@ def test_conv_of_other_dtypes() -> None:
     ],
 )
 def test_conv_of_symbolic_sizes(how: str, shape: str) -> None:
-    text = f"g (float[n, 3, h, w] x) => (float[a, b, c, d] y) {{ y = Conv<{how}>(x, k) }}"
+    text = (
+        f"g (float[n, 3, h, w] x) => (float[a, b, c, d] y) {{ y = Conv<{how}>(x, k) }}"
+    )
     kernel = draw(4, 3, 3, 3)
     got = output_types(text, k=kernel)
     for size in (5, 8):
@@ -75,14 +88,20 @@ TRANSPOSED: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 3, 4, 5), (3, 2, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 3]}),
     ((1, 3, 4, 5), (3, 2, 3, 3), {"auto_pad": "SAME_LOWER", "strides": [2, 3]}),
     ((1, 1, 3, 3), (1, 2, 3, 3), {"strides": [3, 2], "output_shape": [10, 8]}),
-    ((1, 1, 3, 3), (1, 2, 3, 3), {"strides": [2, 2], "output_shape": [6, 6], "auto_pad": "SAME_UPPER"}),
+    (
+        (1, 1, 3, 3),
+        (1, 2, 3, 3),
+        {"strides": [2, 2], "output_shape": [6, 6], "auto_pad": "SAME_UPPER"},
+    ),
     ((1, 2, 2, 3, 4), (2, 1, 2, 3, 2), {"strides": [2, 1, 2]}),
     ((1, 4, 3, 3), (4, 1, 2, 2), {"group": 4, "strides": [1, 1]}),
 ]
 
 
 @pytest.mark.parametrize(("x", "w", "how"), TRANSPOSED)
-def test_conv_transpose(x: tuple[int, ...], w: tuple[int, ...], how: dict[str, Any]) -> None:
+def test_conv_transpose(
+    x: tuple[int, ...], w: tuple[int, ...], how: dict[str, Any]
+) -> None:
     bias = draw(w[1] * how.get("group", 1))
     inputs = [draw(*x), draw(*w), bias]
     node_same_as_ort("ConvTranspose", inputs, **how)
@@ -91,7 +110,8 @@ def test_conv_transpose(x: tuple[int, ...], w: tuple[int, ...], how: dict[str, A
 
 def test_conv_transpose_of_symbolic_sizes() -> None:
     text = """g (float[n, 2, h, w] x) => (float[a, b, c, d] y) {
-        y = ConvTranspose<strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(x, k) }"""
+        y = ConvTranspose<strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(x, k)
+    }"""
     kernel = draw(2, 3, 3, 3)
     assert output_types(text, k=kernel) == "float32[n, 3, 2*h, 2*w]"
     same_as_ort(model_of(text, k=kernel), {"x": draw(1, 2, 4, 3)})
@@ -105,11 +125,15 @@ def test_deform_conv_without_displacement_is_conv(parts: int, masked: bool) -> N
     (want,) = run(*node_model("Conv", [x, w, bias], **how))
     offset = np.zeros((2, parts * 12, *want.shape[2:]), np.float32)
     mask = np.full((2, parts * 6, *want.shape[2:]), 0.5, np.float32) if masked else None
-    model = node_model("DeformConv", [x, w, offset, bias, mask], offset_group=parts, **how)
+    model = node_model(
+        "DeformConv", [x, w, offset, bias, mask], offset_group=parts, **how
+    )
     (got,) = run(*model)
     factor = 0.5 if masked else 1.0
     column = bias.reshape(-1, 1, 1)
-    np.testing.assert_allclose(got - column, (want - column) * factor, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        got - column, (want - column) * factor, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_deform_conv() -> None:
@@ -124,7 +148,13 @@ def test_causal_conv_continues_where_it_stopped() -> None:
     x, w, bias = draw(2, 3, 11), draw(3, 1, 4), draw(3)
     how: dict[str, Any] = {"outputs": 2, "opset": 27, "activation": "silu"}
     whole, last = run(*node_model("CausalConvWithState", [x, w, bias], **how))
-    first, state = run(*node_model("CausalConvWithState", [x[:, :, :5], w, bias], **how))
-    rest, final = run(*node_model("CausalConvWithState", [x[:, :, 5:], w, bias, state], **how))
-    np.testing.assert_allclose(np.concatenate([first, rest], 2), whole, rtol=1e-5, atol=1e-6)
+    first, state = run(
+        *node_model("CausalConvWithState", [x[:, :, :5], w, bias], **how)
+    )
+    rest, final = run(
+        *node_model("CausalConvWithState", [x[:, :, 5:], w, bias, state], **how)
+    )
+    np.testing.assert_allclose(
+        np.concatenate([first, rest], 2), whole, rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_array_equal(final, last)

@@ -6,7 +6,15 @@ import ml_dtypes
 import numpy as np
 import pytest
 from composites import same_decomposed
-from onnx_graphs import imported, model_of, node_model, node_same_as_ort, output_types, run, same_as_ort
+from onnx_graphs import (
+    imported,
+    model_of,
+    node_model,
+    node_same_as_ort,
+    output_types,
+    run,
+    same_as_ort,
+)
 
 RNG = np.random.default_rng(13)
 
@@ -17,13 +25,20 @@ def draw(*shape: int, dtype: Any = np.float32) -> Any:
 
 def statistics(channels: int) -> list[Any]:
     """Scale, bias, mean and variance."""
-    return [draw(channels), draw(channels), draw(channels), np.abs(draw(channels)) + 0.1]
+    return [
+        draw(channels),
+        draw(channels),
+        draw(channels),
+        np.abs(draw(channels)) + 0.1,
+    ]
 
 
 @pytest.mark.parametrize("opset", [7, 9, 14, 15])
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (1, 3, 4, 5), (2, 3, 2, 3, 4)])
 @pytest.mark.parametrize("constants", [(), (1, 2, 3, 4)])
-def test_batch_norm(opset: int, shape: tuple[int, ...], constants: tuple[int, ...]) -> None:
+def test_batch_norm(
+    opset: int, shape: tuple[int, ...], constants: tuple[int, ...]
+) -> None:
     inputs = [draw(*shape), *statistics(3)]
     how = {"opset": opset, "epsilon": 1e-3, "constants": constants}
     node_same_as_ort("BatchNormalization", inputs, **how)
@@ -83,7 +98,9 @@ def test_group_norm(groups: int) -> None:
     (got,) = same_as_ort(
         *node_model("GroupNormalization", [x, scale, bias], opset=21, **how), rtol=1e-4
     )
-    same_decomposed(*node_model("GroupNormalization", [x, scale, bias], opset=21, **how))
+    same_decomposed(
+        *node_model("GroupNormalization", [x, scale, bias], opset=21, **how)
+    )
     shared = [np.repeat(draw(groups), 6 // groups) for _ in range(2)]
     few = [s[:: 6 // groups] for s in shared]
     (old,) = run(*node_model("GroupNormalization", [x, *few], opset=18, **how))
@@ -109,7 +126,12 @@ def test_layer_norm_of_halves_has_float_statistics() -> None:
     y, mean, inverse = run(*node_model("LayerNormalization", [x, scale], outputs=3))
     assert (y.dtype, mean.dtype, inverse.dtype) == (np.float16, np.float32, np.float32)
     assert mean.shape == inverse.shape == (2, 1)
-    (brain,) = run(*node_model("LayerNormalization", [x.astype(ml_dtypes.bfloat16), scale.astype(ml_dtypes.bfloat16)]))
+    (brain,) = run(
+        *node_model(
+            "LayerNormalization",
+            [x.astype(ml_dtypes.bfloat16), scale.astype(ml_dtypes.bfloat16)],
+        )
+    )
     np.testing.assert_allclose(brain.astype(np.float32), y, rtol=0.05, atol=0.05)
 
 
@@ -143,14 +165,20 @@ def test_lp_norm(p: int, axis: int) -> None:
 def test_mean_variance_norm() -> None:
     x = draw(2, 3, 4, 5)
     same_as_ort(*node_model("MeanVarianceNormalization", [x], opset=13), rtol=1e-4)
-    same_as_ort(*node_model("MeanVarianceNormalization", [x], opset=13, axes=[0, 1, 2, 3]), rtol=1e-4)
+    same_as_ort(
+        *node_model("MeanVarianceNormalization", [x], opset=13, axes=[0, 1, 2, 3]),
+        rtol=1e-4,
+    )
 
 
-@pytest.mark.parametrize("body", [
-    "BatchNormalization(x, s, s, s, v)",
-    "InstanceNormalization(x, s, s)",
-    "GroupNormalization<num_groups=2>(x, s, s)",
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BatchNormalization(x, s, s, s, v)",
+        "InstanceNormalization(x, s, s)",
+        "GroupNormalization<num_groups=2>(x, s, s)",
+    ],
+)
 def test_symbolic_sizes(body: str) -> None:
     text = f"g (float[n, 4, h, w] x) => (float[a, b, c, d] y) {{ y = {body} }}"
     parts = {"s": draw(4), "v": np.abs(draw(4))}

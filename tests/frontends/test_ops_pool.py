@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_graphs import model_of, node_model, node_same_as_ort, output_types, run, same_as_ort
+from onnx_graphs import (
+    model_of,
+    node_model,
+    node_same_as_ort,
+    output_types,
+    run,
+    same_as_ort,
+)
 
 RNG = np.random.default_rng(11)
 
@@ -17,12 +24,21 @@ def draw(*shape: int, dtype: Any = np.float32) -> Any:
 WINDOWS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 17), {"kernel_shape": [3], "strides": [2], "pads": [1, 1]}),
     ((1, 2, 13, 8), {"kernel_shape": [3, 2], "strides": [2, 3], "pads": [1, 0, 2, 1]}),
-    ((1, 2, 13, 8), {"kernel_shape": [4, 3], "strides": [3, 2], "auto_pad": "SAME_UPPER"}),
-    ((1, 2, 13, 8), {"kernel_shape": [4, 3], "strides": [3, 2], "auto_pad": "SAME_LOWER"}),
+    (
+        (1, 2, 13, 8),
+        {"kernel_shape": [4, 3], "strides": [3, 2], "auto_pad": "SAME_UPPER"},
+    ),
+    (
+        (1, 2, 13, 8),
+        {"kernel_shape": [4, 3], "strides": [3, 2], "auto_pad": "SAME_LOWER"},
+    ),
     ((1, 2, 13, 8), {"kernel_shape": [4, 3], "strides": [3, 2], "auto_pad": "VALID"}),
     ((1, 2, 5, 6, 7), {"kernel_shape": [2, 3, 2], "strides": [2, 1, 3]}),
 ]
-DILATED = ((1, 2, 13, 8), {"kernel_shape": [3, 2], "dilations": [2, 3], "pads": [1, 1, 1, 1]})
+DILATED = (
+    (1, 2, 13, 8),
+    {"kernel_shape": [3, 2], "dilations": [2, 3], "pads": [1, 1, 1, 1]},
+)
 
 
 @pytest.mark.parametrize(("shape", "how"), [*WINDOWS, DILATED])
@@ -43,9 +59,15 @@ def test_max_pool_of_other_dtypes(dtype: Any) -> None:
     node_same_as_ort("MaxPool", [x], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
 
-@pytest.mark.parametrize(("op", "size", "stride", "pad"), [
-    (op, *rest) for op, *rest in product(["MaxPool", "AveragePool"], [6, 7, 8, 9], [2, 3], [0, 1])
-])
+@pytest.mark.parametrize(
+    ("op", "size", "stride", "pad"),
+    [
+        (op, *rest)
+        for op, *rest in product(
+            ["MaxPool", "AveragePool"], [6, 7, 8, 9], [2, 3], [0, 1]
+        )
+    ],
+)
 def test_ceil(op: str, size: int, stride: int, pad: int) -> None:
     x = draw(1, 2, size, size + 1)
     how = {"kernel_shape": [3, 2], "strides": [stride] * 2, "pads": [pad] * 4}
@@ -57,7 +79,9 @@ def test_ceil(op: str, size: int, stride: int, pad: int) -> None:
 
 @pytest.mark.parametrize("include", [0, 1])
 @pytest.mark.parametrize(("shape", "how"), [*WINDOWS, DILATED])
-def test_average_pool(shape: tuple[int, ...], how: dict[str, Any], include: int) -> None:
+def test_average_pool(
+    shape: tuple[int, ...], how: dict[str, Any], include: int
+) -> None:
     node_same_as_ort("AveragePool", [draw(*shape)], count_include_pad=include, **how)
 
 
@@ -84,7 +108,8 @@ def test_global_average_of_halves_does_not_overflow() -> None:
 @pytest.mark.parametrize("ceil", [0, 1])
 def test_symbolic_sizes(op: str, ceil: int) -> None:
     text = f"""g (float[n, 2, h, w] x) => (float[a, b, c, d] y) {{
-        y = {op}<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode={ceil}>(x) }}"""
+        y = {op}<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode={ceil}>(x)
+    }}"""
     dims = "(h + 1)//2, (w + 1)//2" if ceil == 0 else "h//2 + 1, w//2 + 1"
     assert output_types(text) == f"float32[n, 2, {dims}]"
     for size in (5, 6, 7, 8):
@@ -116,7 +141,8 @@ def test_lrn() -> None:
 def test_max_roi_pool() -> None:
     x = draw(2, 3, 9, 11)
     regions = np.array(
-        [[0, 0, 0, 10, 8], [1, 2, 1, 5, 7], [0, 3, 3, 3, 3], [1, 8, 6, 30, 30]], np.float32
+        [[0, 0, 0, 10, 8], [1, 2, 1, 5, 7], [0, 3, 3, 3, 3], [1, 8, 6, 30, 30]],
+        np.float32,
     )
     node_same_as_ort("MaxRoiPool", [x, regions], pooled_shape=[3, 2])
     node_same_as_ort("MaxRoiPool", [x, regions], pooled_shape=[2, 4], spatial_scale=0.5)

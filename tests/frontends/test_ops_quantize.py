@@ -64,7 +64,7 @@ def test_blocks_whose_last_is_short(axis: int) -> None:
     zero = RNG.integers(0, 9, shape).astype(np.int8)
     how: dict[str, Any] = {"axis": axis, "block_size": 2}
     q = node("QuantizeLinear", x, scale, zero, **how)
-    full = [np.repeat(v, 2, axis)[:5, :5] for v in (scale, zero)]
+    full: list[Any] = [np.repeat(v, 2, axis)[:5, :5] for v in (scale, zero)]
     want = np.clip(np.rint(x / full[0]) + full[1], -128, 127)
     np.testing.assert_array_equal(q, want)
     back = node("DequantizeLinear", q, scale, zero, **how)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx_graphs import imported, model_of, node_model, node_same_as_ort, run
 
+from graphwright.frontends.onnx.backend import GraphwrightBackend
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
 from graphwright.ir.evaluate import evaluate
@@ -141,3 +142,19 @@ def test_dropout_that_is_told_at_run_time_not_to_train() -> None:
     assert y.tolist() == x.tolist()
     assert mask.all()
     assert str(imported(model).output_types[0]) == "float32[5]"
+
+
+def test_draws_in_branches_and_for_operands_of_unknown_rank() -> None:
+    text = """g (float x) => (y) { y = RandomUniformLike(x) }"""
+    model = model_of(text)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    prepared = GraphwrightBackend.prepare(model)
+    feeds = [np.zeros(4, np.float32)]
+    assert prepared.run(feeds)[0].tolist() != prepared.run(feeds)[0].tolist()
+    branch = "() => (float[3] r) { r = RandomUniform<shape = [3]>() }"
+    text = f"""g (bool c, float[3] x) => (float[3] y, float[3] z) {{
+      z = RandomUniformLike(x)
+      y = If (c) <then_branch = a {branch}, else_branch = b {branch}> }}"""
+    prepared = GraphwrightBackend.prepare(model_of(text))
+    rows = [prepared.run([np.array(c), feeds[0][:3]]) for c in (True, False, True)]
+    assert len({tuple(y.tolist()) for row in rows for y in row}) == 6

@@ -139,4 +139,6 @@ def test_symbolic_sizes() -> None:
 
 def test_unknown_activation() -> None:
     with pytest.raises(GraphwrightError, match="RNN"):
-        run(*node_model("RNN", operands("RNN"), hidden_size=HIDDEN, activations=["Sin"]))
+        run(
+            *node_model("RNN", operands("RNN"), hidden_size=HIDDEN, activations=["Sin"])
+        )

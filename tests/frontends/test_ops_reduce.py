@@ -8,7 +8,18 @@ from onnx_graphs import model_of, node_model, node_same_as_ort, output_types, ru
 
 NAMES = [
     f"Reduce{kind}"
-    for kind in "Sum Prod Max Min Mean L1 L2 SumSquare LogSum LogSumExp".split()
+    for kind in [
+        "Sum",
+        "Prod",
+        "Max",
+        "Min",
+        "Mean",
+        "L1",
+        "L2",
+        "SumSquare",
+        "LogSum",
+        "LogSumExp",
+    ]
 ]
 X = np.random.default_rng(0).uniform(0.1, 2, (2, 3, 4)).astype(np.float32)
 
@@ -28,7 +39,7 @@ def ints(*values: int) -> Any:
 def test_axes_as_attribute_or_input(op_type: str, keepdims: int) -> None:
     for axes in ([1], [-1, 0], [0, 1, 2]):
         node_same_as_ort(op_type, (X,), opset=11, axes=axes, keepdims=keepdims)
-        where = {"constants": (1,), "keepdims": keepdims}
+        where: dict[str, Any] = {"constants": (1,), "keepdims": keepdims}
         node_same_as_ort(op_type, (X, ints(*axes)), opset=18, **where)
     node_same_as_ort(op_type, (X,), opset=18, keepdims=keepdims)
 

@@ -17,7 +17,9 @@ def draw(*shape: int) -> Any:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def resize(x: Any, scales: Any = None, sizes: Any = None, **how: Any) -> tuple[Any, Any]:
+def resize(
+    x: Any, scales: Any = None, sizes: Any = None, **how: Any
+) -> tuple[Any, Any]:
     ratio = None if scales is None else np.array(scales, np.float32)
     target = None if sizes is None else np.array(sizes, np.int64)
     roi = how.pop("roi", None)
@@ -35,7 +37,9 @@ def check(x: Any, rtol: float = 1e-4, **how: Any) -> None:
 
 @pytest.mark.parametrize("coordinates", COORDINATES)
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize("sizes", [(1, 2, 9, 11), (1, 2, 3, 2), (1, 2, 13, 3), (1, 2, 1, 1)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 2, 9, 11), (1, 2, 3, 2), (1, 2, 13, 3), (1, 2, 1, 1)]
+)
 def test_sizes(coordinates: str, mode: str, sizes: tuple[int, ...]) -> None:
     x = draw(1, 2, 5, 7)
     check(x, sizes=sizes, mode=mode, coordinate_transformation_mode=coordinates)
@@ -43,7 +47,9 @@ def test_sizes(coordinates: str, mode: str, sizes: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric"])
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-@pytest.mark.parametrize("scales", [(2, 3), (0.5, 2), (0.6, 0.6), (1.5, 2.7), (0.3, 1.25)])
+@pytest.mark.parametrize(
+    "scales", [(2, 3), (0.5, 2), (0.6, 0.6), (1.5, 2.7), (0.3, 1.25)]
+)
 def test_scales(coordinates: str, mode: str, scales: tuple[float, ...]) -> None:
     x = draw(2, 1, 6, 10)
     how = {"mode": mode, "coordinate_transformation_mode": coordinates}
@@ -62,7 +68,9 @@ def test_nearest(rounding: str, coordinates: str) -> None:
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 4), (1, 2, 4, 20), (1, 2, 5, 3)])
 @pytest.mark.parametrize("exclude", [0, 1])
 def test_antialias(mode: str, sizes: tuple[int, ...], exclude: int) -> None:
-    check(draw(1, 2, 11, 13), sizes=sizes, mode=mode, antialias=1, exclude_outside=exclude)
+    check(
+        draw(1, 2, 11, 13), sizes=sizes, mode=mode, antialias=1, exclude_outside=exclude
+    )
 
 
 @pytest.mark.parametrize("a", [-0.5, -0.75])
@@ -117,7 +125,9 @@ def test_scales_of_symbolic_sizes(scales: Any, shape: str) -> None:
     text = """g (float[n, 3, h, w] x) => (float[a, b, c, d] y) {
         y = Resize<mode="linear">(x, , s) }"""
     ratio = np.array(scales, np.float32)
-    assert output_types(text, s=ratio).replace(" ", "") == f"float32[{shape}]".replace(" ", "")
+    assert output_types(text, s=ratio).replace(" ", "") == f"float32[{shape}]".replace(
+        " ", ""
+    )
     same_as_ort(model_of(text, s=ratio), {"x": draw(2, 3, 6, 8)}, rtol=1e-4)
 
 
@@ -144,15 +154,35 @@ def test_scales_known_at_run_time() -> None:
 @pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 0.5, 0.5), (1, 1, 0.6, 1.5)])
 def test_before_opset_11(mode: str, scales: Any) -> None:
     x, ratio = draw(1, 2, 6, 8), np.array(scales, np.float32)
-    same_as_ort(*node_model("Resize", [x, ratio], opset=10, constants=[1], mode=mode), rtol=1e-4)
+    same_as_ort(
+        *node_model("Resize", [x, ratio], opset=10, constants=[1], mode=mode), rtol=1e-4
+    )
     if min(scales) >= 1:
-        same_as_ort(*node_model("Upsample", [x, ratio], opset=9, constants=[1], mode=mode), rtol=1e-4)
-        same_as_ort(*node_model("Upsample", [x], opset=7, scales=[*map(float, scales)], mode=mode), rtol=1e-4)
+        same_as_ort(
+            *node_model("Upsample", [x, ratio], opset=9, constants=[1], mode=mode),
+            rtol=1e-4,
+        )
+        same_as_ort(
+            *node_model(
+                "Upsample", [x], opset=7, scales=[*map(float, scales)], mode=mode
+            ),
+            rtol=1e-4,
+        )
 
 
 def test_opset_11_has_a_coordinate_of_its_own() -> None:
     x, empty = draw(1, 1, 4, 6), np.zeros(0, np.float32)
     sizes = np.array([1, 1, 9, 3], np.int64)
-    how = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
-    model = node_model("Resize", [x, empty, empty, sizes], opset=11, constants=[1, 2, 3], mode="nearest", **how)
+    how = {
+        "coordinate_transformation_mode": "tf_half_pixel_for_nn",
+        "nearest_mode": "floor",
+    }
+    model = node_model(
+        "Resize",
+        [x, empty, empty, sizes],
+        opset=11,
+        constants=[1, 2, 3],
+        mode="nearest",
+        **how,
+    )
     same_as_ort(*model)

@@ -83,7 +83,9 @@ def test_guards_are_checked_when_symbols_are_known() -> None:
     x = b.input("x", TensorType(dt.float32, (N,)))
     b.guard(Guard(N, "<=", 4, "the reason"))
     graph = b.finish([b.neg(x)])
-    np.testing.assert_array_equal(evaluate(graph, [np.float32([1, 2])])[0], [-1, -2])
+    np.testing.assert_array_equal(
+        evaluate(graph, [np.array([1, 2], np.float32)])[0], [-1, -2]
+    )
     with pytest.raises(ShapeError, match="the reason"):
         evaluate(graph, [np.zeros(5, np.float32)])
 

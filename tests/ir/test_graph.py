@@ -71,9 +71,9 @@ def test_graphs_are_equal_iff_they_are_the_same() -> None:
     for one, other in combinations(VARIANTS, 2):
         assert build(**VARIANTS[one]) != build(**VARIANTS[other]), (one, other)
     for name, parts in VARIANTS.items():
-        one, other = build(**parts), build(**parts)
-        assert one == other, name
-        assert hash(one) == hash(other)
+        first, second = build(**parts), build(**parts)
+        assert first == second, name
+        assert hash(first) == hash(second)
 
 
 def test_provenance_is_no_part_of_equality() -> None:
@@ -135,7 +135,21 @@ OPS.pop(Probe.name)  # other tests go through all operations of the library
 
 
 def test_ops_are_equal_by_type_and_bits_of_their_fields() -> None:
-    values = [1, 1.0, True, 0, 0.0, -0.0, False, None, "1", (1,), (1.0,), (True,), ()]
+    values: list[Any] = [
+        1,
+        1.0,
+        True,
+        0,
+        0.0,
+        -0.0,
+        False,
+        None,
+        "1",
+        (1,),
+        (1.0,),
+        (True,),
+        (),
+    ]
     values += [((0.0,),), ((-0.0,),), N, N + 1, dt.int8, dt.uint8, float("nan")]
     for i, x in enumerate(values):
         for j, y in enumerate(values):
@@ -155,7 +169,7 @@ def test_ops_check_their_fields() -> None:
     with pytest.raises(TypeError, match=r"test.probe has no field extra"):
         Probe(value=1, extra=2)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"test.probe has 2 fields"):
-        Probe(1, 2, 3)  # type: ignore[call-arg, misc]
+        Probe(1, 2, 3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"add has no field extra"):
         OPS["add"](extra=2)
     with pytest.raises(AttributeError, match="immutable"):

@@ -98,7 +98,7 @@ def test_white_space_and_comments_are_free() -> None:
 
 def test_every_part_of_a_graph_is_kept() -> None:
     b = Builder('a "quoted" \n graph')
-    b.variables["w"] = Constant.of(np.float32([1.5, -2]))
+    b.variables["w"] = Constant.of(np.array([1.5, -2], np.float32))
     b.variables["big"] = Constant.of(np.arange(99, dtype=np.float32))
     b.metadata["producer"] = "café \udc80 \\"
     x = b.input("x y", F32)

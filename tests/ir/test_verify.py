@@ -27,7 +27,7 @@ def small() -> Graph:
     b = Builder("g")
     x = b.input("x", F32)
     y = b.exp(x)
-    return b.finish([b.add(y, y), b.constant(np.float32([1, 2]))])
+    return b.finish([b.add(y, y), b.constant(np.ones(2, np.float32))])
 
 
 def with_node(graph: Graph, index: int, **parts: Any) -> Graph:

@@ -2,8 +2,8 @@
 
 Tiles of 6x6 inputs, 4 apart, give 4x4 outputs each: `A'[(G w G') * (B' d B)]A`, the
 products of all tiles and channels being 36 GEMMs. The transforms are GEMMs too, of 6x6
-and 4x6 matrices with long rows, four times as fast as sums of shifted arrays; and few long
-calls let two threads share the GIL. Between the two steps columns are copied to six
+and 4x6 matrices with long rows, four times as fast as sums of shifted arrays; and few
+long calls let threads share the GIL. Between the two steps columns are copied to six
 overlapping phases, `[j, tile, C]` being column `4 * tile + j`. Non-finite inputs would
 spread over a tile: then the plain convolution runs instead.
 """
@@ -259,11 +259,15 @@ def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
     half = room.array(shape, lines.dtype)
     np.matmul(_DOWN, as_strided(lines, shape, strides, writeable=False), out=half)
     columns = room.array((rows * 6, 6, length), lines.dtype)
-    strides = (half.strides[1], wide, 4 * wide, item)
-    shape = (rows * 6, 6, length // channels, channels)
-    columns.reshape(shape)[...] = as_strided(half, shape, strides, writeable=False)
-    columns = columns.reshape(rows, 6, 6, length)
-    np.matmul(_DOWN, columns, out=grid.transpose(2, 0, 1, 3))
+    tiles = as_strided(
+        half,
+        (rows * 6, 6, length // channels, channels),
+        (half.strides[1], wide, 4 * wide, item),
+        writeable=False,
+    )
+    np.copyto(columns.reshape(tiles.shape), tiles)
+    phases = columns.reshape(rows, 6, 6, length)
+    np.matmul(_DOWN, phases, out=grid.transpose(2, 0, 1, 3))
 
 
 def _tiles_up(grid: Array, room: scratch.Arena) -> Array:

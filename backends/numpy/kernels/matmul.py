@@ -203,7 +203,7 @@ def gemm(
     scale = None if alpha == 1.0 else np.full((1,), alpha, _number_dtype(a.dtype))
     if c is not None and beta != 1.0:
         c = c.astype(_number_dtype(c.dtype)) * _number_dtype(c.dtype).type(beta)
-    row = c is None or c.size == c.shape[-1] if c is not None and c.ndim else c is None
+    row = c is None or (c.ndim > 0 and c.size == c.shape[-1])
     options: dict[str, Any] = {"clip": clip, "out": out, "scale": scale}
     if row:
         bias = None if c is None else c.reshape(-1)

@@ -7,8 +7,7 @@ costs little. Which thread runs an index never changes what the index computes.
 import itertools
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -63,15 +62,6 @@ class _Job:
             self.done.release()
 
 
-_AWAKE_SECONDS = 1e-3
-_idle = np.zeros(1 << 12, np.float32)
-
-
-def _linger() -> None:
-    """Spend a few microseconds without the GIL."""
-    np.sin(_idle)
-
-
 class _Pool:
     """Daemon threads which wait for jobs in one queue."""
 
@@ -97,14 +87,7 @@ class _Pool:
         _state.inside = True
         with np.errstate(all="ignore"):
             while True:
-                self.next_job().work()
-
-    def next_job(self) -> _Job:
-        """Wait awake for a moment, since waking a sleeping core takes long."""
-        end = time.perf_counter() + _AWAKE_SECONDS
-        while self.inbox.empty() and time.perf_counter() < end:
-            _linger()
-        return self.inbox.get()
+                self.inbox.get().work()
 
 
 class _State(threading.local):
@@ -146,7 +129,7 @@ def get_num_threads() -> int:
 
 
 @contextmanager
-def use_threads(count: int | None) -> Iterator[None]:
+def use_threads(count: int | None) -> Generator[None, None, None]:
     """Use `count` threads in this thread's calls inside the block; None: as before."""
     before, _state.limit = _state.limit, count or _state.limit
     try:
@@ -185,8 +168,7 @@ def _share(job: _Job, helpers: int) -> None:
         job.work()
     finally:
         _state.inside = False
-    while job.left:
-        _linger()
+    job.done.acquire()
     if job.error is not None:
         raise job.error
 

@@ -1,0 +1,108 @@
+"""What commands share: options, the terminal, how a model is opened."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from graphwright.display import WIDTH
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+model_argument = click.argument("model")
+
+
+def common_options(function: F) -> F:
+    """``--json`` and ``--debug``, which every command takes."""
+    json_option = click.option(
+        "--json", "as_json", is_flag=True, help="Write JSON instead of tables."
+    )
+    debug_option = click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors."
+    )
+    return json_option(debug_option(function))
+
+
+backend_option = click.option(
+    "--backend",
+    "backends",
+    default="auto",
+    show_default=True,
+    callback=lambda _context, _parameter, text: _names(text),
+    help="A backend, or several with commas in order of preference.",
+)
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in (word.strip() for word in text.split(",")) if name]
+    if not names:
+        raise click.BadParameter("names no backend")
+    return names
+
+
+def _dims(_context: Any, _parameter: Any, words: Sequence[str]) -> dict[str, int]:
+    dims: dict[str, int] = {}
+    for word in words:
+        name, _, size = word.rpartition("=")
+        if not name or not size.isdecimal():
+            raise click.BadParameter(f"{word!r} is not of the form name=size")
+        if dims.setdefault(name, int(size)) != int(size):
+            raise click.BadParameter(f"dim {name!r} is given two sizes")
+    return dims
+
+
+dim_option = click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=SIZE",
+    callback=_dims,
+    help="Size of a named dim; may be repeated.",
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or 100 columns of plain text where output goes elsewhere."""
+    plain = "NO_COLOR" in os.environ
+    made = Console(
+        stderr=stderr, highlight=False, color_system=None if plain else "auto"
+    )
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDTH
+    return made
+
+
+def show(as_json: bool, data: Any, renderable: Any) -> None:
+    """Writes JSON, or what there is for people."""
+    if as_json:
+        click.echo(json.dumps(data, indent=2, allow_nan=False))
+    else:
+        console().print(renderable)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on stderr while the block runs, where that is a terminal."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    with screen.status(what):
+        yield
+
+
+def start_logging() -> None:
+    """Sends the library's messages to stderr, from ``$GRAPHWRIGHT_LOG``'s level on."""
+    word = os.environ.get("GRAPHWRIGHT_LOG", "warning").upper()
+    levels = logging.getLevelNamesMapping()
+    logger = logging.getLogger("graphwright")
+    if not any(isinstance(h, RichHandler) for h in logger.handlers):
+        screen = console(stderr=True)
+        logger.addHandler(RichHandler(console=screen, show_path=False))
+    logger.setLevel(levels.get(word, logging.WARNING))

@@ -1,0 +1,65 @@
+"""Kernels of activations, and of softmax and norms over the last axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+from graphwright.backends.contract import Kernel, Request
+from graphwright.backends.numpy.kernels import elementwise, norm
+from graphwright.backends.numpy.table import kernel_for
+from graphwright.ir.dtype import float32, float64
+from graphwright.ir.ops.activation import Gelu, Normalizing
+from graphwright.ir.ops.norm import Norm
+from graphwright.ir.types import TensorType
+
+_ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
+    "erf": elementwise.erf,
+    "gelu": elementwise.gelu,
+    "sigmoid": elementwise.sigmoid,
+}
+_ROWS: dict[str, Callable[[Any], Any]] = {
+    "softmax": norm.softmax,
+    "log_softmax": norm.log_softmax,
+}
+
+
+def _wide(request: Request) -> bool:
+    """Whether the first operand is a float of 32 or 64 bits with elements."""
+    x = request.types[0]
+    assert isinstance(x, TensorType)
+    return x.dtype in (float32, float64) and 0 not in x.dims
+
+
+@kernel_for(*_ELEMENTWISE)
+def activation(request: Request) -> Kernel | None:
+    """An elementwise function in cache-sized blocks on all cores."""
+    if isinstance(request.op, Gelu) and request.op.tanh:
+        return None
+    return _ELEMENTWISE[request.op.name] if _wide(request) else None
+
+
+@kernel_for(*_ROWS)
+def rows(request: Request) -> Kernel | None:
+    """Softmax and its logarithm over the last axis."""
+    op, x = request.op, request.types[0]
+    assert isinstance(op, Normalizing)
+    assert isinstance(x, TensorType)
+    last = op.axis == x.rank - 1
+    return _ROWS[op.name] if last and _wide(request) else None
+
+
+@kernel_for("layer_norm", "rms_norm")
+def normalise(request: Request) -> Kernel | None:
+    """Layer and root-mean-square norms over the last axis."""
+    op, x = request.op, request.types[0]
+    assert isinstance(op, Norm)
+    assert isinstance(x, TensorType)
+    same = all(t.dtype is x.dtype for t in request.types if isinstance(t, TensorType))
+    if op.axis != x.rank - 1 or not same or not _wide(request):
+        return None
+    kernel: Callable[..., Any] = norm.layer_norm if op.name == "layer_norm" else norm.rms_norm
+    epsilon = op.epsilon
+
+    def run(array: Any, *affine: Any) -> Any:
+        return kernel(array, *affine, epsilon=epsilon)
+
+    return run

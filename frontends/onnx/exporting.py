@@ -1,0 +1,270 @@
+"""What an exporter sees: one IR node whose operands have names in the model."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from graphwright.frontends.onnx.kernels import holder
+from graphwright.frontends.onnx.tensors import element_of
+from graphwright.frontends.onnx.writing import Scope, Written
+from graphwright.ir.constant import Constant
+from graphwright.ir.dim import Dim
+from graphwright.ir.dtype import DType, int64
+from graphwright.ir.emitter import Emitter, Value, broadcast_shape
+from graphwright.ir.errors import ShapeError, UnsupportedOpError
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op
+from graphwright.ir.types import TensorType
+
+Exported: TypeAlias = "str | Value | Sequence[str | Value]"
+
+
+class NeedsOpset(Exception):
+    """What is exported needs a newer opset.
+
+    Attributes:
+        domain: Of which domain.
+        version: Its oldest version that will do.
+        what: What needs it.
+    """
+
+    def __init__(self, domain: str, version: int, what: str) -> None:
+        super().__init__(f"{what} needs opset {version}")
+        self.domain, self.version, self.what = domain, version, what
+
+
+class GraphWriter(Protocol):
+    """What exporters ask of the model's exporter."""
+
+    b: Any
+    scope: Scope
+    opset: int
+    functions: list[Any]
+    opsets: dict[str, int]
+
+    def name(self, value: Value) -> str: ...
+
+    def constant(self, constant: Constant) -> str: ...
+
+    def dims(self, dims: Sequence[Dim]) -> str: ...
+
+    def placeholder(self, stem: str) -> str: ...
+
+    def body(
+        self,
+        graph: Graph,
+        inputs: Sequence[Value],
+        given: Sequence[tuple[Value, Value]],
+        outputs: Sequence[Value] | None = None,
+    ) -> Scope: ...
+
+    def inline(self, graph: Graph, operands: Sequence[Value]) -> list[Value]: ...
+
+    def define_from(self, symbol: str, vector: str, index: int) -> None: ...
+
+
+class Export:
+    """One IR node on its way out.
+
+    Attributes:
+        b: Emits IR ops that are exported at once: for what simpler ops can say.
+        op: The IR op.
+        node: The node.
+        version: The opset version of ai.onnx.
+    """
+
+    def __init__(self, writer: GraphWriter, node: Node) -> None:
+        self.writer, self.node = writer, node
+        self.b: Emitter = writer.b
+        self.op: Any = node.op
+        self.version = writer.opset
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """The operands as values."""
+        return self.node.operands
+
+    @property
+    def result(self) -> Value:
+        """The only result, or the first."""
+        return self.node.results[0]
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype of the first result."""
+        return self.result.dtype
+
+    def __getitem__(self, index: int) -> str:
+        """The name of an operand."""
+        return self.writer.name(self.operands[index])
+
+    def name(self, value: Value) -> str:
+        """The name of a value."""
+        return self.writer.name(value)
+
+    def names(self) -> list[str]:
+        """The names of all operands."""
+        return [self.writer.name(v) for v in self.operands]
+
+    # Writing --------------------------------------------------------------------------
+
+    def all(
+        self, op_type: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Adds an ONNX node; returns the names of its outputs."""
+        found = [self.writer.placeholder(op_type) for _ in range(outputs)]
+        source = self.node.source
+        self.writer.scope.nodes.append(
+            Written(
+                op_type,
+                list(inputs),
+                found,
+                attributes,
+                domain,
+                source.name if source else "",
+            )
+        )
+        return found
+
+    def add(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Adds an ONNX node of one output; returns its name."""
+        return self.all(op_type, *inputs, domain=domain, **attributes)[0]
+
+    def needs(self, version: int, domain: str = "") -> None:
+        """Asks for an opset version.
+
+        Raises:
+            NeedsOpset: If the model's is older.
+        """
+        have = self.version if not domain else self.writer.opsets.get(domain, 0)
+        if have < version:
+            raise NeedsOpset(domain, version, self.op.name)
+
+    def unsupported(self, why: str) -> UnsupportedOpError:
+        """The error that says that this node has no ONNX form."""
+        return UnsupportedOpError(f"ONNX cannot express {self.op.name}: {why}")
+
+    # Constants and dims ---------------------------------------------------------------
+
+    def constant(self, value: Any, dtype: DType) -> str:
+        """The name of a constant."""
+        return self.writer.constant(Constant.of(np.asarray(value, dtype.numpy), dtype))
+
+    def ints(self, *values: int) -> str:
+        """An int64 vector."""
+        return self.constant(values, int64)
+
+    def dims(self, dims: Sequence[Dim]) -> str:
+        """An int64 vector of dims."""
+        return self.writer.dims(dims)
+
+    def dim(self, dim: Dim) -> str:
+        """A dim as a 0-d int64."""
+        if isinstance(dim, int):
+            return self.constant(dim, int64)
+        return self.squeeze(self.dims([dim]))
+
+    def known(self, index: int) -> "np.ndarray[Any, Any] | None":
+        """The value of an operand, if it is known."""
+        found = self.b.known(self.operands[index])
+        return None if found is None else found.array()
+
+    # Small helpers --------------------------------------------------------------------
+
+    def cast(self, name: str, dtype: DType) -> str:
+        """Another dtype."""
+        return self.add("Cast", name, to=element_of(dtype))
+
+    def squeeze(self, name: str, axes: Sequence[int] = (0,)) -> str:
+        """Without axes of size 1."""
+        return self.add("Squeeze", name, self.ints(*axes))
+
+    def unsqueeze(self, name: str, axes: Sequence[int]) -> str:
+        """With new axes of size 1."""
+        return self.add("Unsqueeze", name, self.ints(*axes))
+
+    def held(
+        self,
+        op_type: str,
+        *inputs: str,
+        dtype: DType | None = None,
+        back: bool = True,
+        **attributes: Any,
+    ) -> str:
+        """An elementwise-typed node, in the dtype that its kernels take.
+
+        All inputs have ``dtype`` (by default that of the first operand). The result
+        has it too if ``back``, else the operator's own.
+        """
+        own = self.operands[0].dtype if dtype is None else dtype
+        wide = holder(op_type, own)
+        if wide is own:
+            return self.add(op_type, *inputs, **attributes)
+        found = self.add(op_type, *(self.cast(n, wide) for n in inputs), **attributes)
+        return self.cast(found, own) if back else found
+
+    # What operands are made of --------------------------------------------------------
+
+    def made_by(self, value: Value, *kinds: str) -> Node | None:
+        """The node that makes a value, if its op is of one of these names."""
+        node: Node | None = self.b.producer(value)
+        return node if node is not None and node.op.name in kinds else None
+
+    def is_scalar(self, value: Value, number: float | bool) -> bool:
+        """Whether a value is one number, perhaps repeated."""
+        node = self.made_by(value, "broadcast_to")
+        value = value if node is None else node.operands[0]
+        known = self.b.known(value)
+        return known is not None and known.size == 1 and known.array().item() == number
+
+    def lean(self, *operands: Value, shape: Sequence[Dim] | None = None) -> list[Value]:
+        """Operands before they were repeated, as far as ONNX repeats them itself."""
+        target = self.result.shape if shape is None else tuple(shape)
+        chosen = list(operands)
+        for i, value in enumerate(operands):
+            node = self.made_by(value, "broadcast_to")
+            if node is None:
+                continue
+            trial = [*chosen[:i], node.operands[0], *chosen[i + 1 :]]
+            if _spread(trial) == target:
+                chosen = trial
+        return chosen
+
+    def lean_names(self, *operands: Value, shape: Sequence[Dim] | None = None) -> list[str]:
+        """The names of ``lean``."""
+        return [self.name(v) for v in self.lean(*operands, shape=shape)]
+
+    def body(
+        self,
+        graph: Graph,
+        inputs: Sequence[Value] = (),
+        given: Sequence[tuple[Value, Value]] = (),
+        outputs: Sequence[Value] | None = None,
+    ) -> Scope:
+        """A sub-graph as an attribute.
+
+        Args:
+            graph: The sub-graph.
+            inputs: Those of its inputs that stay inputs.
+            given: The others, each with the value outside that it stands for.
+            outputs: Its outputs, if not those of the graph.
+        """
+        return self.writer.body(graph, inputs, given, outputs)
+
+
+def _spread(values: Sequence[Value]) -> tuple[Dim, ...] | None:
+    try:
+        return broadcast_shape(*(v.shape for v in values))
+    except ShapeError:
+        return None
+
+
+def fields_of(op: Op, **names: str) -> dict[str, Any]:
+    """Fields of an op as attributes of other names."""
+    return {attribute: getattr(op, name) for name, attribute in names.items()}
+
+
+def is_tensor(value: Value) -> bool:
+    """Whether a value is a tensor."""
+    return isinstance(value.type, TensorType)
