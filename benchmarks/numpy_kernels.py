@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from graphwright.backends.numpy.kernels import conv, pool, threads
 from graphwright.backends.numpy.kernels.epilogue import RELU
 
+Array = NDArray[Any]
 Key = tuple[Any, ...]
 Runner = Callable[[], object]
 
@@ -63,7 +65,7 @@ def keys(model: onnx.ModelProto) -> "collections.Counter[Key]":
     return found
 
 
-def single(key: Key, w: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
+def single(key: Key, w: Array, bias: Array) -> onnx.ModelProto:
     """Build the model of one node; a Conv is followed by Relu."""
     op, x, kernel, strides, pads, group = key
     options = {"strides": strides, "pads": pads}
@@ -91,8 +93,8 @@ def runners(key: Key, layout: conv.Layout, count: int) -> tuple[Runner, Runner]:
     """Return ONNX Runtime's run and ours, after checking that they agree."""
     op, shape, kernel, strides, pads, group = key
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(shape, np.float32)
-    w = rng.standard_normal(kernel, np.float32)
+    x: Array = np.asarray(rng.standard_normal(shape, np.float32))
+    w: Array = np.asarray(rng.standard_normal(kernel, np.float32))
     bias = rng.standard_normal(kernel[0], np.float32)
     theirs = session(single(key, w, bias), count)
     pairs = list(zip(pads[: len(pads) // 2], pads[len(pads) // 2 :], strict=True))

@@ -340,7 +340,7 @@ class Emitter(ABC):
     def transpose(self, x: Value, perm: Sequence[int]) -> Value:
         """Axes in another order: axis i of the result is axis ``perm[i]`` of ``x``."""
         perm = tuple(perm)
-        if perm == tuple(range(len(perm))):
+        if perm == tuple(range(x.rank)):
             return x
         return self.emit("transpose", x, perm=perm)
 

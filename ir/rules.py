@@ -15,6 +15,7 @@ from graphwright.ir.types import (
     TensorType,
     Type,
     agree_shapes,
+    require,
 )
 
 
@@ -30,7 +31,9 @@ def same_dtype(name: str, *types: TensorType) -> DType:
     for t in types[1:]:
         if t.dtype is not first:
             got = ", ".join(t.dtype.name for t in types)
-            raise DTypeError(f"{name} takes operands of one dtype, got {got}: add a cast")
+            raise DTypeError(
+                f"{name} takes operands of one dtype, got {got}: add a cast"
+            )
     return first
 
 
@@ -68,6 +71,15 @@ def ranked(name: str, *types: TensorType) -> None:
         _ranked(name, t.shape)
 
 
+def need_sizes(name: str, shape: Sequence[Dim]) -> None:
+    """Raises ShapeError if a size is negative; unknown ones become guards."""
+    for dim in shape:
+        if isinstance(dim, int):
+            need(dim >= 0, f"{name}: shape {list(shape)} has a negative size")
+        else:
+            require(0, "<=", dim)
+
+
 def check_axes(name: str, axes: Sequence[int], rank: int) -> None:
     """Raises ShapeError unless axes are distinct and in [0, rank)."""
     if len(set(axes)) != len(axes) or not all(0 <= a < rank for a in axes):
@@ -93,7 +105,9 @@ def typed(dtype: DType, shape: Sequence[Dim], contents: Contents | None) -> Tens
     """A type whose contents are kept only where something is known and allowed."""
     shape = tuple(shape)
     if contents is not None:
-        usable = dtype.kind in "iub" and dtype.bits >= 8 and small_size(shape) is not None
+        usable = (
+            dtype.kind in "iub" and dtype.bits >= 8 and small_size(shape) is not None
+        )
         if not usable or (contents and all(c is None for c in contents)):
             contents = None
     return TensorType(dtype, shape, contents)
@@ -112,9 +126,7 @@ def map_contents(
     return tuple(rule(*row) for row in rows)
 
 
-def permute_contents(
-    t: TensorType, order: Sequence[int]
-) -> Contents | None:
+def permute_contents(t: TensorType, order: Sequence[int]) -> Contents | None:
     """Contents picked by flat position."""
     return None if t.contents is None else tuple(t.contents[i] for i in order)
 

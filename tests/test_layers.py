@@ -29,6 +29,7 @@ IR_ORDER = (
     "ops",
     "printer",
     "graph",
+    "ratio",
     "builder",
     "verify",
     "scanner",

@@ -7,9 +7,9 @@ import numpy as np
 
 from graphwright.frontends.onnx.tensors import constant_of_proto
 from graphwright.ir.constant import Constant
-from graphwright.ir.dim import Dim
+from graphwright.ir.dim import Dim, bounds
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.errors import ModelError
+from graphwright.ir.errors import ModelError, ShapeError
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import Type
 
@@ -243,5 +243,3 @@ class Context:
     def axes(self, axes: Sequence[int], rank: int) -> list[int]:
         """Possibly negative axes as nonnegative ones, checked."""
         return [self.axis(a, rank) for a in axes]
-
-

@@ -264,6 +264,12 @@ class ModelExporter:
             raise ModelError(f"export: a value of type {value.type} is not there")
         return found
 
+    def wrap(self, name: str, type_: Type) -> Value:
+        """A value of this type that has a name already."""
+        value = Value(type_)
+        self._values[value] = name
+        return value
+
     def constant(self, constant: Constant, value: Value | None = None) -> str:
         """The name of a constant, in this graph or one that it lies in."""
         key: Any = constant if constant.nbytes <= _SMALL else value or id(constant)

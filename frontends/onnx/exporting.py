@@ -15,7 +15,7 @@ from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, Type
 
 Exported: TypeAlias = "str | Value | Sequence[str | Value]"
 
@@ -60,6 +60,8 @@ class GraphWriter(Protocol):
     ) -> Scope: ...
 
     def inline(self, graph: Graph, operands: Sequence[Value]) -> list[Value]: ...
+
+    def wrap(self, name: str, type_: Type) -> Value: ...
 
     def define_from(self, symbol: str, vector: str, index: int) -> None: ...
 
@@ -106,6 +108,10 @@ class Export:
     def names(self) -> list[str]:
         """The names of all operands."""
         return [self.writer.name(v) for v in self.operands]
+
+    def wrap(self, name: str, type_: Type) -> Value:
+        """A value that has a name already, for IR ops to go on with."""
+        return self.writer.wrap(name, type_)
 
     # Writing --------------------------------------------------------------------------
 

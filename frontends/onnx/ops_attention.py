@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.tensors import dtype_of
 from graphwright.ir.dim import Dim, equal, floordiv
@@ -26,14 +26,14 @@ def merge_heads(b: Emitter, x: Value) -> Value:
     return b.reshape(b.transpose(x, (0, 2, 1, 3)), (n, rows, heads * size))
 
 
-def default_scale(size: Dim, name: str) -> float:
+def default_scale(c: Context, size: Dim) -> float:
     """``1 / sqrt(size)``.
 
     Raises:
-        ModelError: If the size is not known.
+        NeedsValue: If the size is not known.
     """
     if not isinstance(size, int):
-        raise ModelError(f"{name} with heads of unknown size {size} needs a scale")
+        raise NeedsValue(c[0])
     return 1 / math.sqrt(max(size, 1))
 
 
@@ -84,7 +84,7 @@ def _attention_op(c: Context, size: Dim, offset: Dim) -> Attention:
     scale = c.real("scale", None)
     precision = c.integer("softmax_precision", 0)
     fields: dict[str, Any] = {
-        "scale": default_scale(size, c.op_type) if scale is None else scale,
+        "scale": default_scale(c, size) if scale is None else scale,
         "softcap": c.real("softcap", 0.0),
         "causal": c.integer("is_causal", 0) != 0,
         "left": c.integer("left_window_size", -1),
@@ -163,7 +163,7 @@ def linear_attention(c: Context) -> tuple[Value, Value]:
     rest = [_by_step(b, c[4], shared)] if decays else []
     if delta:
         rest.append(_by_step(b, c[5], 1 if c[5].shape[2] == 1 else shared))
-    scale = c.real("scale", 0.0) or default_scale(lines[0].shape[3], c.op_type)
+    scale = c.real("scale", 0.0) or default_scale(c, lines[0].shape[3])
     fields = {"scale": scale, "decays": decays, "delta": delta}
     y, final = b.emit_all("linear_attention", *lines, state, *rest, **fields)
     merged = b.reshape(y, (*y.shape[:2], own * y.shape[3]))
@@ -184,7 +184,7 @@ def flex_attention(c: Context) -> Value:
     precision = c.integer("softmax_precision", 0)
     wide = dtype_of(precision) if precision else q.dtype.accumulate
     scale = c.real("scale", None)
-    scale = default_scale(q.shape[3], c.op_type) if scale is None else scale
+    scale = default_scale(c, q.shape[3]) if scale is None else scale
     op = Attention(scale=scale, precision=wide)
     if not (c.has("score_mod") or c.has("prob_mod")) and wide is q.dtype:
         return b.emit(op.name, q, k, v, **op.fields)

@@ -1,6 +1,6 @@
 """Convolutions of ONNX."""
 
-from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.sampling import interpolate
 from graphwright.frontends.onnx.windows import (
@@ -113,7 +113,7 @@ def causal_conv(c: Context) -> tuple[Value, Value]:
         padding=((0, 0),),
         lhs_dilation=(1,),
         rhs_dilation=(1,),
-        groups=_static(c, w.shape[0]),
+        groups=_channels(w),
     )
     y = with_bias(b, y, c.optional(2))
     activation = c.string("activation", "none")
@@ -125,10 +125,11 @@ def causal_conv(c: Context) -> tuple[Value, Value]:
     return y, b.slice_axis(line, 2, line.shape[2] - width, line.shape[2])
 
 
-def _static(c: Context, dim: Dim) -> int:
-    if not isinstance(dim, int):
-        raise ModelError(f"{c.op_type} needs a known number of channels, got {dim}")
-    return dim
+def _channels(w: Value) -> int:
+    count = w.shape[0]
+    if not isinstance(count, int):
+        raise NeedsValue(w)
+    return count
 
 
 @converter("DeformConv")

@@ -2,13 +2,13 @@
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.shapes import known_elements
+from graphwright.frontends.onnx.shapes import known_elements, need_rank
 from graphwright.frontends.onnx.tensors import constant_of_proto, dtype_of
 from graphwright.ir.constant import Constant
-from graphwright.ir.dim import Dim, Expr, ceildiv, maximum
+from graphwright.ir.dim import Dim, Expr, ceildiv, equal, maximum
 from graphwright.ir.dtype import float32, float64, int64, string
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import ModelError
+from graphwright.ir.errors import ModelError, ShapeError
 
 
 @converter("Constant")
@@ -68,6 +68,9 @@ def range_(c: Context) -> Value:
     """``start, start + delta, ...`` before ``limit``."""
     b = c.b
     start, limit, delta = (b.reshape(x, ()) for x in c.values())
+    step = b.known(delta)
+    if step is not None and not step.array().any():
+        raise ModelError("Range: delta is 0")
     count = _range_length(c, start, limit, delta)
     dtype = start.dtype.accumulate
     steps = b.iota((count,), 0, dtype)
@@ -98,6 +101,7 @@ def _range_length(c: Context, start: Value, limit: Value, delta: Value) -> Dim:
 def eye_like(c: Context) -> Value:
     """Ones on the diagonal ``k`` of a matrix of the operand's shape."""
     b, x = c.b, c[0]
+    need_rank(c, x, 2)
     dtype = dtype_of(c.integer("dtype")) if c.has("dtype") else x.dtype
     rows, columns = (b.iota(x.shape, i, int64) for i in (0, 1))
     return b.cast(b.eq(b.add(rows, c.integer("k", 0)), columns), dtype)
@@ -122,6 +126,8 @@ def one_hot(c: Context) -> Value:
     Negative indices count from the end; those out of range mark nothing.
     """
     b, values = c.b, c[2]
+    if equal(need_rank(c, values, 1)[0], 2) is False:
+        raise ShapeError(f"OneHot takes two values, got {values.type}")
     indices = b.cast(c[0], int64)
     (depth,) = c.dims(b.cast(b.reshape(c[1], (1,)), int64), 0)
     axis = c.axis(c.integer("axis", -1), indices.rank + 1)

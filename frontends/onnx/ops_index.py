@@ -2,11 +2,16 @@
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.shapes import nonnegative_indices
-from graphwright.ir.dim import Dim, product
+from graphwright.frontends.onnx.shapes import need_rank, nonnegative_indices
+from graphwright.ir.dim import Dim, equal, product
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import ModelError, ShapeError, UnsupportedOpError
+from graphwright.ir.errors import (
+    ModelError,
+    ShapeError,
+    UnrankedError,
+    UnsupportedOpError,
+)
 
 # Gather and scatter -------------------------------------------------------------------
 
@@ -50,8 +55,10 @@ def _mode(c: Context) -> str:
 def _flat_rows(c: Context, x: Value, indices: Value, batch: int) -> tuple[Value, int]:
     """Index vectors (the last axis) as positions in their axes of ``x`` flattened."""
     b = c.b
-    depth = indices.shape[-1]
-    if not isinstance(depth, int) or batch + depth > x.rank:
+    depth = indices.shape[-1] if indices.rank else 0
+    if not isinstance(depth, int):
+        raise UnrankedError("the length of index vectors is not known")
+    if indices.rank == 0 or batch + depth > x.rank:
         raise ShapeError(f"{c.op_type} of {x.type} at {indices.type}")
     last = indices.rank - 1
     rows = b.full(indices.shape[:-1], 0, int64)
@@ -120,6 +127,8 @@ def reverse_sequence(c: Context) -> Value:
     swap = [batch, time, *range(2, x.rank)]
     rows = b.transpose(x, swap)
     at = b.iota(rows.shape[:2], 1, int64)
+    if equal(need_rank(c, c[1], 1)[0], rows.shape[0]) is False:
+        raise ShapeError(f"ReverseSequence of {x.type} with {c[1].type} lengths")
     lengths = b.expand_dims(b.cast(c[1], int64), [1])
     mirrored = b.sub(b.sub(lengths, 1), at)
     places = b.where(b.lt(at, lengths), mirrored, at)

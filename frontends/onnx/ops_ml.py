@@ -7,6 +7,7 @@ import numpy as np
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.scores import as_rows
+from graphwright.ir.dim import minimum, product
 from graphwright.ir.dtype import DType, float32, float64, int64, string
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import DTypeError, ModelError
@@ -33,12 +34,14 @@ def binarizer(c: Context) -> Value:
 # Tables -------------------------------------------------------------------------------
 
 
-def _table(c: Context, x: Value, keys: Value, values: Value, default: Value) -> Value:
+def _table(
+    c: Context, x: Value, keys: Value, values: Value, default: Value, *, strict: bool = False
+) -> Value:
     if keys.tensor.size != values.tensor.size:
         raise ModelError(
             f"{c.op_type} has {keys.tensor.size} keys and {values.tensor.size} values"
         )
-    return c.b.emit("lookup_table", x, keys, values, default)
+    return c.b.emit("lookup_table", x, keys, values, default, strict=strict)
 
 
 def _one(c: Context, value: Any, dtype: DType) -> Value:
@@ -114,9 +117,8 @@ def one_hot_encoder(c: Context) -> Value:
         x, keys = c.b.cast(x, int64), _list(c, c.integers("cats_int64s"), int64)
     count = keys.tensor.size
     assert isinstance(count, int)
-    found = _table(c, x, keys, _list(c, list(range(count)), int64), _one(c, -1, int64))
-    if not c.integer("zeros", 1):
-        found = c.b.emit("check_found", found)
+    numbers, strict = _list(c, list(range(count)), int64), not c.integer("zeros", 1)
+    found = _table(c, x, keys, numbers, _one(c, -1, int64), strict=strict)
     places = c.b.iota((count,), 0, int64)
     return c.b.cast(c.b.eq(c.b.expand_dims(found, [x.rank]), places), float32)
 
@@ -136,21 +138,9 @@ def feature_vectorizer(c: Context) -> Value:
 
 def _fitted(c: Context, x: Value, size: int) -> Value:
     x = c.b.cast(as_rows(c, x), float32)
-    rest = [d for d in x.shape[1:]]
-    x = c.b.reshape(x, (x.shape[0], *rest)) if x.rank == 2 else _flat(c, x)
-    width = x.shape[1]
-    if not isinstance(width, int):
-        raise ModelError(f"FeatureVectorizer: the width of {x.type} is not known")
-    if width >= size:
-        return c.b.slice_axis(x, 1, 0, size)
-    return c.b.pad(x, (0, 0), (0, size - width))
-
-
-def _flat(c: Context, x: Value) -> Value:
-    size = 1
-    for d in x.shape[1:]:
-        size = size * d  # type: ignore[assignment]
-    return c.b.reshape(x, (x.shape[0], size))
+    x = c.b.reshape(x, (x.shape[0], product(x.shape[1:])))
+    kept = minimum(x.shape[1], size)
+    return c.b.pad(c.b.slice_axis(x, 1, 0, kept), (0, 0), (0, size - kept))
 
 
 @converter("Imputer", domain=ML)

@@ -14,7 +14,7 @@ from graphwright.frontends.onnx.scores import (
     pick,
     transformed,
 )
-from graphwright.ir.dtype import bool_, float32, int64
+from graphwright.ir.dtype import float32, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
 
@@ -163,7 +163,7 @@ class _Classifier:
         """Two classes without probabilities: the score of the pair and its opposite."""
         b, c = self.b, self.c
         best = b.arg_reduce("max", votes, 1)
-        both = b.concat([scores, b.neg(scores)], 1)
+        both = b.concat([b.neg(scores), scores], 1)
         return self._label(best), transformed(c, both, transform)
 
     def _label(self, index: Value) -> Value:
@@ -211,5 +211,3 @@ class _Classifier:
         pair = b.emit("sigmoid", line)
         return b.emit("coupled_probabilities", pair, classes=self.classes)
 
-
-_ = bool_

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.shapes import infer_size, int_vector, known_elements
+from graphwright.frontends.onnx.shapes import (
+    infer_size,
+    int_vector,
+    known_elements,
+    need_rank,
+)
 from graphwright.ir.dim import Dim, ceildiv, equal, floordiv, product
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Value, broadcast_shape
@@ -222,7 +227,7 @@ def _tile(c: Context, x: Value, repeats: Sequence[Dim]) -> Value:
 def space_to_depth(c: Context) -> Value:
     """Blocks of an image become channels; ``mode`` as in ``DepthToSpace``."""
     b, x, k = c.b, c[0], c.integer("blocksize")
-    n, depth, h, w = x.shape
+    n, depth, h, w = need_rank(c, x, 4)
     h, w = floordiv(h, k), floordiv(w, k)
     parts = b.reshape(x, (n, depth, h, k, w, k))
     first = c.string("mode", "DCR") == "DCR"
@@ -238,7 +243,7 @@ def depth_to_space(c: Context) -> Value:
     fastest.
     """
     b, x, k = c.b, c[0], c.integer("blocksize")
-    n, channels, h, w = x.shape
+    n, channels, h, w = need_rank(c, x, 4)
     depth = floordiv(channels, k * k)
     if c.string("mode", "DCR") == "DCR":
         parts = b.reshape(x, (n, k, k, depth, h, w))

@@ -169,6 +169,8 @@ def center_crop_pad(c: Context) -> Value:
     """
     x, sizes = c[0], c.dims(c[1], 0)
     axes = c.axes(c.integers("axes", list(range(x.rank))), x.rank)
+    if len(sizes) != len(axes):
+        raise ShapeError(f"CenterCropPad: {len(sizes)} sizes for axes {axes}")
     start: list[Dim] = [0] * x.rank
     low: list[Dim] = [0] * x.rank
     high: list[Dim] = [0] * x.rank

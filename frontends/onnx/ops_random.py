@@ -9,6 +9,7 @@ import numpy as np
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.shapes import need_rank
 from graphwright.frontends.onnx.tensors import dtype_of
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType, bool_, float32, float64, int64, uint32
@@ -44,15 +45,19 @@ def _dtype(c: Context, default: DType) -> DType:
 def random_uniform(c: Context) -> Value:
     """Floats of equal probability in ``[low, high)``."""
     low, high = c.real("low", 0.0), c.real("high", 1.0)
-    u = _draw(c, "random_uniform")
-    return c.b.add(c.b.mul(u, high - low), low)
+    return _scaled(c, _draw(c, "random_uniform"), high - low, low)
 
 
 @converter("RandomNormal", "RandomNormalLike")
 def random_normal(c: Context) -> Value:
     """Floats of a normal distribution."""
     z = _draw(c, "random_normal")
-    return c.b.add(c.b.mul(z, c.real("scale", 1.0)), c.real("mean", 0.0))
+    return _scaled(c, z, c.real("scale", 1.0), c.real("mean", 0.0))
+
+
+def _scaled(c: Context, x: Value, factor: float, shift: float) -> Value:
+    y = x if factor == 1 else c.b.mul(x, factor)
+    return y if shift == 0 else c.b.add(y, shift)
 
 
 def _draw(c: Context, name: str) -> Value:
@@ -82,7 +87,7 @@ def multinomial(c: Context) -> Value:
     """
     b, key = c.b, _key(c)
     logits = b.cast(c[0], c[0].dtype.accumulate)
-    rows, classes = logits.shape
+    rows, classes = need_rank(c, logits, 2)
     count = c.integer("sample_size", 1)
     weights = b.exp(b.sub(logits, b.reduce("max", logits, [1], keepdims=True)))
     below = b.cumulative("sum", weights, 1)

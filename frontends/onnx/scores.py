@@ -86,11 +86,9 @@ def opposite(c: Context, score: Value, transform: str, *, mixed: bool) -> Value:
         mixed: Whether scores around 0 decide; else they are probabilities.
     """
     b = c.b
-    if transform == "PROBIT":
-        return transformed(c, score, transform)
-    if not mixed:
-        return b.concat([b.sub(1, score), score], 1)
-    other = b.neg(score)
     if transform == "LOGISTIC":
-        score, other = (transformed(c, s, transform) for s in (score, other))
-    return b.concat([other, score], 1)
+        parts = [transformed(c, s, transform) for s in (b.neg(score), score)]
+        return b.concat(parts, 1)
+    other = b.neg(score) if mixed else b.sub(1, score)
+    both = b.concat([other, score], 1)
+    return transformed(c, both, transform) if transform == "PROBIT" else both

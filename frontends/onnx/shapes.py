@@ -17,6 +17,7 @@ from graphwright.ir.dim import (
 )
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Value
+from graphwright.ir.errors import ShapeError
 from graphwright.ir.types import Contents
 
 UNBOUNDED = 2**31 - 1
@@ -38,6 +39,13 @@ def known_elements(c: Context, x: Value) -> Contents:
     if not isinstance(count, int):
         raise NeedsValue(x)
     return (None,) * count
+
+
+def need_rank(c: Context, x: Value, rank: int) -> tuple[Dim, ...]:
+    """The shape of an operand that must have this rank."""
+    if x.rank != rank:
+        raise ShapeError(f"{c.op_type} takes an operand of rank {rank}, got {x.type}")
+    return x.shape
 
 
 def int_vector(c: Context, x: Value) -> Value:

@@ -7,7 +7,7 @@ import numpy as np
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import ModelError, ShapeError
+from graphwright.ir.errors import ModelError
 from graphwright.ir.ops.ml import LEAF
 
 _CODES = {
@@ -268,9 +268,3 @@ def _sets(c: Context, values: Any, count: int) -> list[Any]:
     if len(parts) != count:
         raise ModelError(f"{c.op_type}: {len(parts)} sets of members for {count} nodes")
     return parts
-
-
-def check_width(c: Context, x: Value) -> None:
-    """Raises ShapeError unless the operand is rows of features."""
-    if x.rank != 2:
-        raise ShapeError(f"{c.op_type} takes rows of features, got {x.type}")

@@ -9,7 +9,15 @@ from graphwright.ir.dim import Dim, Expr, symbols
 from graphwright.ir.dtype import DType, int64, uint32
 from graphwright.ir.op import Op, Trait
 from graphwright.ir.philox import philox4x32
-from graphwright.ir.rules import check_axes, ints, need, need_kind, small_size, typed
+from graphwright.ir.rules import (
+    check_axes,
+    ints,
+    need,
+    need_kind,
+    need_sizes,
+    small_size,
+    typed,
+)
 from graphwright.ir.types import Contents, TensorType
 
 
@@ -22,6 +30,7 @@ class Iota(Op):
     dtype: DType
 
     def result_type(self) -> TensorType:
+        need_sizes("iota", self.shape)
         check_axes("iota", [self.axis], len(self.shape))
         size = small_size(self.shape)
         known: Contents | None = None
@@ -95,6 +104,7 @@ class RandomBits(Op):
     def result_type(self, key: TensorType) -> TensorType:
         fits = key.dtype is uint32 and key.shape == (2,)
         need(fits, f"random_bits takes a uint32[2] key, got {key}")
+        need_sizes("random_bits", self.shape)
         return TensorType(uint32, self.shape)
 
     def compute(self, xp: Any, key: Any) -> Any:

@@ -215,7 +215,9 @@ def _depthwise(xp: Any, view: Any, w: Any, groups: int) -> Any:
     out = view.shape[2 : w.ndim]
     y = xp.zeros((view.shape[0], groups, w.shape[0] // groups, *out), w.dtype)
     for tap in np.ndindex(*w.shape[2:]):
-        factor = w[(slice(None), 0, *tap)].reshape(groups, -1, *(1,) * len(out))
+        factor = w[(slice(None), 0, *tap)].reshape(
+            groups, w.shape[0] // groups, *(1,) * len(out)
+        )
         y += view[(..., *tap)][:, :, None] * factor
     return y.reshape(view.shape[0], w.shape[0], *out)
 
@@ -265,8 +267,9 @@ class ConvTranspose(Op):
         own, g = dtype(x.dtype), self.groups
         wide = own.accumulate.numpy
         batch, sizes, kernel = x.shape[0], x.shape[2:], w.shape[2:]
-        filters = w.astype(wide, copy=False).reshape(g, w.shape[0] // g, -1)
-        image = x.astype(wide, copy=False).reshape(batch, g, w.shape[0] // g, -1)
+        rows, taps = w.shape[0] // g, math.prod(w.shape[1:])
+        filters = w.astype(wide, copy=False).reshape(g, rows, taps)
+        image = x.astype(wide, copy=False).reshape(batch, g, rows, math.prod(sizes))
         columns = xp.matmul(xp.swapaxes(filters, 1, 2), image)
         columns = columns.reshape(batch, g * w.shape[1], *kernel, *sizes)
         rows = enumerate(zip(sizes, kernel, strict=True))

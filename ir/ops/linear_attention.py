@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import Emitter, Value
@@ -64,7 +62,7 @@ class LinearAttention(Op):
         wide = dtype(q.dtype).accumulate.numpy
         lines = [x.astype(wide, copy=False) for x in (q, k, v, *rest)]
         memory = state.astype(wide, copy=False)
-        y = np.zeros((*q.shape[:3], v.shape[3]), wide)
+        y = xp.zeros((*q.shape[:3], v.shape[3]), wide)
         for t in range(len(q)):
             (memory,), (y[t],) = self._step(Arrays, [memory], [x[t] for x in lines], ())
         return y.astype(q.dtype, copy=False), memory.astype(state.dtype, copy=False)

@@ -28,11 +28,13 @@ class LookupTable(Op):
     """Each element's value in a table, or a default.
 
     Operands: the elements, the keys (of several equal ones the first counts; NaN is
-    found like any key), their values, and a one-element default.
+    found like any key), their values, and a one-element default. ``strict`` forbids
+    elements that are no key.
     """
 
     name = "lookup_table"
     tier: ClassVar[Tier] = Tier.HOST
+    strict: bool = False
 
     def result_type(
         self, x: TensorType, keys: TensorType, values: TensorType, default: TensorType
@@ -47,6 +49,8 @@ class LookupTable(Op):
         for i, key in enumerate(map(_key, keys.tolist())):
             table.setdefault(key, i)
         at = [table.get(_key(item), -1) for item in x.ravel().tolist()]
+        if self.strict and -1 in at:
+            raise ShapeError(f"lookup_table: {x.ravel()[at.index(-1)]!r} is no key")
         extended = np.concatenate([values, default.reshape(1)])
         return extended[np.array(at, np.int64)].reshape(x.shape)
 
@@ -152,6 +156,54 @@ def _holds(mode: Any, modes: Any, value: Any, bound: Any) -> Any:
         mine = mode == code
         holds[mine] = _COMPARE[code](value[mine], bound[mine])
     return holds
+
+
+class CoupledProbabilities(Op):
+    """Probabilities of classes from those of pairs of them (i < j), row by row.
+
+    Wu, Lin and Weng (JMLR 2004), second method, as libsvm iterates it.
+    """
+
+    name = "coupled_probabilities"
+    tier: ClassVar[Tier] = Tier.HOST
+    classes: int
+
+    def result_type(self, x: TensorType) -> TensorType:
+        pairs = self.classes * (self.classes - 1) // 2
+        need(x.rank == 2 and x.dims[1] == pairs, f"coupled_probabilities of {x}")
+        return x.with_shape((x.dims[0], self.classes))
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        k, n = self.classes, len(x)
+        i, j = np.triu_indices(k, 1)
+        r = np.zeros((n, k, k))
+        r[:, i, j] = np.clip(x, 1e-7, 1 - 1e-7)
+        r[:, j, i] = 1 - r[:, i, j]
+        if k == 2:
+            return r[:, [0, 1], [1, 0]].astype(x.dtype)
+        q = -r * r.transpose(0, 2, 1)
+        diagonal = np.arange(k)
+        q[:, diagonal, diagonal] = (r**2).sum(1)
+        return self._solve(q).astype(x.dtype)
+
+    def _solve(self, q: Any) -> Any:
+        """The distribution p that minimises p'Qp, for each row."""
+        k = self.classes
+        p = np.full(q.shape[:2], 1 / k)
+        for _ in range(max(100, k)):
+            qp = np.einsum("nij,nj->ni", q, p)
+            total = (p * qp).sum(1)
+            active = np.abs(qp - total[:, None]).max(1) >= 0.005 / k
+            if not active.any():
+                break
+            for t in range(k):
+                step = np.where(active, (total - qp[:, t]) / q[:, t, t], 0)
+                p[:, t] += step
+                grown = 1 + step
+                total = (total + step * (step * q[:, t, t] + 2 * qp[:, t])) / grown**2
+                qp = (qp + step[:, None] * q[:, t]) / grown[:, None]
+                p /= grown[:, None]
+        return p
 
 
 # Maps ---------------------------------------------------------------------------------

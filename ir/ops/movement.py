@@ -13,6 +13,7 @@ from graphwright.ir.rules import (
     check_axes,
     ints,
     need,
+    need_sizes,
     permute_contents,
     ranked,
     same_dtype,
@@ -47,6 +48,7 @@ class Reshape(Movement):
 
     def result_type(self, x: TensorType) -> TensorType:
         ranked("reshape", x)
+        need_sizes("reshape", self.shape)
         before, after = x.size, product(self.shape)
         verdict = before == after or equal(before, after)
         need(verdict is not False, f"reshape of {x} ({before}) to {list(self.shape)}")
@@ -112,6 +114,7 @@ class BroadcastTo(Movement):
 
     def result_type(self, x: TensorType) -> TensorType:
         ranked("broadcast_to", x)
+        need_sizes("broadcast_to", self.shape)
         need(
             x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}"
         )

@@ -13,7 +13,7 @@ from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import DTypeError
 from graphwright.ir.op import Cotangents, Op, Tier, Trait
 from graphwright.ir.ops.create import RandomBits
-from graphwright.ir.rules import need
+from graphwright.ir.rules import need, need_sizes
 from graphwright.ir.types import TensorType
 
 _DIGITS = {"bfloat16": 8, "float16": 11, "float32": 24}
@@ -34,6 +34,7 @@ class Random(Op):
             raise DTypeError(
                 f"{self.name} draws floats of 16 to 64 bits, not {self.dtype}"
             )
+        need_sizes(self.name, self.shape)
         return TensorType(self.dtype, self.shape)
 
     def vjp(

@@ -207,16 +207,16 @@ class Recurrent(Op):
         w, r, bias, *more = (v.astype(wide, copy=False) for v in rest[:count])
         state, extra = more[: self.states], more[self.states :]
         w, shift, fixed = self.prepare(Arrays, w, r, bias, extra)
-        gates = np.matmul(x.astype(wide, copy=False), w) + shift
-        y = np.zeros((*x.shape[:2], state[0].shape[1]), wide)
+        gates = xp.matmul(x.astype(wide, copy=False), w) + shift
+        y = xp.zeros((*x.shape[:2], state[0].shape[1]), wide)
         order = range(len(x))
         for t in reversed(order) if self.reverse else order:
             after = self.step(Arrays, gates[t], state, fixed)
             if self.lengths:
                 here = (t < rest[-1])[:, None]
-                y[t] = np.where(here, after[0], 0)
+                y[t] = xp.where(here, after[0], 0)
                 state = [
-                    np.where(here, a, s) for a, s in zip(after, state, strict=True)
+                    xp.where(here, a, s) for a, s in zip(after, state, strict=True)
                 ]
             else:
                 y[t], state = after[0], after

@@ -3,11 +3,14 @@
 Sums of floats below 32 bits run in float32 (``accumulate``) and round once.
 """
 
+import operator
+from collections.abc import Callable, Sequence
+from functools import reduce as fold
 from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, floordiv, product
+from graphwright.ir.dim import Dim, floordiv, maximum, minimum, product
 from graphwright.ir.dtype import DType, dtype, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Trait
@@ -50,6 +53,14 @@ def _check(name: str, kind: str, x: TensorType) -> None:
     need_kind(f"{name} {kind}", x, "biuf" if kind in ("max", "min") else "iufc")
 
 
+_ON_DIMS: dict[str, Callable[[Sequence[Dim]], Dim]] = {
+    "sum": lambda dims: fold(operator.add, dims, 0),
+    "prod": product,
+    "max": lambda dims: fold(maximum, dims),
+    "min": lambda dims: fold(minimum, dims),
+}
+
+
 class Reduce(Op):
     """``sum``, ``prod``, ``max`` or ``min`` over axes, which disappear.
 
@@ -70,15 +81,10 @@ class Reduce(Op):
     def _contents(self, x: TensorType) -> Contents | None:
         if x.contents is None or x.rank != 1 or None in x.contents:
             return None
-        if self.kind not in ("sum", "prod"):
-            return None
         known = [c for c in x.contents if c is not None]
-        if self.kind == "prod":
-            return (product(known),)
-        total: Dim = 0
-        for c in known:
-            total = total + c
-        return (total,)
+        if not known and self.kind in ("max", "min"):
+            return None
+        return (_ON_DIMS[self.kind](known),)
 
     def compute(self, xp: Any, x: Any) -> Any:
         d = dtype(x.dtype)
@@ -187,10 +193,36 @@ class Cumulative(Op):
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
     ) -> Cotangents:
-        if self.kind != "sum":
-            return super().vjp(b, operands, results, cotangents)
-        fields = {"exclusive": self.exclusive, "reverse": not self.reverse}
-        return (b.cumulative("sum", cotangents[0], self.axis, **fields),)
+        (x,), (y,), (ct,) = operands, results, cotangents
+        if self.kind == "sum":
+            fields = {"exclusive": self.exclusive, "reverse": not self.reverse}
+            return (b.cumulative("sum", ct, self.axis, **fields),)
+        square = list(x.shape)
+        square.insert(self.axis, x.shape[self.axis])
+        slopes = self._slopes(b, x, y, square)
+        rows = b.mul(slopes, b.expand_dims(ct, [self.axis]))
+        return (b.sum(b.where(self._reach(b, square), rows, 0), [self.axis + 1]),)
+
+    def _places(self, b: Emitter, square: Sequence[Dim]) -> tuple[Value, Value]:
+        i, j = (b.iota(square, self.axis + k, int64) for k in (0, 1))
+        return (j, i) if self.reverse else (i, j)
+
+    def _reach(self, b: Emitter, square: Sequence[Dim]) -> Value:
+        """Whether element i (on ``axis``) is in result j (on the next one)."""
+        i, j = self._places(b, square)
+        return b.lt(i, j) if self.exclusive else b.le(i, j)
+
+    def _slopes(self, b: Emitter, x: Value, y: Value, square: Sequence[Dim]) -> Value:
+        """Derivatives of results j by elements i, all of them: right at zeros too."""
+        i, j = self._places(b, square)
+        if self.kind == "prod":
+            line = b.broadcast_to(b.expand_dims(x, [self.axis]), square)
+            others = b.where(b.eq(i, j), b.scalar(1, x.dtype), line)
+            fields = {"exclusive": self.exclusive, "reverse": self.reverse}
+            return b.cumulative("prod", others, self.axis + 1, **fields)
+        each, best = b.expand_dims(x, [self.axis + 1]), b.expand_dims(y, [self.axis])
+        chosen = b.cast(b.and_(b.eq(each, best), self._reach(b, square)), x.dtype)
+        return b.div(chosen, b.max(b.sum(chosen, [self.axis], keepdims=True), 1))
 
 
 def _shifted(xp: Any, x: Any, axis: int, first: Any) -> Any:
@@ -311,11 +343,12 @@ class WindowArgmax(Window):
         shape = x.shape[x.ndim - n :]
         at = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         places = self.windows(np, at, -1)
-        flat = view.reshape(*view.shape[: x.ndim], -1)
-        inside = places.reshape(*places.shape[:n], -1) >= 0
+        taps = int(np.prod(self.window))
+        flat = view.reshape(*view.shape[: x.ndim], taps)
+        inside = places.reshape(*places.shape[:n], taps) >= 0
         lowest = flat == least(dtype(x.dtype))
         best = np.argmax(flat, axis=-1)
         only = np.argmax(np.broadcast_to(inside, flat.shape) & lowest, axis=-1)
         best = np.where(lowest.all(axis=-1), only, best)
-        spots = np.broadcast_to(places.reshape(*places.shape[:n], -1), flat.shape)
+        spots = np.broadcast_to(places.reshape(*places.shape[:n], taps), flat.shape)
         return np.take_along_axis(spots, best[..., None], -1)[..., 0]

@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -49,7 +49,7 @@ def run_onnx(op: str, inputs: Sequence[Array], outputs: int = 1, **given: Any) -
     opset = [helper.make_opsetid("", 19)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=9)
     model = onnx.shape_inference.infer_shapes(model)
-    session = ort.InferenceSession(
+    session: Any = ort.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     got: Any = session.run(None, dict(zip(names, inputs, strict=True)))
@@ -373,7 +373,7 @@ def test_pool_agrees_with_onnxruntime(
     layout: pool.Layout, case: Case, kind: str
 ) -> None:
     x = values(np.random.default_rng(0), case["x"], np.float32)
-    onnx_options = {
+    onnx_options: dict[str, Any] = {
         "kernel_shape": case["kernel"],
         "strides": case["strides"],
         "pads": [*(p[0] for p in case["pads"]), *(p[1] for p in case["pads"])],
@@ -413,11 +413,15 @@ def test_max_pool_indices_agree_with_onnxruntime(case: Case, dilation: int) -> N
         dilations=dilations,
         pads=[*(p[0] for p in case["pads"]), *(p[1] for p in case["pads"])],
     )
-    given_ = {"strides": case["strides"], "pads": case["pads"], "dilations": dilations}
+    given_: dict[str, Any] = {
+        "strides": case["strides"],
+        "pads": case["pads"],
+        "dilations": dilations,
+    }
     got, at = pool.max_pool_indices(x, case["kernel"], **given_)
     np.testing.assert_array_equal(got, wanted)
     plane = math.prod(x.shape[2:])
-    first = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * rank)
+    first: Any = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * rank)
     np.testing.assert_array_equal(at + first * plane, where)
     np.testing.assert_array_equal(pool.pool(x, case["kernel"], **given_), wanted)
 
@@ -495,7 +499,7 @@ def test_matmul_in_every_dtype(dtype: Any, shapes: tuple[Any, Any]) -> None:
 def test_integer_matmul_wraps_around(dtype: Any) -> None:
     info = np.iinfo(dtype)
     rng = np.random.default_rng(0)
-    a = rng.integers(info.min, info.max, (5, 9), dtype=dtype)
+    a: Any = rng.integers(info.min, info.max, (5, 9), dtype=dtype)
     np.testing.assert_array_equal(matmul.matmul(a, a.T), np.matmul(a, a.T))
 
 
@@ -616,8 +620,8 @@ def test_erf_is_accurate(dtype: str, ulps: int) -> None:
     assert list(np.signbit(got[3:])) == [False, True]
 
 
-_ERF = np.vectorize(math.erf, otypes=[np.float64])
-FUNCTIONS = {
+_ERF: Any = np.vectorize(math.erf, otypes=[np.float64])
+FUNCTIONS: dict[Any, Callable[[Array], Array]] = {
     elementwise.gelu: lambda v: v / 2 * (1 + _ERF(v / math.sqrt(2))),
     elementwise.sigmoid: lambda v: 1 / (1 + np.exp(-v)),
     elementwise.silu: lambda v: v / (1 + np.exp(-v)),

@@ -158,3 +158,13 @@ def test_causal_conv_continues_where_it_stopped() -> None:
         np.concatenate([first, rest], 2), whole, rtol=1e-5, atol=1e-6
     )
     np.testing.assert_array_equal(final, last)
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("shape", [(0, 2, 5, 5), (1, 0, 5, 5)])
+def test_nothing(op: str, shape: tuple[int, ...]) -> None:
+    kernel = (3, shape[1], 3, 3) if op == "Conv" else (shape[1], 3, 3, 3)
+    model = node_model(op, [draw(*shape), draw(*kernel)])
+    (y,) = same_decomposed(*model)
+    assert y.shape[:2] == (shape[0], 3)
+    assert not y.any()

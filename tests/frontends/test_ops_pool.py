@@ -146,3 +146,10 @@ def test_max_roi_pool() -> None:
     )
     node_same_as_ort("MaxRoiPool", [x, regions], pooled_shape=[3, 2])
     node_same_as_ort("MaxRoiPool", [x, regions], pooled_shape=[2, 4], spatial_scale=0.5)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "LpPool"])
+def test_no_images(op: str) -> None:
+    outputs = 2 if op == "MaxPool" else 1
+    model = node_model(op, [draw(0, 2, 5, 5)], outputs=outputs, kernel_shape=[3, 3])
+    assert [y.shape for y in run(*model)] == [(0, 2, 3, 3)] * outputs
