@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from graphwright.ir.errors import TraceError as TraceError
     from graphwright.ir.errors import UnsupportedOpError as UnsupportedOpError
     from graphwright.ir.graph import Graph as Graph
+    from graphwright.ir.parser import parse as parse
     from graphwright.ortvalue import IOBinding as IOBinding
     from graphwright.ortvalue import OrtValue as OrtValue
     from graphwright.session import GraphOptimizationLevel as GraphOptimizationLevel
@@ -75,6 +76,7 @@ _HOMES = {
     "get_num_threads": "threads",
     "inspect": "inspection",
     "load": "frontends.onnx.load",
+    "parse": "ir.parser",
     "register_backend": "backends.registry",
     "set_num_threads": "threads",
     **dict.fromkeys(_ERRORS, "ir.errors"),

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphwright.ir.dim import Expr, solve, symbols
+from graphwright.ir.dim import Expr, bounds, solve, symbols
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.dtype import string
 from graphwright.ir.emitter import Value
@@ -189,7 +189,11 @@ class Evaluator:
 def define_symbols(
     node: Node, operands: Sequence[Any], results: Sequence[Any], env: Env
 ) -> None:
-    """Binds the symbols that a node finds out, from its operand or its results."""
+    """Binds the symbols that a node finds out, from its operand or its results.
+
+    Raises:
+        ShapeError: If a size is less than its symbol allows.
+    """
     for name in node.op.defined_symbols():
         env.pop(name, None)
     if isinstance(node.op, BindDims):
@@ -198,6 +202,10 @@ def define_symbols(
         ):
             if isinstance(dim, Expr):
                 (name,) = symbols(dim)
+                least = bounds(dim)[0]
+                if least is not None and item < least:
+                    place = node.source or node.op.name
+                    raise ShapeError(f"{place}: size {item} is less than {least}")
                 env[name] = item
         return
     for v, r in zip(node.results, results, strict=True):

@@ -25,8 +25,8 @@ def _absorb(w: Rewriter, node: Node) -> list[Value] | None:
             continue
         if isinstance(root.op, Fused) and root.op.kind not in _ROOTS:
             continue
-        if not x.dtype.is_float:
-            continue
+        if not x.dtype.is_float or x.dtype.accumulate is not x.dtype:
+            continue  # a kernel would round once where the ops round at each step
         return _extended(w, root, x, node)
     return None
 

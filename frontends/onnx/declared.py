@@ -1,7 +1,10 @@
 """Types that a model declares for its results, held against those inferred."""
 
 import logging
+from typing import Any
 
+from graphwright.frontends.onnx.tensors import dtype_of
+from graphwright.frontends.onnx.types import type_of_proto
 from graphwright.ir.dim import Dim, Expr, equal, symbol, symbols
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ModelError
@@ -44,6 +47,39 @@ def refined(b: Emitter, value: Value, declared: Type, name: str, known: frozense
     return b.emit("refine_shape", value, shape=shape, fresh=fresh)
 
 
+def check_inner(value: Value, info: Any) -> None:
+    """Holds a value inside a graph against its ValueInfoProto.
+
+    Sizes are only warned of: exporters leave wrong ones behind where they move axes, and
+    nothing is computed from them.
+
+    Raises:
+        ModelError: If the element types differ.
+    """
+    have, tensor = value.type, info.type.tensor_type
+    if not isinstance(have, TensorType) or not tensor.elem_type:
+        return
+    same_type = dtype_of(tensor.elem_type) is have.dtype
+    if same_type and _same_sizes(have, tensor):
+        return
+    declared = type_of_proto(info.type, info.name)
+    problem = _contradiction(info.name, have, declared, "value")
+    if not same_type:
+        raise problem
+    _log.warning("%s", problem)
+
+
+def _same_sizes(have: TensorType, tensor: Any) -> bool:
+    """Whether no size is declared to be another than it is."""
+    if not tensor.HasField("shape") or have.shape is None:
+        return True
+    dims = tensor.shape.dim
+    return len(dims) == len(have.shape) and not any(
+        isinstance(a, int) and d.HasField("dim_value") and a != d.dim_value
+        for a, d in zip(have.shape, dims, strict=True)
+    )
+
+
 def _numbers(have: TensorType, declared: TensorType) -> list[tuple[Dim, Dim]]:
     pairs = zip(have.dims, declared.dims, strict=True)
     return [(a, d) for a, d in pairs if isinstance(a, int) and isinstance(d, int)]
@@ -67,5 +103,10 @@ def _own(declared: Dim, known: frozenset[str]) -> Dim:
     return symbol(f"{name}'")
 
 
-def _contradiction(name: str, have: TensorType, declared: TensorType) -> ModelError:
-    return ModelError(f"output {name!r} is declared {declared}, its nodes make it {have}")
+def _contradiction(
+    name: str, have: Type, declared: Type, kind: str = "output"
+) -> ModelError:
+    return ModelError(
+        f"{kind} {name!r} is declared {declared}, its nodes make it {have}:"
+        " correct the declaration, or leave it out"
+    )

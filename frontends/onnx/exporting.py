@@ -14,7 +14,6 @@ from graphwright.ir.dtype import DType, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op
 from graphwright.ir.types import TensorType, Type
 
 Exported: TypeAlias = "str | Value | Sequence[str | Value]"
@@ -233,9 +232,16 @@ class Export:
             if node is None:
                 continue
             trial = [*chosen[:i], node.operands[0], *chosen[i + 1 :]]
-            if _spread(trial) == target:
+            if self.spread(*(v.shape for v in trial)) == target:
                 chosen = trial
         return chosen
+
+    def spread(self, *shapes: Sequence[Dim]) -> tuple[Dim, ...] | None:
+        """What shapes repeat to, if they can."""
+        try:
+            return broadcast_shape(*shapes)
+        except ShapeError:
+            return None
 
     def lean_names(self, *operands: Value, shape: Sequence[Dim] | None = None) -> list[str]:
         """The names of ``lean``."""
@@ -257,20 +263,3 @@ class Export:
             outputs: Its outputs, if not those of the graph.
         """
         return self.writer.body(graph, inputs, given, outputs)
-
-
-def _spread(values: Sequence[Value]) -> tuple[Dim, ...] | None:
-    try:
-        return broadcast_shape(*(v.shape for v in values))
-    except ShapeError:
-        return None
-
-
-def fields_of(op: Op, **names: str) -> dict[str, Any]:
-    """Fields of an op as attributes of other names."""
-    return {attribute: getattr(op, name) for name, attribute in names.items()}
-
-
-def is_tensor(value: Value) -> bool:
-    """Whether a value is a tensor."""
-    return isinstance(value.type, TensorType)

@@ -9,10 +9,10 @@ import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
 from graphwright.frontends.onnx.functions import bound_node, free_names, needed_functions
-from graphwright.frontends.onnx.declared import refined
+from graphwright.frontends.onnx.declared import check_inner, refined
 from graphwright.frontends.onnx.order import sorted_nodes
 from graphwright.frontends.onnx.registry import find_converter
-from graphwright.frontends.onnx.schema import infer_result_types, schema_function
+from graphwright.frontends.onnx.schema import infer_result_types, later_opset, schema_function
 from graphwright.frontends.onnx.tensors import constant_of_proto
 from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
 from graphwright.ir.builder import Builder
@@ -143,6 +143,7 @@ class ModelImporter:
             type_ = type_of_proto(info.type, info.name)
             run.define(info.name, builder.input(info.name, type_))
         run.add_nodes(proto.node)
+        run.check_declared(proto.value_info)
         outputs = [run.output(o) for o in proto.output]
         return builder.finish(outputs, [o.name for o in proto.output])
 
@@ -217,6 +218,17 @@ class GraphImporter:
             self.b.origins[found] = self.b.origins.get(value, ())
         return found
 
+    def check_declared(self, infos: Iterable[Any]) -> None:
+        """Holds values against what the model declares of them.
+
+        Raises:
+            ModelError: If they contradict each other.
+        """
+        for info in infos:
+            value = self.scope.values.get(info.name)
+            if value is not None:
+                check_inner(value, info)
+
     def add_initializers(self, proto: Any) -> None:
         """Stored tensors, sparse ones included, as constants."""
         for t in (*proto.initializer, *proto.sparse_initializer):
@@ -284,6 +296,12 @@ class GraphImporter:
     def _by_converter(
         self, node: Any, domain: str, version: int, inputs: list[Value | None]
     ) -> Sequence[Value | None]:
+        first = later_opset(node.op_type, domain, version)
+        if first is not None:
+            raise UnsupportedOpError(
+                f"operator {domain or 'ai.onnx'}.{node.op_type} came with opset {first},"
+                f" the model imports opset {version}: export it for {first} or later"
+            )
         convert = find_converter(domain, node.op_type, version)
         if convert is not None:
             found = convert(Context(self.b, node, version, inputs, self))

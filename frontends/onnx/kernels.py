@@ -50,7 +50,7 @@ _WIDER = {
     "uint64": ("int64",),
     "int32": ("int64",),
 }
-_MODULAR = frozenset({"ReduceSum", "ReduceProd", "CumSum", "Where", "MatMul", "Pad"})
+_MODULAR = frozenset({"CumSum", "MatMul", "Pad", "Pow", "ReduceProd", "ReduceSum", "Where"})
 """Operators that give the low bits right, whatever the sign of the top one."""
 
 

@@ -1,5 +1,6 @@
 """Resize and Upsample of ONNX."""
 
+import math
 from collections.abc import Sequence
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
@@ -19,12 +20,17 @@ def _scaled(dim: Dim, scale: float) -> Dim:
     return floordiv(dim * ratio.numerator, ratio.denominator)
 
 
+def _check_scales(c: Context, scales: Sequence[float], count: int) -> None:
+    fits = len(scales) == count and all(s > 0 and math.isfinite(s) for s in scales)
+    if not fits:
+        raise ModelError(f"{c.op_type}: scales {list(scales)} for {count} axes")
+
+
 def _old(c: Context, scales: Sequence[float]) -> Value:
     """Before Resize-11: asymmetric, and rounded as ONNX Runtime does."""
     x = c[0]
     mode = c.string("mode", "nearest")
-    if len(scales) != x.rank:
-        raise ModelError(f"{c.op_type}: {len(scales)} scales for {x.type}")
+    _check_scales(c, scales, x.rank)
     axes = tuple(i for i, s in enumerate(scales) if s != 1)
     return c.b.emit(
         "resize",
@@ -111,8 +117,7 @@ def _targets(c: Context, dims: Sequence[Dim]) -> tuple[list[Dim], list[float]]:
     if scales is None or scales.shape == (0,):
         raise ModelError("Resize takes scales or sizes, and neither is given")
     found = [float(s) for s in c.array(scales).ravel()]
-    if len(found) != len(dims) or min(found) <= 0:
-        raise ModelError(f"Resize: scales {found} for {len(dims)} axes")
+    _check_scales(c, found, len(dims))
     return _from_scales(c, dims, found)
 
 

@@ -1,6 +1,7 @@
 """What the installed onnx package says of operators: function bodies, result types."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import onnx
@@ -17,6 +18,19 @@ def find_schema(op_type: str, domain: str, version: int) -> Any:
         return defs.get_schema(op_type, version, domain)
     except defs.SchemaError:
         return None
+
+
+@lru_cache(maxsize=1024)
+def later_opset(op_type: str, domain: str, version: int) -> int | None:
+    """The opset that brings an operator, if that is a later one than ``version``."""
+    known = find_schema(op_type, domain, version) is not None
+    if known or not defs.has(op_type, domain):
+        return None
+    return min(
+        schema.since_version
+        for schema in defs.get_all_schemas_with_history()
+        if (schema.name, schema.domain) == (op_type, domain)
+    )
 
 
 def schema_function(

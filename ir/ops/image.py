@@ -17,6 +17,9 @@ from graphwright.ir.types import TensorType
 MAX_PIXELS = 1 << 26
 """Images of more pixels are not decoded."""
 
+MAX_SAMPLES = 1 << 16
+"""Cells of regions are not sampled more often along an axis."""
+
 _FORMATS = ("BMP", "JPEG", "JPEG2000", "TIFF", "PNG", "WEBP", "PPM")
 
 
@@ -115,7 +118,9 @@ class RoiAlign(Regions):
         """For each cell and sample two indices ``[count, n]`` and their weights."""
         length = high - low if self.half_pixel else max(high - low, low.dtype.type(1))
         cell = length / count
-        n = self.ratio if self.ratio > 0 else max(math.ceil(cell), 0)
+        n = self.ratio if self.ratio > 0 else _adaptive(float(cell))
+        if n > MAX_SAMPLES:
+            raise BudgetError(f"roi_align: {n} samples a cell are over {MAX_SAMPLES}")
         inner = (np.arange(n, dtype=low.dtype) + low.dtype.type(0.5)) * cell / max(n, 1)
         at = low + np.arange(count, dtype=low.dtype)[:, None] * cell + inner
         valid = (at >= -1) & (at <= size)
@@ -124,6 +129,11 @@ class RoiAlign(Regions):
         part = at - first
         second = np.minimum(first + 1, size - 1)
         return first, second, (1 - part) * valid, part * valid
+
+
+def _adaptive(cell: float) -> int:
+    """One sample a pixel; none where the region has no finite size."""
+    return max(math.ceil(cell), 0) if math.isfinite(cell) else 0
 
 
 def _mean_samples(image: Any, down: Any, across: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim
-from graphwright.ir.dtype import bool_, float32, string
+from graphwright.ir.dtype import DType, bool_, float32, string
 from graphwright.ir.errors import DTypeError, ShapeError
 from graphwright.ir.op import Declared, Op, Tier
 from graphwright.ir.ops.string_regex import compiled
@@ -168,3 +168,84 @@ def _grams(pool: list[Any], starts: list[int]) -> dict[tuple[Any, ...], int]:
         for i in range(start, end - length + 1, length):
             found.setdefault(tuple(pool[i : i + length]), len(found))
     return found
+
+
+class Tokenize(Declared):
+    """Words of each string along a new last axis, filled up with a pad word.
+
+    Strings are cut at separators (each a regular expression or a literal) or, without
+    any, into what matches ``expression``; words of fewer than ``shortest`` characters
+    are left out. ``marks`` puts U+0002 before and U+0003 after the words of a string.
+    """
+
+    name = "tokenize"
+    tier: ClassVar[Tier] = Tier.HOST
+    pad: str
+    separators: tuple[str, ...] = ()
+    expression: str = ""
+    shortest: int = 1
+    marks: bool = False
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        rows = [self._words(s) for s in x.ravel().tolist()]
+        width = max(map(len, rows), default=0)
+        out = np.full((len(rows), width), self.pad, object)
+        for line, words in zip(out, rows, strict=True):
+            line[: len(words)] = words
+        return out.reshape(*x.shape, width)
+
+    def _words(self, text: str) -> list[str]:
+        if self.expression:
+            words = compiled(self.expression).findall(text)
+        elif self.separators in ((), ("",)):
+            words = list(text)
+        else:
+            words = [text]
+            for separator in self.separators:
+                words = [w for part in words for w in compiled(separator).split(part)]
+        words = [w for w in words if len(w) >= max(1, self.shortest)]
+        return ["\x02", *words, "\x03"] if self.marks else words
+
+
+class MurmurHash(Op):
+    """MurmurHash3 of 32 bits (A. Appleby) of each element's bytes; strings as UTF-8."""
+
+    name = "murmur_hash"
+    tier: ClassVar[Tier] = Tier.HOST
+    seed: int
+    dtype: DType
+
+    def result_type(self, x: TensorType) -> TensorType:
+        return TensorType(self.dtype, x.shape)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        if x.dtype == object:
+            data = [s.encode("utf-8", "surrogateescape") for s in x.ravel().tolist()]
+        else:
+            data = [v.tobytes() for v in x.ravel()]
+        flat = np.array([murmur3(d, self.seed) for d in data], np.uint32)
+        return flat.astype(self.dtype.numpy).reshape(x.shape)
+
+
+_M = 0xFFFFFFFF
+
+
+def _rotated(x: int, by: int) -> int:
+    return (x << by | x >> (32 - by)) & _M
+
+
+def _mixed(block: int) -> int:
+    return _rotated(block * 0xCC9E2D51 & _M, 15) * 0x1B873593 & _M
+
+
+def murmur3(data: bytes, seed: int) -> int:
+    """MurmurHash3_x86_32 of bytes."""
+    h, whole = seed & _M, len(data) // 4 * 4
+    for i in range(0, whole, 4):
+        h ^= _mixed(int.from_bytes(data[i : i + 4], "little"))
+        h = (_rotated(h, 13) * 5 + 0xE6546B64) & _M
+    h ^= _mixed(int.from_bytes(data[whole:], "little"))
+    h ^= len(data)
+    h = (h ^ h >> 16) * 0x85EBCA6B & _M
+    h = (h ^ h >> 13) * 0xC2B2AE35 & _M
+    return h ^ h >> 16

@@ -342,14 +342,57 @@ class Regex:
             if found is None:
                 if len(self._cache) >= _MAX_CACHED:
                     self._cache.clear()
-                found = self._cache[key] = self._step(states, before, after)
+                found = self._cache[key] = self._step(states, before, after, after)
             if not found:
                 return False
             states, before = found, after
         return True
 
-    def _step(self, states: frozenset[int], before: str, after: str) -> frozenset[int]:
-        """States behind the next character; at the end, those that match."""
+    def _longest(self, text: str, start: int) -> int:
+        """Where the longest match that begins at ``start`` ends; -1 without one."""
+        states, best = self._start, -1
+        before = text[start - 1 : start] if start else ""
+        for i in range(start, len(text) + 1):
+            after = text[i : i + 1]
+            if self._step(states, before, "", after):
+                best = i
+            states = self._step(states, before, after, after)
+            if not states or not after:
+                break
+            before = after
+        return best
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Matches from left to right, each the longest at its place, none empty."""
+        found: list[tuple[int, int]] = []
+        at = 0
+        while at < len(text):
+            end = self._longest(text, at)
+            if end > at:
+                found.append((at, end))
+            at = max(end, at + 1)
+        return found
+
+    def findall(self, text: str) -> list[str]:
+        """The texts of all matches."""
+        return [text[a:b] for a, b in self.spans(text)]
+
+    def split(self, text: str) -> list[str]:
+        """The texts between matches."""
+        parts: list[str] = []
+        start = 0
+        for a, b in self.spans(text):
+            parts.append(text[start:a])
+            start = b
+        return [*parts, text[start:]]
+
+    def _step(
+        self, states: frozenset[int], before: str, char: str, after: str
+    ) -> frozenset[int]:
+        """States behind ``char``; if it is '', those that match here.
+
+        ``after`` is the character that follows, which assertions look at.
+        """
         found: set[int] = set()
         seen: set[int] = set()
         waiting = list(states)
@@ -364,8 +407,8 @@ class Regex:
             elif kind == "assert":
                 waiting += [parts[1]] if _holds(parts[0], before, after) else []
             elif kind == "match":
-                found |= set() if after else {state}
-            elif after and parts[0](after):
+                found |= set() if char else {state}
+            elif char and parts[0](char):
                 found.add(parts[1])
         return frozenset(found)
 

@@ -421,7 +421,8 @@ def test_max_pool_indices_agree_with_onnxruntime(case: Case, dilation: int) -> N
     got, at = pool.max_pool_indices(x, case["kernel"], **given_)
     np.testing.assert_array_equal(got, wanted)
     plane = math.prod(x.shape[2:])
-    first: Any = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * rank)
+    count = x.shape[0] * x.shape[1]
+    first = np.arange(count, dtype=np.int64).reshape((*x.shape[:2], *[1] * rank))
     np.testing.assert_array_equal(at + first * plane, where)
     np.testing.assert_array_equal(pool.pool(x, case["kernel"], **given_), wanted)
 
@@ -499,7 +500,8 @@ def test_matmul_in_every_dtype(dtype: Any, shapes: tuple[Any, Any]) -> None:
 def test_integer_matmul_wraps_around(dtype: Any) -> None:
     info = np.iinfo(dtype)
     rng = np.random.default_rng(0)
-    a: Any = rng.integers(info.min, info.max, (5, 9), dtype=dtype)
+    raw: Any = rng.integers
+    a = np.asarray(raw(info.min, info.max, (5, 9), dtype=dtype), np.dtype(dtype))
     np.testing.assert_array_equal(matmul.matmul(a, a.T), np.matmul(a, a.T))
 
 

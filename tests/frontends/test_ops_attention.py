@@ -100,7 +100,11 @@ def test_windows(left: int, right: int, causal: int) -> None:
         allowed &= distance <= right
     if causal:
         allowed &= distance <= 0
-    how = {"left_window_size": left, "right_window_size": right, "is_causal": causal}
+    how: dict[str, Any] = {
+        "left_window_size": left,
+        "right_window_size": right,
+        "is_causal": causal,
+    }
     check(attend(q, k, v, allowed), [q, k, v], **how)
 
 
@@ -129,14 +133,14 @@ def test_a_cache_continues() -> None:
 
 def test_packed_heads() -> None:
     q, k, v = draw(2, 3, 24), draw(2, 5, 12), draw(2, 5, 14)
-    how = {"q_num_heads": 4, "kv_num_heads": 2, "opset": 23}
+    how: dict[str, Any] = {"q_num_heads": 4, "kv_num_heads": 2, "opset": 23}
     same_as_ort(*node_model("Attention", [q, k, v], **how), rtol=1e-4)
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 3])
 def test_scores_as_a_result(mode: int) -> None:
     q, k, v = heads(4, 4)
-    how = {"softcap": 1.5, "qk_matmul_output_mode": mode, "outputs": 4}
+    how: dict[str, Any] = {"softcap": 1.5, "qk_matmul_output_mode": mode, "outputs": 4}
     y, _, _, scores = run(
         *node_model("Attention", [q, k, v, draw(3, 5)], opset=25, **how)
     )
@@ -175,7 +179,11 @@ def test_rotary_embedding(pairs: int, size: int) -> None:
     angles = draw(10, half)
     ids = np.array([[0, 1, 2], [7, 8, 9]], np.int64)
     inputs = [draw(2, 4, 3, 8), np.cos(angles), np.sin(angles), ids]
-    how = {"interleaved": pairs, "rotary_embedding_dim": size, "opset": 23}
+    how: dict[str, Any] = {
+        "interleaved": pairs,
+        "rotary_embedding_dim": size,
+        "opset": 23,
+    }
     same_as_ort(*node_model("RotaryEmbedding", inputs, **how), rtol=1e-4)
     packed = [draw(2, 3, 32), np.cos(angles)[ids], np.sin(angles)[ids]]
     (y,) = run(*node_model("RotaryEmbedding", packed, num_heads=4, **how))
@@ -197,7 +205,7 @@ def test_linear_attention_continues(rule: str, wide: bool) -> None:
     how.update(outputs=2, opset=27)
     model = node_model("LinearAttention", inputs, **how)
     whole, last = same_decomposed(*model, rtol=1e-4)
-    state = None
+    state: Any = None
     rows: list[Any] = []
     for t in range(steps):
         line = [None if x is None else x[:, t : t + 1] for x in inputs]
@@ -210,7 +218,12 @@ def test_linear_attention_continues(rule: str, wide: bool) -> None:
 
 def test_linear_attention_by_its_sum() -> None:
     q, k, v = draw(1, 4, 3), draw(1, 4, 3), draw(1, 4, 2)
-    how = {"q_num_heads": 1, "kv_num_heads": 1, "update_rule": "linear", "outputs": 2}
+    how: dict[str, Any] = {
+        "q_num_heads": 1,
+        "kv_num_heads": 1,
+        "update_rule": "linear",
+        "outputs": 2,
+    }
     y, _ = run(*node_model("LinearAttention", [q, k, v], opset=27, scale=0.5, **how))
     want = np.tril(q[0] @ k[0].T) @ v[0] * 0.5
     np.testing.assert_allclose(y[0], want, rtol=1e-4, atol=1e-5)

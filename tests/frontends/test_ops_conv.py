@@ -121,7 +121,12 @@ def test_conv_transpose_of_symbolic_sizes() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_deform_conv_without_displacement_is_conv(parts: int, masked: bool) -> None:
     x, w, bias = draw(2, 4, 6, 7), draw(6, 2, 3, 2), draw(6)
-    how = {"strides": [2, 1], "pads": [1, 0, 1, 1], "dilations": [1, 2], "group": 2}
+    how: dict[str, Any] = {
+        "strides": [2, 1],
+        "pads": [1, 0, 1, 1],
+        "dilations": [1, 2],
+        "group": 2,
+    }
     (want,) = run(*node_model("Conv", [x, w, bias], **how))
     offset = np.zeros((2, parts * 12, *want.shape[2:]), np.float32)
     mask = np.full((2, parts * 6, *want.shape[2:]), 0.5, np.float32) if masked else None
@@ -140,7 +145,7 @@ def test_deform_conv() -> None:
     x, w = draw(2, 4, 6, 7), draw(6, 2, 3, 2)
     offset, mask = draw(2, 24, 6, 6) * 2, draw(2, 12, 6, 6)
     inputs = [x, w, offset, draw(6), mask]
-    how = {"pads": [1, 0, 1, 0], "group": 2, "offset_group": 2}
+    how: dict[str, Any] = {"pads": [1, 0, 1, 0], "group": 2, "offset_group": 2}
     same_as_ort(*node_model("DeformConv", inputs, opset=19, **how), rtol=1e-4)
 
 

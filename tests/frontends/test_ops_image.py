@@ -37,9 +37,16 @@ def draw(*shape: int) -> Any:
 )
 def test_grid_sample(mode: str, padding: str, align: int) -> None:
     x, grid = draw(2, 3, 5, 7), (draw(2, 4, 6, 2) * 1.3)
-    how = {"mode": mode, "padding_mode": padding, "align_corners": align}
+    how: dict[str, Any] = {
+        "mode": mode,
+        "padding_mode": padding,
+        "align_corners": align,
+    }
     same_as_ort(*node_model("GridSample", [x, grid], opset=20, **how), rtol=1e-4)
-    old = {**how, "mode": {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)}
+    old: dict[str, Any] = {
+        **how,
+        "mode": {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode),
+    }
     same_as_ort(*node_model("GridSample", [x, grid], opset=16, **old), rtol=1e-4)
 
 
@@ -49,7 +56,11 @@ def test_grid_sample(mode: str, padding: str, align: int) -> None:
 )
 def test_grid_sample_of_volumes(mode: str, padding: str, align: int) -> None:
     x, grid = draw(1, 2, 4, 5, 3), draw(1, 2, 3, 4, 3) * 1.5
-    how = {"mode": mode, "padding_mode": padding, "align_corners": align}
+    how: dict[str, Any] = {
+        "mode": mode,
+        "padding_mode": padding,
+        "align_corners": align,
+    }
     same_as_ort(*node_model("GridSample", [x, grid], opset=20, **how), rtol=1e-4)
 
 
@@ -80,7 +91,11 @@ def test_affine_grid(align: int, size: tuple[int, ...]) -> None:
     rank = len(size) - 2
     theta, target = draw(size[0], rank, rank + 1), np.array(size, np.int64)
     for constants in ((), (1,)):
-        how = {"align_corners": align, "opset": 20, "constants": constants}
+        how: dict[str, Any] = {
+            "align_corners": align,
+            "opset": 20,
+            "constants": constants,
+        }
         (grid,) = run(*node_model("AffineGrid", [theta, target], **how))
         axes = [
             np.linspace(-1, 1, n) if align and n > 1 else (2 * np.arange(n) + 1) / n - 1
@@ -200,3 +215,15 @@ def test_results_of_unknown_count_have_a_symbol() -> None:
     (type_,) = graph.output_types
     assert str(type_).startswith("int64[_")
     evaluate(graph, [feeds[n] for n in graph.input_names])
+
+
+def test_regions_without_bound_are_refused() -> None:
+    x, images = draw(1, 1, 4, 4), np.zeros(1, np.int64)
+    with pytest.raises(GraphwrightError, match="samples"):
+        run(
+            *node_model("RoiAlign", [x, np.array([[0, 0, 1e9, 1]], np.float32), images])
+        )
+    (y,) = run(
+        *node_model("RoiAlign", [x, np.full((1, 4), np.nan, np.float32), images])
+    )
+    assert y.shape == (1, 1, 1, 1)

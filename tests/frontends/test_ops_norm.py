@@ -40,7 +40,7 @@ def test_batch_norm(
     opset: int, shape: tuple[int, ...], constants: tuple[int, ...]
 ) -> None:
     inputs = [draw(*shape), *statistics(3)]
-    how = {"opset": opset, "epsilon": 1e-3, "constants": constants}
+    how: dict[str, Any] = {"opset": opset, "epsilon": 1e-3, "constants": constants}
     node_same_as_ort("BatchNormalization", inputs, **how)
 
 
@@ -64,7 +64,12 @@ def test_batch_norm_of_halves_is_rounded_once() -> None:
 
 def test_batch_norm_in_training() -> None:
     inputs = [draw(4, 3, 5), *statistics(3)]
-    how = {"opset": 15, "training_mode": 1, "momentum": 0.8, "outputs": 3}
+    how: dict[str, Any] = {
+        "opset": 15,
+        "training_mode": 1,
+        "momentum": 0.8,
+        "outputs": 3,
+    }
     y, mean, variance = run(*node_model("BatchNormalization", inputs, **how))
     x, scale, bias, old_mean, old_variance = inputs
     batch, spread = x.mean((0, 2)), x.var((0, 2))
@@ -94,7 +99,7 @@ def test_instance_norm(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
 def test_group_norm(groups: int) -> None:
     x, scale, bias = draw(2, 6, 4, 3), draw(6), draw(6)
-    how = {"num_groups": groups, "epsilon": 1e-3}
+    how: dict[str, Any] = {"num_groups": groups, "epsilon": 1e-3}
     (got,) = same_as_ort(
         *node_model("GroupNormalization", [x, scale, bias], opset=21, **how), rtol=1e-4
     )
@@ -116,7 +121,7 @@ def test_layer_norm(axis: int, biased: bool, outputs: int) -> None:
     x = draw(3, 4, 5)
     shape = x.shape[axis:]
     inputs = [x, draw(*shape), *([draw(*shape)] if biased else [])]
-    how = {"axis": axis, "outputs": outputs, "epsilon": 1e-3}
+    how: dict[str, Any] = {"axis": axis, "outputs": outputs, "epsilon": 1e-3}
     same_as_ort(*node_model("LayerNormalization", inputs, **how), rtol=1e-4)
     same_decomposed(*node_model("LayerNormalization", inputs, **how))
 

@@ -49,7 +49,11 @@ def test_max_pool(shape: tuple[int, ...], how: dict[str, Any]) -> None:
 @pytest.mark.parametrize("order", [0, 1])
 def test_max_pool_positions(order: int) -> None:
     x = RNG.integers(0, 4, (2, 3, 7, 6)).astype(np.float32)  # many equal elements
-    how = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
+    how: dict[str, Any] = {
+        "kernel_shape": [3, 2],
+        "strides": [2, 2],
+        "pads": [1, 0, 1, 1],
+    }
     node_same_as_ort("MaxPool", [x], outputs=2, storage_order=order, **how)
 
 
@@ -70,9 +74,15 @@ def test_max_pool_of_other_dtypes(dtype: Any) -> None:
 )
 def test_ceil(op: str, size: int, stride: int, pad: int) -> None:
     x = draw(1, 2, size, size + 1)
-    how = {"kernel_shape": [3, 2], "strides": [stride] * 2, "pads": [pad] * 4}
+    how: dict[str, Any] = {
+        "kernel_shape": [3, 2],
+        "strides": [stride] * 2,
+        "pads": [pad] * 4,
+    }
     for include in [0, 1] if op == "AveragePool" else [None]:
-        extra = {} if include is None else {"count_include_pad": include}
+        extra: dict[str, Any] = (
+            {} if include is None else {"count_include_pad": include}
+        )
         model = node_model(op, [x], ceil_mode=1, opset=21, **how, **extra)
         same_as_ort(*model)
 
@@ -118,7 +128,7 @@ def test_symbolic_sizes(op: str, ceil: int) -> None:
 
 def test_max_unpool_puts_back() -> None:
     x = draw(2, 3, 6, 8)
-    how = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    how: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
     y, places = run(*node_model("MaxPool", [x], outputs=2, **how))
     (back,) = node_same_as_ort("MaxUnpool", [y, places], **how)
     np.testing.assert_array_equal(back[back != 0], x[back != 0])

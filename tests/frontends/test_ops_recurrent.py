@@ -59,7 +59,7 @@ def test_clip(kind: str) -> None:
 @pytest.mark.parametrize("reset", [0, 1])
 @pytest.mark.parametrize("given", ["bh", "blh"])
 def test_gru_reset(reset: int, given: str) -> None:
-    how = {"linear_before_reset": reset, "direction": "bidirectional"}
+    how: dict[str, Any] = {"linear_before_reset": reset, "direction": "bidirectional"}
     check("GRU", operands("GRU", 2, given), **how)
 
 
@@ -96,7 +96,7 @@ def test_activations(name: str, alpha: float | None, beta: float | None) -> None
 
 def test_parameters_go_to_the_functions_that_have_them() -> None:
     names = ["Sigmoid", "LeakyRelu", "Elu", "HardSigmoid", "Affine", "Tanh"]
-    how = {
+    how: dict[str, Any] = {
         "direction": "bidirectional",
         "activations": names,
         "activation_alpha": [0.1, 0.6, 0.3, 0.8],

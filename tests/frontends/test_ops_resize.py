@@ -8,6 +8,8 @@ import pytest
 from composites import same_decomposed
 from onnx_graphs import model_of, node_model, output_types, run, same_as_ort
 
+from graphwright.ir.errors import GraphwrightError
+
 RNG = np.random.default_rng(19)
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 NEAREST = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
@@ -52,14 +54,17 @@ def test_sizes(coordinates: str, mode: str, sizes: tuple[int, ...]) -> None:
 )
 def test_scales(coordinates: str, mode: str, scales: tuple[float, ...]) -> None:
     x = draw(2, 1, 6, 10)
-    how = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    how: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": coordinates}
     check(x, scales=(1, 1, *scales), **how)
 
 
 @pytest.mark.parametrize(("rounding", "coordinates"), [*product(NEAREST, COORDINATES)])
 def test_nearest(rounding: str, coordinates: str) -> None:
     x = draw(1, 1, 6, 8)
-    how = {"nearest_mode": rounding, "coordinate_transformation_mode": coordinates}
+    how: dict[str, Any] = {
+        "nearest_mode": rounding,
+        "coordinate_transformation_mode": coordinates,
+    }
     for sizes in ((1, 1, 12, 16), (1, 1, 3, 4), (1, 1, 9, 5)):
         check(x, sizes=sizes, mode="nearest", **how)
 
@@ -75,7 +80,7 @@ def test_antialias(mode: str, sizes: tuple[int, ...], exclude: int) -> None:
 
 @pytest.mark.parametrize("a", [-0.5, -0.75])
 def test_cubic_without_the_outside(a: float) -> None:
-    how = {"mode": "cubic", "cubic_coeff_a": a, "exclude_outside": 1}
+    how: dict[str, Any] = {"mode": "cubic", "cubic_coeff_a": a, "exclude_outside": 1}
     check(draw(1, 1, 5, 6), sizes=(1, 1, 8, 9), **how)
 
 
@@ -83,13 +88,20 @@ def test_crop_and_resize() -> None:
     x = draw(1, 1, 6, 7)
     roi = [0, 0, 0.2, -0.1, 1, 1, 0.8, 1.3]
     for mode in ("nearest", "linear"):
-        how = {"mode": mode, "coordinate_transformation_mode": "tf_crop_and_resize"}
+        how: dict[str, Any] = {
+            "mode": mode,
+            "coordinate_transformation_mode": "tf_crop_and_resize",
+        }
         check(x, sizes=(1, 1, 4, 9), roi=roi, extrapolation_value=7.0, **how)
 
 
 @pytest.mark.parametrize("policy", ["stretch", "not_larger", "not_smaller"])
 def test_aspect_ratio(policy: str) -> None:
-    how = {"mode": "linear", "axes": [2, 3], "keep_aspect_ratio_policy": policy}
+    how: dict[str, Any] = {
+        "mode": "linear",
+        "axes": [2, 3],
+        "keep_aspect_ratio_policy": policy,
+    }
     check(draw(1, 2, 5, 9), sizes=(7, 8), **how)
     check(draw(1, 2, 5, 9), sizes=(3, 4), **how)
 
@@ -173,7 +185,7 @@ def test_before_opset_11(mode: str, scales: Any) -> None:
 def test_opset_11_has_a_coordinate_of_its_own() -> None:
     x, empty = draw(1, 1, 4, 6), np.zeros(0, np.float32)
     sizes = np.array([1, 1, 9, 3], np.int64)
-    how = {
+    how: dict[str, Any] = {
         "coordinate_transformation_mode": "tf_half_pixel_for_nn",
         "nearest_mode": "floor",
     }
@@ -186,3 +198,9 @@ def test_opset_11_has_a_coordinate_of_its_own() -> None:
         **how,
     )
     same_as_ort(*model)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_scales_that_mean_nothing(scale: float) -> None:
+    with pytest.raises(GraphwrightError, match="scales"):
+        run(*resize(draw(1, 1, 4, 4), scales=(1, 1, 2, scale)))

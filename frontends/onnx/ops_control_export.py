@@ -1,0 +1,135 @@
+"""Control flow on its way to ONNX.
+
+Sub-graphs of the IR are isolated; ONNX's read values of the graphs around them, so that
+operands which only pass through are read from there.
+"""
+
+import base64
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.registry import exporter
+from graphwright.frontends.onnx.writing import Written, graph_names, rename_node
+from graphwright.ir.dtype import int64
+from graphwright.ir.emitter import Value
+from graphwright.ir.errors import UnsupportedOpError
+
+
+@exporter("cond")
+def cond(e: Export) -> list[str]:
+    """``If``."""
+    branches: dict[str, Any] = {}
+    for word in ("then", "else"):
+        graph = getattr(e.op, f"{word}_graph")
+        given = list(zip(graph.inputs, e.operands[1:], strict=True))
+        branches[f"{word}_branch"] = e.body(graph, (), given)
+    return e.all("If", e[0], outputs=len(e.node.results), **branches)
+
+
+@exporter("while_loop")
+def while_loop(e: Export) -> list[str]:
+    """``Loop``; a trip count below 0 is none."""
+    op, body = e.op, e.op.body
+    end = 2 + op.carried
+    given = list(zip(body.inputs[end:], e.operands[end:], strict=True))
+    scope = e.body(body, body.inputs[:end], given)
+    names = [_trips(e, e.operands[0]), *(e[i] for i in range(1, end))]
+    return e.all("Loop", *names, outputs=len(e.node.results), body=scope)
+
+
+def _trips(e: Export, count: Value) -> str:
+    known = e.b.known(count)
+    if known is not None:
+        return "" if int(known.array().reshape(())) < 0 else e.name(count)
+    node = e.made_by(count, "max")
+    if node is not None and any(e.is_scalar(v, 0) for v in node.operands):
+        return e.name(count)
+    endless = e.b.scalar(int(np.iinfo(np.int64).max), int64)
+    return e.name(e.b.where(e.b.lt(count, 0), endless, count))
+
+
+@exporter("scan")
+def scan(e: Export) -> list[str]:
+    """``Scan``."""
+    op, body = e.op, e.op.body
+    end = op.carried + op.scanned
+    given = list(zip(body.inputs[end:], e.operands[end:], strict=True))
+    return e.all(
+        "Scan",
+        *(e[i] for i in range(end)),
+        outputs=len(e.node.results),
+        body=e.body(body, body.inputs[:end], given),
+        num_scan_inputs=op.scanned,
+        scan_input_axes=list(op.in_axes),
+        scan_input_directions=[int(v) for v in op.reverse],
+        scan_output_axes=list(op.out_axes) or None,
+        scan_output_directions=[int(v) for v in op.out_reverse] or None,
+    )
+
+
+@exporter("fused")
+def fused(e: Export) -> list[Value]:
+    """The ops of the region."""
+    return e.writer.inline(e.op.body, e.operands)
+
+
+@exporter("call")
+def call(e: Export) -> list[Value]:
+    """The body of the function."""
+    return e.writer.inline(e.op.graph, e.operands)
+
+
+# Nodes kept as they were --------------------------------------------------------------
+
+
+@exporter("foreign")
+def foreign(e: Export) -> Exported:
+    """The node that it holds."""
+    if e.op.format != "onnx":
+        raise UnsupportedOpError(f"ONNX cannot express {e.op.kind} of {e.op.format}")
+    model = onnx.ModelProto.FromString(base64.b64decode(e.op.payload))
+    node = model.graph.node[0]
+    imports = {o.domain: o.version for o in model.opset_import}
+    _check_version(e, node, imports)
+    for domain, version in imports.items():
+        if domain:
+            e.writer.opsets[domain] = version
+    have = {(f.domain, f.name) for f in e.writer.functions}
+    e.writer.functions += [f for f in model.functions if (f.domain, f.name) not in have]
+    given = dict(zip((i.name for i in model.graph.input), e.names(), strict=True))
+    return _kept(e, node, given)
+
+
+def _kept(e: Export, node: Any, given: dict[str, str]) -> list[str]:
+    wanted = [name for name in node.output if name]
+    outputs = {name: e.writer.placeholder(name) for name in wanted}
+    inner = [n for a in node.attribute if a.HasField("g") for n in graph_names(a.g)]
+    change = {n: e.writer.placeholder(n) for n in inner} | given | outputs
+
+    def proto(final: Any) -> Any:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        rename_node(copy, {word: final(name) for word, name in change.items()})
+        return copy
+
+    names = [outputs[n] for n in wanted]
+    e.writer.scope.nodes.append(
+        Written(node.op_type, list(given.values()), names, {}, proto=proto)
+    )
+    return names
+
+
+def _check_version(e: Export, node: Any, imports: dict[str, int]) -> None:
+    """The operator must mean in this opset what it did in its own."""
+    if node.domain not in ("", "ai.onnx"):
+        return
+    own = imports.get("", imports.get("ai.onnx", 1))
+    try:
+        pair = [onnx.defs.get_schema(node.op_type, v, "").since_version for v in (own, e.version)]
+    except onnx.defs.SchemaError:
+        pair = [0, 1]
+    if pair[0] != pair[1]:
+        e.exactly(own)

@@ -1,0 +1,203 @@
+"""Reductions on their way to ONNX."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.kernels import holder
+from graphwright.frontends.onnx.ops_movement_export import REDUCERS
+from graphwright.frontends.onnx.registry import exporter
+from graphwright.ir.dtype import bool_, int32, int64
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph
+from graphwright.ir.ops.reduce import identity
+from graphwright.ir.types import TensorType
+
+_REDUCE = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
+
+
+@exporter("reduce")
+def reduce(e: Export) -> Exported:
+    """Over axes; over no elements it is the identity."""
+    (x,), kind = e.operands, e.op.kind
+    if not e.op.axes:
+        return x
+    if any(x.shape[a] == 0 for a in e.op.axes):
+        return e.b.full(e.result.shape, identity(kind, x.dtype), x.dtype)
+    return _reduced(e, False)
+
+
+def _reduced(e: Export, keepdims: bool) -> str:
+    (x,), name = e.operands, _REDUCE[e.op.kind]
+    if x.dtype is bool_ and e.version < 20:
+        return e.cast(_node(e, name, e.cast(e[0], int32), keepdims), bool_)
+    wide = x.dtype if x.dtype is bool_ else holder(name, x.dtype)
+    given = e[0] if wide is x.dtype else e.cast(e[0], wide)
+    found = _node(e, name, given, keepdims)
+    return found if wide is x.dtype else e.cast(found, x.dtype)
+
+
+def _node(e: Export, name: str, x: str, keepdims: bool) -> str:
+    axes = list(e.op.axes)
+    if name == "ReduceSum" or e.version >= 18:
+        return e.add(name, x, e.ints(*axes), keepdims=int(keepdims))
+    return e.add(name, x, axes=axes, keepdims=int(keepdims))
+
+
+def _located(e: Export, keepdims: bool) -> str:
+    op, (x,) = e.op, e.operands
+    name = "ArgMax" if op.kind == "max" else "ArgMin"
+    fields = {"axis": op.axis, "keepdims": int(keepdims), "select_last_index": int(op.last)}
+    wide = holder(name, x.dtype)
+    return e.add(name, e[0] if wide is x.dtype else e.cast(e[0], wide), **fields)
+
+
+REDUCERS["reduce"] = _reduced
+REDUCERS["arg_reduce"] = _located
+
+
+@exporter("arg_reduce")
+def arg_reduce(e: Export) -> str:
+    """The first or last place of the extreme."""
+    return _located(e, False)
+
+
+# Along an axis ------------------------------------------------------------------------
+
+
+@exporter("cumulative")
+def cumulative(e: Export) -> Exported:
+    """``CumSum``; other kinds as a scan, ``CumProd`` where the opset has it."""
+    op, (x,) = e.op, e.operands
+    name = {"sum": "CumSum", "prod": "CumProd"}.get(op.kind)
+    if name is None or (name == "CumProd" and e.version < 26):
+        return _scanned(e, x)
+    wide = holder(name, x.dtype)
+    given = e[0] if wide is x.dtype else e.cast(e[0], wide)
+    fields = {"exclusive": int(op.exclusive), "reverse": int(op.reverse)}
+    found = e.add(name, given, e.constant(op.axis, int64), **fields)
+    return found if wide is x.dtype else e.cast(found, x.dtype)
+
+
+def _scanned(e: Export, x: Value) -> Value:
+    b, op = e.b, e.op
+    wide = x.dtype.accumulate
+    rest = TensorType(wide, (*x.shape[: op.axis], *x.shape[op.axis + 1 :]))
+    start = b.full(rest.dims, identity(op.kind, wide), wide)
+    _, y = b.emit_all(
+        "scan",
+        start,
+        b.cast(x, wide),
+        types=(rest, TensorType(wide, x.shape)),
+        body=_step(e, rest),
+        carried=1,
+        scanned=1,
+        in_axes=(op.axis,),
+        out_axes=(op.axis,),
+        reverse=(op.reverse,),
+        out_reverse=(op.reverse,),
+    )
+    return b.cast(y, x.dtype)
+
+
+def _step(e: Export, rest: TensorType) -> Graph:
+    body = e.b.subgraph("step")
+    state, item = body.input("state", rest), body.input("item", rest)
+    after = body.emit(e.op.kind if e.op.kind != "prod" else "mul", state, item)
+    graph: Graph = body.finish([after, state if e.op.exclusive else after])
+    return graph
+
+
+# Windows ------------------------------------------------------------------------------
+
+
+@exporter("reduce_window")
+def reduce_window(e: Export) -> Exported:
+    """``MaxPool`` and ``AveragePool`` of images, else one slice for each tap."""
+    (x,), op = e.operands, e.op
+    pooled = _poolable(e, x)
+    if not pooled:
+        return _by_taps(e, x)
+    if op.kind == "max":
+        return _pool(e, x, "MaxPool")[0]
+    total = 1
+    for w in op.window:
+        total *= w
+    mean = e.wrap(_pool(e, x, "AveragePool", count_include_pad=1)[0], e.result.tensor)
+    return e.b.mul(mean, total)
+
+
+def _poolable(e: Export, x: Value) -> bool:
+    op = e.op
+    if op.kind == "max":
+        fits = x.dtype.is_float or (x.dtype.name in ("int8", "uint8"))
+    else:
+        fits = op.kind == "sum" and x.dtype.is_float and e.version >= 19
+    spatial = 1 <= len(op.window) <= 3 and x.rank == len(op.window) + 2
+    rows = zip(op.window, op.padding, strict=True)
+    return fits and spatial and all(_inside(w, *p) for w, p in rows)
+
+
+def _inside(window: int, low: Any, high: Any) -> bool:
+    """Whether padding is known, and no window can lie in it alone."""
+    known = isinstance(low, int) and isinstance(high, int)
+    return known and 0 <= low < window and 0 <= high < window
+
+
+def _pool(e: Export, x: Value, name: str, outputs: int = 1, **more: Any) -> Sequence[str]:
+    op = e.op
+    fields: dict[str, Any] = {"kernel_shape": list(op.window), "strides": list(op.strides)}
+    if any(d != 1 for d in op.dilations):
+        fields["dilations"] = list(op.dilations)
+    if any(p != (0, 0) for p in op.padding):
+        fields["pads"] = [p[0] for p in op.padding] + [p[1] for p in op.padding]
+    return e.all(name, e.name(x), outputs=outputs, **fields, **more)
+
+
+_COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
+
+
+def _padded(e: Export, x: Value, fill: Any) -> Value:
+    op, lead = e.op, x.rank - len(e.op.window)
+    low = [0] * lead + [p[0] for p in op.padding]
+    high = [0] * lead + [p[1] for p in op.padding]
+    return e.b.pad(x, low, high, fill)
+
+
+def _taps(window: Sequence[int]) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = [()]
+    for n in window:
+        found = [(*tap, i) for tap in found for i in range(n)]
+    return found
+
+
+def _by_taps(e: Export, x: Value) -> Value:
+    b, op = e.b, e.op
+    wide = x.dtype.accumulate
+    x = _padded(e, b.cast(x, wide), identity(op.kind, wide))
+    lead = x.rank - len(op.window)
+    size = e.result.shape
+    step = (*(1,) * lead, *op.strides)
+    total: Value | None = None
+    for tap in _taps(op.window):
+        at = [0] * lead + [t * d for t, d in zip(tap, op.dilations, strict=True)]
+        part = b.slice(x, at, size, step)
+        total = part if total is None else b.emit(_COMBINE[op.kind], total, part)
+    assert total is not None
+    return b.cast(total, e.dtype)
+
+
+@exporter("window_argmax")
+def window_argmax(e: Export) -> Exported:
+    """The indices of ``MaxPool``, counted in each image."""
+    (x,), op, b = e.operands, e.op, e.b
+    spatial = x.rank == len(op.window) + 2 and len(op.window) <= 3
+    fits = x.dtype.is_float or x.dtype.name in ("int8", "uint8")
+    rows = zip(op.window, op.padding, strict=True)
+    if not (spatial and fits and all(_inside(w, *p) for w, p in rows)):
+        raise e.unsupported("only windows over images have indices")
+    found = e.wrap(_pool(e, x, "MaxPool", 2)[1], e.result.tensor)
+    size: Any = 1
+    for dim in x.shape[2:]:
+        size = size * dim
+    return b.rem(found, b.dim_scalar(size, int64))
