@@ -9,7 +9,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 from graphwright.ir.op import Op
-from graphwright.ir.printer import print_graph
+from graphwright.ir.printer import graph_html, print_graph
 from graphwright.ir.types import Guard, Type, bind_type, type_symbols
 
 
@@ -200,6 +200,9 @@ class Graph:
 
     def __str__(self) -> str:
         return print_graph(self)
+
+    def _repr_html_(self) -> str:
+        return graph_html(self)
 
 
 def _numbered(graph: Graph) -> dict[Value, int]:

@@ -21,6 +21,8 @@ appearance.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from html import escape
+from itertools import islice
 from math import isnan
 from operator import index
 from sys import byteorder
@@ -42,6 +44,8 @@ from graphwright.ir.types import (
 HEADER = "graphwright.ir 1"
 _TYPES = (TensorType, SequenceType, OptionalType, MapType, TokenType)
 
+_HTML_LINES = 200
+
 Name = Callable[[Any], str]
 
 
@@ -53,6 +57,22 @@ def quote(text: str) -> str:
 def print_graph(graph: Any) -> str:
     """The text form of a graph, header included."""
     return HEADER + "\n" + "\n".join(_graph_lines(graph, "")) + "\n"
+
+
+def graph_html(graph: Any) -> str:
+    """A table of inputs and outputs, and the text form to fold out; for notebooks."""
+    rows = [("input", n, v) for n, v in zip(graph.input_names, graph.inputs, strict=True)]
+    rows += [("output", n, v) for n, v in zip(graph.output_names, graph.outputs, strict=True)]
+    cells = "".join(
+        f"<tr><td>{kind}</td><td>{escape(name)}</td><td>{escape(str(v.type))}</td></tr>"
+        for kind, name, v in rows
+    )
+    lines = list(islice(_graph_lines(graph, ""), _HTML_LINES))
+    text = escape("\n".join(lines)) + ("\n…" if len(lines) == _HTML_LINES else "")
+    return (
+        f"<b>Graph</b> {escape(graph.name)}, {len(graph.nodes)} nodes"
+        f"<table>{cells}</table><details><summary>text</summary><pre>{text}</pre></details>"
+    )
 
 
 def _graph_lines(graph: Any, indent: str) -> Iterator[str]:

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from graphwright.display import WIDTH
+from graphwright.ir.errors import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +95,8 @@ def working(what: str) -> Iterator[None]:
     if not screen.is_terminal:
         yield
         return
-    with screen.status(what):
+    words = Text(printable(what), no_wrap=True, overflow="ellipsis")
+    with screen.status(words):
         yield
 
 

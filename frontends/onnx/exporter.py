@@ -324,18 +324,18 @@ def export_graph(graph: Graph, opset: int | None, tensor: Any) -> Any:
         raise UnsupportedOpError(
             f"export to opset {wanted}: opsets {OLDEST_OPSET} to {newest} can be written"
         )
+    tried: set[int] = set()
     while True:
+        tried.add(wanted)
         try:
             return ModelExporter(graph, wanted, others).model(tensor)
         except NeedsOpset as need:
             if need.domain:
                 others[need.domain] = need.version
-            elif opset is not None:
+                continue
+            if opset is not None or need.version in tried or need.version < OLDEST_OPSET:
                 raise UnsupportedOpError(
-                    f"{need.what} cannot be written in opset {opset}:"
-                    f" it needs {need.version}"
+                    f"{need.what} cannot be written in opset {wanted}:"
+                    f" it needs opset {need.version}"
                 ) from None
-            else:
-                wanted = need.version
-
-
+            wanted = need.version

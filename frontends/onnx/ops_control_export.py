@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.exporting import Export, Exported, NeedsOpset
 from graphwright.frontends.onnx.registry import exporter
+from graphwright.frontends.onnx.tensors import constant_of_proto
 from graphwright.frontends.onnx.writing import Written, graph_names, rename_node
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Value
@@ -87,49 +88,75 @@ def call(e: Export) -> list[Value]:
 
 @exporter("foreign")
 def foreign(e: Export) -> Exported:
-    """The node that it holds."""
+    """The node that it holds, and the functions that it calls."""
     if e.op.format != "onnx":
         raise UnsupportedOpError(f"ONNX cannot express {e.op.kind} of {e.op.format}")
     model = onnx.ModelProto.FromString(base64.b64decode(e.op.payload))
+    imports = {_STANDARD.get(o.domain, o.domain): o.version for o in model.opset_import}
     node = model.graph.node[0]
-    imports = {o.domain: o.version for o in model.opset_import}
-    _check_version(e, node, imports)
-    for domain, version in imports.items():
-        if domain:
-            e.writer.opsets[domain] = version
+    results = [name for name in node.output if name]
+    if not _means_the_same(e, node, imports):
+        model = _converted(e, model, imports[""])
+    imports.pop("", None)
+    e.writer.opsets.update(imports)
     have = {(f.domain, f.name) for f in e.writer.functions}
     e.writer.functions += [f for f in model.functions if (f.domain, f.name) not in have]
     given = dict(zip((i.name for i in model.graph.input), e.names(), strict=True))
-    return _kept(e, node, given)
+    return _kept(e, model.graph, given, results)
 
 
-def _kept(e: Export, node: Any, given: dict[str, str]) -> list[str]:
-    wanted = [name for name in node.output if name]
-    outputs = {name: e.writer.placeholder(name) for name in wanted}
-    inner = [n for a in node.attribute if a.HasField("g") for n in graph_names(a.g)]
-    change = {n: e.writer.placeholder(n) for n in inner} | given | outputs
-
-    def proto(final: Any) -> Any:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        rename_node(copy, {word: final(name) for word, name in change.items()})
-        return copy
-
-    names = [outputs[n] for n in wanted]
-    e.writer.scope.nodes.append(
-        Written(node.op_type, list(given.values()), names, {}, proto=proto)
-    )
-    return names
+_STANDARD = {"ai.onnx": ""}
 
 
-def _check_version(e: Export, node: Any, imports: dict[str, int]) -> None:
-    """The operator must mean in this opset what it did in its own."""
-    if node.domain not in ("", "ai.onnx"):
-        return
-    own = imports.get("", imports.get("ai.onnx", 1))
+def _means_the_same(e: Export, node: Any, imports: dict[str, int]) -> bool:
+    """Whether the operator means in this opset what it did in its own."""
+    if _STANDARD.get(node.domain, node.domain):
+        return True
     try:
-        pair = [onnx.defs.get_schema(node.op_type, v, "").since_version for v in (own, e.version)]
+        versions = [
+            onnx.defs.get_schema(node.op_type, v, "").since_version
+            for v in (imports[""], e.version)
+        ]
     except onnx.defs.SchemaError:
-        pair = [0, 1]
-    if pair[0] != pair[1]:
-        e.exactly(own)
+        return False
+    return versions[0] == versions[1]
+
+
+def _converted(e: Export, model: Any, own: int) -> Any:
+    """The model of one node in this opset, by onnx's own converter.
+
+    Raises:
+        NeedsOpset: If that does not know how.
+    """
+    for name in model.graph.node[0].output:
+        if name:
+            model.graph.output.add(name=name)
+    model.ir_version = onnx.IR_VERSION
+    try:
+        found = onnx.version_converter.convert_version(model, e.version)
+    except Exception:  # whatever the native converter raises
+        raise NeedsOpset("", own, e.op.kind) from None
+    if len(found.graph.input) != len(model.graph.input):
+        raise NeedsOpset("", own, e.op.kind)
+    return found
+
+
+def _kept(e: Export, graph: Any, given: dict[str, str], results: list[str]) -> list[str]:
+    """Nodes as they were read, their names replaced."""
+    change = {n: e.writer.placeholder(n) for n in graph_names(graph)} | given
+    change |= {n: e.writer.placeholder(n) for n in results}
+    for tensor in graph.initializer:
+        scope = e.writer.scope
+        scope.initializers[change[tensor.name]] = constant_of_proto(tensor)
+    for node in graph.node:
+        inputs = [change[n] for n in node.input if n] + list(given.values())
+        outputs = [change[n] for n in node.output if n]
+
+        def proto(final: Any, node: Any = node) -> Any:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            rename_node(copy, {word: final(name) for word, name in change.items()})
+            return copy
+
+        e.writer.scope.nodes.append(Written(node.op_type, inputs, outputs, {}, proto=proto))
+    return [change[n] for n in results]

@@ -1,6 +1,7 @@
 """``Tensor``: an array that a backend holds."""
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -97,4 +98,4 @@ class Tensor:
     def _repr_html_(self) -> str:
         head = f"{self.dtype}[{', '.join(map(str, self.shape))}] on {self.backend}"
         body = np.array2string(self.numpy(), threshold=100, precision=4)
-        return f"<b>Tensor</b> {head}<pre>{body}</pre>"
+        return f"<b>Tensor</b> {head}<pre>{escape(body)}</pre>"

@@ -227,3 +227,19 @@ def test_linear_attention_by_its_sum() -> None:
     y, _ = run(*node_model("LinearAttention", [q, k, v], opset=27, scale=0.5, **how))
     want = np.tril(q[0] @ k[0].T) @ v[0] * 0.5
     np.testing.assert_allclose(y[0], want, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_heads_of_symbolic_sizes() -> None:
+    text = """g (float[n, s, 32] q, float[n, t, 16] k, float[n, t, 16] v,
+               float[n, 2, p, 8] pk, float[n, 2, p, 8] pv)
+        => (float[a, b, c] y, float[d, e, f, g] nk, float[h, i, j, l] nv) {
+        y, nk, nv = Attention<q_num_heads=4, kv_num_heads=2, is_causal=1>
+            (q, k, v, , pk, pv) }"""
+    got = output_types(text, opset=23)
+    assert got.startswith("float32[n, s, 32], float32[n, 2, p + t, 8]")
+    feeds = {"q": draw(2, 3, 32), "k": draw(2, 3, 16), "v": draw(2, 3, 16)}
+    feeds.update(pk=draw(2, 2, 4, 8), pv=draw(2, 2, 4, 8))
+    y, keys, _ = run(model_of(text, opset=23), feeds)
+    assert y.shape == (2, 3, 32)
+    assert keys.shape == (2, 2, 7, 8)
+    same_decomposed(model_of(text, opset=23), feeds)

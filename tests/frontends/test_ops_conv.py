@@ -173,3 +173,12 @@ def test_nothing(op: str, shape: tuple[int, ...]) -> None:
     (y,) = same_decomposed(*model)
     assert y.shape[:2] == (shape[0], 3)
     assert not y.any()
+
+
+def test_deform_conv_of_symbolic_sizes() -> None:
+    text = """g (float[n, 2, h, w] x, float[n, 18, p, q] o) => (float[a, b, c, d] y) {
+        y = DeformConv<pads=[1,1,1,1]>(x, k, o) }"""
+    kernel = draw(3, 2, 3, 3)
+    assert output_types(text, opset=19, k=kernel) == "float32[n, 3, p, q]"
+    feeds = {"x": draw(2, 2, 5, 6), "o": draw(2, 18, 5, 6)}
+    same_as_ort(model_of(text, opset=19, k=kernel), feeds, rtol=1e-4)

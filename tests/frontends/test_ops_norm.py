@@ -189,3 +189,15 @@ def test_symbolic_sizes(body: str) -> None:
     parts = {"s": draw(4), "v": np.abs(draw(4))}
     assert output_types(text, **parts) == "float32[n, 4, h, w]"
     same_as_ort(model_of(text, **parts), {"x": draw(2, 4, 3, 5)}, rtol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [1, 6])
+def test_batch_norm_with_a_test_flag(opset: int) -> None:
+    inputs = [draw(2, 3, 4), *statistics(3)]
+    how: dict[str, Any] = {"epsilon": 1e-3}
+    extra: dict[str, Any] = {"consumed_inputs": [0, 0, 0, 1, 1]} if opset == 1 else {}
+    (new,) = run(*node_model("BatchNormalization", inputs, opset=15, **how))
+    old = node_model(
+        "BatchNormalization", inputs, opset=opset, is_test=1, **how, **extra
+    )
+    np.testing.assert_array_equal(run(*old)[0], new)

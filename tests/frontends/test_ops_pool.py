@@ -163,3 +163,22 @@ def test_no_images(op: str) -> None:
     outputs = 2 if op == "MaxPool" else 1
     model = node_model(op, [draw(0, 2, 5, 5)], outputs=outputs, kernel_shape=[3, 3])
     assert [y.shape for y in run(*model)] == [(0, 2, 3, 3)] * outputs
+
+
+@pytest.mark.parametrize(
+    ("op", "how"),
+    [
+        ("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 2]}),
+        ("AveragePool", {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}),
+        ("LpPool", {"kernel_shape": [3, 2], "p": 3}),
+        ("GlobalLpPool", {"p": 3}),
+        ("GlobalAveragePool", {}),
+        ("LRN", {"size": 3}),
+    ],
+)
+def test_the_first_opset_is_as_the_newest(op: str, how: dict[str, Any]) -> None:
+    x = draw(1, 2, 7, 6)
+    (new,) = run(*node_model(op, [x], opset=22, **how))
+    old = {k: float(v) if k == "p" else v for k, v in how.items()}
+    (first,) = run(*node_model(op, [x], opset=1, **old))
+    np.testing.assert_array_equal(first, new)
