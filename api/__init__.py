@@ -9,17 +9,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphwright import backends as backends
     from graphwright import onnx_backend as onnx_backend
     from graphwright import testing as testing
     from graphwright.backends.contract import Backend as Backend
     from graphwright.backends.limits import Cancellation as Cancellation
-    from graphwright import backends as backends
     from graphwright.backends.registry import register_backend as register_backend
     from graphwright.checks import CheckReport as CheckReport
     from graphwright.checks import check as check
     from graphwright.compiled import Executable as Executable
     from graphwright.compiled import compile as compile
     from graphwright.frontends.onnx.load import load as load
+    from graphwright.frontends.onnx.save import export as export
     from graphwright.frontends.tracing.tensor import Tensor as Tensor
     from graphwright.inspection import Inspection as Inspection
     from graphwright.inspection import inspect as inspect
@@ -51,11 +52,21 @@ __version__ = "0.1.0"
 
 logging.getLogger("graphwright").addHandler(logging.NullHandler())
 
-_ERRORS = (
-    "BackendUnavailable BudgetError CacheError DTypeError DeviceMemoryError FeedError"
-    " GraphwrightError IndexBoundsError ModelError ParseError ShapeError TraceError"
-    " UnsupportedOpError"
-).split()
+_ERRORS = [
+    "BackendUnavailable",
+    "BudgetError",
+    "CacheError",
+    "DTypeError",
+    "DeviceMemoryError",
+    "FeedError",
+    "GraphwrightError",
+    "IndexBoundsError",
+    "ModelError",
+    "ParseError",
+    "ShapeError",
+    "TraceError",
+    "UnsupportedOpError",
+]
 
 _HOMES = {
     "Backend": "backends.contract",
@@ -73,6 +84,7 @@ _HOMES = {
     "Tensor": "frontends.tracing.tensor",
     "check": "checks",
     "compile": "compiled",
+    "export": "frontends.onnx.save",
     "get_num_threads": "threads",
     "inspect": "inspection",
     "load": "frontends.onnx.load",

@@ -68,7 +68,11 @@ class CheckReport(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dictionaries and lists."""
-        return {"ok": self.ok, **asdict(self), "findings": list(map(asdict, self.findings))}
+        return {
+            "ok": self.ok,
+            **asdict(self),
+            "findings": list(map(asdict, self.findings)),
+        }
 
     def to_json(self) -> str:
         """The report as JSON."""
@@ -88,7 +92,9 @@ class CheckReport(Shown):
         if not self.findings:
             return head
         rows = [(f.source, f.op, f.types, f.outcome) for f in self.findings]
-        return stacked(head, table("", ("node", "op", "operands", "what happens"), rows))
+        return stacked(
+            head, table("", ("node", "op", "operands", "what happens"), rows)
+        )
 
 
 def check(
@@ -149,9 +155,11 @@ def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
             stack.pop()
         elif isinstance(node.op, Effect):
             continue
-        elif node.op.tier is not Tier.CONTROL or _runs(node, backend):
-            yield node
-        elif isinstance(node.op, Foreign):
+        elif (
+            node.op.tier is not Tier.CONTROL
+            or _runs(node, backend)
+            or isinstance(node.op, Foreign)
+        ):
             yield node
         else:
             stack.extend(iter(g.nodes) for g in reversed(node.op.subgraphs()))

@@ -31,7 +31,9 @@ class Executable(executable.Executable):
             twice = [n for n in names[: len(args)] if n in feeds]
             if twice:
                 raise FeedError(f"input {twice[0]!r} is given by position and by name")
-            args = tuple(self.positional({**dict(zip(names, args, strict=False)), **feeds}))
+            args = tuple(
+                self.positional({**dict(zip(names, args, strict=False)), **feeds})
+            )
         results = self.execute(args, cancel=cancel)
         outputs = tuple(
             Tensor(x, self.options.backend) if isinstance(v.type, TensorType) else x
@@ -40,7 +42,7 @@ class Executable(executable.Executable):
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def compile(  # noqa: A001
+def compile(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
     backend: "str | Backend | Sequence[str]" = "auto",

@@ -3,13 +3,14 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graphwright.display import Shown, bytes_text, count_text, facts, stacked, table
 from graphwright.frontends.onnx.header import Header
 from graphwright.frontends.onnx.load import load, read_header
+from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, substitute
 from graphwright.ir.errors import FeedError, UnrankedError
 from graphwright.ir.graph import Graph
@@ -29,7 +30,7 @@ class Inspection(Shown):
         nodes: Number of ops, those of sub-graphs included.
         ops: How often each IR op occurs, sub-graphs included, most frequent first.
         operators: The same of the operators as their author wrote them.
-        parameters: Elements of all constants; one that is used twice counts once.
+        parameters: Elements of the model's constants; one used twice counts once.
         parameter_bytes: Their bytes in memory.
         flops: Floating-point operations of a run, each sub-graph once: a number, or an
             expression in the dims.
@@ -52,7 +53,9 @@ class Inspection(Shown):
         """The same as plain dictionaries and lists, without the text form."""
         return {
             "name": self.graph.name,
-            "producer": " ".join(filter(None, self.header.producer)) if self.header else "",
+            "producer": " ".join(filter(None, self.header.producer))
+            if self.header
+            else "",
             "opsets": list(self.opsets),
             "inputs": {name: str(type_) for name, type_ in self.inputs.items()},
             "outputs": {name: str(type_) for name, type_ in self.outputs.items()},
@@ -124,7 +127,7 @@ def inspect(
         known = ", ".join(symbols) or "none"
         raise FeedError(f"no dim is called {unknown[0]!r}; the named dims are {known}")
     nodes = list(graph.walk())
-    constants = {id(c): c for c in graph.all_constants()}.values()
+    constants = {id(c): c for c in _parameters(graph)}.values()
     sources = {id(n.source): n.source for n in nodes if n.source}.values()
     return Inspection(
         graph=graph,
@@ -140,6 +143,15 @@ def inspect(
         parameter_bytes=sum(c.nbytes for c in constants),
         flops=substitute(_flops(graph), sizes),
     )
+
+
+def _parameters(graph: Graph) -> Iterator[Constant]:
+    """Constants that the model names; in a graph without provenance, all of them."""
+    for part in (graph, *(g for node in graph.walk() for g in node.op.subgraphs())):
+        for value, constant in part.constants.items():
+            if value in part.origins or not part.origins:
+                yield constant
+        yield from part.variables.values()
 
 
 def _flops(graph: Graph) -> Dim:

@@ -97,7 +97,7 @@ class OrtValue:
 
 def value_of(x: Any) -> Any:
     """What an ``OrtValue`` holds; anything else as it is."""
-    return x._value if isinstance(x, OrtValue) else x  # noqa: SLF001
+    return x._value if isinstance(x, OrtValue) else x
 
 
 def fill(target: Array, array: Any, what: str) -> None:

@@ -290,5 +290,7 @@ class _Profile:
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(self._events, file)
         except OSError as error:
-            raise ModelError(f"cannot write the profile {path!r}: {error.strerror}") from None
+            raise ModelError(
+                f"cannot write the profile {path!r}: {error.strerror}"
+            ) from None
         return path

@@ -1,8 +1,8 @@
 """Reverse-mode differentiation: nodes that compute gradients, appended to a graph.
 
-Every op states how the cotangents of its results become those of its operands (``vjp``);
-an op that does not, but is composite, is taken apart. Values that are no floats carry no
-cotangent.
+Every op states how the cotangents of its results become those of its operands
+(``vjp``); an op that does not, but is composite, is taken apart. Values that are no
+floats carry no cotangent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,10 @@ def active_values(nodes: Sequence[Node], wrt: Sequence[Value]) -> set[Value]:
 
 
 def append_gradients(
-    b: Builder, nodes: Sequence[Node], seeds: Mapping[Value, Value], wrt: Sequence[Value]
+    b: Builder,
+    nodes: Sequence[Node],
+    seeds: Mapping[Value, Value],
+    wrt: Sequence[Value],
 ) -> list[Value | None]:
     """Adds what computes the cotangents of values from those of others.
 
@@ -64,7 +67,9 @@ def append_gradients(
     return [sums.get(v) for v in wrt]
 
 
-def _operand_cotangents(b: Builder, node: Node, sums: Mapping[Value, Value]) -> Cotangents:
+def _operand_cotangents(
+    b: Builder, node: Node, sums: Mapping[Value, Value]
+) -> Cotangents:
     given = [sums[v] if v in sums else _zeros(b, node, v) for v in node.results]
     try:
         return node.op.vjp(b, node.operands, node.results, given)
@@ -126,7 +131,9 @@ def _from_ones(
 ) -> list[Value]:
     ones = b.full(target.shape, 1, target.dtype)
     found = append_gradients(b, nodes, {target: ones}, wrt)
-    return [b.zeros_like(v) if ct is None else ct for v, ct in zip(wrt, found, strict=True)]
+    return [
+        b.zeros_like(v) if ct is None else ct for v, ct in zip(wrt, found, strict=True)
+    ]
 
 
 def gradient_at(

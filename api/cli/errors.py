@@ -15,7 +15,9 @@ from graphwright.ir.errors import GraphwrightError, printable
 PROBLEMS, BAD_INPUT, FAULT, INTERRUPTED = 1, 2, 3, 130
 
 
-def guarded(run: Callable[[], Any], *, debug: bool = False, as_json: bool = False) -> int:
+def guarded(
+    run: Callable[[], Any], *, debug: bool = False, as_json: bool = False
+) -> int:
     """The exit code of a command; what went wrong is told on stderr.
 
     With ``as_json`` stdout gets ``{"error": {"type": ..., "message": ...}}`` as well.
@@ -42,7 +44,9 @@ def guarded(run: Callable[[], Any], *, debug: bool = False, as_json: bool = Fals
             _say(_message(error))
         if as_json:
             kind = type(error).__name__
-            click.echo(json.dumps({"error": {"type": kind, "message": _message(error)}}))
+            click.echo(
+                json.dumps({"error": {"type": kind, "message": _message(error)}})
+            )
         return BAD_INPUT if _is_bad_input(error) else FAULT
     return found if isinstance(found, int) else 0
 

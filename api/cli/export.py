@@ -34,6 +34,11 @@ def command(
         else:
             gw.export(graph, out, opset=opset)
     size = os.path.getsize(out)
-    data = {"model": model, "output_file": out, "bytes": size, "nodes": len(graph.nodes)}
+    data = {
+        "model": model,
+        "output_file": out,
+        "bytes": size,
+        "nodes": len(graph.nodes),
+    }
     words = f"{graph.name}: {len(graph.nodes)} ops written to {out}, {bytes_text(size)}"
     show(as_json, data, styled(words, "green"))

@@ -20,7 +20,9 @@ from graphwright.ir.types import OptionalType, SequenceType, TensorType, Type
 Feeds = dict[str, Any]
 
 
-def read_feeds(graph: Graph, words: Sequence[str]) -> tuple[Feeds, dict[str, list[str]]]:
+def read_feeds(
+    graph: Graph, words: Sequence[str]
+) -> tuple[Feeds, dict[str, list[str]]]:
     """Inputs that files give, and the names of the files by input.
 
     A word is ``name=file``, or ``file`` alone where there is one input; a .npz alone
@@ -74,7 +76,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _read(paths: Sequence[str], type_: Type, name: str) -> Any:
     if not isinstance(type_, TensorType):
-        raise FeedError(f"input {name!r} is {type_}, which no file holds: run from Python")
+        raise FeedError(
+            f"input {name!r} is {type_}, which no file holds: run from Python"
+        )
     if all(path.lower().endswith(".png") for path in paths):
         return pictures(paths, type_, name)
     if len(paths) > 1:
@@ -96,7 +100,9 @@ def _array(path: str, name: str) -> Any:
             raise FeedError(f"{file!r} holds no {key or name!r}; it holds {held}")
         return arrays[key or name]
     if not file.lower().endswith(".npy"):
-        raise FeedError(f"cannot read {path!r} for input {name!r}: give .npy, .npz or .png")
+        raise FeedError(
+            f"cannot read {path!r} for input {name!r}: give .npy, .npz or .png"
+        )
     return _load(file)
 
 
@@ -110,10 +116,10 @@ def _archive(path: str) -> dict[str, Any]:
 def _load(path: str) -> Any:
     """An array, or the arrays of an archive; nothing is unpickled."""
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
             return {key: found[key] for key in found.files}
     except FileNotFoundError:
         raise FeedError(f"cannot read {path!r}: there is no such file") from None

@@ -33,7 +33,9 @@ def pictures(paths: Sequence[str], type_: TensorType, name: str) -> Any:
     sizes, channels, first = _layout(type_, name)
     arrays = [_read(path, sizes, channels) for path in paths]
     if len({x.shape for x in arrays}) > 1:
-        raise FeedError(f"the PNGs for input {name!r} differ in size: feed one at a time")
+        raise FeedError(
+            f"the PNGs for input {name!r} differ in size: feed one at a time"
+        )
     batch = np.stack(arrays)
     if len(shape) > 2:
         batch = batch[:, None] if channels == 1 and first else batch

@@ -66,7 +66,10 @@ def ranking(scores: Any, labels: Sequence[str]) -> list[list[dict[str, Any]]]:
     for row in np.asarray(scores, np.float64):
         best = np.argsort(-row, kind="stable")[:TOP]
         rows.append(
-            [{"label": labels[i], "index": int(i), "value": _plain(float(row[i]))} for i in best]
+            [
+                {"label": labels[i], "index": int(i), "value": _plain(float(row[i]))}
+                for i in best
+            ]
         )
     return rows
 
@@ -86,13 +89,17 @@ def is_labelled(value: Any, labels: Sequence[str]) -> bool:
 def are_probabilities(scores: Any) -> bool:
     """Whether rows are nonnegative and add up to 1, as softmax leaves them."""
     wide = np.asarray(scores, np.float64)
-    return bool(wide.size and wide.min() >= 0 and np.allclose(wide.sum(1), 1, atol=1e-2))
+    return bool(
+        wide.size and wide.min() >= 0 and np.allclose(wide.sum(1), 1, atol=1e-2)
+    )
 
 
 # For people -------------------------------------------------------------------------
 
 
-def labelled(name: str, scores: Any, labels: Sequence[str], items: Sequence[str]) -> Any:
+def labelled(
+    name: str, scores: Any, labels: Sequence[str], items: Sequence[str]
+) -> Any:
     """What an output says in the model's labels: one table, or a line an item."""
     odds = are_probabilities(scores)
     word = "probability" if odds else "score"
@@ -103,7 +110,9 @@ def labelled(name: str, scores: Any, labels: Sequence[str], items: Sequence[str]
         (item, row[0]["label"], _score(row[0], odds), _others(row[1:], odds))
         for item, row in zip(items, rows, strict=False)
     ]
-    more = f" (the first {SHOWN_ROWS} of {len(scores)})" if len(scores) > len(rows) else ""
+    more = (
+        f" (the first {SHOWN_ROWS} of {len(scores)})" if len(scores) > len(rows) else ""
+    )
     return table(f"{name}{more}", ("item", "label", word, "then"), lines, right=(2,))
 
 
@@ -114,10 +123,12 @@ def _one(row: Sequence[Mapping[str, Any]], word: str, item: str, odds: bool) -> 
     for entry in row:
         bar = styled("█" * round(24 * entry["value"]), "green") if odds else ""
         lines.append((entry["label"], _score(entry, odds), bar))
-    title = "" if odds else "Scores as the model gives them; no softmax is applied."
-    return stacked(
-        styled(head, "bold green"), table(title, ("label", word, ""), lines, right=(1,))
-    )
+    parts = [styled(head, "bold green")]
+    if not odds:
+        parts.append(
+            styled("Scores as the model gives them, no softmax applied.", "dim")
+        )
+    return stacked(*parts, table("", ("label", word, ""), lines, right=(1,)))
 
 
 def _score(entry: Mapping[str, Any], odds: bool) -> str:
@@ -134,7 +145,11 @@ def _others(row: Sequence[Mapping[str, Any]], odds: bool) -> str:
 def overview(rows: Sequence[Mapping[str, Any]]) -> Any:
     """A table of summaries."""
     lines = [
-        (row["name"], _kind(row), *(_number(row.get(k)) for k in ("min", "mean", "max")))
+        (
+            row["name"],
+            _kind(row),
+            *(_number(row.get(k)) for k in ("min", "mean", "max")),
+        )
         + (_first(row),)
         for row in rows
     ]
@@ -173,7 +188,9 @@ def save(path: str, outputs: Mapping[str, Any]) -> None:
     arrays = _flat(outputs)
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".npz", ".npy") or (suffix == ".npy" and len(arrays) != 1):
-        raise click.UsageError(f"--output {path!r}: write .npz, or .npy for one output.")
+        raise click.UsageError(
+            f"--output {path!r}: write .npz, or .npy for one output."
+        )
     try:
         folder = os.path.dirname(os.path.abspath(path))
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
@@ -215,7 +232,9 @@ def _flat(outputs: Mapping[str, Any]) -> dict[str, Any]:
 def _saved(value: Any, name: str) -> Any:
     if not isinstance(value, np.ndarray):
         kind = type(value).__name__
-        raise click.UsageError(f"output {name!r} is a {kind}, which --output cannot hold.")
+        raise click.UsageError(
+            f"output {name!r} is a {kind}, which --output cannot hold."
+        )
     if value.dtype == object:
         return value.astype(str)
     dtype = dtype_of(value.dtype)

@@ -54,7 +54,9 @@ class _Clock:
     help="A .npy, .npz (or .npz:key) or .png for an input; may be repeated, PNGs of one"
     " input make a batch.",
 )
-@click.option("--random", is_flag=True, help="Random values for inputs that have no file.")
+@click.option(
+    "--random", is_flag=True, help="Random values for inputs that have no file."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of --random.")
 @dim_option
 @backend_option

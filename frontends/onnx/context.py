@@ -31,30 +31,51 @@ class NeedsValue(Exception):
 
 
 class Importer(Protocol):
-    """What control flow and gradients ask of the importer that runs them."""
+    """What control flow and gradients ask of the importer that runs them.
+
+    Attributes:
+        model: What is shared with the other parts of the import.
+        b: The builder of this graph.
+    """
 
     model: Any
     b: Any
 
-    def lookup(self, name: str) -> Value: ...
+    def lookup(self, name: str) -> Value:
+        """The value of a name."""
+        ...
 
-    def captured(self, *protos: Any) -> dict[str, Value]: ...
+    def captured(self, *protos: Any) -> dict[str, Value]:
+        """What sub-graphs read from outside, by name."""
+        ...
 
-    def capture_operands(self, captured: Mapping[str, Value]) -> list[Value]: ...
+    def capture_operands(self, captured: Mapping[str, Value]) -> list[Value]:
+        """The captured values that become operands."""
+        ...
 
     def open_subgraph(
         self, name: str, types: Mapping[str, Type], captured: Mapping[str, Value]
-    ) -> "Importer": ...
+    ) -> "Importer":
+        """The importer of a sub-graph with these inputs."""
+        ...
 
     def import_subgraph(
         self, proto: Any, types: Sequence[Type], captured: Mapping[str, Value]
-    ) -> Graph: ...
+    ) -> Graph:
+        """A whole sub-graph."""
+        ...
 
-    def inline_subgraph(self, proto: Any) -> list[Value]: ...
+    def inline_subgraph(self, proto: Any) -> list[Value]:
+        """The outputs of a sub-graph in the place of the node that holds it."""
+        ...
 
-    def with_declared_axis(self, info: Any) -> None: ...
+    def with_declared_axis(self, info: Any) -> None:
+        """Gives a 0-d input an axis if it is declared with one."""
+        ...
 
-    def finish(self, proto: Any) -> Graph: ...
+    def finish(self, proto: Any) -> Graph:
+        """The graph of a sub-graph whose inputs are defined already."""
+        ...
 
 
 class Context:

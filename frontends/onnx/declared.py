@@ -13,7 +13,9 @@ from graphwright.ir.types import TensorType, Type
 _log = logging.getLogger("graphwright")
 
 
-def refined(b: Emitter, value: Value, declared: Type, name: str, known: frozenset[str]) -> Value:
+def refined(
+    b: Emitter, value: Value, declared: Type, name: str, known: frozenset[str]
+) -> Value:
     """A result with what its declaration adds to what is inferred.
 
     Sizes that only a run finds out take the declared number or name; sizes that follow
@@ -91,7 +93,9 @@ def _joined(have: Dim, declared: Dim, known: frozenset[str]) -> Dim:
         return have
     if isinstance(declared, int):
         return declared
-    plain = isinstance(have, Expr) and str(have).startswith("_") and len(symbols(have)) == 1
+    plain = (
+        isinstance(have, Expr) and str(have).startswith("_") and len(symbols(have)) == 1
+    )
     return declared if plain and not symbols(declared) & known else have
 
 

@@ -71,7 +71,7 @@ def bound_node(
     References to the caller's attributes are resolved; inputs that the caller left out
     are left out.
     """
-    if not (_refers(node) or left_out and _reads(node, left_out)):
+    if not (_refers(node) or (left_out and _reads(node, left_out))):
         return node
     copy = onnx.NodeProto()
     copy.CopyFrom(node)

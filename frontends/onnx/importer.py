@@ -8,11 +8,19 @@ from typing import Any
 import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
-from graphwright.frontends.onnx.functions import bound_node, free_names, needed_functions
 from graphwright.frontends.onnx.declared import check_inner, refined
+from graphwright.frontends.onnx.functions import (
+    bound_node,
+    free_names,
+    needed_functions,
+)
 from graphwright.frontends.onnx.order import sorted_nodes
 from graphwright.frontends.onnx.registry import find_converter
-from graphwright.frontends.onnx.schema import infer_result_types, later_opset, schema_function
+from graphwright.frontends.onnx.schema import (
+    infer_result_types,
+    later_opset,
+    schema_function,
+)
 from graphwright.frontends.onnx.tensors import constant_of_proto
 from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
 from graphwright.ir.builder import Builder
@@ -120,7 +128,8 @@ class ModelImporter:
         """
         if self.depth >= MAX_DEPTH:
             raise ModelError(
-                f"functions and sub-graphs nest deeper than {MAX_DEPTH}: is one recursive?"
+                f"functions and sub-graphs nest deeper than {MAX_DEPTH}:"
+                " is one recursive?"
             )
         return ModelImporter(
             {**self.opsets, **(opsets or {})},
@@ -319,7 +328,9 @@ class GraphImporter:
         self, function: Any, node: Any, inputs: list[Value | None]
     ) -> Sequence[Value | None]:
         """The body of a function in the place of a call."""
-        opsets = {_DOMAINS.get(o.domain, o.domain): o.version for o in function.opset_import}
+        opsets = {
+            _DOMAINS.get(o.domain, o.domain): o.version for o in function.opset_import
+        }
         path = (*self.path, node.name or node.op_type)
         run = GraphImporter(self.model.nested(opsets), self.b, Scope(), path)
         source = self.b.source
@@ -334,7 +345,7 @@ class GraphImporter:
 
     def _foreign(
         self, node: Any, version: int, inputs: list[Value | None], reason: Exception
-    ) -> Sequence[Value]:
+    ) -> Sequence[Value | None]:
         """The node kept as it is, to be converted when its operands are known.
 
         The names that its sub-graphs capture are operands too.
@@ -357,11 +368,15 @@ class GraphImporter:
         op = Foreign(
             format="onnx",
             kind=node.op_type,
-            payload=base64.b64encode(model.SerializeToString(deterministic=True)).decode(),
+            payload=base64.b64encode(
+                model.SerializeToString(deterministic=True)
+            ).decode(),
             types=tuple(types),
         )
-        results = iter(self.b.apply(op, [v for v in operands.values() if v is not None]))
-        return [next(results) if name else None for name in node.output]  # type: ignore[misc]
+        results = iter(
+            self.b.apply(op, [v for v in operands.values() if v is not None])
+        )
+        return [next(results) if name else None for name in node.output]
 
     # Sub-graphs -----------------------------------------------------------------------
 
@@ -406,7 +421,7 @@ class GraphImporter:
         names = [info.name for info in proto.input]
         if len(set(names)) != len(types) or len(names) != len(types):
             raise ModelError(
-                f"sub-graph {proto.name!r} takes {len(names)} inputs, is given {len(types)}"
+                f"sub-graph {proto.name!r} takes {len(names)} inputs, not {len(types)}"
             )
         given = dict(zip(names, types, strict=True))
         run = self.open_subgraph(proto.name or "body", given, captured)

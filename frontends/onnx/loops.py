@@ -49,7 +49,10 @@ class Outer:
     def fields(self, types: Sequence[Type]) -> dict[str, Any]:
         """Fields of an op whose results have these types."""
         used = frozenset[str]().union(*map(type_symbols, types))
-        return {"types": tuple(types), "fresh": tuple(n for n in self.fresh if n in used)}
+        return {
+            "types": tuple(types),
+            "fresh": tuple(n for n in self.fresh if n in used),
+        }
 
 
 @dataclass
@@ -113,7 +116,8 @@ class Widening:
         tensors = isinstance(old, TensorType) and isinstance(new, TensorType)
         if not tensors or old.dtype is not new.dtype:  # type: ignore[union-attr]
             return join_types(old, new, self.fresh)
-        assert isinstance(old, TensorType) and isinstance(new, TensorType)
+        assert isinstance(old, TensorType)
+        assert isinstance(new, TensorType)
         if old.shape is None or new.shape is None or len(old.shape) != len(new.shape):
             self.axes[i] = None
             return TensorType(old.dtype, None)

@@ -30,7 +30,12 @@ def if_(c: Context) -> Sequence[Value]:
         raise ModelError("the branches of If differ in the number of results")
     outer = Outer(c)
     types = [
-        outer.joined([outer.type(t, inner_symbols(then_graph)), outer.type(e, inner_symbols(else_graph))])
+        outer.joined(
+            [
+                outer.type(t, inner_symbols(then_graph)),
+                outer.type(e, inner_symbols(else_graph)),
+            ]
+        )
         for t, e in zip(then_graph.output_types, else_graph.output_types, strict=True)
     ]
     operands = c.importer.capture_operands(captured)
@@ -53,18 +58,24 @@ class _Loop:
     def __init__(self, c: Context) -> None:
         self.c, self.proto = c, c.graph("body")
         given = [_present(c, i) for i in range(2, len(c.inputs))]
-        if len(self.proto.input) != len(given) + 2 or len(self.proto.output) <= len(given):
+        if len(self.proto.input) != len(given) + 2 or len(self.proto.output) <= len(
+            given
+        ):
             raise ModelError(
                 f"Loop carries {len(given)} values, its body takes"
                 f" {len(self.proto.input)} and gives {len(self.proto.output)}"
             )
         self.initial = given
-        self.fixed = [passed_through(self.proto, i + 1, i + 2) for i in range(len(given))]
+        self.fixed = [
+            passed_through(self.proto, i + 1, i + 2) for i in range(len(given))
+        ]
 
     def results(self) -> Sequence[Value]:
         """The final carried values, then the stacked ones."""
         c = self.c
-        changing = [v for v, fixed in zip(self.initial, self.fixed, strict=True) if not fixed]
+        changing = [
+            v for v, fixed in zip(self.initial, self.fixed, strict=True) if not fixed
+        ]
         proto = _without(self.proto, self.fixed, 2, 1)
         captured = c.importer.captured(proto)
         captured.update(
@@ -105,7 +116,9 @@ class _Loop:
         c = self.c
         trips, going = c.optional(0), c.optional(1)
         zero = c.b.scalar(0, int64)
-        trips = c.b.scalar(-1, int64) if trips is None else c.b.max(_scalar(c, trips), zero)
+        trips = (
+            c.b.scalar(-1, int64) if trips is None else c.b.max(_scalar(c, trips), zero)
+        )
         return [trips, c.b.scalar(True, bool_) if going is None else _scalar(c, going)]
 
     def _count(self, body: Graph) -> Dim | None:
@@ -138,7 +151,9 @@ def _scalar(c: Context, x: Value) -> Value:
     return x if x.tensor.shape is None else c.b.reshape(x, ())
 
 
-def _without(proto: Any, fixed: Sequence[bool], first_input: int, first_output: int) -> Any:
+def _without(
+    proto: Any, fixed: Sequence[bool], first_input: int, first_output: int
+) -> Any:
     """A body without the inputs and outputs of invariants."""
     if not any(fixed):
         return proto
@@ -207,7 +222,9 @@ def _scan(
     fields: dict[str, Any],
 ) -> Sequence[Value]:
     scanned = values[carried:]
-    slices = [_slice_type(v, a) for v, a in zip(scanned, fields["in_axes"], strict=True)]
+    slices = [
+        _slice_type(v, a) for v, a in zip(scanned, fields["in_axes"], strict=True)
+    ]
     captured = c.importer.captured(proto)
     body = widened_body(
         c,
@@ -250,7 +267,11 @@ def scan_8(c: Context) -> Sequence[Value]:
 
     What a sequence shorter than the longest leaves open is 0.
     """
-    proto, scanned, lengths = c.graph("body"), c.integer("num_scan_inputs"), c.optional(0)
+    proto, scanned, lengths = (
+        c.graph("body"),
+        c.integer("num_scan_inputs"),
+        c.optional(0),
+    )
     values = [_present(c, i) for i in range(1, len(c.inputs))]
     carried = len(values) - scanned
     rows = [*values, *([] if lengths is None else [lengths])]
@@ -272,7 +293,9 @@ def scan_8(c: Context) -> Sequence[Value]:
     }
     results = list(_scan(inner, proto, inputs, carried, [0] * items, fields))
     results[carried:] = (_padded(inner, v, longest) for v in results[carried:])
-    return _over_batch(c, run.b.finish(results), rows, c.importer.capture_operands(captured))
+    return _over_batch(
+        c, run.b.finish(results), rows, c.importer.capture_operands(captured)
+    )
 
 
 def _padded(c: Context, x: Value, size: Dim) -> Value:

@@ -36,8 +36,10 @@ def alike_with_state(c: Context) -> Sequence[Value]:
 
 @converter("Unique", domain=MS)
 def unique(c: Context) -> Sequence[Value]:
-    """Distinct elements, where each element is among them, and how often each occurs."""
-    distinct, _, places, counts = standard_all(c, "Unique", c.inputs, results=4, sorted=0)
+    """Distinct elements, the place of each element among them, and counts."""
+    distinct, _, places, counts = standard_all(
+        c, "Unique", c.inputs, results=4, sorted=0
+    )
     return distinct, places, counts
 
 
@@ -164,7 +166,9 @@ def conv_transpose_pads(c: Context) -> Value:
     pads = c.optional(2)
     given = None if pads is None else c.int_list(pads)
     attributes = {} if given is None else {"pads": given}
-    return standard(c, "ConvTranspose", c[0], c[1], c.optional(3), keep=True, **attributes)
+    return standard(
+        c, "ConvTranspose", c[0], c[1], c.optional(3), keep=True, **attributes
+    )
 
 
 @converter("Inverse", domain=MS)
@@ -195,7 +199,9 @@ def cdist(c: Context) -> Value:
 def pad(c: Context) -> Value:
     """Pad whose sizes are an operand."""
     sizes = c.b.reshape(c[1], (c[1].tensor.size,))
-    return standard(c, "Pad", c[0], sizes, c.optional(2), mode=c.string("mode", "constant"))
+    return standard(
+        c, "Pad", c[0], sizes, c.optional(2), mode=c.string("mode", "constant")
+    )
 
 
 @converter("ExpandDims", domain=MS)
@@ -228,14 +234,24 @@ def crop_and_resize(c: Context) -> Value:
     count = boxes.shape[0]
     spot = (count, rows, columns)
     grid = b.stack(
-        [b.broadcast_to(b.expand_dims(xs, [1]), spot), b.broadcast_to(b.expand_dims(ys, [2]), spot)],
+        [
+            b.broadcast_to(b.expand_dims(xs, [1]), spot),
+            b.broadcast_to(b.expand_dims(ys, [2]), spot),
+        ],
         3,
     )
     outside = b.or_(b.lt(grid, -1), b.gt(grid, 1))
     lost = b.reduce("max", outside, [3])
     mode = "nearest" if c.string("mode", "bilinear") == "nearest" else "bilinear"
     y = standard(
-        c, "GridSample", image, grid, version=16, mode=mode, padding_mode="border", align_corners=1
+        c,
+        "GridSample",
+        image,
+        grid,
+        version=16,
+        mode=mode,
+        padding_mode="border",
+        align_corners=1,
     )
     fill = b.scalar(c.real("extrapolation_value", 0.0), x.dtype)
     return b.where(b.expand_dims(lost, [1]), fill, y)

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphwright.frontends.onnx.context import Context
-from graphwright.frontends.onnx.ops_attention import default_scale, merge_heads, split_heads
+from graphwright.frontends.onnx.ops_attention import (
+    default_scale,
+    merge_heads,
+    split_heads,
+)
 from graphwright.frontends.onnx.ops_microsoft import MS
 from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.standard import standard
@@ -42,7 +46,7 @@ def _attend(c: Context, p: Projected, softcap: float = 0.0) -> Value:
 
 
 def _mask_bias(c: Context, mask: Value | None, p: Projected) -> Value | None:
-    """What a mask adds to scores: lengths ``[N]``, ends and starts ``[2 N]``, or 0 and 1.
+    """What a mask adds to scores; it is lengths, ends and starts, or 0 and 1.
 
     Raises:
         UnsupportedOpError: If it has another form.
@@ -61,14 +65,15 @@ def _mask_bias(c: Context, mask: Value | None, p: Projected) -> Value | None:
         allowed = b.ne(mask, b.zeros_like(mask))
     else:
         raise UnsupportedOpError(f"{c.op_type}: a mask of type {mask.type}")
-    shape = (batch, 1, 1, columns)
-    if mask.rank == 3:
-        shape = (batch, 1, mask.shape[1], columns)
+    rows = mask.shape[1] if mask.rank == 3 else 1
     fill = b.scalar(c.real("mask_filter_value", -10000.0), p.q.dtype)
-    return b.where(b.reshape(allowed, shape), b.scalar(0, fill.dtype), fill)
+    allowed = b.reshape(allowed, (batch, 1, rows, columns))
+    return b.where(allowed, b.scalar(0, fill.dtype), fill)
 
 
-def _with_bias(c: Context, p: Projected, mask: Value | None, bias: Value | None) -> Projected:
+def _with_bias(
+    c: Context, p: Projected, mask: Value | None, bias: Value | None
+) -> Projected:
     found = _mask_bias(c, mask, p)
     if bias is not None:
         found = bias if found is None else c.b.add(found, bias)
@@ -84,7 +89,11 @@ def _thirds(c: Context, x: Value, sizes: list[int]) -> list[Value]:
 
 
 def self_attention(
-    c: Context, projected: Value, mask: Value | None, past: Value | None, bias: Value | None
+    c: Context,
+    projected: Value,
+    mask: Value | None,
+    past: Value | None,
+    bias: Value | None,
 ) -> list[Value | None]:
     """Attention over ``[N, S, q + k + v]``, and the keys and values so far."""
     b = c.b
@@ -138,7 +147,8 @@ def multi_head_attention(c: Context) -> list[Value | None]:
 def _given_heads(c: Context, heads: int) -> tuple[Value, Value, Value]:
     b, q, k, v = c.b, c[0], c.optional(1), c.optional(2)
     if q.rank == 5:
-        return _unpacked(c, q, 3)
+        query, key, value = _unpacked(c, q, 3)
+        return query, key, value
     bias = c.optional(3)
     parts: list[Value | None] = [None] * 3
     if bias is not None:
@@ -148,7 +158,8 @@ def _given_heads(c: Context, heads: int) -> tuple[Value, Value, Value]:
     if k is None:
         raise ModelError("MultiHeadAttention lacks keys")
     if k.rank == 5:
-        return (query, *_unpacked(c, k, 2))
+        key, value = _unpacked(c, k, 2)
+        return query, key, value
     if v is None:
         raise ModelError("MultiHeadAttention lacks values")
     return query, _headed(c, k, parts[1], heads), _headed(c, v, parts[2], heads)
@@ -160,13 +171,13 @@ def _headed(c: Context, x: Value, bias: Value | None, heads: int) -> Value:
     return split_heads(c.b, x if bias is None else c.b.add(x, bias), heads)
 
 
-def _unpacked(c: Context, x: Value, count: int) -> Any:
+def _unpacked(c: Context, x: Value, count: int) -> list[Value]:
     """``[N, S, heads, count, D]`` as ``count`` tensors ``[N, heads, S, D]``."""
     parts = c.b.split(x, [1] * count, 3)
-    return tuple(c.b.transpose(c.b.squeeze(p, [3]), (0, 2, 1, 3)) for p in parts)
+    return [c.b.transpose(c.b.squeeze(p, [3]), (0, 2, 1, 3)) for p in parts]
 
 
-# Rotary embedding and grouped queries ----------------------------------------------------
+# Rotary embedding and grouped queries -------------------------------------------------
 
 
 @converter("RotaryEmbedding", domain=MS)
@@ -215,7 +226,10 @@ def group_query_attention(c: Context) -> list[Value | None]:
     past, more = c.optional(3), c.optional(4)
     if past is not None and more is not None:
         total = maximum(total, past.shape[2])
-        k, v = _appended(c, past, k, before, total), _appended(c, more, v, before, total)
+        k, v = (
+            _appended(c, past, k, before, total),
+            _appended(c, more, v, before, total),
+        )
     keys = b.iota((k.shape[2],), 0, int64)
     spot = b.reshape(places, (batch, 1, rows, 1))
     allowed = b.le(keys, spot)
@@ -237,7 +251,11 @@ def _grouped_heads(c: Context) -> tuple[Value, Value, Value]:
     b, own, shared = c.b, c.integer("num_heads"), c.integer("kv_num_heads")
     k, v = c.optional(1), c.optional(2)
     if k is not None and v is not None:
-        return split_heads(b, c[0], own), split_heads(b, k, shared), split_heads(b, v, shared)
+        return (
+            split_heads(b, c[0], own),
+            split_heads(b, k, shared),
+            split_heads(b, v, shared),
+        )
     size = floordiv(c[0].shape[2], own + 2 * shared)
     parts = b.split(c[0], [size * own, size * shared, size * shared], 2)
     heads = (own, shared, shared)

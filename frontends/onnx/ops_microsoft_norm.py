@@ -8,6 +8,7 @@ from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.standard import standard
 from graphwright.ir.dtype import int32, int64
 from graphwright.ir.emitter import Value
+from graphwright.ir.errors import ModelError
 
 
 def _normed(c: Context, x: Value, gamma: Value, beta: Value | None, rms: bool) -> Value:
@@ -84,8 +85,8 @@ def embedded(c: Context, parts: Sequence[Value | None]) -> list[Value]:
     """The results of EmbedLayerNormalization for its nine operands."""
     b = c.b
     ids, segments, words, places, kinds, gamma, beta, mask, positions = parts
-    assert ids is not None and words is not None and places is not None
-    assert gamma is not None
+    if ids is None or words is None or places is None or gamma is None:
+        raise ModelError(f"{c.op_type} lacks an input")
     rows, length = ids.shape
     total = _looked_up(c, words, ids)
     spots = b.iota((length,), 0, int64) if positions is None else positions

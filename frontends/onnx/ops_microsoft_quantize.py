@@ -9,7 +9,7 @@ from graphwright.frontends.onnx.ops_microsoft import MS, to_back, to_front
 from graphwright.frontends.onnx.ops_microsoft_norm import embedded
 from graphwright.frontends.onnx.registry import converter
 from graphwright.frontends.onnx.standard import standard, standard_all
-from graphwright.ir.dim import Dim, ceildiv
+from graphwright.ir.dim import Dim, ceildiv, product
 from graphwright.ir.dtype import float32, int64, uint8
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
@@ -23,10 +23,14 @@ def linear(c: Context) -> Value:
 
 def _real(c: Context, first: int) -> Value:
     """The real numbers that operands ``first``, its scale and zero point stand for."""
-    return standard(c, "DequantizeLinear", c[first], c[first + 1], c.optional(first + 2))
+    return standard(
+        c, "DequantizeLinear", c[first], c[first + 1], c.optional(first + 2)
+    )
 
 
-def _rounded(c: Context, y: Value, scale: Value, zero: Value | None, like: Value) -> Value:
+def _rounded(
+    c: Context, y: Value, scale: Value, zero: Value | None, like: Value
+) -> Value:
     """Real numbers in a scale; without a zero point of the dtype of ``like``."""
     if zero is None:
         zero = c.b.scalar(0, like.dtype)
@@ -94,7 +98,7 @@ def qlinear_where(c: Context) -> Value:
     return _rounded(c, y, c[7], c.optional(8), c[1])
 
 
-# Products of integers -------------------------------------------------------------------
+# Products of integers -----------------------------------------------------------------
 
 
 def _by_column(c: Context, scale: Value) -> Value:
@@ -148,7 +152,7 @@ def q_embed_layer_norm(c: Context) -> Sequence[Value]:
     return embedded(c, [*parts, c.optional(7), None])
 
 
-# Weights of a few bits --------------------------------------------------------------------
+# Weights of a few bits ----------------------------------------------------------------
 
 
 def unpacked(c: Context, x: Value, bits: int) -> Value:
@@ -168,7 +172,12 @@ def unpacked(c: Context, x: Value, bits: int) -> Value:
 
 
 def block_weights(
-    c: Context, packed: Value, scales: Value, zeros: Value | None, bits: int, shape: Sequence[Dim]
+    c: Context,
+    packed: Value,
+    scales: Value,
+    zeros: Value | None,
+    bits: int,
+    shape: Sequence[Dim],
 ) -> Value:
     """Weights ``[rows, blocks, size]`` of packed fields, ``(q - zero) * scale``.
 
@@ -181,7 +190,9 @@ def block_weights(
         shape: Rows, blocks, and fields of a block.
     """
     b, (rows, blocks, size) = c.b, shape
-    fields = unpacked(c, b.reshape(packed, (rows, blocks, ceildiv(size * bits, 8))), bits)
+    fields = unpacked(
+        c, b.reshape(packed, (rows, blocks, ceildiv(size * bits, 8))), bits
+    )
     q = b.cast(fields, scales.dtype)
     if zeros is None:
         centre = b.scalar(1 << (bits - 1), scales.dtype)
@@ -257,11 +268,13 @@ def gather_block_quantized(c: Context) -> Value:
         zeros = b.slice_axis(zeros, along, 0, scales.shape[along])
     elif centre is not None:
         zeros = b.broadcast_to(centre, scales.shape)
-    table = standard(c, "DequantizeLinear", data, scales, zeros, axis=along, block_size=block)
+    table = standard(
+        c, "DequantizeLinear", data, scales, zeros, axis=along, block_size=block
+    )
     return standard(c, "Gather", table, c[1], axis=axis)
 
 
-# Mixtures of experts ----------------------------------------------------------------------
+# Mixtures of experts ------------------------------------------------------------------
 
 
 @converter("MoE", domain=MS)
@@ -277,7 +290,11 @@ def q_moe(c: Context) -> Value:
     bits = c.integer("expert_weight_bits", 4)
     one, two = (_expert_weights(c, c[i], c[i + 1], bits) for i in (2, 5))
     gate, scales = c.optional(8), c.optional(9)
-    third = None if gate is None or scales is None else _expert_weights(c, gate, scales, bits)
+    third = (
+        None
+        if gate is None or scales is None
+        else _expert_weights(c, gate, scales, bits)
+    )
     return _experts(c, one, c.optional(4), two, c.optional(7), third, c.optional(10))
 
 
@@ -289,12 +306,8 @@ def _expert_weights(c: Context, packed: Value, scales: Value, bits: int) -> Valu
         scales = b.expand_dims(scales, [2])
     count, rows, size = middle.shape
     blocks = scales.shape[2]
-    split = b.reshape(middle, (count, rows, blocks, _exact(size, blocks)))
+    split = b.reshape(middle, (count, rows, blocks, ceildiv(size, blocks)))
     return b.reshape(b.mul(split, b.expand_dims(scales, [3])), middle.shape)
-
-
-def _exact(size: Dim, parts: Dim) -> Dim:
-    return ceildiv(size, parts)
 
 
 def _experts(
@@ -308,20 +321,13 @@ def _experts(
 ) -> Value:
     b, x = c.b, c[0]
     size = x.shape[-1]
-    rows = b.reshape(x, (1, *_flat(x), size))
+    rows = b.reshape(x, (1, product(x.shape[:-1]), size))
     hidden = _activation(c, _layer(c, rows, one, one_bias))
     if gate is not None:
         hidden = b.mul(hidden, _layer(c, rows, gate, gate_bias))
     y = _layer(c, hidden, two, two_bias)
     shares = b.expand_dims(b.transpose(_shares(c, c[1]), (1, 0)), [2])
     return b.reshape(b.sum(b.mul(y, b.cast(shares, y.dtype)), [0]), x.shape)
-
-
-def _flat(x: Value) -> tuple[Dim, ...]:
-    count: Dim = 1
-    for d in x.shape[:-1]:
-        count = count * d
-    return (count,)
 
 
 def _layer(c: Context, x: Value, weights: Value, bias: Value | None) -> Value:
@@ -335,7 +341,7 @@ def _activation(c: Context, x: Value) -> Value:
         case "relu":
             return c.b.max(x, 0)
         case "gelu":
-            return standard(c, "Gelu", x)
+            return standard(c, "Gelu", x, approximate="tanh")
         case "silu":
             return c.b.mul(x, c.b.emit("sigmoid", x))
         case "identity":

@@ -1,5 +1,6 @@
 """ai.onnx.ml: encoders, scalers and maps."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,13 @@ def binarizer(c: Context) -> Value:
 
 
 def _table(
-    c: Context, x: Value, keys: Value, values: Value, default: Value, *, strict: bool = False
+    c: Context,
+    x: Value,
+    keys: Value,
+    values: Value,
+    default: Value,
+    *,
+    strict: bool = False,
 ) -> Value:
     if keys.tensor.size != values.tensor.size:
         raise ModelError(
@@ -71,7 +78,9 @@ def label_encoder_1(c: Context) -> Value:
     numbers = list(range(len(words)))
     if c[0].dtype is string:
         default = _one(c, c.integer("default_int64", -1), int64)
-        return _table(c, c[0], _list(c, words, string), _list(c, numbers, int64), default)
+        return _table(
+            c, c[0], _list(c, words, string), _list(c, numbers, int64), default
+        )
     default = _one(c, c.string("default_string", "_Unused"), string)
     return _table(c, c[0], _list(c, numbers, int64), _list(c, words, string), default)
 
@@ -131,7 +140,9 @@ def feature_vectorizer(c: Context) -> Value:
     """Features side by side as float32, each cut or filled up to its size."""
     sizes = c.integers("inputdimensions", [])
     if len(sizes) != len(c.inputs):
-        raise ModelError(f"FeatureVectorizer has {len(sizes)} sizes for {len(c.inputs)} inputs")
+        raise ModelError(
+            f"FeatureVectorizer has {len(sizes)} sizes for {len(c.inputs)} inputs"
+        )
     parts = [_fitted(c, v, n) for v, n in zip(c.values(), sizes, strict=True)]
     return c.b.concat(parts, 1)
 
@@ -155,8 +166,13 @@ def imputer(c: Context) -> Value:
         values = list(c.integers("imputed_value_int64s", []))
     if not values:
         raise ModelError(f"Imputer has no values for {x.type}")
-    fill = _list(c, values, x.dtype) if len(values) > 1 else c.b.scalar(values[0], x.dtype)
-    gone = c.b.is_nan(x) if missing != missing else c.b.eq(x, c.b.scalar(missing, x.dtype))
+    fill = (
+        _list(c, values, x.dtype) if len(values) > 1 else c.b.scalar(values[0], x.dtype)
+    )
+    if math.isnan(missing):
+        gone = c.b.is_nan(x)
+    else:
+        gone = c.b.eq(x, c.b.scalar(missing, x.dtype))
     return c.b.where(gone, c.b.broadcast_to(fill, x.shape), x)
 
 
@@ -186,7 +202,11 @@ def scaler(c: Context) -> Value:
 
 
 def _spread(c: Context, values: list[float]) -> Value:
-    return c.b.scalar(values[0], float32) if len(values) == 1 else _list(c, values, float32)
+    return (
+        c.b.scalar(values[0], float32)
+        if len(values) == 1
+        else _list(c, values, float32)
+    )
 
 
 # Maps ---------------------------------------------------------------------------------
@@ -195,9 +215,9 @@ def _spread(c: Context, values: list[float]) -> Value:
 @converter("ZipMap", domain=ML)
 def zip_map(c: Context) -> Value:
     """Rows of scores as maps from labels."""
-    words = c.strings("classlabels_strings", [])
-    labels = tuple(words or c.integers("classlabels_int64s", []))
-    return c.b.emit("zip_map", c[0], labels=labels)
+    labels: list[Any] = c.strings("classlabels_strings", [])
+    labels = labels or c.integers("classlabels_int64s", [])
+    return c.b.emit("zip_map", c[0], labels=tuple(labels))
 
 
 def _map_type(c: Context) -> tuple[MapType, TensorType]:
@@ -210,14 +230,23 @@ def _map_type(c: Context) -> tuple[MapType, TensorType]:
 @converter("DictVectorizer", domain=ML)
 def dict_vectorizer(c: Context) -> Value:
     """The values of the keys of a vocabulary, in its order, as one row."""
-    keys = tuple(c.strings("string_vocabulary", [])) or tuple(c.integers("int64_vocabulary", []))
+    keys = tuple(c.strings("string_vocabulary", [])) or tuple(
+        c.integers("int64_vocabulary", [])
+    )
     if not keys:
         raise ModelError("DictVectorizer has no vocabulary")
     _, value = _map_type(c)
-    return c.b.emit("map_to_tensor", c[0], dtype=value.dtype, count=len(keys), keys=keys)
+    return c.b.emit(
+        "map_to_tensor", c[0], dtype=value.dtype, count=len(keys), keys=keys
+    )
 
 
-_CAST = {"TO_FLOAT": float32, "TO_STRING": string, "TO_INT64": int64, "TO_DOUBLE": float64}
+_CAST = {
+    "TO_FLOAT": float32,
+    "TO_STRING": string,
+    "TO_INT64": int64,
+    "TO_DOUBLE": float64,
+}
 
 
 @converter("CastMap", domain=ML)

@@ -23,7 +23,9 @@ def _matrix(c: Context, name: str, rows: int) -> Any:
     """A list of floats as a matrix of so many rows."""
     flat = np.array(c.reals(name, []), np.float32)
     if rows <= 0 or len(flat) % rows:
-        raise ModelError(f"{c.op_type}: {name} has {len(flat)} elements for {rows} rows")
+        raise ModelError(
+            f"{c.op_type}: {name} has {len(flat)} elements for {rows} rows"
+        )
     return flat.reshape(rows, -1)
 
 
@@ -81,7 +83,7 @@ def _labelled(c: Context, labels: Value | None, index: Value) -> Value:
     return index if labels is None else pick(c, labels, index)
 
 
-# Support vector machines ------------------------------------------------------------------
+# Support vector machines --------------------------------------------------------------
 
 
 def _kernel(c: Context, x: Value, vectors: Any) -> Value:
@@ -123,7 +125,7 @@ def svm_regressor(c: Context) -> Value:
 
 @converter("SVMClassifier", domain=ML)
 def svm_classifier(c: Context) -> tuple[Value, Value]:
-    """One-against-one votes (or linear scores), with probabilities where it has them."""
+    """One-against-one votes (or linear scores), or probabilities if it has them."""
     return _Classifier(c).results()
 
 
@@ -148,7 +150,9 @@ class _Classifier:
         if not self.pairs:
             vectors = _matrix(c, "coefficients", self.classes)
             scores = b.add(_kernel(c, self.x, vectors), self.rho[0])
-            return self._label(b.arg_reduce("max", scores, 1)), transformed(c, scores, transform)
+            return self._label(b.arg_reduce("max", scores, 1)), transformed(
+                c, scores, transform
+            )
         scores = self._pair_scores()
         votes = self._votes(scores)
         if c.has("prob_a") and c.reals("prob_a"):
@@ -184,7 +188,9 @@ class _Classifier:
                 column[other] = weights[i, other]
                 columns.append(column)
         if len(self.rho) != len(columns):
-            raise ModelError(f"{c.op_type}: {len(self.rho)} rho for {len(columns)} pairs")
+            raise ModelError(
+                f"{c.op_type}: {len(self.rho)} rho for {len(columns)} pairs"
+            )
         return _affine(c, _kernel(c, self.x, vectors), np.array(columns), self.rho)
 
     def _votes(self, scores: Value) -> Value:
@@ -199,7 +205,9 @@ class _Classifier:
                 k += 1
         wins = b.cast(b.gt(scores, 0), float32)
         losses = b.cast(b.le(scores, 0), float32)
-        return b.add(b.matmul(wins, b.constant(first)), b.matmul(losses, b.constant(second)))
+        return b.add(
+            b.matmul(wins, b.constant(first)), b.matmul(losses, b.constant(second))
+        )
 
     def _probabilities(self, scores: Value) -> Value:
         """Platt's probabilities of pairs, coupled (Wu, Lin and Weng, JMLR 2004)."""
@@ -210,4 +218,3 @@ class _Classifier:
         line = b.add(b.mul(scores, b.constant(-a)), b.constant(-shift))
         pair = b.emit("sigmoid", line)
         return b.emit("coupled_probabilities", pair, classes=self.classes)
-

@@ -23,7 +23,9 @@ _AGGREGATES = ("average", "sum", "min", "max")
 
 
 def _base(c: Context) -> list[float]:
-    tensor = c.tensor("base_values_as_tensor") if c.has("base_values_as_tensor") else None
+    tensor = (
+        c.tensor("base_values_as_tensor") if c.has("base_values_as_tensor") else None
+    )
     if tensor is not None:
         return [float(v) for v in tensor.array().ravel()]
     return c.reals("base_values", [])
@@ -53,7 +55,9 @@ def tree_ensemble(c: Context) -> Value:
     """Leaves' weights over the trees, by target, in the dtype of the features."""
     kind, after = c.integer("aggregate_function", 1), c.integer("post_transform", 0)
     if not (0 <= kind < len(_AGGREGATES) and 0 <= after < len(TRANSFORMS)):
-        raise ModelError(f"TreeEnsemble: aggregate_function {kind}, post_transform {after}")
+        raise ModelError(
+            f"TreeEnsemble: aggregate_function {kind}, post_transform {after}"
+        )
     targets = c.integer("n_targets", 1)
     scores, _ = modern_trees(c).emit(c, as_rows(c, c[0]), targets, _AGGREGATES[kind])
     return transformed(c, scores, TRANSFORMS[after])
@@ -63,8 +67,8 @@ def tree_ensemble(c: Context) -> Value:
 def tree_classifier(c: Context) -> tuple[Value, Value]:
     """The best class, and transformed scores of all.
 
-    Two classes of which the leaves know one only are decided by its score: above one half
-    where no weight is negative (they are probabilities), else above zero.
+    Two classes of which the leaves know one only are decided by its score: above one
+    half where no weight is negative (they are probabilities), else above zero.
     """
     labels = labels_of(c, "classlabels_int64s", "classlabels_strings")
     if labels is None:
@@ -99,8 +103,10 @@ def _one_of_two(
     return b.cast(positive, int64), transformed(c, both, transform)
 
 
-def _best(c: Context, scores: Value, seen: Value, base: list[float]) -> tuple[Value, Value]:
-    """The class of the largest score among those that leaves or base values speak of."""
+def _best(
+    c: Context, scores: Value, seen: Value, base: list[float]
+) -> tuple[Value, Value]:
+    """The class of the largest score among those that any leaf speaks of."""
     b, width = c.b, scores.shape[1]
     assert isinstance(width, int)
     if base:

@@ -23,6 +23,9 @@ def reshape(e: Export) -> Exported:
     (x,), shape = e.operands, e.op.shape
     if x.shape == shape:
         return x
+    before = e.made_by(x, "reshape")
+    if before is not None and before.operands[0].shape == shape:
+        return before.operands[0]
     found = _flat_product(e, x, shape) or _kept_axes(e, x, shape)
     if found is not None:
         return found

@@ -8,7 +8,7 @@ from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ModelError
 from graphwright.ir.ops.recurrent import ACTIVATIONS, Activation
 
-_DEFAULTS = {
+DEFAULTS = {
     "affine": (1.0, 0.0),
     "leakyrelu": (0.01, None),
     "thresholdedrelu": (1.0, None),
@@ -110,7 +110,7 @@ def _activations(c: Context, directions: int) -> list[tuple[Activation, ...]]:
     betas = iter(c.reals("activation_beta", []))
     rows: list[Activation] = []
     for name in names:
-        alpha, beta = _DEFAULTS.get(name, (None, None))
+        alpha, beta = DEFAULTS.get(name, (None, None))
         first = 0.0 if alpha is None else next(alphas, alpha)
         rows.append((name, first, 0.0 if beta is None else next(betas, beta)))
     step = len(default)

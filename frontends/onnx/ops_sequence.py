@@ -31,7 +31,9 @@ def known_items(c: Context, s: Value) -> list[Value] | None:
     return [] if node.op.name == "sequence_empty" else None
 
 
-def _known_position(c: Context, i: int, default: int, size: int, end: int) -> int | None:
+def _known_position(
+    c: Context, i: int, default: int, size: int, end: int
+) -> int | None:
     """Operand ``i`` as a position in ``[0, end)`` where it is known, else None."""
     value = c.optional(i)
     index = default
@@ -80,7 +82,9 @@ def sequence_insert(c: Context) -> Value:
         if at is not None:
             return _rebuilt(c, [*items[:at], x, *items[at:]], x.type)
     position = c.optional(2)
-    return c.b.emit("sequence_insert", c[0], x, *([] if position is None else [position]))
+    return c.b.emit(
+        "sequence_insert", c[0], x, *([] if position is None else [position])
+    )
 
 
 def _check_dtype(c: Context, element: Type, x: Type) -> None:
@@ -123,7 +127,9 @@ def _taken(c: Context, name: str, element: Type, *operands: Value) -> Value:
 def sequence_length(c: Context) -> Value:
     """The number of elements."""
     items = known_items(c, c[0])
-    return c.b.emit("sequence_length", c[0]) if items is None else c.b.constant(len(items))
+    return (
+        c.b.emit("sequence_length", c[0]) if items is None else c.b.constant(len(items))
+    )
 
 
 @converter("SplitToSequence", since=11)
@@ -135,7 +141,10 @@ def split_to_sequence(c: Context) -> Value:
     sizes = _part_sizes(c, x.shape[axis], split)
     if sizes is not None and 0 < len(sizes) <= _MAX_PARTS:
         parts = c.b.split(x, sizes, axis)
-        return c.b.emit("sequence_construct", *(p if keep else c.b.squeeze(p, [axis]) for p in parts))
+        return c.b.emit(
+            "sequence_construct",
+            *(p if keep else c.b.squeeze(p, [axis]) for p in parts),
+        )
     operands = [x] if split is None else [x, split]
     return c.b.emit("split_to_sequence", *operands, axis=axis, keepdims=keep)
 

@@ -81,7 +81,9 @@ def tf_idf(c: Context) -> Value:
     )
 
 
-def _check_pool(c: Context, size: object, starts: list[int], grams: int, weights: int) -> None:
+def _check_pool(
+    c: Context, size: object, starts: list[int], grams: int, weights: int
+) -> None:
     """Checks that the pool's n-grams, their columns and weights are of one number."""
     assert isinstance(size, int)
     ends = [*starts[1:], size]

@@ -12,7 +12,7 @@ DOMAIN = "ai.onnx.preview.training"
 
 @converter("Gradient", domain=DOMAIN)
 def gradient(c: Context) -> list[Value]:
-    """Derivatives of the tensor ``y`` by the tensors ``xs``, at the operands' values."""
+    """Derivatives of ``y`` by the tensors ``xs``, at the operands' values."""
     xs = c.strings("xs")
     names = [*xs, *c.strings("zs", [])]
     values, target = c.values(), c.importer.lookup(c.string("y"))
@@ -31,7 +31,9 @@ def _groups(c: Context, count: int) -> list[tuple[Value, ...]]:
     values = c.values()[2:]
     n, rest = divmod(len(values), count)
     if rest:
-        raise ModelError(f"{c.op_type} takes {count} operands a tensor, got {len(values)}")
+        raise ModelError(
+            f"{c.op_type} takes {count} operands a tensor, got {len(values)}"
+        )
     return [tuple(values[i::n]) for i in range(n)]
 
 
@@ -50,7 +52,7 @@ def _regularised(c: Context, x: Value, g: Value, norm: float) -> Value:
 
 @converter("Adagrad", domain=DOMAIN)
 def adagrad(c: Context) -> list[Value]:
-    """``H' = H + G**2; X' = X - r G / (sqrt(H') + epsilon)`` (Duchi et al., JMLR 2011)."""
+    """``H += G**2; X -= r G / (sqrt(H) + epsilon)`` (Duchi et al., JMLR 2011)."""
     b, norm = c.b, c.real("norm_coefficient", 0.0)
     decay, epsilon = c.real("decay_factor", 0.0), c.real("epsilon", 1e-6)
     rows: list[tuple[Value, ...]] = []
@@ -69,7 +71,10 @@ def adam(c: Context) -> list[Value]:
     """Adam with bias correction in the rate where T > 0 (Kingma and Ba, ICLR 2015)."""
     b, epsilon = c.b, c.real("epsilon", 1e-6)
     alpha, beta = c.real("alpha", 0.9), c.real("beta", 0.999)
-    norm, norm_post = c.real("norm_coefficient", 0.0), c.real("norm_coefficient_post", 0.0)
+    norm, norm_post = (
+        c.real("norm_coefficient", 0.0),
+        c.real("norm_coefficient_post", 0.0),
+    )
     rows: list[tuple[Value, ...]] = []
     for x, g, v, h in _groups(c, 4):
         rate, count = _scalar(c, 0, x.dtype), _scalar(c, 1, x.dtype)

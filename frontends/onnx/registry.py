@@ -1,14 +1,18 @@
 """Which function converts which operator, in either direction."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.ir.emitter import Value
 
-Converted: TypeAlias = Value | tuple[Value, ...] | list[Value]
+Converted: TypeAlias = Value | Sequence[Value | None]
 Converter: TypeAlias = Callable[[Context], Converted]
-Exporter: TypeAlias = Callable[[Any, Any], None]
+C = TypeVar("C", bound=Converter)
+Exporter: TypeAlias = Callable[..., Any]
+"""Writes a node: ``(Export) -> names or values of its results``."""
+
+E = TypeVar("E", bound=Exporter)
 
 CONVERTERS: dict[tuple[str, str], list[tuple[int, Converter]]] = {}
 """(domain, op) -> [(since version, converter), ...], versions ascending."""
@@ -19,13 +23,13 @@ EXPORTERS: dict[str, Exporter] = {}
 
 def converter(
     *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Converter], Converter]:
+) -> Callable[[C], C]:
     """Registers an import function for operators from an opset version on.
 
     It serves every version from ``since`` to the next one registered.
     """
 
-    def register(function: Converter) -> Converter:
+    def register(function: C) -> C:
         for name in names:
             rows = CONVERTERS.setdefault((domain, name), [])
             rows.append((since, function))
@@ -35,10 +39,10 @@ def converter(
     return register
 
 
-def exporter(*names: str) -> Callable[[Exporter], Exporter]:
+def exporter(*names: str) -> Callable[[E], E]:
     """Registers an export function for IR ops of these names."""
 
-    def register(function: Exporter) -> Exporter:
+    def register(function: E) -> E:
         for name in names:
             EXPORTERS[name] = function
         return function

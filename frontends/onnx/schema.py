@@ -41,7 +41,9 @@ def schema_function(
     if schema is None:
         return None
     if schema.has_context_dependent_function:
-        protos = [b"" if t is None else proto_of_type(t).SerializeToString() for t in types]
+        protos = [
+            b"" if t is None else proto_of_type(t).SerializeToString() for t in types
+        ]
         blob = schema.get_context_dependent_function(node.SerializeToString(), protos)
         return _with_defaults(onnx.FunctionProto.FromString(blob), schema)
     return _with_defaults(schema.function_body, schema) if schema.has_function else None
@@ -77,7 +79,7 @@ def infer_result_types(
         return [_open(type_of_proto(found[name])) for name in node.output if name]
     except (AttributeError, KeyError, onnx.shape_inference.InferenceError):
         raise UnsupportedOpError(
-            f"{node.op_type}: {reason}, and the types of its results are not known before"
+            f"{node.op_type}: {reason}, and what types it gives is not known before"
         ) from None
 
 

@@ -46,9 +46,11 @@ def standard_all(
         node.attribute.extend(a for a in c.node.attribute if a.name not in given)
     convert = find_converter("", name, version)
     if convert is None:
-        raise UnsupportedOpError(f"operator ai.onnx.{name} of opset {version} is not known")
+        raise UnsupportedOpError(
+            f"operator ai.onnx.{name} of opset {version} is not known"
+        )
     found = convert(Context(c.b, node, version, inputs, c.importer))
-    return [found] if isinstance(found, Value) else list(found)
+    return [found] if isinstance(found, Value) else [v for v in found if v is not None]
 
 
 def standard(c: Context, name: str, *inputs: Value | None, **attributes: Any) -> Value:

@@ -23,7 +23,7 @@ _CODES = {
 
 @dataclass
 class Trees:
-    """Nodes of all trees, and the weights of their leaves; see the op ``tree_ensemble``."""
+    """Nodes of all trees, and weights of leaves, as ``tree_ensemble`` takes them."""
 
     feature: Any
     mode: Any
@@ -36,7 +36,9 @@ class Trees:
     target: Any
     weight: Any
 
-    def emit(self, c: Context, x: Value, targets: int, aggregate: str) -> tuple[Value, Value]:
+    def emit(
+        self, c: Context, x: Value, targets: int, aggregate: str
+    ) -> tuple[Value, Value]:
         """Scores of rows, and which of them any leaf contributed to.
 
         Raises:
@@ -44,7 +46,9 @@ class Trees:
         """
         count = len(self.mode)
         width = x.shape[1]
-        _check_range(c, "feature", self.feature, width if isinstance(width, int) else None)
+        _check_range(
+            c, "feature", self.feature, width if isinstance(width, int) else None
+        )
         _check_range(c, "target", self.target, targets)
         depth = _depth(c, self)
         order = np.argsort(self.owner, kind="stable")
@@ -64,7 +68,12 @@ class Trees:
         ]
         operands = [c.b.constant(np.ascontiguousarray(a)) for a in arrays]
         scores, seen = c.b.emit_all(
-            "tree_ensemble", x, *operands, targets=targets, depth=depth, aggregate=aggregate
+            "tree_ensemble",
+            x,
+            *operands,
+            targets=targets,
+            depth=depth,
+            aggregate=aggregate,
         )
         return scores, seen
 
@@ -95,7 +104,9 @@ def _depth(c: Context, trees: Trees) -> int:
     return depth
 
 
-def _column(c: Context, name: str, dtype: Any, count: int | None, default: Any = None) -> Any:
+def _column(
+    c: Context, name: str, dtype: Any, count: int | None, default: Any = None
+) -> Any:
     """A list attribute as an array of a known length."""
     tensor = c.tensor(f"{name}_as_tensor") if c.has(f"{name}_as_tensor") else None
     if tensor is not None:
@@ -112,20 +123,27 @@ def _column(c: Context, name: str, dtype: Any, count: int | None, default: Any =
 
 
 def classic_trees(c: Context, stem: str) -> Trees:
-    """Trees of TreeEnsembleClassifier (``class``) and TreeEnsembleRegressor (``target``)."""
+    """Trees of a classifier (``class``) or a regressor (``target``) before opset 5."""
     words = c.strings("nodes_modes")
     n = len(words)
     unknown = set(words) - _CODES.keys()
     if unknown:
         raise ModelError(f"{c.op_type} has no mode {min(unknown)!r}")
     ids = [_column(c, f"nodes_{name}", np.int64, n) for name in ("treeids", "nodeids")]
-    owners = [_column(c, f"{stem}_{name}", np.int64, None) for name in ("treeids", "nodeids")]
+    owners = [
+        _column(c, f"{stem}_{name}", np.int64, None) for name in ("treeids", "nodeids")
+    ]
     mode = np.array([_CODES[w] for w in words], np.int8)
     branch = mode != LEAF
-    links = [_column(c, f"nodes_{name}nodeids", np.int64, n) for name in ("true", "false")]
+    links = [
+        _column(c, f"nodes_{name}nodeids", np.int64, n) for name in ("true", "false")
+    ]
     place = _Places(c, ids[0], ids[1])
     here = np.arange(n)
-    yes, no = (np.where(branch, place.find(ids[0], np.where(branch, k, ids[1])), here) for k in links)
+    yes, no = (
+        np.where(branch, place.find(ids[0], np.where(branch, k, ids[1])), here)
+        for k in links
+    )
     owner = place.find(*owners)
     return Trees(
         np.where(branch, _column(c, "nodes_featureids", np.int64, n), 0),
@@ -168,7 +186,9 @@ class _Places:
             ModelError: If there is no such node.
         """
         if len(trees) != len(nodes):
-            raise ModelError(f"{self.c.op_type}: ids of trees and nodes differ in number")
+            raise ModelError(
+                f"{self.c.op_type}: ids of trees and nodes differ in number"
+            )
         keys, valid = self._keys(trees, nodes)
         at = np.minimum(np.searchsorted(self.keys, keys), max(0, len(self.keys) - 1))
         if not valid or (len(keys) and (self.keys[at] != keys).any()):
@@ -202,7 +222,9 @@ def modern_trees(c: Context) -> Trees:
         sides.append(np.where(leaf, to + n, to))
     roots = _column(c, "tree_roots", np.int64, None)
     _check_range(c, "root", roots, n)
-    lost = _column(c, "nodes_missing_value_tracks_true", np.int64, n, 0).astype(np.bool_)
+    lost = _column(c, "nodes_missing_value_tracks_true", np.int64, n, 0).astype(
+        np.bool_
+    )
     feature = _column(c, "nodes_featureids", np.int64, n)
     if len(split) != n or modes.min(initial=0) < 0 or modes.max(initial=0) > LEAF:
         raise ModelError(f"{c.op_type}: nodes_splits or nodes_modes do not fit")

@@ -35,7 +35,7 @@ def _fits(op: Op, graph: Any, count: int) -> None:
 
 
 class Cond(Control):
-    """``then_graph`` of the other operands if the first, a bool, holds, else ``else_graph``."""
+    """``then_graph`` of the other operands if the first holds, else ``else_graph``."""
 
     name = "cond"
     then_graph: Any
@@ -44,7 +44,10 @@ class Cond(Control):
     def check(self, operands: Sequence[Type]) -> None:
         for graph in (self.then_graph, self.else_graph):
             _fits(self, graph, len(operands) - 1)
-            need(len(graph.outputs) == len(self.types), "cond: branches differ in results")
+            need(
+                len(graph.outputs) == len(self.types),
+                "cond: branches differ in results",
+            )
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
         taken = bool(_item(operands[0]))
@@ -54,7 +57,7 @@ class Cond(Control):
 class WhileLoop(Control):
     """A loop with a trip count, a condition, carried values and invariants.
 
-    Operands: trip count (0-d int64, negative for none), condition (0-d bool), ``carried``
+    Operands: trip count (int64, negative for none), condition (bool), ``carried``
     values, then invariants. The body takes (iteration, condition, carried...,
     invariants...) and gives (condition, carried..., scanned...). Results: the carried
     values and, stacked along a new first axis, the scanned ones.
@@ -67,7 +70,9 @@ class WhileLoop(Control):
 
     def check(self, operands: Sequence[Type]) -> None:
         _fits(self, self.body, len(operands))
-        need(len(self.body.outputs) == len(self.types) + 1, "while_loop: results differ")
+        need(
+            len(self.body.outputs) == len(self.types) + 1, "while_loop: results differ"
+        )
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
         trips, going = int(_item(operands[0])), bool(_item(operands[1]))
@@ -77,7 +82,9 @@ class WhileLoop(Control):
         i = 0
         while going and (trips < 0 or i < trips):
             if i >= self.max_iterations:
-                raise BudgetError(f"a loop ran {i} iterations: raise max_loop_iterations")
+                raise BudgetError(
+                    f"a loop ran {i} iterations: raise max_loop_iterations"
+                )
             out = call(self.body, [np.int64(i), np.bool_(going), *state, *fixed])
             going = bool(_item(out[0]))
             state = list(out[1 : 1 + self.carried])
@@ -157,7 +164,9 @@ def _stacked(row: list[Any], axis: int, declared: Type) -> Any:
     need(isinstance(declared, TensorType), f"a loop stacks tensors, not {declared}")
     assert isinstance(declared, TensorType)
     dims = declared.shape or (0,)
-    return np.zeros([d if isinstance(d, int) else 0 for d in dims], declared.dtype.numpy)
+    return np.zeros(
+        [d if isinstance(d, int) else 0 for d in dims], declared.dtype.numpy
+    )
 
 
 def _unstack(x: Any, axis: int, back: bool) -> list[Any]:

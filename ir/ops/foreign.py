@@ -1,8 +1,8 @@
 """An operation of another format that cannot be typed before its operands are known.
 
 Axes or permutations that are computed at run time, and operands of unknown rank, leave
-nothing for a type rule to say. Such an operation is kept as it was written, and expanded
-by its frontend once shapes, and the values it needs, are at hand.
+nothing for a type rule to say. Such an operation is kept as it was written, and
+expanded by its frontend once shapes, and the values it needs, are at hand.
 """
 
 from collections.abc import Callable, Sequence

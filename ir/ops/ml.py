@@ -21,7 +21,14 @@ MODES = ("<=", "<", ">=", ">", "==", "!=")
 LEAF = len(MODES)
 """The code of a leaf."""
 
-_COMPARE = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
+_COMPARE = (
+    np.less_equal,
+    np.less,
+    np.greater_equal,
+    np.greater,
+    np.equal,
+    np.not_equal,
+)
 
 
 class LookupTable(Op):
@@ -79,7 +86,10 @@ class TreeEnsemble(Op):
         need_kind(self.name, x, "f")
         need(x.rank == 2, f"tree_ensemble takes rows of features, got {x}")
         need(len(nodes) == 11, "tree_ensemble takes 12 operands")
-        need(self.aggregate in ("sum", "average", "min", "max"), "tree_ensemble: aggregate")
+        need(
+            self.aggregate in ("sum", "average", "min", "max"),
+            "tree_ensemble: aggregate",
+        )
         shape: tuple[Dim, ...] = (x.dims[0], self.targets)
         return TensorType(x.dtype, shape), TensorType(bool_, shape)
 
@@ -126,7 +136,15 @@ class TreeEnsemble(Op):
             scores += np.bincount(cell, weight, len(scores))
 
     def _leaves(
-        self, x: Any, feature: Any, mode: Any, at: Any, yes: Any, no: Any, lost: Any, roots: Any
+        self,
+        x: Any,
+        feature: Any,
+        mode: Any,
+        at: Any,
+        yes: Any,
+        no: Any,
+        lost: Any,
+        roots: Any,
     ) -> Any:
         """The leaf that each row ends in, tree by tree, as a flat array."""
         here = np.tile(roots, len(x))
@@ -239,9 +257,9 @@ def need_map(name: str, type_: Type) -> MapType:
 class MapToTensor(Op):
     """The values of a map in one row [1, n].
 
-    With ``keys`` those of these keys, 0 or ``""`` where one is missing; else all of them
-    in the order of their keys, or (``length`` at least 0) each at the place that its key
-    says. Values are cast to ``dtype``.
+    With ``keys`` those of these keys, 0 or ``""`` where one is missing; else all of
+    them in the order of their keys, or (``length`` at least 0) each at the place that
+    its key says. Values are cast to ``dtype``.
     """
 
     name = "map_to_tensor"

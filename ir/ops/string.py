@@ -57,7 +57,9 @@ class StringSplit(Declared):
     maxsplit: int = -1
 
     def compute(self, xp: Any, x: Any) -> Any:
-        parts = [s.split(self.delimiter or None, self.maxsplit) for s in x.ravel().tolist()]
+        parts = [
+            s.split(self.delimiter or None, self.maxsplit) for s in x.ravel().tolist()
+        ]
         counts = np.array([len(p) for p in parts], np.int64)
         width = int(counts.max(initial=0))
         out = np.full((len(parts), width), "", object)
@@ -115,10 +117,10 @@ class StringNormalizer(Declared):
 class TfIdf(Op):
     """Counts of n-grams from a pool in each row, weighted.
 
-    Operands: rows of int64, int32 or strings ([n] or [b, n]); the pool, n-grams one after the
-    other; for each length of n-gram where they start in the pool (int64); for each n-gram
-    its column and its weight. Elements of an n-gram lie ``skip + 1`` apart, for each skip
-    up to ``max_skip``.
+    Operands: rows of int64, int32 or strings ([n] or [b, n]); the pool, n-grams one
+    after the other; for each length of n-gram where they start in the pool (int64); for
+    each n-gram its column and its weight. Elements of an n-gram lie ``skip + 1`` apart,
+    for each skip up to ``max_skip``.
     """
 
     name = "tf_idf"
@@ -148,13 +150,17 @@ class TfIdf(Op):
                 row[columns[gram]] += value * scale
         return out.reshape(*x.shape[:-1], self.columns)
 
-    def _counts(self, items: list[Any], grams: dict[tuple[Any, ...], int]) -> dict[int, int]:
+    def _counts(
+        self, items: list[Any], grams: dict[tuple[Any, ...], int]
+    ) -> dict[int, int]:
         """How often each n-gram of the pool occurs; single items are met once."""
         found: dict[int, int] = {}
         for length in range(self.shortest, self.longest + 1):
             for step in range(1, 2 + (self.max_skip if length > 1 else 0)):
                 for i in range(len(items) - step * (length - 1)):
-                    gram = grams.get(tuple(items[i : i + step * length : step][:length]))
+                    gram = grams.get(
+                        tuple(items[i : i + step * length : step][:length])
+                    )
                     if gram is not None:
                         found[gram] = found.get(gram, 0) + 1
         return found

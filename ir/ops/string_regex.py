@@ -1,7 +1,7 @@
 """Regular expressions of RE2's syntax, matched in time linear in the text.
 
-A pattern becomes a nondeterministic automaton (Thompson, CACM 1968), which is run on sets
-of states; sets and their steps are remembered, so that common texts run as on a
+A pattern becomes a nondeterministic automaton (Thompson, CACM 1968), which is run on
+sets of states; sets and their steps are remembered, so that common texts run as on a
 deterministic one. There is no backtracking: no pattern can hang. Back-references and
 look-around are not in RE2's syntax, and are errors.
 """
@@ -192,7 +192,7 @@ class _Parser:
 
     def group(self, depth: int) -> Tree:
         outer = self.flags
-        if self.take("?P<") or self.peek("?<") and self.take("?<"):
+        if self.take("?P<") or (self.peek("?<") and self.take("?<")):
             if not self.until(">").isidentifier():
                 raise self.fail("a bad group name")
         elif self.take("?"):
@@ -237,9 +237,12 @@ class _Parser:
         if c == "x":
             digits = self.until("}") if self.take("{") else self.next() + self.next()
             return self.number(digits, 16)
-        if c == "0" or c in "1234567" and self.text[self.at : self.at + 1].isdecimal():
+        following = self.text[self.at : self.at + 1]
+        if c == "0" or (c in "1234567" and following.isdecimal()):
             digits = c
-            while len(digits) < 3 and self.text[self.at : self.at + 1] in tuple("01234567"):
+            while len(digits) < 3 and self.text[self.at : self.at + 1] in tuple(
+                "01234567"
+            ):
                 digits += self.next()
             return self.number(digits, 8)
         if c.isalnum() and c.isascii():
@@ -266,8 +269,15 @@ class _Parser:
                 ranges += self.named(self.until(":]"))
                 continue
             c = self.next()
-            some, more = self.escaped(self.next()) if c == "\\" else (((ord(c),) * 2,), ())
-            if self.peek("-") and not self.peek("-]") and len(some) == 1 and some[0][0] == some[0][1]:
+            some, more = (
+                self.escaped(self.next()) if c == "\\" else (((ord(c),) * 2,), ())
+            )
+            if (
+                self.peek("-")
+                and not self.peek("-]")
+                and len(some) == 1
+                and some[0][0] == some[0][1]
+            ):
                 self.next()
                 c = self.next()
                 high = self.code(self.next()) if c == "\\" else ord(c)

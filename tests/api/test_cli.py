@@ -56,9 +56,7 @@ def model(folder: Path, graph: str, **initializers: Any) -> Path:
     return path
 
 
-def process(
-    *args: object, **variables: str
-) -> "subprocess.CompletedProcess[str]":
+def process(*args: object, **variables: str) -> "subprocess.CompletedProcess[str]":
     kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     command = [sys.executable, "-m", "graphwright", *map(str, args)]
     return subprocess.run(
@@ -131,16 +129,34 @@ def test_a_png_takes_the_declared_layout(
     pixels = rng.integers(0, 256, (8, 6, 4), np.uint8)
     picture = Image.fromarray(pixels)
     picture.save(tmp_path / "x.png")
-    path = model(tmp_path, f"g ({dtype}[{shape}] x) => ({dtype}[{shape}] y) {{y = Identity(x)}}")
-    run(capsys, "run", path, "--input", tmp_path / "x.png", "--output", tmp_path / "y.npy")
-    modes = {"1,h,w": "L", "n,3,8,6": "RGB", "n,8,6,4": "RGBA", "8,6": "L", "4,h,w": "RGBA"}
+    path = model(
+        tmp_path, f"g ({dtype}[{shape}] x) => ({dtype}[{shape}] y) {{y = Identity(x)}}"
+    )
+    run(
+        capsys,
+        "run",
+        path,
+        "--input",
+        tmp_path / "x.png",
+        "--output",
+        tmp_path / "y.npy",
+    )
+    modes = {
+        "1,h,w": "L",
+        "n,3,8,6": "RGB",
+        "n,8,6,4": "RGBA",
+        "8,6": "L",
+        "4,h,w": "RGBA",
+    }
     want = np.asarray(picture.convert(modes[shape]))
     if shape in ("n,3,8,6", "4,h,w"):
         want = want.transpose(2, 0, 1)
     if shape.startswith(("1", "n")):
         want = want[None]
     if dtype != "uint8":
-        want = (want / np.float32(255)).astype(np.float16 if dtype == "float16" else "f4")
+        want = (want / np.float32(255)).astype(
+            np.float16 if dtype == "float16" else "f4"
+        )
     found = np.load(tmp_path / "y.npy")
     np.testing.assert_array_equal(found, want, strict=True)
 
@@ -204,7 +220,9 @@ def test_damaged_and_pickled_files_are_refused(tmp_path: Path, capsys: Capture) 
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04nonsense")
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     for name in ("bad.npy", "bad.npz", "objects.npy"):
-        fails(capsys, "cannot read", "run", DIGITS, "--input", f"image={tmp_path / name}")
+        fails(
+            capsys, "cannot read", "run", DIGITS, "--input", f"image={tmp_path / name}"
+        )
 
 
 def test_bfloat16_through_files(tmp_path: Path, capsys: Capture) -> None:
@@ -235,7 +253,9 @@ def test_dims(tmp_path: Path, capsys: Capture) -> None:
     fails(capsys, "no dim is called 'm'.*'n'", "run", path, "--random", "--dim", "m=2")
     fails(capsys, "form name=size", "run", path, "--random", "--dim", "n=two")
     fails(capsys, "two sizes", "run", path, "--random", "--dim", "n=1", "--dim", "n=2")
-    fails(capsys, "needs .* bytes", "run", path, "--random", "--dim", "n=99999999999999")
+    fails(
+        capsys, "needs .* bytes", "run", path, "--random", "--dim", "n=99999999999999"
+    )
 
 
 def test_special_numbers_are_json(tmp_path: Path, capsys: Capture) -> None:
@@ -278,7 +298,10 @@ def test_inspect(capsys: Capture) -> None:
         assert words in out
     found = run_json(capsys, "inspect", DIGITS, "--dim", "batch=2")
     assert found["parameters"] == 61_706
-    assert found["flops"] == 2 * run_json(capsys, "inspect", DIGITS, "--dim", "batch=1")["flops"]
+    assert (
+        found["flops"]
+        == 2 * run_json(capsys, "inspect", DIGITS, "--dim", "batch=1")["flops"]
+    )
     text = run(capsys, "inspect", DIGITS, "--text")
     assert text == str(gw.load(DIGITS))
     fails(capsys, "no dim is called 'n'", "inspect", DIGITS, "--dim", "n=2")
@@ -304,7 +327,12 @@ def test_backends(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHWRIGHT_NUM_THREADS", "3")
     found = run_json(capsys, "backends")
     (numpy,) = (b for b in found["backends"] if b["name"] == "numpy")
-    assert numpy == {"name": "numpy", "available": True, "devices": ["numpy"], "reason": ""}
+    assert numpy == {
+        "name": "numpy",
+        "available": True,
+        "devices": ["numpy"],
+        "reason": "",
+    }
     assert found["settings"]["GRAPHWRIGHT_NUM_THREADS"] == "3"
     assert "available" in run(capsys, "backends")
 
@@ -372,7 +400,10 @@ def test_help_starts_fast() -> None:
 def test_a_closed_pipe_is_no_error() -> None:
     script = f"{sys.executable} -m graphwright inspect --text {DIGITS} | head -n 1"
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", script], capture_output=True, text=True, check=False
+        ["bash", "-o", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "graphwright.ir 1\n"
     assert done.stderr == ""

@@ -52,7 +52,9 @@ def node(op: str, domain: str = "", **attributes: Any) -> Write:
     """A model of one node."""
 
     def write(folder: Path) -> Path:
-        made = helper.make_node(op, ["x"], ["y"], name="odd", domain=domain, **attributes)
+        made = helper.make_node(
+            op, ["x"], ["y"], name="odd", domain=domain, **attributes
+        )
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])
         graph = helper.make_graph([made], "g", [x], [onnx.ValueInfoProto(name="y")])
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.example", 1)]
@@ -103,7 +105,11 @@ MODELS: dict[str, tuple[Write, type[gw.GraphwrightError], str]] = {
     "missing file": (missing, gw.ModelError, "nothing.onnx.*No such file"),
     "a folder": (lambda folder: folder, gw.ModelError, "cannot read model"),
     "empty": (raw(b""), gw.ModelError, "is empty"),
-    "not ONNX": (raw(b"This is text, not a model.\n" * 9), gw.ModelError, "not an ONNX"),
+    "not ONNX": (
+        raw(b"This is text, not a model.\n" * 9),
+        gw.ModelError,
+        "not an ONNX",
+    ),
     "zeros": (raw(bytes(5000)), gw.ModelError, "not an ONNX"),
     "another protobuf": (raw(b"\x08\x07"), gw.ModelError, "holds no graph"),
     "truncated": (truncated, gw.ModelError, "cut short"),
@@ -189,7 +195,10 @@ FEEDS: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({}, "'image'.*is missing"),
     "wrong dtype": (feeds(image=FEED.astype(np.float64)), r"float64.*astype"),
     "wrong rank": (feeds(image=FEED[0]), "3 axes"),
-    "wrong size": (feeds(image=np.zeros((1, 1, 28, 28), np.float32)), "size 28 on axis 2"),
+    "wrong size": (
+        feeds(image=np.zeros((1, 1, 28, 28), np.float32)),
+        "size 28 on axis 2",
+    ),
 }
 
 
@@ -217,7 +226,9 @@ def test_bad_feed_from_the_command_line(
     check_paragraph(capsys, words)
 
 
-def test_a_dim_with_two_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dim_with_two_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = text(TWO_DIMS)(tmp_path)
     x, y = np.zeros((2, 3), np.float32), np.zeros((5, 3), np.float32)
     words = "'y' has size 5 on axis 0 where n = 2"
@@ -242,7 +253,9 @@ def test_calls_by_position() -> None:
         exe.run(["digit"], {"image": FEED})
 
 
-@pytest.mark.parametrize(("name", "library"), [("opencl", "pyopencl"), ("cuda", "cupy")])
+@pytest.mark.parametrize(
+    ("name", "library"), [("opencl", "pyopencl"), ("cuda", "cupy")]
+)
 def test_a_missing_optional_package(
     name: str,
     library: str,
@@ -265,7 +278,9 @@ def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:
         gw.compile(DIGITS, backend="abacus")
     assert main(["check", str(DIGITS), "--backend", "abacus"]) == 2
     check_paragraph(capsys, words)
-    assert gw.compile(DIGITS, backend=["abacus", "numpy"]).options.backend.name == "numpy"
+    assert (
+        gw.compile(DIGITS, backend=["abacus", "numpy"]).options.backend.name == "numpy"
+    )
 
 
 def test_what_is_no_model_at_all() -> None:

@@ -69,9 +69,10 @@ def test_cannot_pass(name: str) -> None:
 
 ALONE = """
 import sys
-for name in ("onnx.reference", "onnxruntime"):
+import test_onnx_suite as t  # making the suite's data takes onnx.reference
+for name in [n for n in sys.modules if n.startswith("onnx.reference")]:
     sys.modules[name] = None
-import test_onnx_suite as t
+sys.modules["onnxruntime"] = None
 failed = []
 for name in t.SUITE:
     try:

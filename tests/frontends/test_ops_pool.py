@@ -179,6 +179,6 @@ def test_no_images(op: str) -> None:
 def test_the_first_opset_is_as_the_newest(op: str, how: dict[str, Any]) -> None:
     x = draw(1, 2, 7, 6)
     (new,) = run(*node_model(op, [x], opset=22, **how))
-    old = {k: float(v) if k == "p" else v for k, v in how.items()}
+    old: dict[str, Any] = {k: float(v) if k == "p" else v for k, v in how.items()}
     (first,) = run(*node_model(op, [x], opset=1, **old))
     np.testing.assert_array_equal(first, new)

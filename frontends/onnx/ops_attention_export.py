@@ -1,0 +1,33 @@
+"""Attention on its way to ONNX."""
+
+from typing import Any
+
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.registry import exporter
+from graphwright.frontends.onnx.tensors import element_of
+from graphwright.ir.emitter import Value
+
+
+@exporter("attention")
+def attention(e: Export) -> Exported:
+    """``Attention`` since opset 23, where all it does can be said there."""
+    op, operands = e.op, e.operands
+    q = operands[0]
+    aligned = not op.causal or op.offset == 0
+    plain = op.left < 0 and op.right < 0 and not op.lengths and aligned
+    if not plain or e.version < 23 or q.dtype.bits > 32:
+        return op.decompose(e.b, *operands)  # type: ignore[no-any-return]
+    given = [e.name(v) for v in operands[:3]]
+    if op.masked:
+        given.append(e.name(_matrix(e, operands[3])))
+    fields: dict[str, Any] = {"scale": float(op.scale), "is_causal": int(op.causal)}
+    if op.softcap:
+        fields["softcap"] = float(op.softcap)
+    if op.precision is not None:
+        fields["softmax_precision"] = element_of(op.precision)
+    return e.add("Attention", *given, **fields)
+
+
+def _matrix(e: Export, mask: Value) -> Value:
+    """A mask of rank 2 at least."""
+    return e.b.expand_dims(mask, range(max(2 - mask.rank, 0)))
