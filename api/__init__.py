@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from graphwright.compiled import compile as compile
     from graphwright.frontends.onnx.load import load as load
     from graphwright.frontends.onnx.save import export as export
+    from graphwright.frontends.tracing.control import cond as cond
+    from graphwright.frontends.tracing.control import fori_loop as fori_loop
+    from graphwright.frontends.tracing.control import map as map
+    from graphwright.frontends.tracing.control import scan as scan
+    from graphwright.frontends.tracing.control import switch as switch
+    from graphwright.frontends.tracing.control import while_loop as while_loop
+    from graphwright.frontends.tracing.jit import jit as jit
+    from graphwright.frontends.tracing.placement import (
+        default_backend as default_backend,
+    )
+    from graphwright.frontends.tracing.spec import spec as spec
     from graphwright.frontends.tracing.tensor import Tensor as Tensor
+    from graphwright.frontends.tracing.tensor import asarray as asarray
+    from graphwright.frontends.tracing.trace import eval_shape as eval_shape
+    from graphwright.frontends.tracing.trace import trace as trace
     from graphwright.inspection import Inspection as Inspection
     from graphwright.inspection import inspect as inspect
     from graphwright.ir.builder import Builder as Builder
@@ -91,11 +105,23 @@ _HOMES = {
     "parse": "ir.parser",
     "register_backend": "backends.registry",
     "set_num_threads": "threads",
+    "asarray": "frontends.tracing.tensor",
+    "cond": "frontends.tracing.control",
+    "default_backend": "frontends.tracing.placement",
+    "eval_shape": "frontends.tracing.trace",
+    "fori_loop": "frontends.tracing.control",
+    "jit": "frontends.tracing.jit",
+    "scan": "frontends.tracing.control",
+    "spec": "frontends.tracing.spec",
+    "switch": "frontends.tracing.control",
+    "trace": "frontends.tracing.trace",
+    "while_loop": "frontends.tracing.control",
+    "map": "frontends.tracing.control",
     **dict.fromkeys(_ERRORS, "ir.errors"),
 }
 _MODULES = ("backends", "onnx_backend", "testing")
 
-__all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -32,9 +32,9 @@ class Finding:
         op: The op's name in the IR, or the operator's where it is unknown.
         source: The node it comes from.
         types: Types of its operands.
-        outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on the
-            host; an error with ``strict=True``), ``known when run`` (its shape of
-            computation hangs on values; it is imported when they are there) or
+        outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on
+            the host; an error with ``strict=True``), ``known when run`` (what it
+            computes hangs on values; it is imported when they are there) or
             ``unknown operator`` (the model cannot be loaded).
     """
 
@@ -111,7 +111,8 @@ def check(
         BackendUnavailable: If there is no such backend.
         ModelError: If the model is not valid.
     """
-    chosen = get_backend(backend) if _is_name(backend) else choose_backend(backend)
+    named = isinstance(backend, str) and backend != "auto"
+    chosen = get_backend(str(backend)) if named else choose_backend(backend)
     if isinstance(model, Graph):
         return _check_graph(model, chosen, strict_float)
     try:
@@ -123,10 +124,6 @@ def check(
         rows = (Finding(u.operator, u.node, str(u), UNKNOWN) for u in unknown)
         return CheckReport("model", chosen.name, len(unknown), tuple(rows))
     return _check_graph(graph, chosen, strict_float)
-
-
-def _is_name(backend: Any) -> bool:
-    return isinstance(backend, str) and backend != "auto"
 
 
 def _check_graph(graph: Graph, backend: Backend, strict_float: bool) -> CheckReport:

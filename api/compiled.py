@@ -61,7 +61,7 @@ def compile(
         strict: Whether an op that the backend does not run itself is an error.
         optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
-        max_bytes: Bytes of results alive at once in a run; the machine's memory if None.
+        max_bytes: Bytes of results alive at once in a run; all memory if None.
         timeout: Seconds a run may take.
         max_loop_iterations: Iterations of one loop.
 

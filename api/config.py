@@ -1,4 +1,4 @@
-"""The environment variables that graphwright reads; ``docs/configuration.md`` lists them."""
+"""The environment variables that graphwright reads: ``docs/configuration.md``."""
 
 import os
 from collections.abc import Mapping
@@ -30,6 +30,11 @@ VARIABLES = (
         "GRAPHWRIGHT_NUM_THREADS",
         "one a processor",
         "how many threads the numpy backend's kernels use, the caller among them",
+    ),
+    Variable(
+        "GRAPHWRIGHT_VERIFY_PASSES",
+        "no verification",
+        "any value verifies graphs before and after each pass of a compilation",
     ),
     Variable(
         "GRAPHWRIGHT_LOG",

@@ -85,6 +85,13 @@ def stacked(*parts: Any) -> Any:
     return Group(*parts)
 
 
+def beside(*parts: Any) -> Any:
+    """Renderables side by side as far as the width allows."""
+    from rich.columns import Columns
+
+    return Columns(parts, padding=(0, 4))
+
+
 class Shown:
     """What prints as tables: a subclass defines ``__rich__``."""
 

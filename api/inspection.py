@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphwright.display import Shown, bytes_text, count_text, facts, stacked, table
+from graphwright.display import (
+    Shown,
+    beside,
+    bytes_text,
+    count_text,
+    facts,
+    stacked,
+    table,
+)
 from graphwright.frontends.onnx.header import Header
 from graphwright.frontends.onnx.load import load, read_header
 from graphwright.ir.constant import Constant
@@ -79,12 +87,15 @@ class Inspection(Shown):
     def __rich__(self) -> Any:
         signature = [("input", n, t) for n, t in self.inputs.items()]
         signature += [("output", n, t) for n, t in self.outputs.items()]
-        ops = [(name, count) for name, count in self.ops.items()]
+        ops, operators = self.ops.items(), self.operators.items()
         return stacked(
             facts(self._facts()),
             "",
             table("Signature", ("", "name", "type"), signature),
-            table("Ops", ("op", "count"), ops, right=(1,)),
+            beside(
+                table("Operators as written", ("operator", "count"), operators, (1,)),
+                table("Ops of the graph", ("op", "count"), ops, (1,)),
+            ),
         )
 
     def _facts(self) -> list[tuple[str, object]]:

@@ -18,7 +18,7 @@ from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import FeedError, ModelError
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType, Type
-from graphwright.ortvalue import IOBinding, value_of
+from graphwright.ortvalue import IOBinding, OrtValue, value_of
 
 _PROVIDERS = {
     "CPUExecutionProvider": "numpy",
@@ -95,10 +95,25 @@ class SessionOptions:
     timeout: float | None = None
     strict: bool = False
     dim_overrides: dict[str, int] = field(default_factory=dict[str, int])
+    config_entries: dict[str, str] = field(default_factory=dict[str, str])
 
     def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
         """Gives a named dim of the inputs its size."""
         self.dim_overrides[name] = size
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        """Keeps an entry; none of them changes anything here."""
+        self.config_entries[key] = value
+
+    def get_session_config_entry(self, key: str) -> str:
+        """The entry of a key.
+
+        Raises:
+            FeedError: If there is none.
+        """
+        if key not in self.config_entries:
+            raise FeedError(f"there is no session config entry {key!r}")
+        return self.config_entries[key]
 
 
 class InferenceSession:
@@ -123,7 +138,11 @@ class InferenceSession:
         provider_options: Sequence[Any] | None = None,
     ) -> None:
         options = sess_options or SessionOptions()
-        self._options, self._source = options, path_or_bytes
+        self._options = options
+        self._path = (
+            path_or_bytes if isinstance(path_or_bytes, str | os.PathLike) else ""
+        )
+        self._header = None if self._path else read_header(path_or_bytes)
         graph = load(path_or_bytes, dims=_present(path_or_bytes, options.dim_overrides))
         self._executable = compile_model(
             graph,
@@ -159,9 +178,13 @@ class InferenceSession:
         """Options of each provider: there are none."""
         return {name: {} for name in self.get_providers()}
 
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """Initializers that are inputs too: none, as they are constants here."""
+        return []
+
     def get_modelmeta(self) -> ModelMetadata:
         """The model's metadata."""
-        header = read_header(self._source)
+        header = self._header or read_header(self._path)
         return ModelMetadata(
             producer_name=header.producer[0],
             graph_name=header.graph,
@@ -194,6 +217,19 @@ class InferenceSession:
                 raise FeedError(f"no output is called {unknown[0]!r}")
             results = self._profile.timed(exe, feeds)
             return [results[names.index(n)] for n in output_names or names]
+
+    def run_with_ort_values(
+        self,
+        output_names: Sequence[str] | None,
+        input_dict_ort_values: Mapping[str, OrtValue],
+        run_options: Any = None,
+    ) -> list[OrtValue]:
+        """``run`` from values to values.
+
+        Raises:
+            FeedError: If a name is unknown or an input does not fit.
+        """
+        return list(map(OrtValue, self.run(output_names, input_dict_ort_values)))
 
     def end_profiling(self) -> str:
         """Writes the steps' times as a Chrome trace; returns the file's name.
@@ -229,7 +265,7 @@ def _present(source: Any, dims: Mapping[str, int]) -> dict[str, int]:
 
 
 def _args(graph: Graph, names: Sequence[str], types: Sequence[Type]) -> list[NodeArg]:
-    dims = {symbol(name): name for name in graph.input_symbols()}
+    dims: dict[Dim, str] = {symbol(name): name for name in graph.input_symbols()}
     for name, type_ in zip(graph.input_names, graph.input_types, strict=True):
         for axis in range(_rank(type_)):
             dims.pop(symbol(f"{name}.{axis}"), None)  # a dim to which no name is given

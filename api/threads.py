@@ -1,5 +1,17 @@
 """How many threads kernels use."""
 
-from graphwright.backends.numpy.kernels.threads import get_num_threads, set_num_threads
+from graphwright.backends.numpy.kernels import threads
+from graphwright.ir.errors import FeedError
 
-__all__ = ["get_num_threads", "set_num_threads"]
+get_num_threads = threads.get_num_threads
+
+
+def set_num_threads(count: int) -> None:
+    """Makes the numpy backend's kernels use ``count`` threads, the caller among them.
+
+    Raises:
+        FeedError: If it is less than 1.
+    """
+    if count < 1:
+        raise FeedError(f"at least 1 thread is needed, got {count}")
+    threads.set_num_threads(count)

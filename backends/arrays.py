@@ -24,13 +24,17 @@ def as_host_array(x: Any, type_: Type, name: str) -> Any:
             return None if x is None else as_host_array(x, element, name)
         case SequenceType(element):
             if not isinstance(x, (list, tuple)):
-                raise FeedError(f"input {name!r} takes a list of {element}, got {type(x).__name__}")
+                raise FeedError(
+                    f"input {name!r} takes a list of {element}, got {type(x).__name__}"
+                )
             items: Any = x
             return [as_host_array(item, element, name) for item in items]
         case MapType():
             if not isinstance(x, dict):
-                raise FeedError(f"input {name!r} takes a dictionary, got {type(x).__name__}")
-            return x  # type: ignore[reportUnknownVariableType]
+                raise FeedError(
+                    f"input {name!r} takes a dictionary, got {type(x).__name__}"
+                )
+            return x
         case _:
             raise FeedError(f"input {name!r} cannot be fed")
 
@@ -38,7 +42,7 @@ def as_host_array(x: Any, type_: Type, name: str) -> Any:
 def _tensor(x: Any, type_: TensorType, name: str) -> Any:
     want = type_.dtype
     if want is string:
-        return _strings(x)
+        return _strings(x, name)
     array = _plain(x)
     if array is None:
         array = _converted(x, type_, name)
@@ -65,14 +69,30 @@ def _plain(x: Any) -> Any:
 
 
 def _converted(x: Any, type_: TensorType, name: str) -> Any:
+    """Python numbers, or lists of them, in the declared dtype; none is cut short."""
+    want, got = type_.dtype, type(x).__name__
     try:
-        return np.asarray(x, type_.dtype.numpy)
-    except (TypeError, ValueError) as error:
-        raise FeedError(f"input {name!r} takes {type_}, got {type(x).__name__}: {error}") from None
+        found = np.asarray(x)
+        if found.size and found.dtype.kind not in _FITTING.get(want.kind, "biuf"):
+            kind = "nothing" if x is None else f"{found.dtype} in a Python {got}"
+            raise FeedError(f"input {name!r} takes {type_}, got {kind}")
+        return np.asarray(x, want.numpy)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if isinstance(error, FeedError):
+            raise
+        raise FeedError(f"input {name!r} takes {type_}, got {got}: {error}") from None
 
 
-def _strings(x: Any) -> Any:
-    array = np.asarray(x)
-    if array.dtype == object:
-        return array
-    return array.astype(str).astype(object)
+_FITTING = {"b": "b", "i": "biu", "u": "biu", "c": "biufc"}
+"""Kinds of NumPy dtypes that Python numbers may have, by the kind of dtype wanted."""
+
+
+def _strings(x: Any, name: str) -> Any:
+    array = np.asarray(x) if hasattr(x, "dtype") else np.asarray(x, object)
+    if array.dtype.kind in "US":
+        return array.astype(str).astype(object)
+    odd = [item for item in array.ravel().tolist() if not isinstance(item, str)]
+    if array.dtype != object or odd:
+        got = type(odd[0]).__name__ if odd else str(array.dtype)
+        raise FeedError(f"input {name!r} takes strings, got {got}")
+    return array

@@ -1,4 +1,4 @@
-"""From a graph to what an executable needs: optimise, decompose what a backend lacks."""
+"""From a graph to what an executable needs: optimised, decomposed for a backend."""
 
 import logging
 import time
@@ -10,7 +10,8 @@ from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backend
 from graphwright.ir.graph import Graph
 from graphwright.passes.decompose import decompose_unsupported
-from graphwright.passes.pipeline import default_passes, run_passes
+from graphwright.passes.pipeline import DEFAULT
+from graphwright.passes.pipeline import optimize as run_pipeline
 
 _logger = logging.getLogger("graphwright.compile")
 
@@ -21,7 +22,8 @@ def optimized(
     """The graph after the passes that every compilation runs."""
     if not optimize:
         return graph
-    return run_passes(graph, default_passes(strict_float=strict_float))
+    passes = (*DEFAULT, "fuse_epilogues", "remove_dead")
+    return run_pipeline(graph, passes, strict_float=strict_float)
 
 
 def lower(

@@ -81,3 +81,7 @@ class Backend(ABC):
     def layout(self) -> Mapping[str, str]:
         """Layouts it prefers, by op name; passes ask."""
         return {}
+
+    def fusable(self) -> frozenset[str]:
+        """Names of the elementwise ops which it runs as one region; passes ask."""
+        return frozenset()

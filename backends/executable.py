@@ -48,7 +48,9 @@ class Executable:
         self.graph, self.options = graph, options
         self.program = Program(lowered, options)
         device = options.backend.to_device
-        self.state: dict[str, Any] = {k: device(c.array()) for k, c in lowered.variables.items()}
+        self.state: dict[str, Any] = {
+            k: device(c.array()) for k, c in lowered.variables.items()
+        }
         self._turn = threading.Lock()
         self._callback: Callback | None = None
 
@@ -100,18 +102,17 @@ class Executable:
         held = {id(x) for x in feeds}
         fresh: list[Any] = []
         for r in results:
-            if isinstance(r, np.ndarray) and _borrowed(r, held):
-                r = np.array(r, order="C")
-            held.add(id(r))
-            fresh.append(r)
+            copied = isinstance(r, np.ndarray) and _borrowed(r, held)
+            fresh.append(np.array(r, order="C") if copied else r)
+            held.add(id(fresh[-1]))
         return fresh
 
     def _accept(self, feeds: Sequence[Any]) -> list[Any]:
         graph = self.graph
         if len(feeds) != len(graph.inputs):
-            names = ", ".join(map(repr, graph.input_names))
+            names, count = ", ".join(map(repr, graph.input_names)), len(graph.inputs)
             raise FeedError(
-                f"{graph.name} takes {len(graph.inputs)} inputs ({names}), got {len(feeds)}"
+                f"{graph.name} takes {count} inputs ({names}), got {len(feeds)}"
             )
         device = self.options.backend.to_device
         accepted: list[Any] = []
@@ -119,7 +120,9 @@ class Executable:
             host = as_host_array(x, v.type, name)
             accepted.append(device(host) if isinstance(v.type, TensorType) else host)
         if not graph.input_symbols():
-            for x, v, name in zip(accepted, graph.inputs, graph.input_names, strict=True):
+            for x, v, name in zip(
+                accepted, graph.inputs, graph.input_names, strict=True
+            ):
                 bind_shape(v.type, getattr(x, "shape", ()), {}, f"input {name!r}")
         return accepted
 
@@ -138,18 +141,21 @@ class Executable:
             raise FeedError(f"{words}; the inputs are {', '.join(map(repr, names))}")
         return [feeds[n] for n in names]
 
-    def run(
-        self, outputs: Sequence[str] | None, feeds: Mapping[str, Any]
-    ) -> list[Any]:
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Any]:
         """ONNX Runtime's spelling: the named outputs (all if None) as numpy arrays."""
         found = self.execute(self.positional(feeds))
-        host = [self._to_host(x, v.type) for x, v in zip(found, self.graph.outputs, strict=True)]
+        host = [
+            self._to_host(x, v.type)
+            for x, v in zip(found, self.graph.outputs, strict=True)
+        ]
         if outputs is None:
             return host
         names = self.graph.output_names
         unknown = [n for n in outputs if n not in names]
         if unknown:
-            raise FeedError(f"no output is called {unknown[0]!r}; they are {', '.join(names)}")
+            raise FeedError(
+                f"no output is called {unknown[0]!r}; they are {', '.join(names)}"
+            )
         return [host[names.index(n)] for n in outputs]
 
     def _to_host(self, x: Any, type_: Type) -> Any:
@@ -215,7 +221,8 @@ class Executable:
 
     def __repr__(self) -> str:
         name = self.options.backend.name
-        return f"<executable {self.graph.name!r} on {name}: {len(self.program.graph.nodes)} steps>"
+        steps = len(self.program.graph.nodes)
+        return f"<executable {self.graph.name!r} on {name}: {steps} steps>"
 
 
 def _borrowed(x: "np.ndarray[Any, Any]", held: set[int]) -> bool:

@@ -13,7 +13,7 @@ from graphwright.ir.errors import BackendUnavailable
 GROUP = "graphwright.backends"
 
 AUTO = ("cuda", "opencl", "numpy")
-"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` says nothing: fastest first."""
+"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set: fastest first."""
 
 _LIBRARIES = {"cuda": "cupy", "opencl": "pyopencl"}
 """The optional library of a backend, which an extra of the backend's name brings."""
@@ -44,7 +44,9 @@ def _load(name: str) -> Backend:
             try:
                 made: Backend = entry.load()()
             except ImportError as error:
-                raise BackendUnavailable(f"backend {name!r} does not load: {error}") from error
+                raise BackendUnavailable(
+                    f"backend {name!r} does not load: {error}"
+                ) from error
             return made
     library = _LIBRARIES.get(name)
     if library is not None and find_spec(library) is None:

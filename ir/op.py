@@ -81,12 +81,27 @@ class Op:
 
     A subclass sets ``name``, annotates its fields and defines ``result_type`` and
     ``compute``; the other rules have defaults.
+
+    Attributes:
+        arity: How many operands it takes, where ``compute`` does not name them.
+        ulps: See ``error_bound``.
+        domains: For each operand (the last for all others), an interval away from
+            singular points, from which tests draw; what is not said is near 0.
+        steps: Whether results jump as operands vary: tests feed exact values then.
+        scale: Magnitude below which errors do not shrink with the results.
+        wide: Whether float64 computes the same more precisely; not so of bits.
     """
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     tier: ClassVar[Tier] = Tier.PRIMITIVE
     traits: ClassVar[frozenset[Trait]] = frozenset()
+    arity: ClassVar[int | None] = None
+    ulps: ClassVar[float] = 4.0
+    domains: ClassVar[tuple[tuple[float, float], ...]] = ()
+    steps: ClassVar[bool] = False
+    scale: ClassVar[float] = 0.0
+    wide: ClassVar[bool] = True
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
@@ -229,6 +244,14 @@ class Op:
             UnsupportedOpError: If it is primitive.
         """
         raise UnsupportedOpError(f"{self.name} is not decomposable")
+
+    def error_bound(self) -> float:
+        """How many units in the last place an implementation may be off; 0 is exact.
+
+        In a mixed sense: what it gives lies this near to the exact result for operands
+        that differ from the given ones by as much.
+        """
+        return self.ulps
 
     def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
         """Floating-point operations; by default one an element of the first result."""

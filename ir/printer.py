@@ -61,11 +61,12 @@ def print_graph(graph: Any) -> str:
 
 def graph_html(graph: Any) -> str:
     """A table of inputs and outputs, and the text form to fold out; for notebooks."""
-    rows = [("input", n, v) for n, v in zip(graph.input_names, graph.inputs, strict=True)]
-    rows += [("output", n, v) for n, v in zip(graph.output_names, graph.outputs, strict=True)]
+    ends = [("input", graph.input_names, graph.inputs)]
+    ends += [("output", graph.output_names, graph.outputs)]
     cells = "".join(
         f"<tr><td>{kind}</td><td>{escape(name)}</td><td>{escape(str(v.type))}</td></tr>"
-        for kind, name, v in rows
+        for kind, names, values in ends
+        for name, v in zip(names, values, strict=True)
     )
     lines = list(islice(_graph_lines(graph, ""), _HTML_LINES))
     text = escape("\n".join(lines)) + ("\n…" if len(lines) == _HTML_LINES else "")

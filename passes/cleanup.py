@@ -1,9 +1,10 @@
 """Removing what does nothing: dead nodes, repeated nodes."""
 
-from graphwright.ir.emitter import Value
-from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Trait
 from dataclasses import replace
+
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node, Origin
+from graphwright.ir.op import Op, Trait
 
 _KEEP = frozenset({Trait.EFFECT})
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
@@ -25,3 +26,54 @@ def remove_dead(graph: Graph) -> Graph:
     if len(kept) == len(graph.nodes) and len(constants) == len(graph.constants):
         return graph
     return replace(graph, nodes=tuple(reversed(kept)), constants=constants)
+
+
+def merge_common(graph: Graph) -> Graph:
+    """Equal ops on equal operands become one: exact."""
+    seen: dict[tuple[Op, tuple[Value, ...]], tuple[Value, ...]] = {}
+    names: dict[Value, Value] = _equal_constants(graph)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if names and not names.keys().isdisjoint(node.operands):
+            operands = tuple(names.get(v, v) for v in node.operands)
+            node = Node(node.op, operands, node.results, node.source)  # noqa: PLW2901
+        if _mergeable(node.op):
+            key = (node.op, node.operands)
+            first = seen.setdefault(key, node.results)
+            if first is not node.results:
+                names.update(zip(node.results, first, strict=True))
+                continue
+        nodes.append(node)
+    return renamed(graph, nodes, names)
+
+
+def _mergeable(op: Op) -> bool:
+    return not (op.traits & _ONCE or op.defined_symbols() or op.subgraphs())
+
+
+def _equal_constants(graph: Graph) -> dict[Value, Value]:
+    """Small constants that another one equals, with that one."""
+    first: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+    names: dict[Value, Value] = {}
+    for v, constant in graph.constants.items():
+        if constant.size <= 1 and constant.dtype.kind != "S":
+            key = (constant.dtype.name, constant.shape, constant.array().tobytes())
+            kept = first.setdefault(key, v)
+            if kept is not v:
+                names[v] = kept
+    return names
+
+
+def renamed(graph: Graph, nodes: list[Node], names: dict[Value, Value]) -> Graph:
+    """A graph of these nodes, which read new values already; outputs follow."""
+    if not names:
+        return graph
+    outputs = tuple(names.get(v, v) for v in graph.outputs)
+    origins: dict[Value, tuple[Origin, ...]] = dict(graph.origins)
+    for old, new in names.items():
+        if old in origins:
+            origins[new] = (*origins.get(new, ()), *origins.pop(old))
+    constants = {v: c for v, c in graph.constants.items() if v not in names}
+    return replace(
+        graph, nodes=tuple(nodes), outputs=outputs, constants=constants, origins=origins
+    )

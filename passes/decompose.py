@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from graphwright.ir.builder import Builder
+from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier
-from graphwright.ir.types import Type
+from graphwright.ir.types import Guard, Type
 
 Supports: TypeAlias = Callable[[Op, Sequence[Type]], bool]
 
@@ -23,7 +24,7 @@ def decompose_unsupported(graph: Graph, supports: Supports) -> Graph:
         return graph
     nodes: list[Node] = []
     constants = dict(graph.constants)
-    guards = dict.fromkeys(graph.guards)
+    guards: dict[Guard, None] = dict.fromkeys(graph.guards)
     names: dict[Value, Value] = {}
     for node in graph.nodes:
         operands = tuple(names.get(v, v) for v in node.operands)
@@ -54,9 +55,9 @@ def _stays(node: Node, supports: Supports) -> bool:
 def _expanded(
     node: Node,
     supports: Supports,
-    constants: dict[Value, object],
+    constants: dict[Value, Constant],
     names: dict[Value, Value],
-    guards: dict[object, None],
+    guards: dict[Guard, None],
 ) -> list[Node]:
     """A node, or what it decomposes into, in order; iterative, as it may nest."""
     done: list[Node] = []
@@ -70,7 +71,7 @@ def _expanded(
             continue
         builder = Builder("decompose")
         builder.source = top.source
-        builder.constants.update({v: constants[v] for v in operands if v in constants})  # type: ignore[misc]
+        builder.constants.update({v: constants[v] for v in operands if v in constants})
         try:
             found = top.op.decompose(builder, *operands)
         except UnsupportedOpError:

@@ -1,16 +1,19 @@
-"""Constant folding and common sub-expressions."""
+"""Constant folding: what can be computed before any run, is."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
+from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
-from graphwright.ir.types import TensorType
-from graphwright.passes.rewriter import Rewriter
+from graphwright.ir.types import TensorType, Type
 
 MAX_GROWN_BYTES = 1 << 16
 """An op that makes its operands bigger is folded up to this many bytes of results."""
@@ -19,36 +22,132 @@ _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """``op(constants) = constant``: exact; bytes and FLOPs are checked before."""
-    writer = Rewriter(graph)
-    every = {node.op.name for node in graph.nodes}
-    return writer.rebuild(dict.fromkeys(every, [_fold]))
+    """``op(constants) = constant``: exact; bytes and FLOPs are checked before.
+
+    Where a constant tells more of its elements than the type of the value that it
+    replaces, the types of what reads it are found anew.
+    """
+    fold = _Fold(graph)
+    for node in graph.nodes:
+        fold.visit(node)
+    return fold.result()
 
 
-def _fold(w: Rewriter, node: Node) -> list[Value] | None:
-    if node.op.tier in (Tier.CONTROL, Tier.HOST) or node.op.traits & _ONCE:
+class _Fold:
+    """One walk over a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.constants = dict(graph.constants)
+        self.repeated: dict[Value, Value] = {}  # kept as views, they fold in readers
+        self.nodes: list[Node] = []
+        self.names: dict[Value, Value] = {}
+        self.types = Builder()  # infers types and gathers their guards
+
+    def visit(self, node: Node) -> None:
+        """Folds a node, or keeps it."""
+        if self.names and not self.names.keys().isdisjoint(node.operands):
+            node = self._renamed(node)
+        values = self._values(node)
+        if values is None:
+            self.nodes.append(node)
+            if node.op.name == "broadcast_to" and node.operands[0] in self.constants:
+                self.repeated[node.results[0]] = node.operands[0]
+            return
+        for old, constant in zip(node.results, values, strict=True):
+            new = old if old.type == constant.type else Value(constant.type)
+            self.constants[new] = constant
+            if new is not old:
+                self.names[old] = new
+
+    def _renamed(self, node: Node) -> Node:
+        """A node that reads what stands for its operands now."""
+        operands = tuple(self.names.get(v, v) for v in node.operands)
+        types: Sequence[Type] = [v.type for v in node.results]
+        if [v.type for v in operands] != [v.type for v in node.operands]:
+            self.types.source = node.source
+            types = self.types.infer(node.op, [v.type for v in operands])
+        results = tuple(
+            v if v.type == t else self.names.setdefault(v, Value(t))
+            for v, t in zip(node.results, types, strict=True)
+        )
+        return Node(node.op, operands, results, node.source)
+
+    def _values(self, node: Node) -> list[Constant] | None:
+        """Constants that stand for the results, if they can be known."""
+        if all(v in self.constants or v in self.repeated for v in node.operands):
+            return self._computed(node)
+        known = [_known(v.type) for v in node.results]
+        if not _pure(node.op) or node.op.defined_symbols():
+            return None
+        return None if None in known else [c for c in known if c is not None]
+
+    def _computed(self, node: Node) -> list[Constant] | None:
+        op = node.op
+        if not _pure(op) or op.has_symbols() or op.defined_symbols():
+            return None
+        if not self._worthwhile(node):
+            return None
+        try:
+            arrays = list(map(self._array, node.operands))
+        except ModelError:  # of a graph read from text, only digests are known
+            return None
+        with np.errstate(all="ignore"):
+            found: Any = op.compute(np, *arrays)
+        results = found if isinstance(found, tuple) else (found,)
+        pairs = zip(node.results, results, strict=True)
+        return [Constant.of(np.asarray(x), v.dtype) for v, x in pairs]
+
+    def _array(self, v: Value) -> Any:
+        source = self.repeated.get(v)
+        if source is None:
+            return self.constants[v].array()
+        return np.broadcast_to(self.constants[source].array(), v.shape)  # type: ignore[arg-type]
+
+    def _worthwhile(self, node: Node) -> bool:
+        after = sum(_nbytes(v) for v in node.results)
+        if after > MAX_GROWN_BYTES:
+            before = sum(_nbytes(self.repeated.get(v, v)) for v in node.operands)
+            if after > before:
+                return False
+        elif node.op.name == "broadcast_to" and after > _nbytes(node.operands[0]):
+            return _known(node.results[0].type) is not None
+        types = [v.type for v in node.operands], [v.type for v in node.results]
+        flops = node.op.flops(*types)
+        return isinstance(flops, int) and flops <= MAX_FLOPS
+
+    def result(self) -> Graph:
+        """The graph after the walk."""
+        graph = self.graph
+        if len(self.nodes) == len(graph.nodes) and not self.names:
+            return graph
+        origins = dict(graph.origins)
+        for old, new in self.names.items():
+            if old in origins:
+                origins[new] = (*origins.get(new, ()), *origins.pop(old))
+        guards = self.types.finish(()).guards
+        return replace(
+            graph,
+            nodes=tuple(self.nodes),
+            outputs=tuple(self.names.get(v, v) for v in graph.outputs),
+            constants=self.constants,
+            guards=tuple(dict.fromkeys((*graph.guards, *guards))),
+            origins=origins,
+        )
+
+
+def _pure(op: Op) -> bool:
+    return op.tier not in (Tier.CONTROL, Tier.HOST) and not op.traits & _ONCE
+
+
+def _known(type_: Type) -> Constant | None:
+    """The constant that a type's contents spell out."""
+    if not isinstance(type_, TensorType) or type_.contents is None:
         return None
-    if node.op.has_symbols() or node.op.defined_symbols():
+    if not all(isinstance(c, int) for c in type_.contents):
         return None
-    constants = [w.constants.get(v) for v in node.operands]
-    if any(c is None for c in constants) or not _worthwhile(node):
-        return None
-    arrays = [c.array() for c in constants if c is not None]
-    with np.errstate(all="ignore"):
-        found: Any = node.op.compute(np, *arrays)
-    results = found if isinstance(found, tuple) else (found,)
-    folded: list[Value] = []
-    for value, array in zip(node.results, results, strict=True):
-        folded.append(w.constant_of(Constant.of(np.asarray(array), value.dtype)))
-    return folded
-
-
-def _worthwhile(node: Node) -> bool:
-    before = sum(_nbytes(v) for v in node.operands)
-    after = sum(_nbytes(v) for v in node.results)
-    flops = node.op.flops([v.type for v in node.operands], [v.type for v in node.results])
-    cheap = isinstance(flops, int) and flops <= MAX_FLOPS
-    return cheap and (after <= before or after <= MAX_GROWN_BYTES)
+    array = np.array(type_.contents, object).astype(type_.dtype.numpy)
+    return Constant.of(array.reshape(type_.dims), type_.dtype)
 
 
 def _nbytes(value: Value) -> float:
@@ -57,21 +156,3 @@ def _nbytes(value: Value) -> float:
         return math.inf
     size = type_.size
     return size * type_.dtype.itemsize if isinstance(size, int) else math.inf
-
-
-def merge_common(graph: Graph) -> Graph:
-    """Equal ops on equal operands become one: exact."""
-    seen: dict[tuple[Op, tuple[Value, ...]], tuple[Value, ...]] = {}
-
-    def merge(w: Rewriter, node: Node) -> tuple[Value, ...] | None:
-        if node.op.traits & _ONCE or node.op.defined_symbols() or node.op.subgraphs():
-            return None
-        key = (node.op, node.operands)
-        if key in seen:
-            return seen[key]
-        seen[key] = node.results
-        return None
-
-    writer = Rewriter(graph)
-    every = {node.op.name for node in graph.nodes}
-    return writer.rebuild(dict.fromkeys(every, [merge]))

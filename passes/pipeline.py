@@ -1,26 +1,99 @@
-"""Named lists of passes."""
+"""The passes of this package by name, and named lists of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
+from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph
-from graphwright.passes.cleanup import remove_dead
-from graphwright.passes.fold import fold_constants, merge_common
+from graphwright.passes.algebra import ALGEBRA
+from graphwright.passes.casts import CASTS
+from graphwright.passes.cleanup import merge_common, remove_dead
+from graphwright.passes.fold import fold_constants
 from graphwright.passes.fuse import fuse_epilogues
-from graphwright.passes.scale import fold_scales
+from graphwright.passes.hoist import hoist_invariants
+from graphwright.passes.manager import Pass, PassManager, register_pass
+from graphwright.passes.movement import MOVEMENT
+from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
+from graphwright.passes.scale import SCALES
+from graphwright.passes.sinking import SINKING
 
-Pass: TypeAlias = Callable[[Graph], Graph]
+SIMPLIFY = RuleSet(
+    "simplify",
+    [r for rules in (ALGEBRA, CASTS, MOVEMENT, SINKING) for r in rules.rewrites],
+)
+"""All local rewrites at once."""
+
+register_pass("remove_dead", remove_dead)
+register_pass("merge_common", merge_common)
+register_pass("fold_constants", fold_constants)
+register_pass("hoist_invariants", hoist_invariants)
+register_pass("fuse_epilogues", fuse_epilogues)
+for _rules in (ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY, SCALES):
+    register_pass(_rules.name, _rules)
+
+Pipeline: TypeAlias = tuple[str, ...]
+
+DEFAULT: Pipeline = (
+    "fold_constants",
+    "merge_common",
+    "simplify",
+    "fold_scales",
+    "hoist_invariants",
+    "fold_constants",
+    "merge_common",
+    "remove_dead",
+)
+
+PIPELINES: dict[str, tuple[Pipeline, RewriteClass]] = {
+    "none": ((), EXACT),
+    "default": (DEFAULT, ROUNDING),
+    "strict_float": (DEFAULT, EXACT),
+    "fast_math": (DEFAULT, UNSAFE),
+}
+"""Passes and how far their rewrites may move results, by name."""
 
 
-def default_passes(*, strict_float: bool = False) -> list[Pass]:
-    """What every compilation runs; ``strict_float`` leaves rounding as it is."""
-    rounding: list[Pass] = [] if strict_float else [fold_scales, remove_dead]
-    exact: list[Pass] = [remove_dead, fold_constants, merge_common, remove_dead]
-    return [*exact, *rounding, fuse_epilogues, remove_dead]
+def manager(
+    pipeline: "str | Sequence[str | Pass]" = "default",
+    *,
+    fast_math: bool = False,
+    strict_float: bool = False,
+    verify: bool | None = None,
+) -> PassManager:
+    """What runs a pipeline; see ``optimize``."""
+    passes: Sequence[str | Pass] = pipeline
+    allowed = ROUNDING
+    if isinstance(pipeline, str):
+        if pipeline not in PIPELINES:
+            known = ", ".join(PIPELINES)
+            raise ModelError(f"there is no pipeline {pipeline!r}; there are {known}")
+        passes, allowed = PIPELINES[pipeline]
+    if fast_math and strict_float:
+        raise ModelError("fast_math and strict_float exclude each other")
+    if fast_math:
+        allowed = UNSAFE
+    return PassManager(passes, EXACT if strict_float else allowed, verify)
 
 
-def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
-    """The graph after all passes, in order."""
-    for step in passes:
-        graph = step(graph)
-    return graph
+def optimize(
+    graph: Graph,
+    pipeline: "str | Sequence[str | Pass]" = "default",
+    *,
+    fast_math: bool = False,
+    strict_float: bool = False,
+) -> Graph:
+    """The graph after a pipeline of passes; the same object if nothing changes.
+
+    Args:
+        graph: The graph.
+        pipeline: ``default``, ``strict_float``, ``fast_math`` or ``none``; or passes, by
+            name or as functions.
+        fast_math: Also rewrites that are wrong for some numbers, such as ``x * 0 = 0``
+            for infinity.
+        strict_float: Only rewrites that keep every bit.
+
+    Raises:
+        ModelError: If there is no such pipeline or pass.
+    """
+    run = manager(pipeline, fast_math=fast_math, strict_float=strict_float)
+    return run(graph)

@@ -1,4 +1,4 @@
-"""Per-channel factors and shifts move into the weights before them."""
+"""Factors and shifts of a channel move into weights: batch normalisation disappears."""
 
 from typing import Any
 
@@ -6,65 +6,156 @@ import numpy as np
 
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
-from graphwright.ir.graph import Graph, Node
+from graphwright.ir.graph import Node
+from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
+from graphwright.passes.rules import ROUNDING, RuleSet
+
+SCALES = RuleSet("fold_scales")
+_rule = SCALES.rewrite
 
 
-def fold_scales(graph: Graph) -> Graph:
-    """Batch normalisation after a convolution becomes its weights (rounding)."""
-    rules = {"mul": [_scale_conv, _scale_shift]}
-    return Rewriter(graph).rebuild(rules, rounding=True)
-
-
-def channel_constant(w: Rewriter, value: Value, rank: int) -> "np.ndarray[Any, Any] | None":
-    """The vector [C] that a value repeats over all axes but axis 1, or None."""
-    node = w.made_by(value, "broadcast_to")
-    constant = w.constants.get(node.operands[0] if node else value)
-    if constant is None or node is None:
+def along(b: Rewriter, value: Value, rank: int, axis: int) -> "np.ndarray[Any, Any] | None":
+    """The constant vector that a value repeats over all axes but one, or None."""
+    constant = b.constant_under(value)
+    if constant is None or not constant.dtype.is_float:
         return None
     shape = (1,) * (rank - len(constant.shape)) + constant.shape
-    if len(shape) != rank or any(d != 1 for i, d in enumerate(shape) if i != 1):
+    if len(shape) != rank or any(d != 1 for i, d in enumerate(shape) if i != axis % rank):
         return None
-    return constant.array().reshape(-1)
+    return constant.array().reshape(-1).astype(np.float64)
 
 
-def _sides(node: Node) -> list[tuple[Value, Value]]:
-    x, y = node.operands
-    return [(x, y), (y, x)]
+def _scaled(b: Rewriter, weights: Value, factor: Any) -> Value | None:
+    """Constant weights times a factor, if all stay finite."""
+    held = b.constants.get(weights)
+    if held is None or not held.dtype.is_float or held.dtype.bits < 16:
+        return None
+    with np.errstate(all="ignore"):
+        small = factor.astype(held.dtype.numpy)
+        array = held.array() * small
+    same = factor.astype(np.float64)
+    if not np.isfinite(same).all() or not np.isfinite(array.astype(np.float32)).all():
+        return None
+    return b.constant_of(Constant.of(array.astype(held.dtype.numpy), held.dtype))
 
 
-def _scale_conv(w: Rewriter, node: Node) -> list[Value] | None:
-    """``conv(x, k) * c = conv(x, k * c)`` for a factor a channel."""
-    for x, y in _sides(node):
-        conv = w.made_by(x, "conv")
-        factor = None if conv is None else channel_constant(w, y, x.rank)
-        if conv is None or factor is None or not w.only_use(x):
-            continue
-        kernel = w.constants.get(conv.operands[1])
-        if kernel is None or not kernel.dtype.is_float or factor.size not in (1, kernel.shape[0]):
-            continue
-        column = factor.reshape(-1, *[1] * (len(kernel.shape) - 1))
-        scaled = w.constant_of(Constant.of(kernel.array() * column, kernel.dtype))
-        return list(w.apply(conv.op, (conv.operands[0], scaled)))
-    return None
+def _column(factor: Any, rank: int) -> Any:
+    return factor.reshape(-1, *[1] * (rank - 1))
 
 
-def _scale_shift(w: Rewriter, node: Node) -> list[Value] | None:
-    """``(conv(x, k) + b) * c = conv(x, k) * c + b * c``: the factor meets the weights."""
-    for x, y in _sides(node):
-        add = w.made_by(x, "add")
-        factor = None if add is None else channel_constant(w, y, x.rank)
-        if add is None or factor is None or not w.only_use(x):
-            continue
-        for inner, bias in _sides(add):
-            conv = w.made_by(inner, "conv")
-            shift = channel_constant(w, bias, x.rank)
-            if conv is None or shift is None or not w.only_use(inner):
-                continue
-            probe = Node(node.op, (inner, y), node.results, node.source)
-            scaled = _scale_conv(w, probe)
-            if scaled is None:
-                continue
-            column = (shift * factor).reshape(-1, *[1] * (x.rank - 2))
-            return [w.add(scaled[0], w.constant(column, x.dtype))]
-    return None
+@_rule(P.mul(P.conv("x", "k").once.named("conv"), "c"), ROUNDING)
+def scale_conv(b: Rewriter, x: Value, k: Value, conv: Node, c: Value) -> Value | None:
+    """``conv(x, k) * c = conv(x, k * c)`` for a factor of a channel."""
+    factor = along(b, c, conv.results[0].rank, 1)
+    op: Any = conv.op
+    if factor is None or factor.size not in (1, k.shape[0]) or op.dtype not in (None, k.dtype):
+        return None
+    scaled = _scaled(b, k, _column(factor, k.rank))
+    return None if scaled is None else b.apply(conv.op, (x, scaled))[0]
+
+
+@_rule(P.mul(P.dot("x", "k").once.named("dot"), "c"), ROUNDING)
+def scale_dot(b: Rewriter, x: Value, k: Value, dot: Node, c: Value) -> Value | None:
+    """``(x @ k) * c = x @ (k * c)`` for a factor of a column."""
+    factor = along(b, c, dot.results[0].rank, -1)
+    op: Any = dot.op
+    if factor is None or factor.size not in (1, k.shape[-1]) or op.dtype not in (None, k.dtype):
+        return None
+    scaled = _scaled(b, k, factor)
+    return None if scaled is None else b.apply(dot.op, (x, scaled))[0]
+
+
+@_rule(P.mul(P.add(P.conv().once | P.dot().once, "s").once.named("sum"), "c"), ROUNDING)
+def scale_shifted_root(b: Rewriter, sum: Node, s: Value, c: Value) -> Value | None:  # noqa: A002
+    """``(conv(x, k) + s) * c = conv(x, k) * c + s * c``, for ``dot`` too."""
+    (root,) = [v for v in sum.operands if v is not s] or [s]
+    axis = 1 if b.kind(root) == "conv" else -1
+    shift, factor = (along(b, v, root.rank, axis) for v in (s, c))
+    if shift is None or factor is None:
+        return None
+    with np.errstate(all="ignore"):
+        both = (shift * factor).astype(root.dtype.numpy)
+    if not np.isfinite(both.astype(np.float64)).all():
+        return None
+    shape = [1] * root.rank
+    shape[axis] = both.size
+    moved = b.constant_of(Constant.of(both.reshape(shape), root.dtype))
+    return b.add(b.mul(root, c), b.broadcast_to(moved, root.shape))
+
+
+@_rule(P.dot(P.mul("x", P.splat("c")).once, P.constant("k")), ROUNDING)
+def factor_into_dot(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``(x * c) @ k = x @ (k * c)`` for a number ``c``."""
+    return _moved_in(b, x, c, node)
+
+
+@_rule(P.dot(P.div("x", P.splat("c")).once, P.constant("k")), ROUNDING)
+def divisor_into_dot(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``(x / c) @ k = x @ (k / c)`` for a number ``c``."""
+    return _moved_in(b, x, 1 / c, node) if c else None
+
+
+@_rule(P.dot(P.reshape(P.div("x", P.splat("c")).once).once, P.constant("k")), ROUNDING)
+def divisor_past_reshape(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``reshape(x / c) @ k = reshape(x) @ (k / c)`` for a number ``c``."""
+    flat = b.reshape(x, node.operands[0].shape)
+    return _moved_in(b, flat, 1 / c, node) if c else None
+
+
+@_rule(P.dot(P.reshape(P.mul("x", P.splat("c")).once).once, P.constant("k")), ROUNDING)
+def factor_past_reshape(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``reshape(x * c) @ k = reshape(x) @ (k * c)`` for a number ``c``."""
+    return _moved_in(b, b.reshape(x, node.operands[0].shape), c, node)
+
+
+@_rule(P.conv(P.mul("x", P.splat("c")).once, P.constant("k")), ROUNDING)
+def factor_into_conv(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``conv(x * c, k) = conv(x, k * c)`` for a number ``c``: a border of 0 stays 0."""
+    return _moved_in(b, x, c, node)
+
+
+@_rule(P.conv(P.div("x", P.splat("c")).once, P.constant("k")), ROUNDING)
+def divisor_into_conv(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    """``conv(x / c, k) = conv(x, k / c)`` for a number ``c``."""
+    return _moved_in(b, x, 1 / c, node) if c else None
+
+
+def _moved_in(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
+    if not x.dtype.is_float or x.dtype.bits < 16 or c == 0:
+        return None
+    scaled = _scaled(b, node.operands[1], np.asarray(c, np.float64))
+    return None if scaled is None else b.apply(node.op, (x, scaled))[0]
+
+
+@_rule(P.conv(P.mul("x", "c").once, P.constant("k")), ROUNDING)
+def channels_into_conv(b: Rewriter, x: Value, c: Value, node: Node) -> Value | None:
+    """``conv(x * c, k) = conv(x, k * c)`` for a factor of an input channel."""
+    op: Any = node.op
+    factor = along(b, c, x.rank, 1)
+    k = node.operands[1]
+    if factor is None or op.groups != 1 or op.batch_groups != 1 or factor.size != k.shape[1]:
+        return None
+    scaled = _scaled(b, k, factor.reshape(1, -1, *[1] * (k.rank - 2)))
+    return None if scaled is None else b.apply(op, (x, scaled))[0]
+
+
+@_rule(P.conv(P.add("x", "s").once, P.constant("k")), ROUNDING)
+def shift_into_conv(b: Rewriter, x: Value, s: Value, node: Node) -> Value | None:
+    """``conv(x + s, k) = conv(x, k) + sum(k * s)`` where nothing is padded."""
+    op: Any = node.op
+    k = node.operands[1]
+    held, shift = b.constants.get(k), along(b, s, x.rank, 1)
+    padded = any(side != 0 for pair in op.padding for side in pair)
+    plain = op.groups == op.batch_groups == 1 and all(d == 1 for d in op.lhs_dilation)
+    if padded or not plain or held is None or shift is None or shift.size not in (1, k.shape[1]):
+        return None
+    if not held.dtype.is_float or op.dtype is not None:
+        return None
+    sums = held.array().astype(np.float64).sum(axis=tuple(range(2, k.rank)))
+    total = (sums * shift.reshape(1, -1)).sum(axis=1).astype(held.dtype.numpy)
+    if not np.isfinite(total.astype(np.float64)).all():
+        return None
+    (y,) = b.apply(op, (x, k))
+    column = b.constant_of(Constant.of(_column(total, x.rank - 1), held.dtype))
+    return b.add(y, b.broadcast_to(column, y.shape))

@@ -1,7 +1,7 @@
 """The command line: ``graphwright run|inspect|check|export|backends``.
 
-Exit codes: 0 all is well, 1 ``check`` found problems, 2 bad input or usage, 3 a fault of
-graphwright's own, 130 interrupted.
+Exit codes: 0 all is well, 1 ``check`` found problems, 2 bad input or usage, 3 a fault
+of graphwright's own, 130 interrupted.
 """
 
 import importlib
@@ -20,11 +20,11 @@ COMMANDS = {
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",
 }
-"""Each command, which lives in the module of its name, and what its line of help says."""
+"""Each command, which lives in the module of its name, and its line of help."""
 
 _EPILOG = (
-    "Exit codes: 0 all is well, 1 check found problems, 2 bad input or usage, 3 a fault of"
-    " graphwright's own, 130 interrupted. Every command takes --json and --debug."
+    "Exit codes: 0 all is well, 1 check found problems, 2 bad input or usage, 3 a fault"
+    " of graphwright's own, 130 interrupted. Every command takes --json and --debug."
 )
 
 

@@ -101,11 +101,28 @@ def working(what: str) -> Iterator[None]:
 
 
 def start_logging() -> None:
-    """Sends the library's messages to stderr, from ``$GRAPHWRIGHT_LOG``'s level on."""
-    word = os.environ.get("GRAPHWRIGHT_LOG", "warning").upper()
+    """Sends the library's messages to stderr until the command ends.
+
+    The least level is ``$GRAPHWRIGHT_LOG``'s.
+
+    Raises:
+        UsageError: If that names no level.
+    """
+    word = os.environ.get("GRAPHWRIGHT_LOG") or "warning"
     levels = logging.getLevelNamesMapping()
+    if word.upper() not in levels:
+        known = ", ".join(sorted(map(str.lower, levels)))
+        raise click.UsageError(f"GRAPHWRIGHT_LOG is {word!r}; the levels are {known}.")
     logger = logging.getLogger("graphwright")
-    if not any(isinstance(h, RichHandler) for h in logger.handlers):
-        screen = console(stderr=True)
-        logger.addHandler(RichHandler(console=screen, show_path=False))
-    logger.setLevel(levels.get(word, logging.WARNING))
+    handler, before = (
+        RichHandler(console=console(stderr=True), show_path=False),
+        logger.level,
+    )
+    logger.addHandler(handler)
+    logger.setLevel(levels[word.upper()])
+
+    def stop() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+    click.get_current_context().call_on_close(stop)

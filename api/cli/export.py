@@ -29,10 +29,7 @@ def command(
     start_logging()
     with working(f"Writing {out}"):
         graph = gw.load(model, dims=dims)
-        if opset is None:
-            gw.export(graph, out)
-        else:
-            gw.export(graph, out, opset=opset)
+        gw.export(graph, out, opset=opset)
     size = os.path.getsize(out)
     data = {
         "model": model,

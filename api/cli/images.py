@@ -17,10 +17,10 @@ def pictures(paths: Sequence[str], type_: TensorType, name: str) -> Any:
     """PNGs as one tensor of a type, each an element of its batch.
 
     The type is ``[batch, channels, height, width]`` or ``[batch, height, width,
-    channels]``, or one of them without the batch, or ``[height, width]``; channels are 1
-    (grey), 3 (red, green, blue) or 4 (with alpha). A picture is brought to the declared
-    channels, and to the declared height and width where they are known. Floats are
-    divided by 255, so that they lie in [0, 1]; uint8 stays.
+    channels]``, or one of them without the batch, or ``[height, width]``; channels are
+    1 (grey), 3 (red, green, blue) or 4 (with alpha). A picture is brought to the
+    declared channels, and to the declared height and width where they are known. Floats
+    are divided by 255, so that they lie in [0, 1]; uint8 stays.
 
     Raises:
         FeedError: If a file is no PNG of 8 bits a channel, or the type is no picture's.
@@ -61,8 +61,8 @@ def _layout(type_: TensorType, name: str) -> tuple[tuple[Dim, Dim], int, bool]:
 def _unfit(type_: TensorType, name: str) -> FeedError:
     return FeedError(
         f"a PNG does not fit input {name!r}, {type_}: wanted are floats or uint8 as"
-        " [batch, channels, height, width] or [batch, height, width, channels] with 1, 3"
-        " or 4 channels; give a .npy file"
+        " [batch, channels, height, width] or [batch, height, width, channels] with 1,"
+        " 3 or 4 channels; give a .npy file"
     )
 
 

@@ -149,8 +149,8 @@ def overview(rows: Sequence[Mapping[str, Any]]) -> Any:
             row["name"],
             _kind(row),
             *(_number(row.get(k)) for k in ("min", "mean", "max")),
+            _first(row),
         )
-        + (_first(row),)
         for row in rows
     ]
     columns = ("output", "type", "min", "mean", "max", "first values")
@@ -177,7 +177,7 @@ def _first(row: Mapping[str, Any]) -> str:
 
 
 def save(path: str, outputs: Mapping[str, Any]) -> None:
-    """Writes outputs to a .npz by name, or the only one to a .npy, at once or not at all.
+    """Writes outputs to a .npz by name, or the only one to a .npy; whole or not at all.
 
     Elements that NumPy's files do not know are widened: bfloat16, float8 and float4 to
     float32, integers below 8 bits to int8 or uint8. A list's items are ``name.0``, ...

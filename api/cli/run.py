@@ -76,8 +76,8 @@ def command(
 ) -> None:
     """Run MODEL on files or random inputs and show its outputs.
 
-    A PNG is brought to the channels that the input declares, and to its height and width
-    where they are known; floats are divided by 255.
+    A PNG is brought to the channels that the input declares, and to its height and
+    width where they are known; floats are divided by 255.
     """
     start_logging()
     load, compile_ = gw.load, gw.compile  # imported now, so that no stage's time has it

@@ -1,1 +1,21 @@
-"""Tools to test backends, passes and ops."""
+"""Tools to test backends, passes and ops: random graphs, cases per op, comparison."""
+
+from graphwright.testing.cases import Case as Case
+from graphwright.testing.cases import cases as cases
+from graphwright.testing.compare import assert_accurate as assert_accurate
+from graphwright.testing.compare import assert_agree as assert_agree
+from graphwright.testing.compare import bounds_of as bounds_of
+from graphwright.testing.graphs import graphs as graphs
+from graphwright.testing.graphs import random_graph as random_graph
+from graphwright.testing.values import inputs_for as inputs_for
+
+__all__ = [
+    "Case",
+    "assert_accurate",
+    "assert_agree",
+    "bounds_of",
+    "cases",
+    "graphs",
+    "inputs_for",
+    "random_graph",
+]

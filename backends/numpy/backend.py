@@ -1,12 +1,13 @@
 """The numpy backend: each op's ``compute``, and faster kernels where there are some."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphwright.backends.contract import Backend, Kernel, Request
-from graphwright.backends.numpy import ops_conv, ops_pool, ops_rows
+from graphwright.backends.numpy import ops_conv, ops_fused, ops_pool, ops_rows
+from graphwright.backends.numpy.ops_elementwise import FUSABLE
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
@@ -20,13 +21,23 @@ class NumpyBackend(Backend):
     name = "numpy"
 
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether it runs an op: all but control flow, which the executor runs."""
         return op.tier is not Tier.CONTROL or isinstance(op, Fused)
+
+    def layout(self) -> Mapping[str, str]:
+        """Channels last suit vector loops along them."""
+        return {"conv": "NHWC"}
+
+    def fusable(self) -> frozenset[str]:
+        """Ops which run block by block."""
+        return FUSABLE
 
     def to_device(self, array: Any) -> Any:
         """The array, copied if its data is not aligned, as mapped weights may be."""
         return array if array.flags.aligned else np.array(array, order="K")
 
     def kernel(self, request: Request) -> Kernel:
+        """The kernel registered for the op, else its ``compute``."""
         make = KERNELS.get(request.op.name)
         kernel = make(request) if make is not None else None
         if kernel is not None:
@@ -55,5 +66,5 @@ def _unfused(op: Fused) -> Kernel:
     return run
 
 
-TABLES = (ops_conv, ops_pool, ops_rows)
+TABLES = (ops_conv, ops_fused, ops_pool, ops_rows)
 """Modules whose kernels are registered by importing them."""

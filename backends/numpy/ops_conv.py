@@ -1,62 +1,56 @@
-"""Kernels of convolutions, alone and with their epilogue."""
+"""Kernels of convolutions and matrix products, alone and with their epilogue."""
 
-from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
-from graphwright.backends.numpy.kernels.conv import plan_conv
+from graphwright.backends.numpy.kernels.conv import ConvPlan, plan_conv
 from graphwright.backends.numpy.kernels.epilogue import Clip
 from graphwright.backends.numpy.kernels.matmul import matmul
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType
+from graphwright.ir.dtype import DType, float32
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.linalg import Conv, Dot
 from graphwright.ir.types import TensorType
+
+_FEW_ROWS = 16
+
+
+class _Declined(Exception):
+    pass
 
 
 @kernel_for("conv")
 def conv(request: Request) -> Kernel | None:
     """A convolution, its weights packed once where they are constant."""
     assert isinstance(request.op, Conv)
-    return _conv(request.op, request, 0, 1, None)
+    return _conv(request.op, request, (0, 1), None)
 
 
 @kernel_for("dot")
 def dot(request: Request) -> Kernel | None:
-    """A matrix product."""
+    """A matrix product, its right operand packed once where it is constant."""
     assert isinstance(request.op, Dot)
-    if not _plain_dot(request.op, request):
-        return None
-    out = request.op.dtype
-
-    def run(x: Any, y: Any) -> Any:
-        return matmul(x, y, out_dtype=None if out is None else out.numpy)
-
-    return run
+    return _dot(request.op, request, (0, 1), None)
 
 
-@kernel_for("fused")
-def fused(request: Request) -> Kernel | None:
+def region_kernel(op: Fused, request: Request) -> Kernel | None:
     """A convolution or product with bias, residual and clamp."""
-    assert isinstance(request.op, Fused)
-    region = read_region(request.op.body)
+    region = read_region(op.body)
     if region is None:
         return None
-    inputs = request.op.body.inputs
-    x, w = (inputs.index(v) for v in region.root.operands)
-    if isinstance(region.root.op, Conv):
-        return _conv(region.root.op, request, x, w, region)
-    assert isinstance(region.root.op, Dot)
-    return _fused_dot(region.root.op, request, x, w, region)
-
-
-def _plain_dot(op: Dot, request: Request) -> bool:
-    dtypes = {t.dtype for t in request.types if isinstance(t, TensorType)}
-    return len(dtypes) == 1 or op.dtype is not None
+    root = region.root.op
+    try:
+        if isinstance(root, Conv):
+            return _conv(root, request, region.operands, region)
+        assert isinstance(root, Dot)
+        return _dot(root, request, region.operands, region)
+    except _Declined:
+        return None
 
 
 def _clip(region: Region | None) -> Clip | None:
@@ -66,35 +60,28 @@ def _clip(region: Region | None) -> Clip | None:
     return Clip(low, np.inf if region.high is None else region.high)
 
 
-def _bias(region: Region | None, request: Request) -> "Callable[[Any], Any] | None":
-    """Reads the bias from a run's operands, or None where there is none."""
-    if region is None or region.bias is None:
+def _bias(region: Region | None, request: Request, channels: int) -> Any:
+    """The sum of the biases a channel, or None where there is none."""
+    if region is None or not region.biases:
         return None
-    if isinstance(region.bias, Constant):
-        array = region.bias.array().reshape(-1)
-        return lambda _: array
-    index = region.bias
-    constant = request.constants[index]
-    if constant is not None:
-        fixed = constant.array().reshape(-1)
-        return lambda _: fixed
-    return lambda operands: operands[index].reshape(-1)
+    parts: list[Any] = []
+    for bias in region.biases:
+        constant = bias if isinstance(bias, Constant) else request.constants[bias]
+        if constant is None:
+            raise _Declined
+        parts.append(constant.array().reshape(-1))
+    return np.ascontiguousarray(np.broadcast_to(reduce(np.add, parts), (channels,)))
 
 
 def _conv(
-    op: Conv, request: Request, x: int, w: int, region: Region | None
+    op: Conv, request: Request, operands: tuple[int, int], region: Region | None
 ) -> Kernel | None:
-    weights = request.constants[w]
-    data = request.types[x]
+    x, w = operands
+    weights, data = request.constants[w], request.types[x]
     if weights is None or op.batch_groups != 1 or not isinstance(data, TensorType):
         return None
     if not data.dtype.is_float or 0 in data.dims:
         return None
-    bias = _bias(region, request)
-    if bias is not None and not _constant_bias(region, request):
-        return None
-    filters = weights.shape[0]
-    fixed = None if bias is None else np.broadcast_to(bias(()), (filters,))
     plan = plan_conv(
         data.dims,  # type: ignore[arg-type]
         weights.array(),
@@ -103,42 +90,77 @@ def _conv(
         dilations=op.rhs_dilation,
         lhs_dilations=op.lhs_dilation,
         groups=op.groups,
-        bias=fixed,
+        bias=_bias(region, request, weights.shape[0]),
         clip=_clip(region),
         out_dtype=_result(op.dtype, data.dtype).numpy,
+        layout="NHWC" if region is not None and region.last else "NCHW",
     )
-    residual = None if region is None else region.residual
-
-    def run(*operands: Any) -> Any:
-        added = None if residual is None else operands[residual]
-        return plan(operands[x], residual=added)
-
-    return run
+    return _planned(plan, x, None if region is None else region.residual)
 
 
-def _constant_bias(region: Region | None, request: Request) -> bool:
-    if region is None or isinstance(region.bias, Constant) or region.bias is None:
-        return True
-    return request.constants[region.bias] is not None
+def _planned(plan: ConvPlan, x: int, residual: int | None) -> Kernel:
+    if residual is None:
+        return lambda *operands: plan(operands[x])
+    return lambda *operands: plan(operands[x], residual=operands[residual])
 
 
 def _result(wanted: DType | None, own: DType) -> DType:
     return own if wanted is None else wanted
 
 
-def _fused_dot(
-    op: Dot, request: Request, x: int, w: int, region: Region
+def _dot(
+    op: Dot, request: Request, operands: tuple[int, int], region: Region | None
 ) -> Kernel | None:
-    if not _plain_dot(op, request):
+    x, w = operands
+    data, right = request.types[x], request.types[w]
+    assert isinstance(data, TensorType)
+    assert isinstance(right, TensorType)
+    if data.dtype is not right.dtype and op.dtype is None:
         return None
-    bias, clip, residual = _bias(region, request), _clip(region), region.residual
-    out = None if op.dtype is None else op.dtype.numpy
+    columns: Any = right.dims[-1]
+    bias, clip = _bias(region, request, columns), _clip(region)
+    residual = None if region is None else region.residual
+    weights = request.constants[w]
+    if weights is not None and _packs(op, data, right):
+        plan = _pointwise(data, weights, bias, clip)
+        return _planned_rows(plan, x, residual)
+    out = (op.dtype or data.dtype).numpy
 
+    def run(*arrays: Any) -> Any:
+        added = None if residual is None else arrays[residual]
+        options: Any = {"bias": bias, "residual": added, "clip": clip}
+        return matmul(arrays[x], arrays[w], out_dtype=out, **options)
+
+    return run
+
+
+def _packs(op: Dot, x: TensorType, y: TensorType) -> bool:
+    """Whether packing the right operand pays: it is read more than once a run."""
+    rows: Any = x.dims[0]
+    return (
+        x.rank == y.rank == 2
+        and rows >= _FEW_ROWS
+        and x.dtype is float32
+        and op.dtype is None
+        and 0 not in (*x.dims, *y.dims)
+    )
+
+
+def _pointwise(
+    x: TensorType, weights: Constant, bias: Any, clip: Clip | None
+) -> ConvPlan:
+    """A product with a constant matrix is a convolution with windows of one."""
+    rows, depth = x.dims
+    filters = weights.array().T[:, :, None]
+    shape: Any = (1, rows, depth)
+    return plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
+
+
+def _planned_rows(plan: ConvPlan, x: int, residual: int | None) -> Kernel:
     def run(*operands: Any) -> Any:
-        added = None if residual is None else operands[residual]
-        row = None if bias is None else bias(operands)
-        return matmul(
-            operands[x], operands[w], out_dtype=out, bias=row, residual=added, clip=clip
-        )
+        added = None if residual is None else operands[residual][None]
+        found = np.empty(plan.out_shape[1:], plan.spec.out_dtype)
+        plan(operands[x][None], out=found[None], residual=added)
+        return found
 
     return run

@@ -56,7 +56,9 @@ def normalise(request: Request) -> Kernel | None:
     same = all(t.dtype is x.dtype for t in request.types if isinstance(t, TensorType))
     if op.axis != x.rank - 1 or not same or not _wide(request):
         return None
-    kernel: Callable[..., Any] = norm.layer_norm if op.name == "layer_norm" else norm.rms_norm
+    kernel: Callable[..., Any] = (
+        norm.layer_norm if op.name == "layer_norm" else norm.rms_norm
+    )
     epsilon = op.epsilon
 
     def run(array: Any, *affine: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Reads the body of a fused region: root op, bias, residual, clamp."""
+"""Reads the body of a fused region: root op, layout, bias, residual, clamp."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,17 +15,21 @@ class Region:
 
     Attributes:
         root: The convolution or product.
-        bias: Index of the input that is added per channel, or a constant.
+        operands: Inputs of the body which the root multiplies.
+        last: Whether a convolution has its channels last, in and out.
+        biases: What is added per channel: indices of inputs, or constants.
         residual: Index of the input that is added element by element.
-        low, high: Bounds of the clamp, or None.
+        low: Lower bound of the clamp, or None.
+        high: Upper bound of the clamp, or None.
     """
 
     root: Node
-    bias: "int | Constant | None" = None
+    operands: tuple[int, int]
+    last: bool = False
+    biases: "list[int | Constant]" = field(default_factory=list)
     residual: int | None = None
     low: float | None = None
     high: float | None = None
-    _done: bool = field(default=False, repr=False)
 
 
 class _Declined(Exception):
@@ -48,10 +52,8 @@ class _Reader:
 
     def read(self) -> Region:
         """Walks from the root to the output."""
-        root = self.body.nodes[0]
-        region = Region(root)
-        value = root.results[0]
-        for node in self.body.nodes[1:]:
+        region, value, rest = self._root()
+        for node in rest:
             if node.op.name == "broadcast_to":
                 continue
             if value not in node.operands or len(node.operands) != 2:
@@ -62,6 +64,28 @@ class _Reader:
         if (value,) != self.body.outputs:
             raise _Declined
         return region
+
+    def _root(self) -> tuple[Region, Value, tuple[Node, ...]]:
+        """The region so far, its value, and the nodes to come."""
+        nodes = self.body.nodes
+        first = nodes[0]
+        if first.op.name != "transpose":
+            x, w = first.operands
+            region = Region(first, (self._input(x), self._input(w)))
+            return region, first.results[0], nodes[1:]
+        root, back = nodes[1:3]
+        if root.operands[0] is not first.results[0]:
+            raise _Declined
+        if back.op.name != "transpose" or back.operands != root.results:
+            raise _Declined
+        data, w = first.operands[0], root.operands[1]
+        region = Region(root, (self._input(data), self._input(w)), last=True)
+        return region, back.results[0], nodes[3:]
+
+    def _input(self, value: Value) -> int:
+        if value not in self.position:
+            raise _Declined
+        return self.position[value]
 
     def _take(self, region: Region, node: Node, other: Value, value: Value) -> None:
         clamped = region.low is not None or region.high is not None
@@ -77,16 +101,14 @@ class _Reader:
     def _added(self, region: Region, other: Value, value: Value) -> None:
         source = self._spread(other)
         if source is None:
-            if region.residual is not None or other not in self.position:
+            if region.residual is not None:
                 raise _Declined
-            region.residual = self.position[other]
+            region.residual = self._input(other)
             return
-        if region.bias is not None or region.residual is not None:
+        planar = region.root.op.name == "conv" and not region.last
+        if not _per_axis(source, value, 1 if planar else value.rank - 1):
             raise _Declined
-        axis = 1 if region.root.op.name == "conv" else value.rank - 1
-        if not _per_axis(source, value, axis):
-            raise _Declined
-        region.bias = self._reference(source)
+        region.biases.append(self._reference(source))
 
     def _spread(self, value: Value) -> Value | None:
         node = self.producers.get(value)

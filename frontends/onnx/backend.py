@@ -13,7 +13,7 @@ from graphwright.backends.executable import Executable
 from graphwright.frontends.onnx.load import import_model
 
 
-class GraphwrightRep(BackendRep):  # type: ignore[misc]
+class GraphwrightRep(BackendRep):
     """A model made ready to run."""
 
     def __init__(self, model: Any, backend: str) -> None:
@@ -27,7 +27,7 @@ class GraphwrightRep(BackendRep):  # type: ignore[misc]
         return tuple(exe.run(None, feeds))
 
 
-class GraphwrightBackend(Backend):  # type: ignore[misc]
+class GraphwrightBackend(Backend):
     """``onnx.backend.base.Backend`` over graphwright."""
 
     @classmethod

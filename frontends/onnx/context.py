@@ -15,6 +15,9 @@ from graphwright.ir.types import Type
 
 T = TypeVar("T")
 
+_MAX_DIMS = 1024
+"""More sizes than any operator has for its axes."""
+
 
 class NeedsValue(Exception):
     """A converter needs the value of an operand that is only known at run time.
@@ -157,7 +160,10 @@ class Context:
         if constant is not None:
             found: tuple[Dim, ...] = tuple(int(v) for v in constant.array().ravel())
         elif all(isinstance(d, int) for d in value.shape):
-            flat = self.b.reshape(value, (value.tensor.size,))
+            size = value.tensor.size
+            if isinstance(size, int) and size > _MAX_DIMS:
+                raise ShapeError(f"{self.op_type}: {value.type} is no list of sizes")
+            flat = self.b.reshape(value, (size,))
             found = self.b.bind_dims(flat, minimum)
         else:
             raise NeedsValue(value)

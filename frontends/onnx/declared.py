@@ -52,8 +52,8 @@ def refined(
 def check_inner(value: Value, info: Any) -> None:
     """Holds a value inside a graph against its ValueInfoProto.
 
-    Sizes are only warned of: exporters leave wrong ones behind where they move axes, and
-    nothing is computed from them.
+    Sizes are only warned of: exporters leave wrong ones behind where they move axes,
+    and nothing is computed from them.
 
     Raises:
         ModelError: If the element types differ.

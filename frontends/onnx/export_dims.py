@@ -54,7 +54,9 @@ class DimWriter:
         """Says where the value of a symbol is found."""
         self._places[symbol] = place
 
-    def define_sizes(self, scope: Scope, name: str, type_: Type, own: Any = None) -> None:
+    def define_sizes(
+        self, scope: Scope, name: str, type_: Type, own: Any = None
+    ) -> None:
         """Notes the symbols that the sizes of a tensor tell.
 
         ``own`` names those that it defines anew; None for those not known yet.
@@ -90,7 +92,11 @@ class DimWriter:
             pieces.append(self.one(scope, dim))
         if fixed:
             pieces.append(self._constant(scope, fixed))
-        return pieces[0] if len(pieces) == 1 else self._add(scope, "Concat", *pieces, axis=0)
+        return (
+            pieces[0]
+            if len(pieces) == 1
+            else self._add(scope, "Concat", *pieces, axis=0)
+        )
 
     def one(self, scope: Scope, dim: Dim) -> str:
         """A dim as an int64 vector of one element."""
@@ -108,7 +114,9 @@ class DimWriter:
         for word in symbols(dim):
             place = self._places.get(word)
             if place is None or place.scope not in scope.outwards():
-                raise ModelError(f"export: nothing tells the value of {word!r} in {dim}")
+                raise ModelError(
+                    f"export: nothing tells the value of {word!r} in {dim}"
+                )
             if place.scope.depth > deepest.depth:
                 deepest = place.scope
         return deepest
@@ -169,7 +177,11 @@ class DimWriter:
         rest = place.dim - slope * Expr((((atom,), 1),))
         if rest != 0:
             size = self._add(scope, "Sub", size, self.one(scope, rest))
-        return size if slope == 1 else self._add(scope, "Div", size, self.one(scope, slope))
+        return (
+            size
+            if slope == 1
+            else self._add(scope, "Div", size, self.one(scope, slope))
+        )
 
     def _size(self, scope: Scope, place: Place) -> str:
         if self._opset >= 15:
@@ -218,5 +230,8 @@ def _linear(dim: Dim, word: str, known: Any) -> bool:
 
 
 def _mentions(atom: Atom, word: str) -> bool:
-    return atom.name == word if not atom.args else any(word in symbols(a) for a in atom.args)
-
+    return (
+        atom.name == word
+        if not atom.args
+        else any(word in symbols(a) for a in atom.args)
+    )

@@ -11,6 +11,7 @@ import onnx
 
 from graphwright.frontends.onnx.export_dims import DimWriter, Place
 from graphwright.frontends.onnx.exporting import Export, Exported, NeedsOpset
+from graphwright.frontends.onnx.kernels import since_opset
 from graphwright.frontends.onnx.registry import EXPORTERS
 from graphwright.frontends.onnx.writing import (
     Names,
@@ -64,7 +65,7 @@ class ExportBuilder(Builder):
         """Says that one value is another."""
         node = self._producers.get(other)
         if node is not None and len(node.results) == 1:
-            self._producers[value] = node
+            self._producers[value] = Node(node.op, node.operands, (value,), node.source)
 
 
 class ModelExporter:
@@ -86,6 +87,7 @@ class ModelExporter:
         self.scope = Scope(graph.name)
         self.b = ExportBuilder(self)
         self.b.number_symbols_from(_last_symbol(graph))
+        self.uses: dict[Value, int] = {}
         self.pairs: dict[Value, Pair] = {}
         self._sizes = DimWriter(self.names, opset)
         self._values: dict[Value, str] = {}
@@ -137,6 +139,7 @@ class ModelExporter:
 
     def _add_graph(self, graph: Graph) -> None:
         self.b.constants.update(graph.constants)
+        self.uses.update(graph.use_counts())
         for node in graph.nodes:
             self.b.source = node.source
             self.b.add_exported(node)
@@ -145,9 +148,15 @@ class ModelExporter:
     def _keep_names(self, graph: Graph, node: Node) -> None:
         """Values are called as in the model that the graph came from."""
         for v in node.results:
-            for origin in graph.origins.get(v, ()):
-                if not origin.path and origin.view == "identity" and v in self._values:
-                    self.names.prefer(self._values[v], origin.value)
+            if v in self._values and v in graph.origins:
+                self.names.prefer(self._values[v], self._origin(v))
+
+    def _origin(self, value: Value | None) -> str:
+        """What a value is called in the model that the graph came from, if anything."""
+        for origin in self.graph.origins.get(value, ()) if value else ():
+            if not origin.path and origin.view == "identity":
+                return origin.value
+        return ""
 
     def body(
         self,
@@ -227,12 +236,20 @@ class ModelExporter:
     def _exported(self, node: Node) -> Exported:
         if any(_is_complex(v.type) for v in (*node.operands, *node.results)):
             return EXPORTERS["complex"](self, node)  # type: ignore[no-any-return]
+        self._check_dtypes(node)
         function = EXPORTERS.get(node.op.name)
         if function is not None:
             return function(Export(self, node))
         if node.op.tier is Tier.COMPOSITE:
             return node.op.decompose(self.b, *node.operands)
         raise UnsupportedOpError(f"ONNX has no operator for {node.op.name}")
+
+    def _check_dtypes(self, node: Node) -> None:
+        for v in node.results:
+            if isinstance(v.type, TensorType) and v.type.dtype.bits <= 8:
+                since = since_opset(v.type.dtype)
+                if since > self.opset:
+                    raise NeedsOpset("", since, f"{node.op.name} of {v.type.dtype}")
 
     def _bind(self, v: Value, result: "str | Value | Pair") -> None:
         if isinstance(result, str):
@@ -279,6 +296,7 @@ class ModelExporter:
         home = self.scope if constant.nbytes <= _SMALL else self.scope.root()
         name = home.known[key] = self.placeholder("constant")
         home.initializers[name] = constant
+        self.names.prefer(name, self._origin(value) if home.parent is None else "")
         return name
 
     # Dims -----------------------------------------------------------------------------
@@ -333,7 +351,11 @@ def export_graph(graph: Graph, opset: int | None, tensor: Any) -> Any:
             if need.domain:
                 others[need.domain] = need.version
                 continue
-            if opset is not None or need.version in tried or need.version < OLDEST_OPSET:
+            if (
+                opset is not None
+                or need.version in tried
+                or need.version < OLDEST_OPSET
+            ):
                 raise UnsupportedOpError(
                     f"{need.what} cannot be written in opset {wanted}:"
                     f" it needs opset {need.version}"

@@ -41,6 +41,7 @@ class GraphWriter(Protocol):
     opset: int
     functions: list[Any]
     opsets: dict[str, int]
+    uses: dict[Value, int]
 
     def name(self, value: Value) -> str: ...
 
@@ -115,7 +116,12 @@ class Export:
     # Writing --------------------------------------------------------------------------
 
     def all(
-        self, op_type: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any
+        self,
+        op_type: str,
+        *inputs: str,
+        outputs: int = 1,
+        domain: str = "",
+        **attributes: Any,
     ) -> list[str]:
         """Adds an ONNX node; returns the names of its outputs."""
         found = [self.writer.placeholder(op_type) for _ in range(outputs)]
@@ -132,7 +138,9 @@ class Export:
         )
         return found
 
-    def add(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+    def add(
+        self, op_type: str, *inputs: str, domain: str = "", **attributes: Any
+    ) -> str:
         """Adds an ONNX node of one output; returns its name."""
         return self.all(op_type, *inputs, domain=domain, **attributes)[0]
 
@@ -178,8 +186,11 @@ class Export:
     # Small helpers --------------------------------------------------------------------
 
     def cast(self, name: str, dtype: DType) -> str:
-        """Another dtype."""
-        return self.add("Cast", name, to=element_of(dtype))
+        """Another dtype; infinity stays infinite where the dtype has it."""
+        narrow = dtype.name.startswith("float8")
+        return self.add(
+            "Cast", name, to=element_of(dtype), saturate=0 if narrow else None
+        )
 
     def squeeze(self, name: str, axes: Sequence[int] = (0,)) -> str:
         """Without axes of size 1."""
@@ -194,19 +205,21 @@ class Export:
         op_type: str,
         *inputs: str,
         dtype: DType | None = None,
+        rest: Sequence[str] = (),
         back: bool = True,
         **attributes: Any,
     ) -> str:
-        """An elementwise-typed node, in the dtype that its kernels take.
+        """A node in a dtype that its operator takes and has kernels for.
 
-        All inputs have ``dtype`` (by default that of the first operand). The result
-        has it too if ``back``, else the operator's own.
+        Inputs have ``dtype`` (by default that of the first operand), those of ``rest``
+        after them another. The result has it too if ``back``, else the operator's own.
         """
         own = self.operands[0].dtype if dtype is None else dtype
-        wide = holder(op_type, own)
+        wide = holder(op_type, own, self.version)
         if wide is own:
-            return self.add(op_type, *inputs, **attributes)
-        found = self.add(op_type, *(self.cast(n, wide) for n in inputs), **attributes)
+            return self.add(op_type, *inputs, *rest, **attributes)
+        given = [self.cast(name, wide) for name in inputs]
+        found = self.add(op_type, *given, *rest, **attributes)
         return self.cast(found, own) if back else found
 
     # What operands are made of --------------------------------------------------------
@@ -215,6 +228,10 @@ class Export:
         """The node that makes a value, if its op is of one of these names."""
         node: Node | None = self.b.producer(value)
         return node if node is not None and node.op.name in kinds else None
+
+    def used_once(self, value: Value) -> bool:
+        """Whether nothing but this node reads a value."""
+        return self.writer.uses.get(value, 1) == 1
 
     def is_scalar(self, value: Value, number: float | bool) -> bool:
         """Whether a value is one number, perhaps repeated."""
@@ -243,7 +260,9 @@ class Export:
         except ShapeError:
             return None
 
-    def lean_names(self, *operands: Value, shape: Sequence[Dim] | None = None) -> list[str]:
+    def lean_names(
+        self, *operands: Value, shape: Sequence[Dim] | None = None
+    ) -> list[str]:
         """The names of ``lean``."""
         return [self.name(v) for v in self.lean(*operands, shape=shape)]
 

@@ -121,6 +121,22 @@ def fix_dims(model: Any, dims: Mapping[str, int]) -> None:
                 dim.dim_value = dims[dim.dim_param]
 
 
+def find_bad_text(model: Any) -> bytes | None:
+    """A string of a model that is not UTF-8, which protobuf gives as bytes; or None."""
+    stack = [model]
+    while stack:
+        for field, value in stack.pop().ListFields():
+            single = isinstance(value, str | bytes) or hasattr(value, "ListFields")
+            items = [value] if single else value
+            if field.type == field.TYPE_MESSAGE:
+                stack.extend(items)
+            if field.type == field.TYPE_STRING:
+                bad = [text for text in items if isinstance(text, bytes)]
+                if bad:
+                    return bytes(bad[0][:40])
+    return None
+
+
 def check_opsets(model: Any, newest: Mapping[str, int]) -> None:
     """Checks that every standard opset is one that exists.
 

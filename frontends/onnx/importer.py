@@ -44,6 +44,15 @@ MAX_NODES = 2_000_000
 
 _DOMAINS = {"ai.onnx": ""}
 
+_MALFORMED = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    onnx.checker.ValidationError,
+)
+"""What comes of a node with too few operands, strings for numbers, and the like."""
+
 ResolveTensor = Callable[[Any], Constant]
 FunctionKey = tuple[str, str, str]
 Widened = tuple[frozenset[int] | None, ...]
@@ -301,6 +310,9 @@ class GraphImporter:
             if str(source) in str(error):
                 raise
             raise type(error)(f"{source}: {error}") from error
+        except _MALFORMED as error:
+            kind = type(error).__name__
+            raise ModelError(f"{source} is malformed: {kind}: {error}") from error
 
     def _by_converter(
         self, node: Any, domain: str, version: int, inputs: list[Value | None]
@@ -308,8 +320,8 @@ class GraphImporter:
         first = later_opset(node.op_type, domain, version)
         if first is not None:
             raise UnsupportedOpError(
-                f"operator {domain or 'ai.onnx'}.{node.op_type} came with opset {first},"
-                f" the model imports opset {version}: export it for {first} or later"
+                f"operator {domain or 'ai.onnx'}.{node.op_type} came with opset"
+                f" {first}, the model imports opset {version}: export it for {first}"
             )
         convert = find_converter(domain, node.op_type, version)
         if convert is not None:

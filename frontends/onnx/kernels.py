@@ -1,10 +1,13 @@
-"""Which integer dtypes ONNX operators are commonly implemented for.
+"""Which dtypes ONNX operators take, and which of them have kernels.
 
-The standard admits most dtypes; runtimes implement fewer. Where a wider dtype gives the
-same result it is taken instead, with casts around the node. Figures: the kernels that
-ONNX Runtime 1.31 registers for CPU. Floats stay as they are, those of 8 bits and fewer
-aside, which no arithmetic operator takes.
+The standard says what an operator takes at an opset version; of integers runtimes
+implement less (figures: the kernels that ONNX Runtime 1.31 registers for CPU). Where a
+wider dtype gives the same result it is taken instead, with casts around the node.
 """
+
+from functools import lru_cache
+
+import onnx
 
 from graphwright.ir.dtype import DTYPES, DType
 
@@ -24,7 +27,7 @@ _TABLE = {
     "ArgMin": "int8 int32 int64 uint8",
     "BitShift": "uint8 uint32 uint64",
     "CumProd": "int32 int64 uint32 uint64",
-    "Equal": f"bool {_ALL}",
+    "Equal": f"bool string {_ALL}",
     "MatMul": "int32 int64 uint32 uint64",
     "MaxPool": "int8 uint8",
     "Neg": _SIGNED,
@@ -32,36 +35,75 @@ _TABLE = {
     "Range": "int16 int32 int64",
     "Relu": "int8 int32",
     "TopK": "int8 int16 int32 int64 uint8",
-    "Where": "int8 int32 int64 uint8 uint32",
+    "Unique": "int8 int64 string",
+    "Where": "int8 int32 int64 uint8 uint32 string",
 }
 _ALLOWED = {op: frozenset(names.split()) for op, names in _TABLE.items()}
 
 _WIDER = {
     "bool": ("uint8", "int32"),
-    "int2": ("int32",),
-    "int4": ("int32",),
-    "uint2": ("int32",),
-    "uint4": ("int32",),
-    "int8": ("int32",),
-    "uint8": ("int32",),
-    "int16": ("int32",),
-    "uint16": ("int32", "uint32"),
+    "int2": ("int8", "int32"),
+    "int4": ("int8", "int32"),
+    "uint2": ("uint8", "int32"),
+    "uint4": ("uint8", "int32"),
+    "int8": ("int32", "int64"),
+    "uint8": ("int32", "int64"),
+    "int16": ("int32", "int64"),
+    "uint16": ("int32", "uint32", "int64"),
     "uint32": ("int64", "uint64"),
     "uint64": ("int64",),
     "int32": ("int64",),
+    "float16": ("float32",),
+    "bfloat16": ("float32",),
 }
-_MODULAR = frozenset({"CumSum", "MatMul", "Pad", "Pow", "ReduceProd", "ReduceSum", "Where"})
+_MODULAR = frozenset(
+    {"CumSum", "MatMul", "Pad", "Pow", "ReduceProd", "ReduceSum", "Unique", "Where"}
+)
 """Operators that give the low bits right, whatever the sign of the top one."""
 
+_NAMES = {"float": "float32", "double": "float64"} | {
+    name.replace("_", ""): name for name in DTYPES
+}
+_SECOND = frozenset({"Where"})
+"""Operators whose first input is not of the type in question."""
 
-def holder(op_type: str, dtype: DType) -> DType:
+
+@lru_cache(maxsize=1024)
+def _standard(op_type: str, version: int) -> frozenset[str]:
+    """The dtypes that an operator takes at an opset version."""
+    schema = onnx.defs.get_schema(op_type, version, "")
+    kind = schema.inputs[op_type in _SECOND].type_str
+    rows = (
+        t.allowed_type_strs for t in schema.type_constraints if t.type_param_str == kind
+    )
+    words = (w.removeprefix("tensor(").removesuffix(")") for row in rows for w in row)
+    return frozenset(_NAMES[w] for w in words if w in _NAMES)
+
+
+def holder(op_type: str, dtype: DType, version: int) -> DType:
     """The dtype in which an operator computes on operands of a dtype."""
-    if dtype.is_float:
-        return DTYPES["float32"] if dtype.bits <= 8 else dtype
-    allowed = _ALLOWED.get(op_type)
-    if allowed is None or dtype.name in allowed:
+    allowed = _standard(op_type, version)
+    if not dtype.is_float:
+        allowed &= _ALLOWED.get(op_type, allowed)
+    if dtype.name in allowed:
         return dtype
     if dtype.name == "uint64" and op_type not in _MODULAR:
         return dtype
-    wider = (name for name in _WIDER.get(dtype.name, ()) if name in allowed)
-    return DTYPES[next(wider, dtype.name)]
+    wider = _WIDER.get(dtype.name, ("float32",) if dtype.is_float else ())
+    return DTYPES[next((name for name in wider if name in allowed), dtype.name)]
+
+
+_SINCE = {
+    "float8": 19,
+    "float4": 23,
+    "int4": 21,
+    "uint4": 21,
+    "int2": 25,
+    "uint2": 25,
+    "float8_e8m0fnu": 24,
+}
+
+
+def since_opset(dtype: DType) -> int:
+    """The opset version that brought a dtype."""
+    return _SINCE.get(dtype.name) or _SINCE.get(dtype.name.split("_")[0], 1)

@@ -20,6 +20,7 @@ from graphwright.frontends.onnx.header import (
     Header,
     UnknownOperator,
     check_opsets,
+    find_bad_text,
     fix_dims,
     header_of,
     unknown_operators,
@@ -137,6 +138,16 @@ def import_model(model: Any, tensor: Any = constant_of_proto) -> Graph:
     opsets = {o.domain: o.version for o in model.opset_import}
     if not opsets and model.ir_version < 3:
         opsets = {"": 1}  # opset imports came with IR version 3
+    try:
+        return _import(model, opsets, tensor)
+    except Exception:
+        text = find_bad_text(model)
+        if text is None:
+            raise
+        raise ModelError(f"the model holds {text!r} where UTF-8 text must be") from None
+
+
+def _import(model: Any, opsets: Mapping[str, int], tensor: Any) -> Graph:
     check_opsets(model, _NEWEST)
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     metadata = {p.key: p.value for p in model.metadata_props}
@@ -147,7 +158,7 @@ def import_model(model: Any, tensor: Any = constant_of_proto) -> Graph:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Without cyclic collection: a graph grows by many objects, of which none is garbage."""
+    """Without cyclic collection: of a growing graph's many objects none is garbage."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -5,6 +5,7 @@ from typing import Any
 from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.registry import exporter
 from graphwright.frontends.onnx.tensors import element_of
+from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 
 
@@ -19,7 +20,7 @@ def attention(e: Export) -> Exported:
         return op.decompose(e.b, *operands)  # type: ignore[no-any-return]
     given = [e.name(v) for v in operands[:3]]
     if op.masked:
-        given.append(e.name(_matrix(e, operands[3])))
+        given.append(e.name(_matrix(e, operands[3], q.shape[2], operands[1].shape[2])))
     fields: dict[str, Any] = {"scale": float(op.scale), "is_causal": int(op.causal)}
     if op.softcap:
         fields["softcap"] = float(op.softcap)
@@ -28,6 +29,6 @@ def attention(e: Export) -> Exported:
     return e.add("Attention", *given, **fields)
 
 
-def _matrix(e: Export, mask: Value) -> Value:
-    """A mask of rank 2 at least."""
-    return e.b.expand_dims(mask, range(max(2 - mask.rank, 0)))
+def _matrix(e: Export, mask: Value, rows: Dim, columns: Dim) -> Value:
+    """A mask with all rows and columns, which not every runtime repeats."""
+    return e.b.broadcast_to(mask, (*mask.shape[:-2], rows, columns))

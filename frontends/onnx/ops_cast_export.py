@@ -1,26 +1,18 @@
 """Conversions on their way to ONNX."""
 
 from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.kernels import since_opset
 from graphwright.frontends.onnx.registry import exporter
 from graphwright.frontends.onnx.tensors import element_of
-from graphwright.ir.dtype import DType, float64
+from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
-
-_SINCE = {"float8": 19, "int4": 21, "uint4": 21, "float4": 23, "int2": 25, "uint2": 25}
-
-
-def opset_of(dtype: DType) -> int:
-    """The opset version that brought a dtype."""
-    if dtype.name == "float8_e8m0fnu":
-        return 24
-    return next((v for stem, v in _SINCE.items() if dtype.name.startswith(stem)), 1)
 
 
 @exporter("cast")
 def cast(e: Export) -> Exported:
     """``Cast``; to integers with saturation, what does not fit is replaced after."""
     op, (x,) = e.op, e.operands
-    e.needs(max(opset_of(op.dtype), opset_of(x.dtype)))
+    e.needs(max(since_opset(op.dtype), since_opset(x.dtype)))
     if op.saturate and op.dtype.is_int:
         return _saturated(e, x)
     if op.dtype.is_float and op.dtype.bits <= 8 and op.dtype.name.startswith("float8"):

@@ -12,7 +12,8 @@ from graphwright.ir.dtype import bool_, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError, ShapeError
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType, Type
+from graphwright.ir.rules import forget, plain, settle
+from graphwright.ir.types import ANY, SequenceType, TensorType, Type, type_symbols
 
 
 @converter("If")
@@ -183,6 +184,55 @@ def _stacked(
     shape = list(known.shape)
     shape.insert(axis, outer.dim() if count is None else count)
     return known.with_shape(shape)
+
+
+@converter("SequenceMap", since=17)
+def sequence_map(c: Context) -> Sequence[Value]:
+    """A body applied to each element of sequences; tensors are the same for all."""
+    b, proto, values = c.b, c.graph("body"), c.values()
+    elements = [_item_type(c, v) for v in values]
+    captured = c.importer.captured(proto)
+    graph = c.importer.import_subgraph(proto, elements, captured)
+    own = frozenset[str]().union(inner_symbols(graph), *map(type_symbols, elements))
+    own -= frozenset[str]().union(*(type_symbols(v.type) for v in values))
+    kept = [forget(plain(t), own, lambda: ANY) for t in graph.output_types]
+    names = [f"item{i}" for i in range(len(values))]
+    given = dict(zip(names, values, strict=True))
+    lead = {"i": TensorType(int64, ()), "going": TensorType(bool_, ())}
+    sums = {f"out{k}": SequenceType(t) for k, t in enumerate(kept)}
+    run = c.importer.open_subgraph("map", {**lead, **sums}, {**given, **captured})
+    inner = Context(run.b, c.node, c.version, [], run)
+    items = [_item_at(inner, run.lookup(n), run.lookup("i")) for n in names]
+    held = [run.lookup(n) for n in captured if c.b.known(captured[n]) is None]
+    outer = Outer(inner)
+    fields = outer.fields([outer.type(t, own) for t in graph.output_types])
+    found = run.b.emit_all("call", *items, *held, graph=graph, **fields)
+    grown = [
+        run.b.emit("sequence_insert", run.lookup(name), y)
+        for name, y in zip(sums, found, strict=True)
+    ]
+    body = run.b.finish([run.lookup("going"), *grown])
+    first = [b.emit("sequence_empty", element=t) for t in kept]
+    operands = [b.emit("sequence_length", values[0]), b.scalar(True, bool_), *first]
+    operands += c.importer.capture_operands({**given, **captured})
+    types = tuple(sums.values())
+    return b.emit_all(
+        "while_loop", *operands, body=body, carried=len(kept), types=types
+    )
+
+
+def _item_type(c: Context, v: Value) -> Type:
+    if not isinstance(v.type, SequenceType):
+        return v.type
+    return settle(v.type.element, c.b.fresh_symbol)
+
+
+def _item_at(c: Context, v: Value, i: Value) -> Value:
+    if not isinstance(v.type, SequenceType):
+        return v
+    outer = Outer(c)
+    types = [settle(v.type.element, outer.dim)]
+    return c.b.emit("sequence_at", v, i, **outer.fields(types))
 
 
 # Scan ---------------------------------------------------------------------------------

@@ -83,6 +83,12 @@ def call(e: Export) -> list[Value]:
     return e.writer.inline(e.op.graph, e.operands)
 
 
+@exporter("refine_shape")
+def refine_shape(e: Export) -> Value:
+    """The operand; outputs say their shapes, and of others nothing depends on it."""
+    return e.operands[0]
+
+
 # Nodes kept as they were --------------------------------------------------------------
 
 
@@ -141,7 +147,9 @@ def _converted(e: Export, model: Any, own: int) -> Any:
     return found
 
 
-def _kept(e: Export, graph: Any, given: dict[str, str], results: list[str]) -> list[str]:
+def _kept(
+    e: Export, graph: Any, given: dict[str, str], results: list[str]
+) -> list[str]:
     """Nodes as they were read, their names replaced."""
     change = {n: e.writer.placeholder(n) for n in graph_names(graph)} | given
     change |= {n: e.writer.placeholder(n) for n in results}
@@ -158,5 +166,7 @@ def _kept(e: Export, graph: Any, given: dict[str, str], results: list[str]) -> l
             rename_node(copy, {word: final(name) for word, name in change.items()})
             return copy
 
-        e.writer.scope.nodes.append(Written(node.op_type, inputs, outputs, {}, proto=proto))
+        e.writer.scope.nodes.append(
+            Written(node.op_type, inputs, outputs, {}, proto=proto)
+        )
     return [change[n] for n in results]

@@ -28,7 +28,7 @@ def conv(e: Export) -> Exported:
         return e.add("ConvInteger", e[0], e[1], **_fields(op))
     if not x.dtype.is_float:
         return _integral(e, x, w)
-    return e.add("Conv", e[0], e[1], **_fields(op))
+    return _node(e, op, e[0], e[1])
 
 
 def _whole(pad: tuple[Dim, Dim]) -> bool:
@@ -39,9 +39,13 @@ def _fields(op: Any) -> dict[str, Any]:
     return {
         "strides": list(op.strides),
         "dilations": list(op.rhs_dilation),
-        "pads": [p[0] for p in op.padding] + [p[1] for p in op.padding],
+        "pads": _pads(op),
         "group": op.groups,
     }
+
+
+def _pads(op: Any) -> list[Any]:
+    return [p[0] for p in op.padding] + [p[1] for p in op.padding]
 
 
 def _prepared(e: Export, x: Value, w: Value) -> Value:
@@ -71,7 +75,9 @@ def _integral(e: Export, x: Value, w: Value) -> Value:
     """The windows as rows of a matrix product: ``Conv`` takes floats alone."""
     op, b = e.op, e.b
     n, groups = len(op.strides), op.groups
-    rows = b.pad(x, [0, 0, *(p[0] for p in op.padding)], [0, 0, *(p[1] for p in op.padding)])
+    rows = b.pad(
+        x, [0, 0, *(p[0] for p in op.padding)], [0, 0, *(p[1] for p in op.padding)]
+    )
     size = e.result.shape[2:]
     taps = [_tap(e, rows, tap, size) for tap in _places(w.shape[2:])]
     columns = b.stack(taps, 2)  # [N, C, taps, *size]
@@ -95,6 +101,41 @@ def _places(kernel: Sequence[Any]) -> list[tuple[int, ...]]:
     return found
 
 
+def with_bias(e: Export) -> str | None:
+    """A convolution to which a number for each channel is added, as one node."""
+    for value, other in (e.operands, e.operands[::-1]):
+        node = e.made_by(value, "conv", "conv_transpose")
+        if node is None or not _says_all(node.op, value) or not e.used_once(value):
+            continue
+        spread = e.made_by(other, "broadcast_to")
+        source = other if spread is None else spread.operands[0]
+        channels = value.shape[1]
+        column = (channels, *(1,) * (value.rank - 2))
+        lead = source.shape[: max(source.rank - value.rank + 1, 0)]
+        if source.shape[len(lead) :] == column and all(d == 1 for d in lead):
+            names = [e.name(v) for v in node.operands]
+            return _node(e, node.op, *names, e.name(e.b.reshape(source, (channels,))))
+    return None
+
+
+def _says_all(op: Any, result: Value) -> bool:
+    """Whether one node says what a convolution does."""
+    if not all(_whole(p) for p in op.padding) or not result.dtype.is_float:
+        return False
+    if op.name == "conv_transpose":
+        return True
+    plain = op.batch_groups == 1 and all(d == 1 for d in op.lhs_dilation)
+    return plain and op.dtype is None
+
+
+def _node(e: Export, op: Any, *names: str) -> str:
+    if op.name == "conv":
+        return e.add("Conv", *names, **_fields(op))
+    fields = {"dilations": list(op.dilations), "group": op.groups}
+    fields |= {"strides": list(op.strides), "pads": _pads(op)}
+    return e.add("ConvTranspose", *names, **fields)
+
+
 @exporter("conv_transpose")
 def conv_transpose(e: Export) -> Exported:
     """``ConvTranspose``; a border that grows the result is made after."""
@@ -105,12 +146,4 @@ def conv_transpose(e: Export) -> Exported:
         )
         low = [0, 0, *(-p[0] for p in op.padding)]
         return b.pad(bare, low, [0, 0, *(-p[1] for p in op.padding)])
-    return e.add(
-        "ConvTranspose",
-        e[0],
-        e[1],
-        strides=list(op.strides),
-        dilations=list(op.dilations),
-        pads=[p[0] for p in op.padding] + [p[1] for p in op.padding],
-        group=op.groups,
-    )
+    return _node(e, op, e[0], e[1])

@@ -24,7 +24,7 @@ def iota(e: Export) -> Exported:
     (n,) = op.shape
     if isinstance(n, int) and n <= _STORED:
         return b.constant(np.arange(n).astype(op.dtype.numpy), op.dtype)
-    wide = holder("Range", op.dtype)
+    wide = holder("Range", op.dtype, e.version)
     if wide.is_float and wide.bits < 32:
         wide = int64
     limit = e.dim(n) if wide is int64 else e.cast(e.dim(n), wide)
@@ -65,7 +65,9 @@ def random_bits(e: Export) -> Value:
     words = [b.and_(counter, _LOW), b.emit("shr", *b.align(counter, 32))]
     words += [b.zeros_like(counter)] * 2
     for turn in range(10):
-        words = _round(b, words, [_turned(b, k, w, turn) for k, w in zip(keys, _W, strict=True)])
+        words = _round(
+            b, words, [_turned(b, k, w, turn) for k, w in zip(keys, _W, strict=True)]
+        )
     flat = b.reshape(b.stack(words, 1), (blocks * 4,))
     return b.reshape(b.cast(b.slice_axis(flat, 0, 0, size), uint32), shape)
 

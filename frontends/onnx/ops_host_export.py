@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.kernels import holder
 from graphwright.frontends.onnx.ops_random import KEY
 from graphwright.frontends.onnx.registry import exporter
 from graphwright.frontends.onnx.tensors import element_of
@@ -13,16 +14,12 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, float32, int64, uint32
 from graphwright.ir.types import TensorType
 
-_UNIQUE = frozenset({"float32", "float64", "int64", "int8", "string"})
-
 
 @exporter("unique")
 def unique(e: Export) -> Exported:
     """``Unique``."""
     op, (x,) = e.op, e.operands
-    wide = x.dtype
-    if x.dtype.is_int and x.dtype.name not in _UNIQUE and x.dtype.name != "uint64":
-        wide = int64
+    wide = holder("Unique", x.dtype, e.version)
     fields: dict[str, Any] = {"sorted": int(op.sorted), "axis": op.axis}
     given = e[0] if wide is x.dtype else e.cast(e[0], wide)
     kept, *places = e.all("Unique", given, outputs=4, **fields)

@@ -20,13 +20,15 @@ def gather(e: Export) -> Exported:
     """``Gather``; in step with leading axes, ``GatherND``."""
     (x, indices), op = e.operands, e.op
     if not op.batch_dims:
-        return e.add("Gather", e[0], e.name(_index(e, indices)), axis=op.axis)
+        rest = [e.name(_index(e, indices))]
+        return e.held("Gather", e[0], rest=rest, axis=op.axis)
     batch, axis = op.batch_dims, op.axis
     order = [*range(batch), axis, *range(batch, axis), *range(axis + 1, x.rank)]
     moved = e.b.transpose(x, order)
     column = e.b.expand_dims(e.b.cast(indices, int64), [indices.rank])
     shape = (*indices.shape, *moved.shape[batch + 1 :])
-    name = e.add("GatherND", e.name(moved), e.name(column), batch_dims=batch)
+    rest = [e.name(column)]
+    name = e.held("GatherND", e.name(moved), rest=rest, batch_dims=batch)
     taken = e.wrap(name, x.tensor.with_shape(shape))
     return _between(e, taken, batch, indices.rank, axis)
 
@@ -61,9 +63,12 @@ def scatter(e: Export) -> Exported:
     turned = b.transpose(updates, [*range(batch), *places, *between, *behind])
     spots = _spots(e, indices, batch)
     fields = _reduction(e)
-    name = e.add("ScatterND", e.name(moved), e.name(spots), e.name(turned), **fields)
+    wide = holder("ScatterND", x.dtype, e.version)
+    data, new = (e.name(b.cast(v, wide)) for v in (moved, turned))
+    name = e.add("ScatterND", data, e.name(spots), new, **fields)
+    found = e.wrap(name, moved.tensor.with_dtype(wide))
     back = sorted(range(x.rank), key=order.__getitem__)
-    return b.transpose(e.wrap(name, moved.tensor), back)
+    return b.cast(b.transpose(found, back), x.dtype)
 
 
 def _spots(e: Export, indices: Value, batch: int) -> Value:
@@ -77,7 +82,7 @@ def _spots(e: Export, indices: Value, batch: int) -> Value:
 def take_along_axis(e: Export) -> str:
     """``GatherElements``."""
     indices = e.name(_index(e, e.operands[1]))
-    return e.add("GatherElements", e[0], indices, axis=e.op.axis)
+    return e.held("GatherElements", e[0], rest=[indices], axis=e.op.axis)
 
 
 @exporter("scatter_along_axis")
@@ -91,7 +96,11 @@ def scatter_along_axis(e: Export) -> str:
 def nonzero(e: Export) -> str:
     """``NonZero``; of dtypes without a kernel, of whether they are not zero."""
     (x,) = e.operands
-    named = e[0] if holder("NonZero", x.dtype) is x.dtype else e.cast(e[0], bool_)
+    named = (
+        e[0]
+        if holder("NonZero", x.dtype, e.version) is x.dtype
+        else e.cast(e[0], bool_)
+    )
     return e.add("NonZero", named)
 
 
@@ -101,9 +110,13 @@ def sort(e: Export) -> Exported:
     (x,), op = e.operands, e.op
     if x.rank == 0:
         return [x, e.b.scalar(0, int64)]
-    wide = holder("TopK", x.dtype)
+    wide = holder("TopK", x.dtype, e.version)
     given = e.b.cast(x, wide)
     count: Dim = x.shape[op.axis]
-    fields: dict[str, Any] = {"axis": op.axis, "largest": int(op.descending), "sorted": 1}
+    fields: dict[str, Any] = {
+        "axis": op.axis,
+        "largest": int(op.descending),
+        "sorted": 1,
+    }
     values, order = e.all("TopK", e.name(given), e.dims([count]), outputs=2, **fields)
     return [values if wide is x.dtype else e.cast(values, x.dtype), order]

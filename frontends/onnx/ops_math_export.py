@@ -4,6 +4,8 @@ import numpy as np
 
 from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.kernels import holder
+from graphwright.frontends.onnx.ops_conv_export import with_bias
+from graphwright.frontends.onnx.ops_reduce_export import mean_of
 from graphwright.frontends.onnx.registry import exporter
 from graphwright.ir.dtype import DTYPES, DType, bool_
 from graphwright.ir.emitter import Value
@@ -14,6 +16,9 @@ _BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul"}
 @exporter(*_BINARY)
 def binary(e: Export) -> str:
     """Addition, subtraction, multiplication; ONNX repeats operands itself."""
+    biased = e.op.name == "add" and with_bias(e)
+    if biased:
+        return biased
     return e.held(_BINARY[e.op.name], *e.lean_names(*e.operands))
 
 
@@ -24,9 +29,10 @@ def binary(e: Export) -> str:
 def div(e: Export) -> str:
     """Of integers, by a divisor that cannot trap; by 0 it gives 0, by -1 it wraps."""
     x, y = e.lean(*e.operands)
-    if not e.dtype.is_int:
-        return e.held("Div", e.name(x), e.name(y))
-    if _harmless(e, y):
+    mean = mean_of(e, x, y) if e.dtype.is_float else None
+    if mean is not None:
+        return mean
+    if not e.dtype.is_int or _harmless(e, y):
         return e.held("Div", e.name(x), e.name(y))
     quotient = e.held("Div", e.name(x), _safe(e, y))
     return e.held("Mul", quotient, _factor(e, y))
@@ -75,7 +81,7 @@ def _factor(e: Export, y: Value) -> str:
 
 def where(e: Export, condition: str, x: str, y: str, dtype: DType) -> str:
     """``Where`` in a dtype that has kernels."""
-    wide = holder("Where", dtype)
+    wide = holder("Where", dtype, e.version)
     if wide is dtype:
         return e.add("Where", condition, x, y)
     chosen = e.add("Where", condition, e.cast(x, wide), e.cast(y, wide))
@@ -139,7 +145,7 @@ def _clipped(e: Export) -> str | None:
         return None
     value, low = node.operands
     limits = [_single(e, v) for v in (low, high)]
-    if None in limits or holder("Clip", e.dtype) is not e.dtype:
+    if None in limits or holder("Clip", e.dtype, e.version) is not e.dtype:
         return None
     return e.add("Clip", e.name(value), *(str(v) for v in limits))
 
@@ -185,8 +191,15 @@ def _negative(e: Export, x: Value) -> Value:
 
 _UNARY = {
     "abs": "Abs",
+    "acos": "Acos",
+    "acosh": "Acosh",
+    "asin": "Asin",
+    "asinh": "Asinh",
+    "atan": "Atan",
+    "atanh": "Atanh",
     "ceil": "Ceil",
     "cos": "Cos",
+    "cosh": "Cosh",
     "erf": "Erf",
     "exp": "Exp",
     "floor": "Floor",
@@ -194,7 +207,9 @@ _UNARY = {
     "neg": "Neg",
     "round": "Round",
     "sin": "Sin",
+    "sinh": "Sinh",
     "sqrt": "Sqrt",
+    "tan": "Tan",
     "tanh": "Tanh",
 }
 
@@ -240,7 +255,9 @@ _LOGIC = {"and": "And", "or": "Or", "xor": "Xor"}
 @exporter(*_LOGIC)
 def logic(e: Export) -> str:
     """Logical for bool, bitwise for integers; with all ones, ``Not``."""
-    ones = True if e.dtype is bool_ else -1 if e.dtype.kind == "i" else e.dtype.limits[1]
+    ones = (
+        True if e.dtype is bool_ else -1 if e.dtype.kind == "i" else e.dtype.limits[1]
+    )
     flip = e.op.name == "xor" and e.is_scalar(e.operands[1], ones)
     flip = flip and e.operands[0].shape == e.result.shape
     if e.dtype is bool_:
@@ -254,10 +271,14 @@ def logic(e: Export) -> str:
 def _joined(e: Export) -> str:
     """``x < y or x == y`` is one comparison."""
     if e.op.name == "or" and e.version >= 16:
-        less, same = (e.made_by(v, k) for v, k in zip(e.operands, ("lt", "eq"), strict=True))
+        less, same = (
+            e.made_by(v, k) for v, k in zip(e.operands, ("lt", "eq"), strict=True)
+        )
         if less is not None and same is not None and less.operands == same.operands:
             x, y = e.lean(*less.operands)
-            return e.held("LessOrEqual", e.name(x), e.name(y), dtype=x.dtype, back=False)
+            return e.held(
+                "LessOrEqual", e.name(x), e.name(y), dtype=x.dtype, back=False
+            )
     return e.add(_LOGIC[e.op.name], *e.lean_names(*e.operands))
 
 

@@ -12,7 +12,7 @@ from graphwright.frontends.onnx.ops_attention import (
 )
 from graphwright.frontends.onnx.ops_microsoft import MS
 from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.standard import standard
+from graphwright.frontends.onnx.standard import refuse, standard
 from graphwright.ir.dim import Dim, equal, floordiv, maximum
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Value
@@ -114,6 +114,7 @@ def self_attention(
 @converter("Attention", domain=MS)
 def attention(c: Context) -> list[Value | None]:
     """Self-attention with its projections."""
+    refuse(c, 6)
     bias = c.optional(2)
     x = c.b.matmul(c[0], c[1])
     x = x if bias is None else c.b.add(x, bias)
@@ -132,6 +133,7 @@ def q_attention(c: Context) -> list[Value | None]:
 @converter("MultiHeadAttention", domain=MS)
 def multi_head_attention(c: Context) -> list[Value | None]:
     """Attention of projected queries, keys and values, with a cache."""
+    refuse(c, 8, 9)
     b, heads = c.b, c.integer("num_heads")
     q, k, v = _given_heads(c, heads)
     offset: Dim = 0
@@ -226,10 +228,8 @@ def group_query_attention(c: Context) -> list[Value | None]:
     past, more = c.optional(3), c.optional(4)
     if past is not None and more is not None:
         total = maximum(total, past.shape[2])
-        k, v = (
-            _appended(c, past, k, before, total),
-            _appended(c, more, v, before, total),
-        )
+        k = _appended(c, past, k, (before, ends), total)
+        v = _appended(c, more, v, (before, ends), total)
     keys = b.iota((k.shape[2],), 0, int64)
     spot = b.reshape(places, (batch, 1, rows, 1))
     allowed = b.le(keys, spot)
@@ -282,15 +282,16 @@ def _rotary_size(c: Context, x: Value) -> int:
     return size if isinstance(size, int) and size != x.shape[3] else 0
 
 
-def _appended(c: Context, past: Value, new: Value, before: Value, total: Dim) -> Value:
-    """Of each row what was there before, then what is new, at ``total`` places."""
+def _appended(
+    c: Context, past: Value, new: Value, span: tuple[Value, Value], total: Dim
+) -> Value:
+    """Of each row what was there before, then what is new, then zeros."""
     b, (batch, heads, _, size) = c.b, new.shape
-    keys = b.iota((total,), 0, int64)
-    index = b.sub(keys, before)
-    last = b.dim_scalar(new.shape[2] - 1, int64)
-    index = b.min(b.max(index, 0), last)
-    shape = (batch, heads, total, size)
-    index = b.broadcast_to(b.reshape(index, (batch, 1, total, 1)), shape)
+    keys, (before, ends) = b.iota((total,), 0, int64), span
+    index = b.min(b.max(b.sub(keys, before), 0), b.dim_scalar(new.shape[2] - 1, int64))
+    spot = (batch, 1, total, 1)
+    index = b.broadcast_to(b.reshape(index, spot), (batch, heads, total, size))
     fresh = b.take_along_axis(new, index, 2)
+    fresh = b.where(b.reshape(b.lt(keys, ends), spot), fresh, 0.0)
     old = b.pad(past, (0,) * 4, (0, 0, total - past.shape[2], 0))
-    return b.where(b.reshape(b.lt(keys, before), (batch, 1, total, 1)), old, fresh)
+    return b.where(b.reshape(b.lt(keys, before), spot), old, fresh)

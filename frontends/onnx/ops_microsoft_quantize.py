@@ -8,7 +8,7 @@ from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.ops_microsoft import MS, to_back, to_front
 from graphwright.frontends.onnx.ops_microsoft_norm import embedded
 from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.standard import standard, standard_all
+from graphwright.frontends.onnx.standard import refuse, standard, standard_all
 from graphwright.ir.dim import Dim, ceildiv, product
 from graphwright.ir.dtype import float32, int64, uint8
 from graphwright.ir.emitter import Value
@@ -208,6 +208,7 @@ def block_weights(
 @converter("MatMulNBits", domain=MS)
 def matmul_nbits(c: Context) -> Value:
     """The product with weights of a few bits, quantized in blocks of rows."""
+    refuse(c, 4)
     b, rows, size = c.b, c.integer("N"), c.integer("K")
     block, bits = c.integer("block_size"), c.integer("bits", 4)
     if block < 1 or rows < 1 or size < 1:
@@ -361,3 +362,24 @@ def _shares(c: Context, scores: Value) -> Value:
     if not c.integer("normalize_routing_weights", 0):
         return chosen
     return b.div(chosen, b.sum(chosen, [1], keepdims=True))
+
+
+@converter("DynamicQuantizeLSTM", domain=MS)
+def dynamic_quantize_lstm(c: Context) -> Sequence[Value]:
+    """LSTM with quantized weights; its inputs and states are not quantized here."""
+    weights = [
+        _lstm_weights(c, c[i], c[j], c.optional(j + 1)) for i, j in ((1, 8), (2, 10))
+    ]
+    inputs = [c[0], *weights, *(c.optional(i) for i in range(3, 8))]
+    return standard_all(c, "LSTM", inputs, results=3, version=14, keep=True)
+
+
+def _lstm_weights(c: Context, x: Value, scale: Value, zero: Value | None) -> Value:
+    """Real weights, gates before features, of quantized ones the other way round."""
+    parts = [v for v in (scale, zero) if v is not None]
+    wide = [
+        c.b.expand_dims(v, range(v.rank, 3)) if v.rank < 2 else c.b.expand_dims(v, [1])
+        for v in parts
+    ]
+    y = c.b.emit("dequantize", x, *wide, dtype=scale.dtype)
+    return c.b.transpose(y, (0, 2, 1))

@@ -230,14 +230,13 @@ def _map_type(c: Context) -> tuple[MapType, TensorType]:
 @converter("DictVectorizer", domain=ML)
 def dict_vectorizer(c: Context) -> Value:
     """The values of the keys of a vocabulary, in its order, as one row."""
-    keys = tuple(c.strings("string_vocabulary", [])) or tuple(
-        c.integers("int64_vocabulary", [])
-    )
+    keys: list[Any] = c.strings("string_vocabulary", [])
+    keys = keys or c.integers("int64_vocabulary", [])
     if not keys:
         raise ModelError("DictVectorizer has no vocabulary")
     _, value = _map_type(c)
     return c.b.emit(
-        "map_to_tensor", c[0], dtype=value.dtype, count=len(keys), keys=keys
+        "map_to_tensor", c[0], dtype=value.dtype, count=len(keys), keys=tuple(keys)
     )
 
 

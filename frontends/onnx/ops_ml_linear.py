@@ -62,13 +62,7 @@ def linear_classifier(c: Context) -> tuple[Value, Value]:
         return _labelled(c, labels, index), transformed(c, scores, transform)
     index = b.cast(b.gt(b.squeeze(scores, [1]), 0), int64)
     if labels is not None and labels.shape[0] == 2:
-        if transform != "LOGISTIC":
-            scores = opposite(c, scores, "NONE", mixed=False)
-        else:
-            scores = opposite(c, scores, transform, mixed=True)
-        if transform in ("SOFTMAX", "SOFTMAX_ZERO", "PROBIT"):
-            scores = transformed(c, scores, transform)
-        return pick(c, labels, index), scores
+        return pick(c, labels, index), opposite(c, scores, transform, mixed=False)
     return _labelled(c, None, index), transformed(c, scores, transform)
 
 
@@ -154,21 +148,13 @@ class _Classifier:
                 c, scores, transform
             )
         scores = self._pair_scores()
-        votes = self._votes(scores)
+        best = b.arg_reduce("max", self._votes(scores), 1)
         if c.has("prob_a") and c.reals("prob_a"):
-            shares = self._probabilities(scores)
-            return self._label(b.arg_reduce("max", shares, 1)), shares
-        best = b.arg_reduce("max", votes, 1)
+            return self._label(best), self._probabilities(scores)
         if self.classes == 2:
-            return self._two(scores, votes, transform)
+            mixed = transform in ("NONE", "LOGISTIC")
+            return self._label(best), opposite(c, scores, transform, mixed=mixed)
         return self._label(best), transformed(c, scores, transform)
-
-    def _two(self, scores: Value, votes: Value, transform: str) -> tuple[Value, Value]:
-        """Two classes without probabilities: the score of the pair and its opposite."""
-        b, c = self.b, self.c
-        best = b.arg_reduce("max", votes, 1)
-        both = b.concat([b.neg(scores), scores], 1)
-        return self._label(best), transformed(c, both, transform)
 
     def _label(self, index: Value) -> Value:
         return _labelled(self.c, self.labels, index)

@@ -31,7 +31,8 @@ def reshape(e: Export) -> Exported:
         return found
     if 0 in shape and all(isinstance(d, int) for d in shape) and e.version < 14:
         return _empty(e, x, shape)
-    return e.add("Reshape", e[0], _target(e, x, shape), **_allow_zero(e, shape))
+    rest = [_target(e, x, shape)]
+    return e.held("Reshape", e[0], rest=rest, **_allow_zero(e, shape))
 
 
 def _target(e: Export, x: Value, shape: Sequence[Dim]) -> str:
@@ -99,7 +100,7 @@ REDUCERS: dict[str, Any] = {}
 @exporter("transpose")
 def transpose(e: Export) -> str:
     """Axes in another order."""
-    return e.add("Transpose", e[0], perm=list(e.op.perm))
+    return e.held("Transpose", e[0], perm=list(e.op.perm))
 
 
 @exporter("broadcast_to")
@@ -108,7 +109,7 @@ def broadcast_to(e: Export) -> Exported:
     (x,) = e.operands
     if x.shape == e.op.shape:
         return x
-    return e.add("Expand", e[0], e.dims(e.op.shape))
+    return e.held("Expand", e[0], rest=[e.dims(e.op.shape)])
 
 
 @exporter("sum_to")
@@ -152,7 +153,7 @@ def cut(e: Export) -> Exported:
     ends = _ends(e, [rows[i][1:] for i in axes])
     steps = [op.step[i] for i in axes]
     last = [] if all(s == 1 for s in steps) else [e.dims(steps)]
-    return e.add("Slice", e[0], starts, ends, e.ints(*axes), *last)
+    return e.held("Slice", e[0], rest=[starts, ends, e.ints(*axes), *last])
 
 
 def _ends(e: Export, rows: Sequence[tuple[Dim, Dim, Dim]]) -> str:
@@ -182,11 +183,13 @@ def pad(e: Export) -> Exported:
     b = e.b
     if any(op.interior):
         spread = _spread(e, x, value)
-        return b.emit("pad", spread, value, low=op.low, high=op.high, interior=(0,) * x.rank)
+        return b.emit(
+            "pad", spread, value, low=op.low, high=op.high, interior=(0,) * x.rank
+        )
     if all(d == 0 for d in (*op.low, *op.high)):
         return x
-    wide = holder("Pad", x.dtype)
-    if wide is not x.dtype and wide is not bool_:
+    wide = holder("Pad", x.dtype, e.version)
+    if wide is not x.dtype:
         padded = b.pad(b.cast(x, wide), op.low, op.high, b.cast(value, wide))
         return b.cast(padded, x.dtype)
     return e.add("Pad", e[0], e.dims((*op.low, *op.high)), e[1])
@@ -219,7 +222,10 @@ def slice_add(e: Export) -> Exported:
     for i in turned:
         start[i] = start[i] + (y.shape[i] - 1) * op.step[i]
     step = [abs(s) for s in op.step]
-    reach = [maximum(n - 1, 0) * s + minimum(n, 1) for n, s in zip(y.shape, step, strict=True)]
+    reach = [
+        maximum(n - 1, 0) * s + minimum(n, 1)
+        for n, s in zip(y.shape, step, strict=True)
+    ]
     high = [d - s - r for d, s, r in zip(x.shape, start, reach, strict=True)]
     y = b.flip(y, turned) if turned else y
     return b.add(x, b.reshape(b.pad(y, start, high, 0, [s - 1 for s in step]), x.shape))
@@ -230,7 +236,7 @@ def concat(e: Export) -> Exported:
     """Tensors one after the other."""
     if len(e.operands) == 1:
         return e.operands[0]
-    return e.add("Concat", *e.names(), axis=e.op.axis)
+    return e.held("Concat", *e.names(), axis=e.op.axis)
 
 
 @exporter("dynamic_update_slice")

@@ -4,7 +4,10 @@ from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.registry import exporter
 from graphwright.ir.emitter import Value
 
-_SINCE = {"layer_norm": ("LayerNormalization", 17), "rms_norm": ("RMSNormalization", 23)}
+_SINCE = {
+    "layer_norm": ("LayerNormalization", 17),
+    "rms_norm": ("RMSNormalization", 23),
+}
 
 
 @exporter(*_SINCE)

@@ -36,7 +36,11 @@ def recurrent(e: Export) -> Exported:
     given = [_first(e, v) for v in (w, r, bias)]
     given += [lengths, *(_first(e, v) for v in (*states, *holes))]
     names = e.all(
-        op.name.upper(), e.name(x), *given, outputs=1 + op.states, **_fields(e, r.shape[1])
+        op.name.upper(),
+        e.name(x),
+        *given,
+        outputs=1 + op.states,
+        **_fields(e, r.shape[1]),
     )
     return [e.squeeze(names[0], [1]), *(e.squeeze(n, [0]) for n in names[1:])]
 

@@ -7,13 +7,19 @@ from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.kernels import holder
 from graphwright.frontends.onnx.ops_movement_export import REDUCERS
 from graphwright.frontends.onnx.registry import exporter
+from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import bool_, int32, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.reduce import identity
 from graphwright.ir.types import TensorType
 
-_REDUCE = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
+_REDUCE = {
+    "sum": "ReduceSum",
+    "prod": "ReduceProd",
+    "max": "ReduceMax",
+    "min": "ReduceMin",
+}
 
 
 @exporter("reduce")
@@ -31,7 +37,7 @@ def _reduced(e: Export, keepdims: bool) -> str:
     (x,), name = e.operands, _REDUCE[e.op.kind]
     if x.dtype is bool_ and e.version < 20:
         return e.cast(_node(e, name, e.cast(e[0], int32), keepdims), bool_)
-    wide = x.dtype if x.dtype is bool_ else holder(name, x.dtype)
+    wide = x.dtype if x.dtype is bool_ else holder(name, x.dtype, e.version)
     given = e[0] if wide is x.dtype else e.cast(e[0], wide)
     found = _node(e, name, given, keepdims)
     return found if wide is x.dtype else e.cast(found, x.dtype)
@@ -47,8 +53,12 @@ def _node(e: Export, name: str, x: str, keepdims: bool) -> str:
 def _located(e: Export, keepdims: bool) -> str:
     op, (x,) = e.op, e.operands
     name = "ArgMax" if op.kind == "max" else "ArgMin"
-    fields = {"axis": op.axis, "keepdims": int(keepdims), "select_last_index": int(op.last)}
-    wide = holder(name, x.dtype)
+    fields = {
+        "axis": op.axis,
+        "keepdims": int(keepdims),
+        "select_last_index": int(op.last),
+    }
+    wide = holder(name, x.dtype, e.version)
     return e.add(name, e[0] if wide is x.dtype else e.cast(e[0], wide), **fields)
 
 
@@ -62,6 +72,37 @@ def arg_reduce(e: Export) -> str:
     return _located(e, False)
 
 
+def mean_of(e: Export, total: Value, count: Value) -> str | None:
+    """A sum over its number of elements, as one node."""
+    node, kept = e.made_by(total, "reduce"), False
+    shaped = e.made_by(total, "reshape")
+    if shaped is not None:
+        node, kept = e.made_by(shaped.operands[0], "reduce"), True
+    if node is None or node.op.kind != "sum":
+        return None
+    (x,), axes = node.operands, node.op.axes
+    ones = [1 if i in axes else d for i, d in enumerate(x.shape)]
+    if kept and tuple(ones) != total.shape:
+        return None
+    if not _counts(e, count, product([x.shape[a] for a in axes])):
+        return None
+    if kept and x.rank > 2 and axes == tuple(range(2, x.rank)):
+        return e.add("GlobalAveragePool", e.name(x))
+    if e.version < 18:
+        return e.add("ReduceMean", e.name(x), axes=list(axes), keepdims=int(kept))
+    return e.add("ReduceMean", e.name(x), e.ints(*axes), keepdims=int(kept))
+
+
+def _counts(e: Export, value: Value, size: Dim) -> bool:
+    """Whether a number is this size."""
+    if isinstance(size, int):
+        return size > 0 and e.is_scalar(value, size)
+    node = e.made_by(value, "cast")
+    node = node and e.made_by(node.operands[0], "reshape")
+    node = node and e.made_by(node.operands[0], "size_of")
+    return node is not None and node.op.dims == (size,)
+
+
 # Along an axis ------------------------------------------------------------------------
 
 
@@ -72,7 +113,7 @@ def cumulative(e: Export) -> Exported:
     name = {"sum": "CumSum", "prod": "CumProd"}.get(op.kind)
     if name is None or (name == "CumProd" and e.version < 26):
         return _scanned(e, x)
-    wide = holder(name, x.dtype)
+    wide = holder(name, x.dtype, e.version)
     given = e[0] if wide is x.dtype else e.cast(e[0], wide)
     fields = {"exclusive": int(op.exclusive), "reverse": int(op.reverse)}
     found = e.add(name, given, e.constant(op.axis, int64), **fields)
@@ -144,9 +185,14 @@ def _inside(window: int, low: Any, high: Any) -> bool:
     return known and 0 <= low < window and 0 <= high < window
 
 
-def _pool(e: Export, x: Value, name: str, outputs: int = 1, **more: Any) -> Sequence[str]:
+def _pool(
+    e: Export, x: Value, name: str, outputs: int = 1, **more: Any
+) -> Sequence[str]:
     op = e.op
-    fields: dict[str, Any] = {"kernel_shape": list(op.window), "strides": list(op.strides)}
+    fields: dict[str, Any] = {
+        "kernel_shape": list(op.window),
+        "strides": list(op.strides),
+    }
     if any(d != 1 for d in op.dilations):
         fields["dilations"] = list(op.dilations)
     if any(p != (0, 0) for p in op.padding):

@@ -79,7 +79,9 @@ def _scaled(op: Any, shape: Sequence[Dim], i: int) -> Dim:
     return floordiv(shape[op.axes[i]] * ratio.numerator, ratio.denominator)
 
 
-def _limited(e: Export, shape: Sequence[Dim]) -> tuple[list[str], dict[str, str]] | None:
+def _limited(
+    e: Export, shape: Sequence[Dim]
+) -> tuple[list[str], dict[str, str]] | None:
     """One scale for all axes, that of the axis which it makes a whole size of."""
     op = e.op
     sizes: list[Dim] = list(shape)

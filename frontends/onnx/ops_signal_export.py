@@ -125,7 +125,9 @@ class _Complex:
         """The sum of both parts."""
         fields = self.node.op.fields
         if fields["kind"] != "sum":
-            raise UnsupportedOpError(f"ONNX cannot take the {fields['kind']} of complex numbers")
+            raise UnsupportedOpError(
+                f"ONNX cannot take the {fields['kind']} of complex numbers"
+            )
         real, imag = (self.b.sum(v, fields["axes"]) for v in self.parts(0))
         return real, imag
 
@@ -179,5 +181,7 @@ class _Complex:
         y = e.wrap(name, signal.tensor.with_shape(shape))
         y = b.squeeze(y, [0]) if lone else y
         last = y.rank - 1
-        real, imag = (b.squeeze(b.slice_axis(y, last, i, i + 1), [last]) for i in (0, 1))
+        real, imag = (
+            b.squeeze(b.slice_axis(y, last, i, i + 1), [last]) for i in (0, 1)
+        )
         return real, imag

@@ -1,21 +1,23 @@
 """Writing models: TensorProtos, external data, files that are whole or not there."""
 
-import math
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-import numpy as np
 from onnx import TensorProto
 
 from graphwright.frontends.onnx.exporter import export_graph
 from graphwright.frontends.onnx.load import load
-from graphwright.frontends.onnx.tensors import element_of
+from graphwright.frontends.onnx.save_tensor import (
+    header,
+    octets_of,
+    stored_bytes,
+    tensor_proto,
+)
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType, string
+from graphwright.ir.dtype import string
 from graphwright.ir.errors import BudgetError, ModelError
 from graphwright.ir.graph import Graph
 
@@ -118,7 +120,7 @@ class _Outside:
         """A TensorProto that says where the data will lie."""
         if constant.dtype is string or constant.nbytes < self._threshold:
             return tensor_proto(name, constant)
-        proto = _header(name, constant)
+        proto = header(name, constant)
         proto.data_location = TensorProto.EXTERNAL
         offset, length = self._place(constant)
         words = {"location": self._location, "offset": offset, "length": length}
@@ -130,7 +132,7 @@ class _Outside:
         found = self._spans.get(id(constant))
         if found is None:
             start = -(-self._end // ALIGNMENT) * ALIGNMENT
-            found = start, _stored_bytes(constant)
+            found = start, stored_bytes(constant)
             self._end = sum(found)
             self._spans[id(constant)] = found
             self._held.append(constant)
@@ -140,7 +142,7 @@ class _Outside:
         """Copies the data, one tensor after the other."""
         for constant in self._held:
             file.seek(self._spans[id(constant)][0])
-            file.write(_octets(constant.array(), constant.dtype))
+            file.write(octets_of(constant.array(), constant.dtype))
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -178,48 +180,3 @@ def _sync_folder(folder: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-# Tensors ------------------------------------------------------------------------------
-
-
-def _header(name: str, constant: Constant) -> TensorProto:
-    return TensorProto(
-        name=name, dims=constant.shape, data_type=element_of(constant.dtype)
-    )
-
-
-def tensor_proto(name: str, constant: Constant) -> TensorProto:
-    """A TensorProto that holds the data of a constant."""
-    proto = _header(name, constant)
-    array = constant.array()
-    if constant.dtype is string:
-        words = (str(v).encode("utf-8", "surrogateescape") for v in array.ravel())
-        proto.string_data.extend(words)
-    else:
-        proto.raw_data = bytes(_octets(array, constant.dtype))
-    return proto
-
-
-def _stored_bytes(constant: Constant) -> int:
-    return -(-math.prod(constant.shape) * constant.dtype.bits // 8)
-
-
-def _octets(array: Any, dtype: DType) -> Any:
-    """The elements in C order, little endian, those below a byte packed."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    if dtype.bits < 8:
-        return _packed(flat.view(np.uint8), dtype.bits)
-    if sys.byteorder == "big":
-        flat = flat.byteswap()
-    return flat.view(np.uint8).data
-
-
-def _packed(octets: Any, bits: int) -> Any:
-    """Elements of 2 or 4 bits, first in the low bits of each byte."""
-    per = 8 // bits
-    rows = np.zeros(-(-len(octets) // per) * per, np.uint8)
-    rows[: len(octets)] = octets & np.uint8((1 << bits) - 1)
-    shifts = np.arange(per, dtype=np.uint8) * np.uint8(bits)
-    shifted = rows.reshape(-1, per) << shifts
-    return np.bitwise_or.reduce(shifted, axis=1).astype(np.uint8).data

@@ -74,10 +74,11 @@ def infer_result_types(
         for name, t in zip(node.input, types, strict=True)
         if t is not None
     }
+    errors = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError)
     try:
         found = onnx.shape_inference.infer_node_outputs(schema, node, known)
         return [_open(type_of_proto(found[name])) for name in node.output if name]
-    except (AttributeError, KeyError, onnx.shape_inference.InferenceError):
+    except (AttributeError, KeyError, *errors):
         raise UnsupportedOpError(
             f"{node.op_type}: {reason}, and what types it gives is not known before"
         ) from None

@@ -38,8 +38,13 @@ def pick(c: Context, labels: Value, index: Value) -> Value:
 
 
 def transformed(c: Context, scores: Value, transform: str) -> Value:
-    """Scores [n, classes] after a post-transform."""
+    """Scores [n, classes] after a post-transform.
+
+    A single score is left as it is but for ``PROBIT``, as ONNX Runtime does.
+    """
     b = c.b
+    if scores.shape[-1] == 1 and transform in TRANSFORMS[:4]:
+        return scores
     match transform:
         case "NONE" | "":
             return scores
@@ -86,9 +91,8 @@ def opposite(c: Context, score: Value, transform: str, *, mixed: bool) -> Value:
         mixed: Whether scores around 0 decide; else they are probabilities.
     """
     b = c.b
-    if transform == "LOGISTIC":
-        parts = [transformed(c, s, transform) for s in (b.neg(score), score)]
-        return b.concat(parts, 1)
-    other = b.neg(score) if mixed else b.sub(1, score)
+    other = b.neg(score) if mixed or transform == "LOGISTIC" else b.sub(1, score)
     both = b.concat([other, score], 1)
-    return transformed(c, both, transform) if transform == "PROBIT" else both
+    return (
+        transformed(c, both, transform) if transform in ("LOGISTIC", "PROBIT") else both
+    )

@@ -58,6 +58,13 @@ def standard(c: Context, name: str, *inputs: Value | None, **attributes: Any) ->
     return standard_all(c, name, inputs, **attributes)[0]
 
 
+def refuse(c: Context, *indices: int) -> None:
+    """Raises UnsupportedOpError if one of these operands is given."""
+    for i in indices:
+        if c.optional(i) is not None:
+            raise UnsupportedOpError(f"{c.op_type} with input {i} is not supported")
+
+
 def activated(c: Context, x: Value, attribute: str = "activation") -> Value:
     """The activation that an attribute names, with its parameters."""
     name = c.string(attribute, "")

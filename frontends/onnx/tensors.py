@@ -46,7 +46,7 @@ _NAMES = {
     "INT2": dt.int2,
 }
 _OF = {TensorProto.DataType.Value(name): dtype for name, dtype in _NAMES.items()}
-_TO = {dtype: number for number, dtype in _OF.items()}
+_TO: dict[DType, int] = {dtype: number for number, dtype in _OF.items()}
 
 _MAX_SPARSE_BYTES = 1 << 30
 
@@ -235,8 +235,14 @@ def _parsed(proto: Any, dtype: DType, shape: tuple[int, ...], raw: bytes) -> Con
     return Constant.of(array, dtype)
 
 
-_FIELDS = ("float_data", "double_data", "int64_data", "uint64_data", "int32_data")
-_FIELDS += ("string_data",)
+_FIELDS = (
+    "float_data",
+    "double_data",
+    "int64_data",
+    "uint64_data",
+    "int32_data",
+    "string_data",
+)
 
 
 def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:

@@ -218,7 +218,9 @@ def border_type(type_: Type, name: str) -> Any:
 
 
 def _unnamed(type_: Type) -> Type:
-    return type_ if isinstance(type_, TensorType | SequenceType) else bind_type(type_, {})
+    return (
+        type_ if isinstance(type_, TensorType | SequenceType) else bind_type(type_, {})
+    )
 
 
 def dim_name(dim: Dim) -> str:

@@ -66,11 +66,15 @@ def result_dtype(*operands: Operand | DType) -> DType:
     Raises:
         DTypeError: If they have none in common.
     """
-    return _common(
-        tuple(
-            [x if isinstance(x, DType) else weak_type(x) or x.dtype for x in operands]  # type: ignore[union-attr]
-        )
-    )
+    return _common(tuple([_part(x) for x in operands]))
+
+
+def _part(x: Operand | DType) -> DType | type:
+    if isinstance(x, DType):
+        return x
+    if isinstance(x, Value) and not isinstance(x, WeakValue):
+        return x.dtype
+    return weak_type(x) or int
 
 
 def as_dtype(b: Emitter, x: Operand, dtype: DType) -> Value:

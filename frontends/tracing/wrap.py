@@ -7,13 +7,13 @@ This is the interface that ``graphwright.numpy`` is written against.
         x1, x2 = promote(b, x1, x2)
         return b.matmul(x1, x2)
 
-The wrapped function loses the parameter ``b``: ``matmul(t, [[1, 2]])`` gives a ``Tensor``.
-Outside a trace ``b`` builds lazy expressions, inside it builds the traced graph; a body
-cannot tell which. Arguments are converted by the *annotation* of their parameter:
+The wrapped function loses the parameter ``b``: ``matmul(t, [[1, 2]])`` gives a
+``Tensor``. Outside a trace ``b`` builds lazy expressions, inside it builds the traced
+graph; a body cannot tell which. Arguments are converted by the *annotation* of their parameter:
 
 ``Value``
-    A tensor, numpy array or scalar, nested list, Python number or dim, as a value with a
-    dtype of its own: a Python float is float64, an int int64.
+    A tensor, numpy array or scalar, nested list, Python number or dim, as a value with
+    a dtype of its own: a Python float is float64, an int int64.
 ``Operand``
     The same, but Python numbers and dims stay as they are: they are weak, and
     ``promote``, ``result_dtype`` and ``as_dtype`` know them. Elementwise functions and
@@ -45,17 +45,18 @@ Functions in terms of other wrapped functions, or that write to their argument
 (``copyto``, ``put``, ``fill_diagonal``), are plain Python over ``Tensor``:
 ``x[index] = value`` and ``x += y`` have NumPy's meaning.
 
-``Tensor``'s operators are in ``arithmetic.py``, indexing in ``indexing.py``; both export
-array functions (``add``, ``less``, ``take_index``, ...) for the namespace to use.
+Indexing is in ``indexing.py``; a tensor's operators and methods are the namespace's
+functions.
 ``numpy.f(tensor)`` and ufuncs are sent to the namespace's function of the same dotted
-name; for a ufunc's methods (``numpy.add.reduce``) to its attribute of the method's name.
+name, a ufunc's methods (``numpy.add.reduce``) to its attribute of the method's name.
 Functions that are not supported raise ``unsupported(name, cure)``.
 """
 
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Any, NoReturn, ParamSpec, overload
+from operator import index
+from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
@@ -68,7 +69,7 @@ from graphwright.frontends.tracing.promotion import (
     same_kind,
     strong,
 )
-from graphwright.frontends.tracing.storage import Handle, operand_of
+from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
 from graphwright.ir.dim import Dim, Expr
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import DTypeError, ShapeError, TraceError
@@ -87,41 +88,209 @@ __all__ = [
     "unsupported",
 ]
 
-P = ParamSpec("P")
 Convert = Callable[[Emitter, Any], Any]
+
+
+# Arguments ----------------------------------------------------------------------------
 
 
 def _value(b: Emitter, x: Any) -> Value:
     return strong(b, operand_of(b, x))
 
 
-def _parts(x: Any) -> Sequence[Any]:
-    return x if isinstance(x, (list, tuple)) else list(x)
+def _each(convert: Convert) -> Convert:
+    def run(b: Emitter, xs: Any) -> Any:
+        return [convert(b, x) for x in xs]
+
+    return run
 
 
-def _values(b: Emitter, xs: Any) -> list[Value]:
-    return [_value(b, x) for x in _parts(xs)]
+def _or_none(convert: Convert) -> Convert:
+    def run(b: Emitter, x: Any) -> Any:
+        return None if x is None else convert(b, x)
+
+    return run
 
 
-def _operands(b: Emitter, xs: Any) -> list[Operand]:
-    return [operand_of(b, x) for x in _parts(xs)]
+def _converter(annotation: Any) -> Convert | None:
+    """How to convert what a parameter with this annotation gets; None where static."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is not None and issubclass(_origin(annotation), Sequence):
+        element = _converter(parts[0])
+        return None if element is None else _each(element)
+    members = parts or (annotation,)
+    sequences = [m for m in members if get_args(m)]
+    convert: Convert | None = None
+    if Value in members:
+        convert = operand_of if float in members else _value
+    elif sequences:
+        convert = _converter(sequences[0])
+    if convert is not None and type(None) in members:
+        return _or_none(convert)
+    return convert
 
 
-_CONVERT: dict[str, Convert] = {
-    "Value": _value,
-    "Operand": operand_of,
-    "Sequence[Value]": _values,
-    "Sequence[Operand]": _operands,
-}
+def _origin(annotation: Any) -> type:
+    found = get_origin(annotation)
+    return found if isinstance(found, type) and found is not Union else int
 
 
-def _converter(parameter: Parameter) -> Convert | None:
-    note = parameter.annotation
-    words = note if isinstance(note, str) else getattr(note, "__name__", str(note))
-    if "Operand" in str(note) or note == Operand:
-        words = "Sequence[Operand]" if "Sequence" in str(note) else "Operand"
-    elif "Sequence" in str(note) and "Value" in str(note):
-        words = "Sequence[Value]"
-    elif "Value" in str(note):
-        words = "Value"
-    return _CONVERT.get(words)
+class _Arguments:
+    """The conversions of a function's parameters, by position and by name."""
+
+    __slots__ = ("named", "positional", "rest")
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self.positional: list[Convert | None] = []
+        self.named: dict[str, Convert] = {}
+        self.rest: Convert | None = None
+        for p in parameters:
+            convert = _converter(p.annotation)
+            if p.kind is Parameter.VAR_POSITIONAL:
+                self.rest = convert
+                continue
+            if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
+                self.positional.append(convert)
+            if convert is not None:
+                self.named[p.name] = convert
+
+    def convert(
+        self, b: Emitter, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> list[Any]:
+        found = list(args)
+        converters = self.positional
+        for i, x in enumerate(args):
+            convert = converters[i] if i < len(converters) else self.rest
+            if convert is not None:
+                found[i] = convert(b, x)
+        for name, x in options.items():
+            if name in self.named:
+                options[name] = self.named[name](b, x)
+        return found
+
+
+# Results ------------------------------------------------------------------------------
+
+
+def _wrap(result: Any) -> Any:
+    """Values as tensors, inside tuples and lists too."""
+    if isinstance(result, Value):
+        return Handle.make(result)
+    if isinstance(result, (tuple, list)):
+        items: list[Any] = [_wrap(r) for r in result]
+        if hasattr(result, "_fields"):
+            return type(result)(*items)
+        return type(result)(items)
+    return result
+
+
+def _write(out: Any, result: Any) -> Any:
+    """Writes results to ``out`` where it is given, as NumPy's ``out=`` does."""
+    if isinstance(out, tuple):
+        results = result if isinstance(result, tuple) else (result,)
+        found = tuple(
+            r if o is None else _write(o, r) for o, r in zip(out, results, strict=True)
+        )
+        return found if isinstance(result, tuple) else found[0]
+    if isinstance(out, np.ndarray):
+        np.copyto(out, np.asarray(result), casting="same_kind")
+        return out
+    if not isinstance(out, Handle):
+        raise TraceError(f"out takes a tensor, got {type(out).__name__}")
+    value = result.read()
+    target = out.read()
+    if tuple(value.shape) != tuple(target.shape):
+        raise ShapeError(f"out has shape {target.shape}, the result {value.shape}")
+    if not same_kind(value.dtype, target.dtype):
+        raise DTypeError(
+            f"out has dtype {target.dtype}: {value.dtype} is not cast to it by the rule"
+            " same_kind"
+        )
+    b = state.emitter("out")
+    out.write(as_dtype(b, strong(b, value), target.dtype))
+    return out
+
+
+# The decorator ------------------------------------------------------------------------
+
+
+def array_function(
+    function: Callable[..., Any] | None = None, *, view: bool = False
+) -> Any:
+    """Makes an array function of one over an emitter and values; see the module's top.
+
+    Args:
+        function: Takes the emitter first.
+        view: Whether NumPy returns a view of the first argument.
+    """
+    if function is None:
+        return lambda f: array_function(f, view=view)
+    inner = function
+    parameters = list(signature(inner).parameters.values())[1:]
+    arguments = _Arguments(parameters)
+    name = inner.__name__.rstrip("_")
+    takes_out = any(p.name == "out" for p in parameters)
+
+    @wraps(inner)
+    def call(*args: Any, **options: Any) -> Any:
+        out = None if takes_out else options.pop("out", None)
+        b = state.emitter(name)
+        found = inner(b, *arguments.convert(b, args, options), **options)
+        if view and args and isinstance(args[0], Handle) and isinstance(found, Value):
+            found = args[0].view_of(found)
+        else:
+            found = _wrap(found)
+        return found if out is None else _write(out, found)
+
+    shown = signature(inner).replace(parameters=parameters)
+    vars(call)["__signature__"] = shown
+    return call
+
+
+# Static arguments ---------------------------------------------------------------------
+
+
+def axis_of(axis: Any, rank: int) -> int:
+    """An axis, counted from the end where negative, as its nonnegative number.
+
+    Raises:
+        ShapeError: If there is no such axis (NumPy's ``AxisError``).
+    """
+    number = index(axis)
+    if not -rank <= number < rank:
+        raise np.exceptions.AxisError(number, rank)
+    return number % rank
+
+
+def axes_of(axis: Any, rank: int) -> tuple[int, ...]:
+    """An axis, a tuple of distinct ones, or None for all, in the order given.
+
+    Raises:
+        AxisError: If there is no such axis.
+        ValueError: If one is there twice.
+    """
+    if axis is None:
+        return tuple(range(rank))
+    if not isinstance(axis, (tuple, list)):
+        return (axis_of(axis, rank),)
+    found = tuple(axis_of(a, rank) for a in axis)
+    if len(set(found)) != len(found):
+        raise ValueError("duplicate value in 'axis'")
+    return found
+
+
+def shape_of(shape: Any) -> tuple[Dim, ...]:
+    """A shape given as an integer, a dim, a tuple, or a known tensor of integers."""
+    if isinstance(shape, Expr):
+        return (shape,)
+    if isinstance(shape, (Handle, np.ndarray)):
+        shape = np.asarray(shape).tolist()
+    if not isinstance(shape, (tuple, list)):
+        return (index(shape),)
+    return tuple(d if isinstance(d, Expr) else index(d) for d in shape)
+
+
+def unsupported(name: str, cure: str = "") -> TraceError:
+    """The error for a function that cannot be traced, with what to write instead."""
+    words = f": {cure}" if cure else ""
+    return TraceError(f"{state.where()}: {name} is not supported on tensors{words}")

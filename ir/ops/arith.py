@@ -55,6 +55,7 @@ class Add(Elementwise):
     """``x + y``."""
 
     name = "add"
+    ulps = 1.0
     traits = _COMMUTES
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -74,6 +75,7 @@ class Sub(Elementwise):
     """``x - y``."""
 
     name = "sub"
+    ulps = 1.0
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         x, y = dims
@@ -92,6 +94,7 @@ class Mul(Elementwise):
     """``x * y``."""
 
     name = "mul"
+    ulps = 1.0
     traits = _COMMUTES
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -136,6 +139,8 @@ class Div(Elementwise):
     """``x / y``; integers truncate towards zero, and division by zero gives 0."""
 
     name = "div"
+    ulps = 1.0
+    domains = ((-4.0, 4.0), (0.5, 4.0))
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         x, y = dims
@@ -165,6 +170,8 @@ class Rem(Elementwise):
     """C's ``fmod`` or ``%``: the sign of ``x``; an integer ``y = 0`` gives 0."""
 
     name = "rem"
+    steps = True
+    domains = ((-8.0, 8.0), (0.5, 4.0))
     kinds = _REAL
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -201,6 +208,7 @@ class Pow(Elementwise):
     """``x ** y``; integers wrap, and a negative exponent truncates the fraction."""
 
     name = "pow"
+    domains = ((0.25, 4.0), (-2.0, 2.0))
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         x, y = dims
@@ -226,6 +234,7 @@ class Max(Elementwise):
     """The larger; NaN if either is NaN; of 0.0 and -0.0, either."""
 
     name = "max"
+    ulps = 0.0
     traits = _COMMUTES
     kinds = "biuf"
 
@@ -234,7 +243,7 @@ class Max(Elementwise):
         return None if x is None or y is None else maximum(x, y)
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.maximum(x, y)
+        return xp.maximum(x, y).astype(x.dtype, copy=False)
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
@@ -246,6 +255,7 @@ class Min(Elementwise):
     """The smaller; NaN if either is NaN; of 0.0 and -0.0, either."""
 
     name = "min"
+    ulps = 0.0
     traits = _COMMUTES
     kinds = "biuf"
 
@@ -254,7 +264,7 @@ class Min(Elementwise):
         return None if x is None or y is None else minimum(x, y)
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.minimum(x, y)
+        return xp.minimum(x, y).astype(x.dtype, copy=False)
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
@@ -274,6 +284,7 @@ class Atan2(Elementwise):
     """Angle of the point (x, y), in radians; the first operand is y."""
 
     name = "atan2"
+    domains = ((-4.0, 4.0), (0.5, 4.0))
     kinds = "f"
 
     def compute(self, xp: Any, y: Any, x: Any) -> Any:
@@ -291,6 +302,7 @@ class And(Elementwise):
     """Bitwise and; logical for bool."""
 
     name = "and"
+    ulps = 0.0
     traits = _COMMUTES
     kinds = "biu"
 
@@ -301,13 +313,14 @@ class And(Elementwise):
         return x & y if isinstance(x, int) and isinstance(y, int) else None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.bitwise_and(x, y)
+        return xp.bitwise_and(x, y).astype(x.dtype, copy=False)
 
 
 class Or(Elementwise):
     """Bitwise or; logical for bool."""
 
     name = "or"
+    ulps = 0.0
     traits = _COMMUTES
     kinds = "biu"
 
@@ -316,13 +329,14 @@ class Or(Elementwise):
         return x | y if isinstance(x, int) and isinstance(y, int) else None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.bitwise_or(x, y)
+        return xp.bitwise_or(x, y).astype(x.dtype, copy=False)
 
 
 class Xor(Elementwise):
     """Bitwise exclusive or; logical for bool."""
 
     name = "xor"
+    ulps = 0.0
     traits = _COMMUTES
     kinds = "biu"
 
@@ -331,13 +345,14 @@ class Xor(Elementwise):
         return x ^ y if isinstance(x, int) and isinstance(y, int) else None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return xp.bitwise_xor(x, y)
+        return xp.bitwise_xor(x, y).astype(x.dtype, copy=False)
 
 
 class Shl(Elementwise):
     """Shift left; 0 where the count is negative or at least the width."""
 
     name = "shl"
+    ulps = 0.0
     kinds = "iu"
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
@@ -351,6 +366,7 @@ class Shr(Elementwise):
     """Shift right, arithmetic if signed; too large a count shifts all bits out."""
 
     name = "shr"
+    ulps = 0.0
     kinds = "iu"
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
@@ -378,6 +394,8 @@ class Eq(Compare):
     """``x == y``; NaN equals nothing."""
 
     name = "eq"
+    ulps = 0.0
+    steps = True
     traits = _COMMUTES
     kinds = "biufcS"
 
@@ -401,6 +419,8 @@ class Lt(Compare):
     """``x < y``; false if either is NaN."""
 
     name = "lt"
+    ulps = 0.0
+    steps = True
     kinds = "biuf"
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -438,6 +458,7 @@ class Neg(Unary):
     """``-x``; the least integer stays."""
 
     name = "neg"
+    ulps = 0.0
     function = "negative"
     kinds = _NUMBER
 
@@ -452,6 +473,7 @@ class Abs(Unary):
     """Magnitude; the modulus of a complex number, real; the least integer stays."""
 
     name = "abs"
+    ulps = 0.0
     kinds = _NUMBER
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -469,6 +491,8 @@ class Floor(Unary):
     """Largest integer not above ``x``."""
 
     name = "floor"
+    ulps = 0.0
+    steps = True
     kinds = "f"
 
 
@@ -476,6 +500,8 @@ class Ceil(Unary):
     """Smallest integer not below ``x``."""
 
     name = "ceil"
+    ulps = 0.0
+    steps = True
     kinds = "f"
 
 
@@ -483,6 +509,8 @@ class Round(Unary):
     """Nearest integer, halves to even."""
 
     name = "round"
+    ulps = 0.0
+    steps = True
     function = "rint"
     kinds = "f"
 
@@ -491,6 +519,8 @@ class Trunc(Unary):
     """The integer towards zero."""
 
     name = "trunc"
+    ulps = 0.0
+    steps = True
     kinds = "f"
 
 
@@ -498,6 +528,8 @@ class Sqrt(Unary):
     """Square root; NaN below zero."""
 
     name = "sqrt"
+    ulps = 1.0
+    domains = ((0.25, 8.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.div(b.mul(ct, 0.5), y)
@@ -507,6 +539,7 @@ class Exp(Unary):
     """``e ** x``."""
 
     name = "exp"
+    domains = ((-4.0, 3.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.mul(ct, y)
@@ -516,6 +549,7 @@ class Expm1(Unary):
     """``e ** x - 1``, accurate near 0."""
 
     name = "expm1"
+    domains = ((-4.0, 3.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.mul(ct, b.add(y, 1))
@@ -525,6 +559,7 @@ class Log(Unary):
     """Natural logarithm; NaN below zero, -inf at zero."""
 
     name = "log"
+    domains = ((0.25, 8.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.div(ct, x)
@@ -534,6 +569,7 @@ class Log1p(Unary):
     """``log(1 + x)``, accurate near 0."""
 
     name = "log1p"
+    domains = ((-0.5, 8.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.div(ct, b.add(x, 1))

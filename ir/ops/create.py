@@ -25,6 +25,7 @@ class Iota(Op):
     """0, 1, 2, ... along ``axis``, repeated along the others."""
 
     name = "iota"
+    ulps = 0.0
     shape: tuple[Dim, ...]
     axis: int
     dtype: DType
@@ -53,6 +54,7 @@ class SizeOf(Op):
     """The values of dims, as an int64 vector."""
 
     name = "size_of"
+    ulps = 0.0
     dims: tuple[Dim, ...]
 
     def result_type(self) -> TensorType:
@@ -69,6 +71,7 @@ class BindDims(Op):
     """Defines symbols as the elements of an integer vector; it has no results."""
 
     name = "bind_dims"
+    ulps = 0.0
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.EFFECT})
     dims: tuple[Dim, ...]
 
@@ -98,6 +101,7 @@ class RandomBits(Op):
     """
 
     name = "random_bits"
+    ulps = 0.0
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.RANDOM})
     shape: tuple[Dim, ...]
 

@@ -67,6 +67,7 @@ class Barrier(Op):
     """Its operands, behind a line that no rewrite crosses."""
 
     name = "barrier"
+    ulps = 0.0
 
     def result_type(self, *xs: Type) -> tuple[Type, ...]:
         return xs
@@ -82,6 +83,7 @@ class CopyTo(Op):
     """The operand on another device; made by partitioning."""
 
     name = "copy_to"
+    ulps = 0.0
     device: str
 
     def result_type(self, x: Type) -> Type:

@@ -46,6 +46,7 @@ class Gather(Op):
     """
 
     name = "gather"
+    ulps = 0.0
     axis: int
     batch_dims: int = 0
 
@@ -168,6 +169,7 @@ class TakeAlongAxis(Op):
     """``numpy.take_along_axis``: indices have the operand's rank."""
 
     name = "take_along_axis"
+    ulps = 0.0
     tier = Tier.COMPOSITE
     axis: int
 
@@ -264,6 +266,7 @@ class NonZero(Op):
     """
 
     name = "nonzero"
+    ulps = 0.0
     count: Dim
 
     def result_type(self, x: TensorType) -> TensorType:
@@ -288,6 +291,7 @@ class Sort(Op):
     """Stable sort along ``axis`` and its permutation (int64); NaN counts as largest."""
 
     name = "sort"
+    ulps = 0.0
     axis: int
     descending: bool = False
     traits: ClassVar[frozenset[Trait]] = frozenset()

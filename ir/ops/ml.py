@@ -197,8 +197,6 @@ class CoupledProbabilities(Op):
         r = np.zeros((n, k, k))
         r[:, i, j] = np.clip(x, 1e-7, 1 - 1e-7)
         r[:, j, i] = 1 - r[:, i, j]
-        if k == 2:
-            return r[:, [0, 1], [1, 0]].astype(x.dtype)
         q = -r * r.transpose(0, 2, 1)
         diagonal = np.arange(k)
         q[:, diagonal, diagonal] = (r**2).sum(1)

@@ -29,6 +29,7 @@ class Movement(Op):
     """An op of one operand whose gradient is a movement too."""
 
     traits: ClassVar[frozenset[Trait]] = _VIEW
+    ulps = 0.0
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
@@ -134,6 +135,7 @@ class SumTo(Movement):
     """Sums over the axes that ``broadcast_to`` would repeat: its transpose."""
 
     name = "sum_to"
+    ulps = 1.0
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.REDUCTION})
     shape: tuple[Dim, ...]
 
@@ -235,6 +237,7 @@ class SliceAdd(Op):
     """``x`` with ``y`` added to the strided window that ``slice`` would read."""
 
     name = "slice_add"
+    ulps = 1.0
     start: tuple[Dim, ...]
     step: tuple[Dim, ...]
 
@@ -262,6 +265,7 @@ class Pad(Op):
     """
 
     name = "pad"
+    ulps = 0.0
     low: tuple[Dim, ...]
     high: tuple[Dim, ...]
     interior: tuple[int, ...]
@@ -327,6 +331,7 @@ class Concat(Op):
     """Tensors one after the other along ``axis``."""
 
     name = "concat"
+    ulps = 0.0
     axis: int
 
     def result_type(self, *xs: TensorType) -> TensorType:
@@ -373,6 +378,7 @@ class DynamicUpdateSlice(Op):
     """
 
     name = "dynamic_update_slice"
+    ulps = 0.0
 
     def result_type(
         self, x: TensorType, y: TensorType, *start: TensorType

@@ -78,6 +78,9 @@ class Reduce(Op):
         shape = [d for i, d in enumerate(x.dims) if i not in self.axes]
         return typed(x.dtype, shape, self._contents(x))
 
+    def error_bound(self) -> float:
+        return 1.0 if self.kind in ("sum", "prod") else 0.0
+
     def _contents(self, x: TensorType) -> Contents | None:
         if x.contents is None or x.rank != 1 or None in x.contents:
             return None
@@ -136,6 +139,7 @@ class ArgReduce(Op):
     """
 
     name = "arg_reduce"
+    ulps = 0.0
     kind: str
     axis: int
     last: bool = False
@@ -202,6 +206,9 @@ class Cumulative(Op):
         slopes = self._slopes(b, x, y, square)
         rows = b.mul(slopes, b.expand_dims(ct, [self.axis]))
         return (b.sum(b.where(self._reach(b, square), rows, 0), [self.axis + 1]),)
+
+    def error_bound(self) -> float:
+        return 1.0 if self.kind in ("sum", "prod") else 0.0
 
     def _places(self, b: Emitter, square: Sequence[Dim]) -> tuple[Value, Value]:
         i, j = (b.iota(square, self.axis + k, int64) for k in (0, 1))
@@ -276,11 +283,20 @@ class Window(Op):
             (w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True)
         ]
         axes = tuple(range(x.ndim - n, x.ndim))
+        if any(r > x.shape[a] for r, a in zip(reach, axes, strict=True)):
+            return xp.zeros((*x.shape[: x.ndim - n], *[0] * n, *self.window), x.dtype)
         view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
         steps: list[Any] = [slice(None)] * (x.ndim - n)
         steps += [slice(None, None, s) for s in self.strides]
         steps += [slice(None, None, d) for d in self.dilations]
         return view[tuple(steps)]
+
+    def _no_windows(self, xp: Any, x: Any, reach: list[int]) -> Any:
+        """What ``windows`` gives where one reaches beyond its whole axis."""
+        n = len(self.window)
+        rows = zip(x.shape[x.ndim - n :], reach, self.strides, strict=True)
+        sizes = [max((size - r) // step + 1, 0) for size, r, step in rows]
+        return xp.zeros((*x.shape[: x.ndim - n], *sizes, *self.window), x.dtype)
 
 
 def _padded(xp: Any, x: Any, pads: Any, fill: Any) -> Any:
@@ -315,9 +331,14 @@ class ReduceWindow(Window):
         view = self.windows(xp, wide, start)
         axes = tuple(range(-len(self.window), 0))
         ufunc = getattr(xp, _UFUNC[self.kind])
-        return ufunc.reduce(view, axis=axes, dtype=wide.dtype).astype(
-            x.dtype, copy=False
-        )
+        if self.kind in ("sum", "prod"):
+            y = ufunc.reduce(view, axis=axes, dtype=wide.dtype)
+        else:
+            y = ufunc.reduce(view, axis=axes, initial=start)
+        return y.astype(x.dtype, copy=False)
+
+    def error_bound(self) -> float:
+        return 1.0 if self.kind in ("sum", "prod") else 0.0
 
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((results[0].size, *self.window))
@@ -331,6 +352,7 @@ class WindowArgmax(Window):
     """
 
     name = "window_argmax"
+    ulps = 0.0
 
     def result_type(self, x: TensorType) -> TensorType:
         _check(self.name, "max", x)

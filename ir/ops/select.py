@@ -33,6 +33,7 @@ class Where(Op):
     """Elements of ``x`` where the condition holds, else of ``y``; one shape."""
 
     name = "where"
+    ulps = 0.0
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
 
     def result_type(self, c: TensorType, x: TensorType, y: TensorType) -> TensorType:
@@ -62,6 +63,7 @@ class Cast(Op):
     """
 
     name = "cast"
+    ulps = 1.0
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
     dtype: DType
     saturate: bool = False
@@ -198,6 +200,8 @@ class Bitcast(Op):
     """The same bits as another dtype of the same width."""
 
     name = "bitcast"
+    ulps = 0.0
+    wide = False
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE | {Trait.VIEW}
     dtype: DType
 
@@ -214,6 +218,7 @@ class Complex(Op):
     """A complex tensor of real and imaginary parts (float32 or float64)."""
 
     name = "complex"
+    ulps = 0.0
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
 
     def result_type(self, re: TensorType, im: TensorType) -> TensorType:
@@ -241,6 +246,7 @@ class ComplexPart(Op):
     """The ``real`` or the ``imag`` part of a complex tensor."""
 
     name = "complex_part"
+    ulps = 0.0
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
     part: str
 

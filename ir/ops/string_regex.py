@@ -165,6 +165,13 @@ class _Parser:
             raise self.fail("a bad number of repetitions")
         return low, high
 
+    def repeats(self) -> bool:
+        """Whether the { before this place begins a number of repetitions."""
+        at, self.at = self.at, self.at - 1
+        found = self.times() is not None
+        self.at = at
+        return found
+
     def char(self, c: str) -> Tree:
         code = ord(c)
         return ("char", _tester(((code, code),), (), False, "i" in self.flags))
@@ -186,6 +193,8 @@ class _Parser:
             case "\\":
                 return self.escape()
             case "*" | "+" | "?":
+                raise self.fail("nothing to repeat")
+            case "{" if self.repeats():
                 raise self.fail("nothing to repeat")
             case _:
                 return self.char(c)

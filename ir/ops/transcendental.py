@@ -25,6 +25,7 @@ class Transcendental(Op):
     tier: ClassVar[Tier] = Tier.COMPOSITE
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
     kinds: ClassVar[str] = "fc"
+    arity = 1
     function: ClassVar[str]
 
     def result_type(self, *operands: TensorType) -> TensorType:
@@ -67,6 +68,7 @@ class Tan(Transcendental):
     """``sin x / cos x``."""
 
     name = "tan"
+    domains = ((-1.25, 1.25),)
     function = "tan"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -81,6 +83,7 @@ class Asin(Transcendental):
     """Inverse sine: ``atan2(x, sqrt((1 - x) (1 + x)))``."""
 
     name = "asin"
+    domains = ((-0.75, 0.75),)
     function = "arcsin"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -95,6 +98,7 @@ class Acos(Transcendental):
     """Inverse cosine: ``atan2(sqrt((1 - x) (1 + x)), x)``."""
 
     name = "acos"
+    domains = ((-0.75, 0.75),)
     function = "arccos"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -181,6 +185,7 @@ class Acosh(Transcendental):
     """``log(x + sqrt(x^2 - 1))`` as ``log1p(t + sqrt(t) sqrt(t + 2))``, t = x - 1."""
 
     name = "acosh"
+    domains = ((1.5, 8.0),)
     function = "arccosh"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -199,6 +204,7 @@ class Atanh(Transcendental):
     """``log((1 + x) / (1 - x)) / 2`` as ``log1p(2 |x| / (1 - |x|)) / 2``, signed."""
 
     name = "atanh"
+    domains = ((-0.75, 0.75),)
     function = "arctanh"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -215,6 +221,7 @@ class Log2(Transcendental):
     """Logarithm to base 2."""
 
     name = "log2"
+    domains = ((0.25, 8.0),)
     function = "log2"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -228,6 +235,7 @@ class Log10(Transcendental):
     """Logarithm to base 10."""
 
     name = "log10"
+    domains = ((0.25, 8.0),)
     function = "log10"
 
     def rule(self, b: Emitter, *operands: Value) -> Value:
@@ -241,6 +249,7 @@ class Cbrt(Transcendental):
     """Cube root, of the operand's sign: ``e^(log |x| / 3)`` and one Newton step."""
 
     name = "cbrt"
+    domains = ((0.25, 8.0),)
     function = "cbrt"
     kinds = "f"
 
@@ -260,6 +269,8 @@ class Hypot(Transcendental):
     """``sqrt(x^2 + y^2)`` without overflow; infinite if either operand is."""
 
     name = "hypot"
+    arity = 2
+    domains = ((0.25, 4.0),)
     function = "hypot"
     kinds = "f"
 

@@ -118,7 +118,7 @@ def test_no_device_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         gw.compile(DIGITS, backend="absent")
 
 
-# --- inspect ----------------------------------------------------------------------------
+# --- inspect --------------------------------------------------------------------------
 
 
 def test_inspect() -> None:
@@ -148,7 +148,7 @@ def test_inspect_counts_operations() -> None:
     assert "70*n" in str(gw.inspect(model))
 
 
-# --- notebooks, settings ----------------------------------------------------------------
+# --- notebooks, settings --------------------------------------------------------------
 
 
 def test_graphs_show_in_notebooks() -> None:

@@ -1,6 +1,7 @@
 """The command line: what it prints for people and machines, and its exit codes."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -69,7 +70,7 @@ def process(*args: object, **variables: str) -> "subprocess.CompletedProcess[str
     )
 
 
-# --- run --------------------------------------------------------------------------------
+# --- run ------------------------------------------------------------------------------
 
 
 def test_run_reads_a_digit(capsys: Capture) -> None:
@@ -183,7 +184,8 @@ def test_pictures_that_do_not_fit(tmp_path: Path, capsys: Capture) -> None:
     fails(capsys, "does not fit input 'x'", "run", path, "--input", SEVEN)
 
 
-TWO = "g (float[n, 2] x, int64[n] i) => (float[n, 2] y, int64[n] j) { y = Neg(x) j = Neg(i) }"
+TWO = """g (float[n, 2] x, int64[n] i) => (float[n, 2] y, int64[n] j)
+{ y = Neg(x) j = Neg(i) }"""
 
 
 def test_arrays_from_files(tmp_path: Path, capsys: Capture) -> None:
@@ -289,7 +291,7 @@ def test_host_values_are_shown(tmp_path: Path, capsys: Capture) -> None:
         assert list(results) == ["y.0", "y.1"]
 
 
-# --- the other commands -----------------------------------------------------------------
+# --- the other commands ---------------------------------------------------------------
 
 
 def test_inspect(capsys: Capture) -> None:
@@ -323,6 +325,22 @@ def test_check(tmp_path: Path, capsys: Capture) -> None:
     assert "unknown operator" in run(capsys, "check", path, code=1)
 
 
+def test_export(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out.onnx"
+    assert "written to" in run(capsys, "export", DIGITS, out)
+    args = ["--input", f"image={SEVEN}"]
+    want = run_json(capsys, "run", DIGITS, *args)["outputs"][0]["labels"][0][0]
+    found = run_json(capsys, "run", out, *args)["outputs"][0]["labels"][0][0]
+    assert found["label"] == want["label"] == "7"
+    data = run_json(capsys, "export", DIGITS, out, "--opset", 17, "--dim", "batch=2")
+    assert data["bytes"] == out.stat().st_size
+    model = onnx.load(out)
+    assert model.opset_import[0].version == 17
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
+    fails(capsys, "cannot|No such", "export", DIGITS, "/none/out.onnx")
+    fails(capsys, "opset 999", "export", DIGITS, out, "--opset", 999)
+
+
 def test_backends(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHWRIGHT_NUM_THREADS", "3")
     found = run_json(capsys, "backends")
@@ -337,7 +355,7 @@ def test_backends(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "available" in run(capsys, "backends")
 
 
-# --- the program ------------------------------------------------------------------------
+# --- the program ----------------------------------------------------------------------
 
 
 def test_help_names_every_command(capsys: Capture) -> None:
@@ -348,6 +366,18 @@ def test_help_names_every_command(capsys: Capture) -> None:
         out = run(capsys, name, "--help")
         assert "--json" in out
         assert "--debug" in out
+
+
+def test_logging_follows_the_environment(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = logging.getLogger("graphwright").level
+    monkeypatch.setenv("GRAPHWRIGHT_LOG", "debug")
+    assert main(["run", str(DIGITS), "--random"]) == 0
+    assert "compiled 'digits' for numpy" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setenv("GRAPHWRIGHT_LOG", "loud")
+    fails(capsys, "GRAPHWRIGHT_LOG is 'loud'", "run", DIGITS, "--random")
+    assert logging.getLogger("graphwright").level == level
 
 
 def test_usage_errors(capsys: Capture) -> None:

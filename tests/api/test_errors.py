@@ -1,5 +1,6 @@
 """Bad input: each case is one clear error, from Python and from the command line."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -245,7 +246,7 @@ def test_a_dim_with_two_values(
 
 def test_calls_by_position() -> None:
     exe = gw.compile(DIGITS)
-    with pytest.raises(gw.FeedError, match="takes 1 input.*got 2"):
+    with pytest.raises(gw.FeedError, match=r"takes 1 input.*got 2"):
         exe(FEED, FEED)
     with pytest.raises(gw.FeedError, match="by position and by name"):
         exe(FEED, image=FEED)
@@ -272,6 +273,45 @@ def test_a_missing_optional_package(
     check_paragraph(capsys, words)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("uint8", [300, 1]),
+        ("uint8", [-1, 1]),
+        ("int64", [1.5, 2]),
+        ("bool", [1, 0]),
+        ("float", ["a", "b"]),
+        ("float", [None, None]),
+        ("float", None),
+        ("float", [[1], [2, 3]]),
+        ("float", {}),
+        ("string", np.zeros(2)),
+        ("string", ["a", 1.5j]),
+        ("string", np.array(["a", None], object)),
+    ],
+)
+def test_python_values_that_do_not_fit(dtype: str, value: Any) -> None:
+    graph = f"g ({dtype}[2] x) => ({dtype}[2] y) {{ y = Identity(x) }}"
+    with pytest.raises(gw.FeedError, match="'x' takes"):
+        gw.compile(model_of(graph)).run(None, {"x": value})
+
+
+def test_python_values_take_the_declared_dtype() -> None:
+    for dtype, value in (
+        ("uint8", [3, 1]),
+        ("float", [1, 2.5]),
+        ("string", ["a", "b"]),
+    ):
+        graph = f"g ({dtype}[2] x) => ({dtype}[2] y) {{ y = Identity(x) }}"
+        (found,) = gw.compile(model_of(graph)).run(None, {"x": value})
+        assert found.tolist() == value
+
+
+def test_no_threads_at_all() -> None:
+    with pytest.raises(gw.FeedError, match="at least 1 thread"):
+        gw.set_num_threads(0)
+
+
 def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:
     words = "no backend 'abacus'.*numpy"
     with pytest.raises(gw.BackendUnavailable, match=words):
@@ -295,6 +335,32 @@ def test_a_wrong_size_inside_is_warned_of(
 ) -> None:
     gw.load(text(INNER_SIZE)(tmp_path))
     assert "'h' is declared float32[7], its nodes make it float32[2]" in caplog.text
+
+
+def test_text_that_is_not_utf_8() -> None:
+    blob = model_of(RELU).SerializeToString().replace(b"Relu", b"Rel\xff")
+    with pytest.raises(gw.ModelError, match="UTF-8"):
+        gw.load(blob)
+
+
+def test_a_malformed_node_is_named(tmp_path: Path) -> None:
+    model = model_of("g (float[1, 1, 2] x) => (float[1, 1, h] y) { y = Resize(x) }")
+    with pytest.raises(gw.ModelError, match="Resize"):
+        gw.load(written(tmp_path, model))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_never_escape_as_other_errors(seed: int) -> None:
+    """Each of many models with damaged bytes loads, or fails with one of our errors."""
+    rng = np.random.default_rng(seed)
+    blob = np.frombuffer(DIGITS.read_bytes(), np.uint8)
+    headers = np.flatnonzero(blob < 128)[:1500]
+    for _ in range(150):
+        damaged = blob.copy()
+        where = rng.choice(headers, rng.integers(1, 6))
+        damaged[where] = rng.integers(0, 256, where.size)
+        with contextlib.suppress(gw.GraphwrightError):
+            gw.load(damaged.tobytes())
 
 
 def test_messages_hold_no_control_characters(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import graphwright as gw
 DIGITS = Path(str(gw.__file__)).parent / "data" / "digits.onnx"
 X = np.random.default_rng(0).random((3, 1, 32, 32), np.float32)
 
-TWO = "g (float[n, 3] x, float[n, 3] y) => (float[n, 3] s, float[n, 3] p) {s = Add(x, y) p = Mul(x, y)}"
+TWO = """g (float[n, 3] x, float[n, 3] y) => (float[n, 3] s, float[n, 3] p)
+{ s = Add(x, y) p = Mul(x, y) }"""
 TYPES = """g (float[n, 3] a, double[?, 2] b, int64 c, bool[2] d, string[n] e)
 => (float[n, 3] f, double[h, 2] g, int64 i, bool[2] j, string[n] k, float[m, n] t)
 { f = Relu(a) g = Identity(b) i = Identity(c) j = Not(d) k = Identity(e)
@@ -111,7 +112,7 @@ def test_providers() -> None:
         gw.InferenceSession(DIGITS, providers=["abacus"])
 
 
-# --- options ----------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------
 
 
 def test_a_free_dimension_is_fixed() -> None:
@@ -177,7 +178,7 @@ def test_a_profile_is_a_chrome_trace(tmp_path: Path) -> None:
         gw.InferenceSession(DIGITS, broken).end_profiling()
 
 
-# --- bindings and values ----------------------------------------------------------------
+# --- bindings and values --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -246,6 +247,17 @@ def test_values_describe_themselves_alike() -> None:
     )
 
 
+def test_values_in_values_out() -> None:
+    for session, kind in (
+        (gw.InferenceSession(DIGITS), gw.OrtValue),
+        (theirs(DIGITS), ort.OrtValue),
+    ):
+        value: Any = kind.ortvalue_from_numpy(X)
+        (found,) = session.run_with_ort_values(None, {"image": value})
+        (want,) = session.run(None, {"image": X})
+        np.testing.assert_array_equal(found.numpy(), want)
+
+
 def test_bindings_that_do_not_fit() -> None:
     session = gw.InferenceSession(DIGITS)
     binding = session.io_binding()
@@ -254,7 +266,7 @@ def test_bindings_that_do_not_fit() -> None:
     binding.bind_ortvalue_output("probabilities", small)
     with pytest.raises(gw.FeedError, match=r"float32\[2, 10\], got float32\[3, 10\]"):
         session.run_with_iobinding(binding)
-    with pytest.raises(gw.FeedError, match="'digit'.*'probabilities'"):
+    with pytest.raises(gw.FeedError, match=r"'digit'.*'probabilities'"):
         binding.bind_output("digit")
     with pytest.raises(gw.FeedError, match="device 'cpu'"):
         binding.bind_output("probabilities", "cuda")

@@ -129,11 +129,10 @@ def erf(x: Array, out: Array | None = None) -> Array:
 
 def _gelu_block(x: Array, out: Array, spare: Array) -> None:
     number = x.dtype.type
-    scaled = x * number(math.sqrt(0.5))
-    _erf_block(scaled, out, spare)
+    half = x * number(0.5)
+    _erf_block(x * number(math.sqrt(0.5)), out, spare)
     np.add(out, number(1), out=out)
-    np.multiply(out, scaled, out=out)
-    np.multiply(out, number(math.sqrt(0.5)), out=out)
+    np.multiply(out, half, out=out)  # by x / 2, not x: the product cannot overflow
 
 
 def gelu(x: Array, out: Array | None = None) -> Array:
@@ -161,3 +160,18 @@ def _silu_block(x: Array, out: Array, spare: Array) -> None:
 def silu(x: Array, out: Array | None = None) -> Array:
     """Return `x * sigmoid(x)`."""
     return blockwise(_silu_block, x, out)
+
+
+def erf_block(x: Array, out: Array) -> None:
+    """Write the error function of a block; `out` may be `x`."""
+    _erf_block(x.copy(), out, np.empty_like(x))
+
+
+def gelu_block(x: Array, out: Array) -> None:
+    """Write `gelu` of a block; `out` may be `x`."""
+    _gelu_block(x, out, np.empty_like(x))
+
+
+def sigmoid_block(x: Array, out: Array) -> None:
+    """Write `sigmoid` of a block; `out` may be `x`."""
+    _sigmoid_block(x, out, np.empty_like(x))

@@ -1,0 +1,167 @@
+"""Cases per op: what every backend must get right.
+
+Each op runs over the dtypes that it takes, on sizes that are usual, 0, 1 and symbolic,
+on operands that were turned, flipped or spread, on one operand given twice; elementwise
+ops on each pair of special values.
+"""
+
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.errors import DTypeError
+from graphwright.ir.graph import Graph
+from graphwright.ir.op import OPS
+from graphwright.ir.types import TensorType
+from graphwright.testing import recipes
+from graphwright.testing.choices import Seeded
+from graphwright.testing.maker import SYMBOLS, Maker, Reject, World
+from graphwright.testing.registry import arity, is_plain, kinds_of, recipe_for
+from graphwright.testing.values import inputs_for
+
+FAMILIES = recipes.FAMILIES
+
+DTYPE_NAMES = (
+    *("float32", "float64", "float16", "bfloat16", "float8_e4m3fn"),
+    *("int32", "int64", "int8", "int16", "int4"),
+    *("uint8", "uint16", "uint32", "uint64", "bool", "complex64", "complex128"),
+)
+
+_PLAIN = World(dims=(2, 3), dtypes={}, fresh=True)
+_DYNAMIC_SIZES = {"n": 3, "m": 1, "k": 2}
+
+WORLDS: dict[str, World] = {
+    "static": _PLAIN,
+    "zero": replace(_PLAIN, dims=(0, 2)),
+    "one": replace(_PLAIN, dims=(1,)),
+    "dynamic": replace(_PLAIN, dims=(*SYMBOLS.values(),), sizes=(_DYNAMIC_SIZES,)),
+    "flip": replace(_PLAIN, view="flip"),
+    "turn": replace(_PLAIN, view="turn"),
+    "spread": replace(_PLAIN, view="spread"),
+    "alias": replace(_PLAIN, alias=True),
+}
+"""Kinds of operands."""
+
+_DEFAULTS = {"f": "float32", "i": "int32", "u": "uint8", "b": "bool", "c": "complex64"}
+_SEEDS = {"static": 4, "dynamic": 2}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph of one op, and what to feed it with.
+
+    Attributes:
+        name: Op, kind of operands, dtype and a number.
+        graph: The graph; views of operands stand in it too.
+        inputs: Its inputs, in order.
+    """
+
+    name: str
+    graph: Graph
+    inputs: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def cases(op_name: str) -> Iterable[Case]:
+    """The cases of an op.
+
+    Raises:
+        UnsupportedOpError: If nobody said how to make one.
+    """
+    recipe_for(op_name)
+    seen: set[str] = set()
+    for case in itertools.chain(_worlds(op_name), _specials(op_name)):
+        key = str(case.graph)
+        if key not in seen or "special" in case.name:
+            seen.add(key)
+            yield case
+
+
+def _worlds(op_name: str) -> Iterator[Case]:
+    for kind, world in WORLDS.items():
+        names = DTYPE_NAMES if kind == "static" else DTYPE_NAMES[:9:2]
+        for name in names:
+            for turn in range(_SEEDS.get(kind, 1)):
+                case = _case(op_name, kind, world, name, turn)
+                if case is None:
+                    break
+                yield case
+
+
+def _world_of(world: World, name: str) -> World:
+    """The world in which one dtype stands for its kind."""
+    have = {**_DEFAULTS, DTYPES[name].kind: name}
+    return replace(world, dtypes={k: (v,) for k, v in have.items()})
+
+
+def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case | None:
+    """A case, or None if the dtype is not taken; several seeds are tried."""
+    label = f"{op_name}-{kind}-{dtype}-{turn}"
+    for attempt in range(6):
+        seed = zlib.crc32(f"{label}-{attempt}".encode())
+        m = Maker(Builder(op_name), Seeded(seed), _world_of(world, dtype))
+        try:
+            with m.attempt():
+                results = recipe_for(op_name)(m)
+        except (Reject, DTypeError):
+            continue
+        if dtype in m.used:
+            graph = m.b.finish(results)
+            sizes = _DYNAMIC_SIZES if kind == "dynamic" else {}
+            sizes = {n: v for n, v in sizes.items() if n in graph.input_symbols()}
+            inputs = inputs_for(graph, seed, sizes, m.within)
+            return Case(label, graph, tuple(inputs))
+    return None
+
+
+# Special values -----------------------------------------------------------------------
+
+
+def special_values(dtype: DType) -> "np.ndarray[Any, Any]":
+    """Elements at which kernels go wrong: NaN, infinities, zeros, ends, halves."""
+    if dtype.kind == "b":
+        return np.array([False, True])
+    if dtype.is_int:
+        low, high = dtype.limits
+        near = [0, 1, 2, 3, 5, -1, -2, -7, dtype.bits - 1, dtype.bits]
+        held = sorted({v for v in (*near, low, low + 1, high, high - 1) if low <= v <= high})
+        return np.array([_of(v, dtype) for v in held], dtype.numpy)
+    if dtype.kind == "c":
+        parts = special_values(DTYPES[f"float{dtype.bits // 2}"])[:8]
+        return np.array([complex(a, b) for a in parts for b in parts], dtype.numpy)
+    low, high = dtype.limits
+    small = 2.0**-10 if dtype.bits < 32 else 1e-30
+    near = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 0.5, -0.5, 1.5, 2.5, -2.5]
+    return np.array([*near, 3.0, -3.75, small, -small, high, low, 20.0]).astype(dtype.numpy)
+
+
+def _of(value: int, dtype: DType) -> Any:
+    return np.asarray(value).astype(dtype.numpy)
+
+
+def _specials(op_name: str) -> Iterator[Case]:
+    """An elementwise op on all pairs of special values."""
+    cls = OPS[op_name]
+    if not is_plain(cls):
+        return
+    for name in DTYPE_NAMES:
+        dtype = DTYPES[name]
+        if dtype.kind not in kinds_of(cls):
+            continue
+        values = special_values(dtype)
+        n = arity(cls)
+        grid = np.meshgrid(*[values] * n, indexing="ij")
+        rows = [np.ascontiguousarray(g.reshape(-1)) for g in grid]
+        b = Builder(op_name)
+        type_ = TensorType(dtype, rows[0].shape)
+        inputs = [b.input(f"x{i}", type_) for i in range(n)]
+        graph = b.finish([b.emit(op_name, *inputs)])
+        yield Case(f"{op_name}-special-{name}", graph, tuple(rows))

@@ -1,0 +1,58 @@
+"""Where a generator's decisions come from: a seed, or hypothesis, which shrinks them."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from graphwright.ir.errors import BackendUnavailable
+
+try:
+    from hypothesis import strategies
+except ImportError:
+    raise BackendUnavailable(
+        'graphwright.testing needs hypothesis: pip install "graphwright[test]"'
+    ) from None
+
+T = TypeVar("T")
+
+
+class Choices(Protocol):
+    """A source of decisions."""
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high``, both included."""
+        ...
+
+    def pick(self, items: Sequence[T]) -> T:
+        """One of several, the simplest first."""
+        ...
+
+
+class Seeded:
+    """Decisions of a pseudo-random generator."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high``, both included."""
+        return self._random.randint(low, high)
+
+    def pick(self, items: Sequence[T]) -> T:
+        """One of several."""
+        return self._random.choice(items)
+
+
+class Drawn:
+    """Decisions that hypothesis draws."""
+
+    def __init__(self, draw: Any) -> None:
+        self._draw = draw
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high``, both included."""
+        return int(self._draw(strategies.integers(low, high)))
+
+    def pick(self, items: Sequence[T]) -> T:
+        """One of several, the simplest first."""
+        return items[self.integer(0, len(items) - 1)]

@@ -1,0 +1,143 @@
+"""Whether what a backend gives is what the graph means, within derived bounds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.contract import Backend
+from graphwright.compiled import compile as compile_graph
+from graphwright.ir.dtype import string
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType, Type
+from graphwright.testing.shadow import Bound, bounds_of
+
+__all__ = ["Bound", "assert_accurate", "assert_agree", "assert_within", "bounds_of"]
+
+
+def assert_agree(
+    graph: Graph,
+    inputs: Sequence[Any],
+    backend: "str | Backend | Sequence[str]" = "numpy",
+    **options: Any,
+) -> None:
+    """Asserts that a compiled graph gives what the reference evaluator does.
+
+    Dtypes and shapes are the same; integers, booleans, strings, infinities and NaN too;
+    floats are within the bounds of ``bounds_of``.
+
+    Args:
+        graph: The graph.
+        inputs: One value for each input.
+        backend: A name, names in order of preference, or a backend.
+        **options: For ``compile``: ``optimize``, ``strict_float``, ``strict``, ...
+
+    Raises:
+        AssertionError: Naming the worst element of the first output that differs.
+    """
+    want = evaluate(graph, inputs)
+    exe = compile_graph(graph, backend=backend, **options)
+    got = exe.run(None, dict(zip(graph.input_names, inputs, strict=True)))
+    assert_within(graph, inputs, want, got)
+
+
+def assert_accurate(graph: Graph, inputs: Sequence[Any]) -> None:
+    """Asserts that the reference evaluator itself is within the bounds.
+
+    Raises:
+        AssertionError: Naming the worst element of the first output that is not.
+    """
+    want = evaluate(graph, inputs)
+    for i, bound in enumerate(bounds_of(graph, inputs)):
+        type_ = graph.output_types[i]
+        if bound.tolerance is not None:
+            _check_floats(f"output {i} of the reference", want[i], want[i], bound, type_)
+
+
+def assert_within(
+    graph: Graph, inputs: Sequence[Any], want: Sequence[Any], got: Sequence[Any]
+) -> None:
+    """Asserts that outputs agree with those of the reference evaluator.
+
+    Raises:
+        AssertionError: Naming the worst element of the first output that differs.
+    """
+    bounds: list[Bound] = []
+    for i, type_ in enumerate(graph.output_types):
+        name = f"output {graph.output_names[i]!r} ({type_})"
+        assert_same_form(name, want[i], got[i])
+        if _identical(want[i], got[i]):
+            continue
+        bounds = bounds or bounds_of(graph, inputs)
+        assert bounds[i].tolerance is not None, f"{name}: {_difference(want[i], got[i])}"
+        _check_floats(name, want[i], got[i], bounds[i], type_)
+
+
+def assert_same_form(name: str, want: Any, got: Any) -> None:
+    """Asserts that two values are of one kind, dtype and shape."""
+    if not isinstance(want, np.ndarray):
+        assert type(want) is type(got), f"{name}: {type(got)}, not {type(want)}"
+        return
+    said = f"{name}: {getattr(got, 'dtype', None)}{list(np.shape(got))}"
+    same = isinstance(got, np.ndarray) and got.dtype == want.dtype
+    assert same, f"{said}, the reference gives {want.dtype}{list(want.shape)}"
+    assert got.shape == want.shape, f"{said}, the reference has shape {want.shape}"
+
+
+def _identical(want: Any, got: Any) -> bool:
+    if not isinstance(want, np.ndarray):
+        return bool(np.all(_plain(want) == _plain(got))) if _flat(want) else _alike(want, got)
+    if want.dtype == string.numpy:
+        return bool(np.all(want == got))
+    floats = want.dtype.kind in "fcV"
+    a, b = (_plain(x) for x in (want, got))
+    return bool(np.array_equal(a, b, equal_nan=floats))
+
+
+def _flat(x: Any) -> bool:
+    return not isinstance(x, list | dict)
+
+
+def _alike(want: Any, got: Any) -> bool:
+    """Lists and dictionaries, item by item."""
+    if isinstance(want, dict):
+        return want.keys() == got.keys() and all(_identical(v, got[k]) for k, v in want.items())
+    if isinstance(want, list):
+        pairs = zip(want, got, strict=False)
+        return len(want) == len(got) and all(_identical(a, b) for a, b in pairs)
+    return bool(want == got)
+
+
+def _plain(x: Any) -> Any:
+    """An array that NumPy can compare."""
+    array = np.asarray(x)
+    return array.astype(np.float64) if array.dtype.kind == "V" else array
+
+
+def _difference(want: Any, got: Any) -> str:
+    if not isinstance(want, np.ndarray) or not want.size:
+        return f"{got!r}, the reference gives {want!r}"
+    a, b = _plain(want), _plain(got)
+    at = np.unravel_index(int(np.argmax(a != b)), a.shape)
+    return f"{b[at]!r} at {list(map(int, at))}, the reference gives {a[at]!r}"
+
+
+def _check_floats(name: str, want: Any, got: Any, bound: Bound, type_: Type) -> None:
+    assert isinstance(type_, TensorType)
+    wide = np.complex128 if type_.dtype.kind == "c" else np.float64
+    have, reference = np.asarray(got).astype(wide), np.asarray(want).astype(wide)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(reference) & np.isfinite(bound.value)
+        near = np.abs(have - bound.value) <= bound.tolerance
+        same = (have == reference) | (np.isnan(have) & np.isnan(reference))
+    bad = ~np.where(finite, near | ~np.isfinite(bound.tolerance), same)
+    if not bad.any():
+        return
+    excess = np.where(bad & finite, np.abs(have - bound.value) / (bound.tolerance + 1e-300), 0)
+    flat = int(np.argmax(np.where(bad, excess + 1, 0)))
+    at = np.unravel_index(flat, bad.shape)
+    raise AssertionError(
+        f"{name}: {have[at]} at {list(map(int, at))}, the reference gives {reference[at]},"
+        f" float64 {bound.value[at]} within {bound.tolerance[at]:.3g}"
+    )

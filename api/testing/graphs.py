@@ -1,0 +1,137 @@
+"""Random graphs over all ops, valid by construction.
+
+Ops come in by their recipes (``registry``), which draw operands from what is there.
+Floats stay away from singular points and small; what jumps as its operands vary
+(comparisons, rounding, sorting) gets values that all backends compute alike.
+"""
+
+import itertools
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from hypothesis import strategies as st
+
+from graphwright.ir.builder import Builder
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph
+from graphwright.ir.op import OPS
+from graphwright.ir.types import TensorType
+from graphwright.testing import recipes
+from graphwright.testing.choices import Choices, Drawn, Seeded
+from graphwright.testing.maker import SYMBOLS, Maker, Reject, World
+from graphwright.testing.registry import ALONE, RECIPES, recipe_for
+
+FAMILIES = recipes.FAMILIES
+
+_SIZES = tuple(
+    dict(zip(SYMBOLS, row, strict=True))
+    for row in itertools.product((0, 1, 2, 3), repeat=len(SYMBOLS))
+)
+
+RANDOM = World(
+    dims=(2, 3, *SYMBOLS.values(), 1, 0),
+    dtypes={
+        "f": ("float32", "float32", "float32", "float64", "float16", "bfloat16"),
+        "i": ("int32", "int64", "int64", "int8", "int16"),
+        "u": ("uint8", "uint32", "uint64", "uint16"),
+        "b": ("bool",),
+        "c": ("complex64", "complex128"),
+    },
+    sizes=_SIZES,
+)
+"""What random graphs are made of."""
+
+FLOAT32 = World(dims=RANDOM.dims, dtypes={"f": ("float32",), "b": ("bool",)}, sizes=_SIZES)
+"""Graphs of one dtype, for what knows only that."""
+
+_TRIES = 5
+
+
+@cache
+def _default_ops() -> tuple[str, ...]:
+    """Ops that have a recipe and can stand among others, elementary ones first."""
+    own = [n for n, cls in OPS.items() if hasattr(cls, "recipe") and n not in RECIPES]
+    return tuple(n for n in (*RECIPES, *own) if n not in ALONE)
+
+
+def make_graph(
+    c: Choices,
+    *,
+    max_nodes: int = 12,
+    ops: Sequence[str] | None = None,
+    world: World = RANDOM,
+) -> Graph:
+    """A graph that these decisions make.
+
+    Args:
+        c: The decisions.
+        max_nodes: How many ops are asked for at most; each may bring helpers.
+        ops: Names of the ops to choose from; all by default.
+        world: Sizes and dtypes to choose from.
+    """
+    m = Maker(Builder("random"), c, world)
+    names = tuple(ops) if ops is not None else _default_ops()
+    m.admit(m.tensor("fiub"))
+    for _ in range(c.integer(1, max(1, max_nodes))):
+        _grow(m, names)
+    return m.b.finish(_outputs(m))
+
+
+def _grow(m: Maker, names: Sequence[str]) -> None:
+    """Adds one op, of a few that are tried."""
+    for _ in range(_TRIES):
+        try:
+            with m.attempt():
+                results = recipe_for(m.c.pick(names))(m)
+            m.admit(*(_useful(m, v) for v in results))
+        except Reject:
+            continue
+        return
+
+
+def _useful(m: Maker, v: Value) -> Value:
+    """A result, scaled down where it would grow and grow."""
+    ranked = isinstance(v.type, TensorType) and v.type.shape is not None
+    return m.inside(v, None) if ranked else v
+
+
+def _outputs(m: Maker) -> list[Value]:
+    """The last value and a few others."""
+    pool = m.pool
+    chosen = {len(pool) - 1: None}
+    for _ in range(m.c.integer(0, 2)):
+        chosen[m.c.integer(0, len(pool) - 1)] = None
+    return [pool[i] for i in chosen]
+
+
+def random_graph(
+    seed: int,
+    *,
+    max_nodes: int = 12,
+    ops: Sequence[str] | None = None,
+    world: World = RANDOM,
+) -> Graph:
+    """The random graph of a seed: for bulk runs."""
+    return make_graph(Seeded(seed), max_nodes=max_nodes, ops=ops, world=world)
+
+
+@st.composite
+def _graphs(draw: Any, max_nodes: int, ops: Sequence[str] | None, world: World) -> Graph:
+    return make_graph(Drawn(draw), max_nodes=max_nodes, ops=ops, world=world)
+
+
+def graphs(
+    *,
+    max_nodes: int = 12,
+    ops: Sequence[str] | None = None,
+    world: World = RANDOM,
+) -> "st.SearchStrategy[Graph]":
+    """A hypothesis strategy of random graphs, which shrinks to few and simple ops.
+
+    Args:
+        max_nodes: How many ops are asked for at most; each may bring helpers.
+        ops: Names of the ops to choose from; all by default.
+        world: Sizes and dtypes to choose from.
+    """
+    return _graphs(max_nodes, ops, world)

@@ -1,0 +1,187 @@
+"""The graph over the reals, as near as float64 comes, and how far a backend may be off.
+
+Monte Carlo arithmetic (Parker, "Monte Carlo Arithmetic", 1997): the graph runs in
+float64 a few times, each op's operands and results off by random parts of the error
+that ``Op.error_bound`` allows, and the spread of what comes out, times a safety factor,
+is the tolerance. No rule of propagation per op is needed; cancellation, conditioning and
+jumps show as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.evaluate import Env, Evaluator, bind_op
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.types import TensorType, Type
+
+RUNS = 6
+SAFETY = 16.0
+"""Runs of different errors, and how many times their spread is tolerated."""
+
+
+def epsilon(dtype: DType) -> float:
+    """Distance from 1 to the next number of a dtype."""
+    real = DTYPES[f"float{dtype.bits // 2}"] if dtype.kind == "c" else dtype
+    return float(ml_dtypes.finfo(real.numpy).eps)  # type: ignore[no-untyped-call]
+
+
+def _inexact(type_: Type) -> bool:
+    return isinstance(type_, TensorType) and type_.dtype.kind in "fc"
+
+
+def widened(x: Any, type_: Type) -> Any:
+    """An array in float64 or complex128; what holds no fractions stays."""
+    if not isinstance(x, np.ndarray | np.generic) or not isinstance(type_, TensorType):
+        return x
+    array = np.asarray(x)
+    if type_.dtype.kind == "f":
+        return array.astype(np.float64, copy=False)
+    return array.astype(np.complex128) if type_.dtype.kind == "c" else array
+
+
+class Shadow(Evaluator):
+    """Runs a graph in float64; with ``rng``, each op a little off."""
+
+    def __init__(self, rng: Any = None) -> None:
+        super().__init__(np)
+        self.rng = rng
+
+    def _apply(self, node: Node, operands: list[Any], env: Env) -> Sequence[Any]:
+        types = [v.type for v in node.operands]
+        wide = [widened(x, t) for x, t in zip(operands, types, strict=True)]
+        op = bind_op(node.op, env)
+        if op.tier is Tier.CONTROL:
+            found = super()._apply(node, wide, env)
+        else:
+            found = self._computed(op, node, wide)
+        pairs = zip(found, node.results, strict=True)
+        return [widened(r, v.type) for r, v in pairs]
+
+    def _computed(self, op: Op, node: Node, operands: list[Any]) -> Sequence[Any]:
+        ulps = self._ulps(op, node)
+        narrow = _narrow(op)
+        if ulps and self.rng is not None and not narrow:
+            operands = self._off(operands, node, ulps)
+        if narrow:
+            types = [v.type for v in node.operands]
+            operands = [_narrowed(x, t) for x, t in zip(operands, types, strict=True)]
+        with np.errstate(all="ignore"):
+            found = _wide_op(op).compute(np, *operands)
+        results = list(found if isinstance(found, tuple) else (found,))
+        if ulps and self.rng is not None:
+            for i, v in enumerate(node.results):
+                if _inexact(v.type):
+                    wide = widened(results[i], v.type)
+                    results[i] = self._noisy(wide, epsilon(v.dtype) * ulps)
+        return results
+
+    def _ulps(self, op: Op, node: Node) -> float:
+        ulps = op.error_bound()
+        types = [v.type for v in node.operands]
+        if not ulps and Trait.ELEMENTWISE in op.traits and any(map(_complex, types)):
+            return 2.0  # a modulus
+        return ulps
+
+    def _off(self, operands: list[Any], node: Node, ulps: float) -> list[Any]:
+        """Operands as a backend that sums in another order seems to see them."""
+        kinds = [v.dtype for v in node.results if _inexact(v.type)]
+        if not kinds:
+            return operands
+        own = max(kinds, key=epsilon)
+        primitive = node.op.tier is Tier.PRIMITIVE
+        step = epsilon(own.accumulate if primitive else own) * ulps
+        if Trait.REDUCTION in node.op.traits:
+            most = max((np.size(x) for x in operands), default=1)
+            step *= sqrt(max(most, 1))
+        out: list[Any] = []
+        for x, v in zip(operands, node.operands, strict=True):
+            out.append(self._noisy(x, step) if _inexact(v.type) else x)
+        return out
+
+    def _noisy(self, x: Any, step: float) -> Any:
+        """An array, each element off by up to ``step`` of its size."""
+        noise = self.rng.uniform(-step, step, np.shape(x))
+        if x.dtype.kind == "c":
+            noise = noise + 1j * self.rng.uniform(-step, step, np.shape(x))
+            return x + np.abs(x) * noise
+        with np.errstate(all="ignore"):
+            return x + x * noise
+
+
+def _complex(type_: Type) -> bool:
+    return isinstance(type_, TensorType) and type_.dtype.kind == "c"
+
+
+def _narrow(op: Op) -> bool:
+    """Whether an op is about the bits of its operands' own dtypes."""
+    to = getattr(op, "dtype", None)
+    words = isinstance(to, DType) and to.kind == "S"
+    bits = Trait.VIEW in op.traits and isinstance(to, DType)
+    return words or bits or Trait.RANDOM in op.traits or op.tier is Tier.HOST
+
+
+def _narrowed(x: Any, type_: Type) -> Any:
+    if not isinstance(type_, TensorType) or not isinstance(x, np.ndarray):
+        return x
+    return x.astype(type_.dtype.numpy, copy=False)
+
+
+def _wide_op(op: Op) -> Op:
+    """The op with float64 where it names a float dtype of its result."""
+    to = getattr(op, "dtype", None)
+    if not isinstance(to, DType) or not to.is_float or _narrow(op):
+        return op
+    if op.name == "quantize":
+        return op
+    return op.replace(dtype=DTYPES["float64"])
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What an output is over the reals, and how far from it a backend may be.
+
+    Attributes:
+        value: The output in float64, or what the reference gives where it is no float.
+        tolerance: Of each element; None where nothing but equality will do.
+    """
+
+    value: Any
+    tolerance: Any = None
+
+
+def bounds_of(graph: Graph, inputs: Sequence[Any], seed: int = 0) -> list[Bound]:
+    """What a backend may give for each output of a graph."""
+    exact = Shadow().run(graph, inputs)
+    others = [
+        Shadow(np.random.default_rng([seed, i])).run(graph, inputs) for i in range(RUNS)
+    ]
+    rows = zip(*others, strict=True)
+    types = graph.output_types
+    return [_bound(x, row, t) for x, row, t in zip(exact, rows, types, strict=True)]
+
+
+def _bound(exact: Any, others: Sequence[Any], type_: Type) -> Bound:
+    if not isinstance(type_, TensorType) or type_.dtype.kind not in "fc":
+        return Bound(exact)
+    exact = widened(exact, type_)
+    spread = np.zeros(np.shape(exact))
+    with np.errstate(all="ignore"):
+        for x in others:
+            gap = np.abs(widened(x, type_) - exact) if np.shape(x) == spread.shape else np.inf
+            spread = np.fmax(spread, gap)
+        last = epsilon(type_.dtype) * np.abs(exact)
+        floor = np.where(spread > 0, _least(type_.dtype), 0.0)
+    return Bound(exact, SAFETY * spread + last + floor)
+
+
+def _least(dtype: DType) -> float:
+    """The least normal number: what is smaller a device may flush to zero."""
+    real = DTYPES[f"float{dtype.bits // 2}"] if dtype.kind == "c" else dtype
+    return float(ml_dtypes.finfo(real.numpy).smallest_normal)  # type: ignore[no-untyped-call]

@@ -1,0 +1,16 @@
+"""Kernels of fused regions, by kind."""
+
+from graphwright.backends.contract import Kernel, Request
+from graphwright.backends.numpy.ops_conv import region_kernel
+from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
+from graphwright.backends.numpy.table import kernel_for
+from graphwright.ir.ops.fused import Fused
+
+
+@kernel_for("fused")
+def fused(request: Request) -> Kernel | None:
+    """The kernel of a region, or None where its body has an unknown form."""
+    assert isinstance(request.op, Fused)
+    if request.op.kind == "elementwise":
+        return elementwise_kernel(request.op, request)
+    return region_kernel(request.op, request)

@@ -1,0 +1,300 @@
+"""Shapes, axes and order of elements."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphwright.frontends.tracing.numpy.support import flat
+from graphwright.frontends.tracing.wrap import (
+    array_function,
+    axes_of,
+    axis_of,
+    shape_of,
+)
+from graphwright.ir.dim import Dim, Expr, exact_quotient, product
+from graphwright.ir.emitter import Emitter, Value, broadcast_shape
+from graphwright.ir.errors import ShapeError
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "broadcast_to",
+    "expand_dims",
+    "flip",
+    "fliplr",
+    "flipud",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
+    "ravel",
+    "reshape",
+    "resize",
+    "roll",
+    "rollaxis",
+    "rot90",
+    "squeeze",
+    "swapaxes",
+    "transpose",
+]
+
+
+def resolved_shape(x: Value, shape: Any) -> tuple[Dim, ...]:
+    """A shape in which one size may be -1: what the others leave."""
+    dims = list(shape_of(shape))
+    unknown = [i for i, d in enumerate(dims) if isinstance(d, int) and d == -1]
+    if any(isinstance(d, int) and d < -1 for d in dims) or len(unknown) > 1:
+        raise ShapeError(f"reshape of {x.type} to {dims}: one size may be -1")
+    if unknown:
+        rest = product([d for d in dims if not (isinstance(d, int) and d == -1)])
+        dims[unknown[0]] = _quotient(x, product(x.shape), rest)
+    return tuple(dims)
+
+
+def _quotient(x: Value, size: Dim, rest: Dim) -> Dim:
+    if isinstance(size, int) and isinstance(rest, int):
+        if rest == 0 or size % rest:
+            raise ShapeError(f"{x.type} cannot be cut into parts of {rest} elements")
+        return size // rest
+    exact = exact_quotient(size, rest)
+    return size // rest if exact is None else exact
+
+
+@array_function(view=True)
+def reshape(
+    b: Emitter,
+    x: Value,
+    /,
+    shape: Any = None,
+    order: str = "C",
+    *,
+    copy: bool | None = None,
+    newshape: Any = None,
+) -> Value:
+    """Another shape of the same elements; one size may be -1."""
+    dims = resolved_shape(x, newshape if shape is None else shape)
+    if order == "F":
+        turned = b.reshape(b.transpose(x, range(x.rank)[::-1]), dims[::-1])
+        return b.transpose(turned, range(len(dims))[::-1])
+    return b.reshape(x, dims)
+
+
+@array_function(view=True)
+def ravel(b: Emitter, x: Value, /, order: str = "C") -> Value:
+    """One axis of all elements."""
+    if order == "F":
+        x = b.transpose(x, range(x.rank)[::-1])
+    return flat(b, x)
+
+
+@array_function
+def resize(b: Emitter, x: Value, new_shape: Any) -> Value:
+    """Another shape, the elements repeated as often as it takes."""
+    dims = shape_of(new_shape)
+    size, total = product(x.shape), product(dims)
+    if not isinstance(size, int) or not isinstance(total, int):
+        raise ShapeError("resize takes known sizes")
+    if size == 0:
+        return b.full(dims, 0, x.dtype)
+    copies = -(-total // size)
+    line = b.concat([flat(b, x)] * max(copies, 1), 0)
+    return b.reshape(b.slice_axis(line, 0, 0, total), dims)
+
+
+@array_function(view=True)
+def expand_dims(b: Emitter, x: Value, /, axis: Any) -> Value:
+    """New axes of size 1 at these places of the result."""
+    places = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return b.expand_dims(x, axes_of(tuple(places), x.rank + len(places)))
+
+
+@array_function(view=True)
+def squeeze(b: Emitter, x: Value, /, axis: Any = None) -> Value:
+    """Without axes of size 1: those named, or all."""
+    if axis is None:
+        axes = tuple(i for i, d in enumerate(x.shape) if d == 1)
+    else:
+        axes = axes_of(axis, x.rank)
+    for i in axes:
+        if isinstance(x.shape[i], int) and x.shape[i] != 1:
+            raise ShapeError(f"squeeze of axis {i} of {x.type}: its size is not 1")
+    return b.squeeze(x, axes)
+
+
+@array_function(view=True)
+def permute_dims(b: Emitter, x: Value, /, axes: Any) -> Value:
+    """Axes in another order."""
+    return b.transpose(x, axes_of(tuple(axes), x.rank))
+
+
+@array_function(view=True)
+def transpose(b: Emitter, x: Value, /, axes: Any = None) -> Value:
+    """Axes in another order; by default the reverse."""
+    order = range(x.rank)[::-1] if axes is None else axes_of(tuple(axes), x.rank)
+    return b.transpose(x, order)
+
+
+@array_function(view=True)
+def matrix_transpose(b: Emitter, x: Value, /) -> Value:
+    """The last two axes swapped."""
+    return transposed(b, x)
+
+
+def transposed(b: Emitter, x: Value) -> Value:
+    """The last two axes swapped."""
+    if x.rank < 2:
+        raise ShapeError(f"matrix_transpose takes matrices, got {x.type}")
+    return b.transpose(x, (*range(x.rank - 2), x.rank - 1, x.rank - 2))
+
+
+def move(b: Emitter, x: Value, source: Sequence[int], target: Sequence[int]) -> Value:
+    """Axes ``source`` at the places ``target``, the others in order."""
+    if len(source) != len(target):
+        raise ShapeError(f"moveaxis of {len(source)} axes to {len(target)} places")
+    order = [i for i in range(x.rank) if i not in source]
+    for place, axis in sorted(zip(target, source, strict=True)):
+        order.insert(place, axis)
+    return b.transpose(x, order)
+
+
+@array_function(view=True)
+def moveaxis(b: Emitter, x: Value, source: Any, destination: Any, /) -> Value:
+    """Axes moved to other places, the others in order."""
+    return move(b, x, axes_of(source, x.rank), axes_of(destination, x.rank))
+
+
+@array_function(view=True)
+def swapaxes(b: Emitter, x: Value, axis1: int, axis2: int, /) -> Value:
+    """Two axes swapped."""
+    i, j = axis_of(axis1, x.rank), axis_of(axis2, x.rank)
+    order = list(range(x.rank))
+    order[i], order[j] = j, i
+    return b.transpose(x, order)
+
+
+@array_function(view=True)
+def rollaxis(b: Emitter, x: Value, axis: int, start: int = 0) -> Value:
+    """An axis moved before another."""
+    source = axis_of(axis, x.rank)
+    target = start + x.rank if start < 0 else start
+    return move(b, x, [source], [target - (source < target)])
+
+
+@array_function(view=True)
+def flip(b: Emitter, x: Value, /, axis: Any = None) -> Value:
+    """Elements in the opposite order along axes, by default all."""
+    return b.flip(x, axes_of(axis, x.rank))
+
+
+@array_function(view=True)
+def flipud(b: Emitter, x: Value, /) -> Value:
+    """Rows in the opposite order."""
+    return b.flip(x, axes_of((0,), x.rank))
+
+
+@array_function(view=True)
+def fliplr(b: Emitter, x: Value, /) -> Value:
+    """Columns in the opposite order."""
+    return b.flip(x, axes_of((1,), x.rank))
+
+
+@array_function(view=True)
+def rot90(b: Emitter, x: Value, /, k: int = 1, axes: Any = (0, 1)) -> Value:
+    """Turned by ``k`` right angles from the first axis towards the second."""
+    i, j = axes_of(tuple(axes), x.rank)
+    order = list(range(x.rank))
+    order[i], order[j] = j, i
+    match k % 4:
+        case 0:
+            return x
+        case 1:
+            return b.transpose(b.flip(x, [j]), order)
+        case 2:
+            return b.flip(x, [i, j])
+        case _:
+            return b.flip(b.transpose(x, order), [j])
+
+
+def rolled(b: Emitter, x: Value, shift: Any, axis: int) -> Value:
+    """Elements moved along one axis, what leaves at the end entering at the front."""
+    n = x.shape[axis]
+    if isinstance(n, int) and n == 0:
+        return x
+    cut = (-shift) % n
+    if isinstance(cut, int) and cut == 0:
+        return x
+    parts = [b.slice_axis(x, axis, cut, n), b.slice_axis(x, axis, 0, cut)]
+    return b.concat(parts, axis)
+
+
+@array_function
+def roll(b: Emitter, x: Value, /, shift: Any, axis: Any = None) -> Value:
+    """Elements moved along axes, what leaves at the end entering at the front."""
+    if axis is None:
+        total = sum(shift) if isinstance(shift, (tuple, list)) else shift
+        return b.reshape(rolled(b, flat(b, x), total, 0), x.shape)
+    places = axis if isinstance(axis, (tuple, list)) else (axis,)
+    shifts = _numbers(shift, len(places))
+    for n, place in zip(shifts, places, strict=True):
+        x = rolled(b, x, n, axis_of(place, x.rank))
+    return x
+
+
+def _numbers(shift: Any, count: int) -> list[Any]:
+    """One shift for each axis; a single one serves all."""
+    if isinstance(shift, (tuple, list)):
+        return list(shift) * (count if len(shift) == 1 else 1)
+    return [shift if isinstance(shift, Expr) else int(np.asarray(shift))] * count
+
+
+# Broadcasting -------------------------------------------------------------------------
+
+
+@array_function(view=True)
+def broadcast_to(b: Emitter, x: Value, /, shape: Any, subok: bool = False) -> Value:
+    """Repeated to a shape."""
+    return b.broadcast_to(x, shape_of(shape))
+
+
+@array_function
+def broadcast_arrays(b: Emitter, *arrays: Value, subok: bool = False) -> tuple[Value, ...]:
+    """Arrays repeated to their common shape."""
+    shape = broadcast_shape(*(x.shape for x in arrays))
+    return tuple(b.broadcast_to(x, shape) for x in arrays)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[Dim, ...]:
+    """The shape to which shapes broadcast."""
+    return broadcast_shape(*(shape_of(s) for s in shapes))
+
+
+def _at_least(b: Emitter, x: Value, rank: int) -> Value:
+    if rank == 3 and x.rank in (1, 2):
+        return b.expand_dims(x, [2] if x.rank == 2 else [0, 2])
+    return b.expand_dims(x, range(max(rank - x.rank, 0)))
+
+
+def _atleast(b: Emitter, arrays: Sequence[Value], rank: int) -> Any:
+    found = tuple(_at_least(b, x, rank) for x in arrays)
+    return found[0] if len(found) == 1 else found
+
+
+@array_function(view=True)
+def atleast_1d(b: Emitter, *arrays: Value) -> Any:
+    """Numbers as vectors; the rest as they are."""
+    return _atleast(b, arrays, 1)
+
+
+@array_function(view=True)
+def atleast_2d(b: Emitter, *arrays: Value) -> Any:
+    """Vectors as rows of a matrix; the rest as they are."""
+    return _atleast(b, arrays, 2)
+
+
+@array_function(view=True)
+def atleast_3d(b: Emitter, *arrays: Value) -> Any:
+    """Matrices with a last axis of size 1; the rest as they are."""
+    return _atleast(b, arrays, 3)

@@ -1,0 +1,409 @@
+"""Storage cells, handles on them, and the trace that owns them.
+
+A tensor is a handle: a storage cell and a path into it. A cell holds the present value
+of all of the storage; a write makes a new value and counts the version up, so that
+every other handle on the cell sees it. In a trace, cells belong to it: a tensor from
+outside comes in as an input, a tensor that got out is an error.
+"""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from graphwright.backends.contract import Backend
+from graphwright.frontends.tracing import state
+from graphwright.frontends.tracing.lazy import Deferred, host, leaf
+from graphwright.frontends.tracing.promotion import Operand, WeakValue
+from graphwright.frontends.tracing.views import (
+    Path,
+    check_writable,
+    is_view,
+    path_between,
+    read_path,
+    write_path,
+)
+from graphwright.ir.builder import Builder
+from graphwright.ir.dim import Expr
+from graphwright.ir.dtype import dtype
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import TraceError
+from graphwright.ir.op import OPS
+from graphwright.ir.types import TensorType, Type
+
+CURES = (
+    "under a trace use gw.cond, gw.while_loop, gw.scan or np.where, or pass it as a"
+    " static argument"
+)
+
+
+class Cell:
+    """Storage: its present value, how often it was written, and whose it is."""
+
+    __slots__ = ("__weakref__", "owner", "value", "version")
+
+    def __init__(self, value: Value, owner: "Trace | None") -> None:
+        self.value, self.owner, self.version = value, owner, 0
+        self._keep(value)
+
+    def _keep(self, value: Value) -> None:
+        if type(value) is Deferred and value.call is not None:
+            value.keeper = weakref.ref(self)
+
+    def set(self, value: Value) -> None:
+        """Writes all of it."""
+        self.value = value
+        self.version += 1
+        self._keep(value)
+
+
+class Handle:
+    """A tensor as a cell and a path into it; the class users see derives from it."""
+
+    __slots__ = ("_cell", "_path", "_value", "_version")
+
+    concrete: ClassVar["type[Handle]"]
+
+    _cell: Cell
+    _path: Path
+    _value: Value | None
+    _version: int
+
+    def __init_subclass__(cls) -> None:
+        Handle.concrete = cls
+
+    @classmethod
+    def on(cls, cell: Cell, path: Path = ()) -> Self:
+        """The handle on a part of a cell."""
+        self = cls.__new__(cls)
+        self._cell, self._path, self._value, self._version = cell, path, None, -1
+        return self
+
+    @staticmethod
+    def stacked(rows: Sequence[Any]) -> "Handle":
+        """The tensor of nested lists that hold tensors."""
+        return Handle.concrete.stacked(rows)
+
+    @staticmethod
+    def make(value: Value) -> "Handle":
+        """A tensor of a value, with storage of its own."""
+        return Handle.concrete.on(Cell(value, state.current.get()))
+
+    @staticmethod
+    def known(array: Any, home: Backend | None = None) -> "Handle":
+        """A tensor of an array that nobody will write to."""
+        type_ = TensorType(dtype(array.dtype), tuple(array.shape))
+        return Handle.concrete.on(Cell(leaf(array, type_, home), None))
+
+    def read(self) -> Value:
+        """Its present value, for the trace that is running.
+
+        Raises:
+            TraceError: If it belongs to a trace that is over.
+        """
+        trace, cell = state.current.get(), self._cell
+        if cell.owner is not trace:
+            if trace is None:
+                raise _leaked(cell)
+            return trace.import_handle(self).read()
+        if not self._path:
+            return cell.value
+        if self._value is None or self._version != cell.version:
+            b = state.emitter("view")
+            self._value = read_path(b, cell.value, self._path)
+            self._version = cell.version
+        return self._value
+
+    def write(self, value: Value) -> None:
+        """Replaces all its elements: by a value of its dtype and shape.
+
+        Raises:
+            TraceError: If it comes from outside the trace that is running.
+            ValueError: If it is a broadcast view.
+        """
+        trace, cell = state.current.get(), self._cell
+        if cell.owner is not trace:
+            if trace is None:
+                raise _leaked(cell)
+            trace.import_handle(self, written=True).write(value)
+            return
+        check_writable(self._path)
+        b = state.emitter("assign")
+        cell.set(write_path(b, cell.value, self._path, value))
+
+    def view_of(self, found: Value) -> "Handle":
+        """A tensor of a value that was made from this one's: a view where it can be."""
+        trace = state.current.get()
+        source = self
+        if self._cell.owner is not trace and trace is not None:
+            source = trace.import_handle(self)
+        b = state.emitter("view")
+        steps = path_between(b, source.read(), found)
+        if steps is None:
+            return Handle.make(found)
+        path = (*source._path, *steps)
+        if not is_view(source._cell.value.shape, path):
+            return Handle.make(found)
+        made = Handle.concrete.on(source._cell, path)
+        made._value, made._version = found, source._cell.version
+        return made
+
+    def type_of(self) -> TensorType:
+        """Its type, readable wherever it is."""
+        if not self._path:
+            return self._cell.value.tensor
+        if self._cell.owner is state.current.get():
+            return self.read().tensor
+        b = Builder()
+        start = b.input("x", self._cell.value.type)
+        return read_path(b, start, self._path).tensor
+
+    def data(self, what: str) -> "np.ndarray[Any, Any]":
+        """Its value as a numpy array that must not be written to.
+
+        Raises:
+            TraceError: If it is traced; ``what`` says what asked.
+        """
+        owner, value = self._cell.owner, self._cell.value
+        if owner is not None:
+            if not owner.is_active():
+                raise _leaked(self._cell)
+            names = owner.numbers_below(value)
+            raise NeedsStatic(names, what, value) if names else unreadable(what, value)
+        trace = state.current.get()
+        if trace is None:
+            return host(self.read())
+        token = state.current.set(None)
+        try:
+            return host(self.read())
+        finally:
+            state.current.reset(token)
+
+
+class NeedsStatic(TraceError):
+    """Python numbers among the arguments whose value the function reads.
+
+    Attributes:
+        names: The arguments' names.
+    """
+
+    def __init__(self, names: list[str], what: str, value: Value) -> None:
+        super().__init__(str(unreadable(what, value)))
+        self.names = names
+
+
+def unreadable(what: str, value: Value) -> TraceError:
+    """The error for asking the value of a traced tensor."""
+    return TraceError(
+        f"{state.where()}: {what} needs the value of a traced {value.type}: {CURES}"
+    )
+
+
+def _leaked(cell: Cell) -> TraceError:
+    owner = cell.owner
+    made = owner.builder.producer(cell.value) if owner is not None else None
+    place = f", made at {made.source}" if made is not None and made.source else ""
+    name = owner.builder.name if owner is not None else "?"
+    return TraceError(
+        f"{state.where()}: this tensor belongs to the trace of {name!r}, which is over"
+        f"{place}: return it from the traced function instead of storing it"
+    )
+
+
+def concrete(b: Emitter, x: Value, what: str) -> "np.ndarray[Any, Any]":
+    """The value of ``x``, which a function must know now.
+
+    Raises:
+        TraceError: If it is traced and no constant; ``what`` says who asks.
+    """
+    if isinstance(x, Deferred):
+        return host(x)
+    known = b.known(x)
+    if known is None:
+        raise unreadable(what, x)
+    return known.array()
+
+
+def operand_of(b: Emitter, x: Any) -> Operand:
+    """An argument as a value; Python numbers and dims stay as they are.
+
+    Raises:
+        TraceError: If it is nothing that an array can be made of.
+    """
+    if isinstance(x, Handle):
+        return x.read()
+    if isinstance(x, np.ndarray):
+        return array_value(x)
+    if isinstance(x, np.generic):
+        return array_value(np.asarray(x))
+    if isinstance(x, (bool, int, float, complex, Expr, Value)):
+        return x
+    if isinstance(x, (list, tuple)) and has_tensors(x):
+        return Handle.concrete.stacked(x).read()
+    array = np.from_dlpack(x) if hasattr(x, "__dlpack__") else np.asarray(x)
+    if array.dtype == object:
+        raise TraceError(
+            f"{state.where()}: no tensor can be made of {type(x).__name__}"
+        )
+    return array_value(array)
+
+
+def has_tensors(x: Any) -> bool:
+    """Whether nested lists hold tensors (or dims), which numpy could not read."""
+    if isinstance(x, (list, tuple)):
+        return any(map(has_tensors, x))
+    return isinstance(x, (Handle, Expr))
+
+
+def array_value(array: "np.ndarray[Any, Any]") -> Value:
+    """A numpy array as a value: an input of the trace, or a copy of what it holds."""
+    trace = state.current.get()
+    if trace is not None and array.ndim:
+        return trace.import_array(array).read()
+    kind = dtype(array.dtype)
+    copy = np.array(array, dtype=kind.numpy, order="C", ndmin=array.ndim)
+    if trace is not None:
+        return trace.builder.constant(copy, kind)
+    return leaf(copy, TensorType(kind, copy.shape))
+
+
+class Hidden:
+    """An input that a trace found by itself: an array or a tensor from outside.
+
+    Attributes:
+        origin: The array, or the cell.
+        handle: What stands for it in the trace.
+        outer: What stands for it in the trace around; None if that is no trace.
+    """
+
+    __slots__ = ("handle", "origin", "outer", "value")
+
+    def __init__(self, origin: Any, handle: Handle, outer: Handle | None) -> None:
+        self.origin, self.handle, self.outer = origin, handle, outer
+        self.value = handle._cell.value
+
+    @property
+    def written(self) -> bool:
+        """Whether the traced program wrote to it."""
+        return self.handle._cell.version > 0
+
+    def operand(self) -> Value:
+        """What a body's operand is, in the trace around."""
+        if self.outer is not None:
+            return self.outer._cell.value
+        if isinstance(self.origin, Cell):
+            return self.origin.value
+        return array_value(self.origin)
+
+
+class Trace:
+    """A graph being traced, or the body of a loop or branch inside one.
+
+    Attributes:
+        builder: The graph so far.
+        parent: The trace around a body, None for a function's.
+        weak: Names of the inputs that are Python numbers.
+        masks: Where each mask that indexed something holds.
+        hidden: What it uses from outside, in the order of the inputs they became.
+    """
+
+    def __init__(
+        self, builder: Builder, parent: "Trace | None" = None, *, nested: bool = False
+    ) -> None:
+        self.builder, self.parent = builder, parent
+        self.nested = nested or parent is not None
+        self.hidden: dict[int, Hidden] = {}
+        self.masks: dict[Value, Value] = {}
+        self.weak: dict[Value, str] = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Tensor programs in the block add to this trace."""
+        token = state.current.set(self)
+        try:
+            yield
+        finally:
+            state.current.reset(token)
+
+    def input(self, name: str, type_: Type, *, weak: bool = False) -> Handle:
+        """A tensor that stands for the next input."""
+        value = self.builder.input(name, type_)
+        if weak:  # the same, but it promotes as a Python number
+            copy = WeakValue(type_)
+            self.builder.add_node(OPS["reshape"](shape=()), [value], (copy,))
+            self.weak[copy] = name
+            value = copy
+        return Handle.concrete.on(Cell(value, self))
+
+    def numbers_below(self, value: Value) -> list[str]:
+        """Names of the Python numbers that a value is made of; none if of more."""
+        names: dict[str, None] = {}
+        stack, seen = [value], {value}
+        while stack:
+            top = stack.pop()
+            node = self.builder.producer(top)
+            if top in self.weak:
+                names[self.weak[top]] = None
+            elif node is not None:
+                fresh = [v for v in node.operands if v not in seen]
+                seen.update(fresh)
+                stack += fresh
+            elif top not in self.builder.constants:
+                return []
+        return list(names)
+
+    def _adopt(self, origin: Any, type_: Type, outer: Handle | None = None) -> Handle:
+        handle = self.input(f"captured{len(self.hidden)}", type_)
+        self.hidden[id(origin)] = Hidden(origin, handle, outer)
+        return handle
+
+    def import_array(self, array: "np.ndarray[Any, Any]") -> Handle:
+        """The tensor that stands for an array from outside the trace."""
+        found = self.hidden.get(id(array))
+        if found is not None:
+            return found.handle
+        outer = None if self.parent is None else self.parent.import_array(array)
+        return self._adopt(array, TensorType(dtype(array.dtype), array.shape), outer)
+
+    def import_handle(self, handle: Handle, *, written: bool = False) -> Handle:
+        """The tensor that stands here for one from outside the trace.
+
+        Raises:
+            TraceError: If that one belongs to a trace which is over, or would be
+                written to from inside a loop or branch.
+        """
+        cell = handle._cell
+        if cell.owner is not None and cell.owner not in self._ancestors():
+            raise _leaked(cell)
+        if written and self.nested:
+            raise TraceError(
+                f"{state.where()}: the body of a loop or branch writes to a tensor from"
+                " outside: carry it, and return it from the body"
+            )
+        twin = self._twin(cell)
+        return Handle.concrete.on(twin._cell, handle._path) if handle._path else twin
+
+    def is_active(self) -> bool:
+        """Whether its function is running."""
+        trace = state.current.get()
+        return trace is not None and (trace is self or self in trace._ancestors())
+
+    def _ancestors(self) -> list["Trace"]:
+        found: list[Trace] = []
+        trace = self.parent
+        while trace is not None:
+            found.append(trace)
+            trace = trace.parent
+        return found
+
+    def _twin(self, cell: Cell) -> Handle:
+        found = self.hidden.get(id(cell))
+        if found is not None:
+            return found.handle
+        outer = None
+        if self.parent is not None:
+            here = cell.owner is self.parent
+            outer = Handle.concrete.on(cell) if here else self.parent._twin(cell)
+        return self._adopt(cell, cell.value.type, outer)

@@ -1,0 +1,161 @@
+"""Views: how a part of a tensor's storage is read, and written back.
+
+A view is a path of movement ops from the storage's value: ``slice``, ``transpose``,
+``reshape``, ``broadcast_to``. Writing to it moves the new part back along the path.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from graphwright.ir.dim import Dim
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.op import Op
+
+Path: TypeAlias = tuple[Op, ...]
+
+MOVEMENTS = ("slice", "transpose", "reshape", "broadcast_to")
+
+
+def read_path(b: Emitter, base: Value, path: Path) -> Value:
+    """The part of a value that a path leads to."""
+    for op in path:
+        base = b.emit(op.name, base, **op.fields)
+    return base
+
+
+def write_path(b: Emitter, base: Value, path: Path, part: Value) -> Value:
+    """The value with a part replaced.
+
+    Raises:
+        ValueError: If the path repeats elements: such a view is read-only.
+    """
+    if not path:
+        return part
+    op, rest = path[0], path[1:]
+    fields = op.fields
+    if rest:
+        part = write_path(b, b.emit(op.name, base, **fields), rest, part)
+    if op.name == "slice":
+        start, step = fields["start"], fields["step"]
+        return b.emit("update_slice", base, part, start=start, step=step)
+    if op.name == "transpose":
+        perm = fields["perm"]
+        return b.transpose(part, sorted(range(len(perm)), key=perm.__getitem__))
+    if op.name == "reshape":
+        return b.reshape(part, base.shape)
+    raise ValueError("assignment destination is read-only: it was broadcast")
+
+
+def path_between(b: Emitter, start: Value, end: Value) -> Path | None:
+    """The movements that made one value from another; None if more than those did."""
+    ops: list[Op] = []
+    while end is not start:
+        made = b.producer(end)
+        if made is None or made.op.name not in MOVEMENTS:
+            return None
+        ops.append(made.op)
+        end = made.operands[0]
+    return tuple(reversed(ops))
+
+
+# Strides ------------------------------------------------------------------------------
+
+
+def is_view(shape: Sequence[Dim], path: Path) -> bool:
+    """Whether NumPy could follow the path by strides alone, from contiguous storage.
+
+    Only a reshape may be impossible; of sizes that are not known it is, unless they
+    stay as they are or all of the storage is seen.
+    """
+    kinds = {op.name for op in path}
+    if "reshape" not in kinds or kinds == {"reshape"}:
+        return True
+    sizes, steps = list(shape), _contiguous(shape)
+    for op in path:
+        found = _follow(op, sizes, steps)
+        if found is None:
+            return False
+        sizes, steps = found
+    return True
+
+
+def _contiguous(shape: Sequence[Dim]) -> list[Dim]:
+    steps: list[Dim] = []
+    step: Dim = 1
+    for size in reversed(shape):
+        steps.append(step)
+        step = step * size
+    return steps[::-1]
+
+
+_Layout: TypeAlias = tuple[list[Dim], list[Dim]]
+
+
+def _follow(op: Op, sizes: list[Dim], steps: list[Dim]) -> _Layout | None:
+    fields = op.fields
+    if op.name == "slice":
+        return list(fields["size"]), [
+            s * by for s, by in zip(steps, fields["step"], strict=True)
+        ]
+    if op.name == "transpose":
+        perm = fields["perm"]
+        return [sizes[p] for p in perm], [steps[p] for p in perm]
+    if op.name == "broadcast_to":
+        shape = fields["shape"]
+        lead = len(shape) - len(sizes)
+        kept = [
+            step if size is n or size == n else 0
+            for step, size, n in zip(steps, sizes, shape[lead:], strict=True)
+        ]
+        return list(shape), [0] * lead + kept
+    found = reshaped_steps(sizes, steps, fields["shape"])
+    return None if found is None else (list(fields["shape"]), found)
+
+
+def reshaped_steps(
+    sizes: Sequence[Dim], steps: Sequence[Dim], shape: Sequence[Dim]
+) -> list[Dim] | None:
+    """Strides (in elements) of a reshape without a copy; None if there are none."""
+    if 0 in sizes or 0 in shape:
+        return _contiguous(shape)
+    old = [(n, s) for n, s in zip(sizes, steps, strict=True) if n != 1]
+    new = [n for n in shape if n != 1]
+    found: list[Dim] = []
+    i = j = 0
+    while i < len(old) and j < len(new):
+        ends = _matching(old, new, i, j)
+        if ends is None:
+            return None
+        step, group = old[ends[0] - 1][1], new[j : ends[1]]
+        found += [step * inner for inner in _contiguous(group)]
+        i, j = ends
+    rest = iter(found)
+    return [0 if n == 1 else next(rest, 1) for n in shape]
+
+
+def _matching(
+    old: Sequence[tuple[Dim, Dim]], new: Sequence[Dim], i: int, j: int
+) -> tuple[int, int] | None:
+    """Ends of the least groups of old axes from ``i`` and new ones from ``j``.
+
+    They have as many elements, and the old ones lie as one line of equal steps.
+    """
+    have, want = old[i][0], new[j]
+    i, j = i + 1, j + 1
+    while have != want:
+        if not isinstance(have, int) or not isinstance(want, int):
+            return None
+        if want < have:
+            want, j = want * new[j], j + 1
+        else:
+            (inner, step), outer = old[i], old[i - 1][1]
+            if outer != inner * step:
+                return None
+            have, i = have * inner, i + 1
+    return i, j
+
+
+def check_writable(path: Path) -> None:
+    """Raises ValueError if a path repeats elements."""
+    if any(op.name == "broadcast_to" for op in path):
+        raise ValueError("assignment destination is read-only: it was broadcast")

@@ -1,0 +1,75 @@
+"""Writing to a strided window: what assignment to a slice means."""
+
+from typing import Any
+
+from graphwright.ir.dim import Dim, product
+from graphwright.ir.dtype import int64
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.op import Cotangents, Op, Tier
+from graphwright.ir.ops.movement import Slice
+from graphwright.ir.rules import need, ranked, same_dtype, typed
+from graphwright.ir.types import Contents, TensorType
+
+
+class UpdateSlice(Op):
+    """``x`` with ``y`` written to the window that ``slice`` would read.
+
+    From each axis the window takes elements ``start, start + step, ...``, as many as
+    ``y`` has.
+    """
+
+    name = "update_slice"
+    tier = Tier.COMPOSITE
+    start: tuple[Dim, ...]
+    step: tuple[Dim, ...]
+
+    def result_type(self, x: TensorType, y: TensorType) -> TensorType:
+        ranked(self.name, x, y)
+        same_dtype(self.name, x, y)
+        need(x.rank == y.rank, f"{self.name} of {y} into {x}")
+        Slice(self.start, y.dims, self.step).result_type(x)
+        return typed(x.dtype, x.dims, self._contents(x, y))
+
+    def _contents(self, x: TensorType, y: TensorType) -> Contents | None:
+        known = x.rank == 1 and isinstance(y.dims[0], int)
+        at = (*self.start, *self.step)
+        if x.contents is None or not known or not all(isinstance(d, int) for d in at):
+            return None
+        found = list(x.contents)
+        rows = y.contents or (None,) * y.dims[0]  # type: ignore[operator]
+        for i, item in enumerate(rows):
+            found[at[0] + i * at[1]] = item  # type: ignore[index, operator]
+        return tuple(found)
+
+    def compute(self, xp: Any, x: Any, y: Any) -> Any:
+        out = x.copy()
+        window = Slice(self.start, y.shape, self.step).compute(xp, out)
+        window[...] = y
+        return out
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        x, y = operands
+        if all(s == 1 for s in self.step):
+            at = [b.dim_scalar(s, int64) for s in self.start]
+            return b.emit("dynamic_update_slice", x, y, *at)
+        flat: Value = b.full(y.shape, 0, int64)
+        stride: Dim = 1
+        for i in reversed(range(x.rank)):
+            place = b.mul(b.iota(y.shape, i, int64), b.dim_scalar(self.step[i], int64))
+            place = b.add(place, b.dim_scalar(self.start[i], int64))
+            flat = b.add(flat, b.mul(place, b.dim_scalar(stride, int64)))
+            stride = stride * x.shape[i]
+        line = b.reshape(x, (product(x.shape),))
+        at_line = b.reshape(flat, (product(y.shape),))
+        written = b.scatter(line, at_line, b.reshape(y, (product(y.shape),)), 0)
+        return b.reshape(written, x.shape)
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        return 0
+
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
+        y, (ct,) = operands[1], cotangents
+        hole = b.emit(self.name, ct, b.zeros_like(y), start=self.start, step=self.step)
+        return hole, b.slice(ct, self.start, y.shape, self.step)

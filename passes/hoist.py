@@ -1,0 +1,105 @@
+"""Loop-invariant code leaves loops."""
+
+from dataclasses import replace
+from typing import Any
+
+from graphwright.ir.builder import Builder
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.ops.control import Scan, WhileLoop
+from graphwright.ir.types import collect_guards, type_symbols
+
+_ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
+_SAFE = frozenset({Trait.ELEMENTWISE, Trait.VIEW, Trait.REDUCTION})
+
+
+def hoist_invariants(graph: Graph) -> Graph:
+    """Nodes of a loop's body that read only what never changes run once, before it: exact.
+
+    Only ops that cannot fail move: a loop may run no iteration.
+    """
+    if not any(isinstance(node.op, WhileLoop | Scan) for node in graph.nodes):
+        return graph
+    b = Builder.extending(graph)
+    b.nodes = []
+    moved = False
+    for node in graph.nodes:
+        done = _hoisted(b, node) if isinstance(node.op, WhileLoop | Scan) else None
+        moved |= done is not None
+        b.source = node.source
+        b.add_node(*(done or (node.op, node.operands)), node.results)
+    return b.finish(graph.outputs, graph.output_names) if moved else graph
+
+
+def _hoisted(b: Builder, node: Node) -> tuple[Op, tuple[Value, ...]] | None:
+    """The loop and its operands after moving what can be moved out, or None."""
+    op: Any = node.op
+    body: Graph = op.body
+    first = 2 + op.carried if isinstance(op, WhileLoop) else op.carried + op.scanned
+    inputs, operands = list(body.inputs), list(node.operands)
+    outside = dict(zip(inputs[first:], operands[first:], strict=True))
+    own = _own_symbols(op, first)
+    kept: list[Node] = []
+    for inner in body.nodes:
+        if not _movable(inner, outside, body, own):
+            kept.append(inner)
+            continue
+        b.source = inner.source
+        given = [_outer(b, v, outside, body) for v in inner.operands]
+        outside.update(zip(inner.results, b.apply(inner.op, given), strict=True))
+    if len(kept) == len(body.nodes):
+        return None
+    read = {v for n in kept for v in n.operands}.union(body.outputs)
+    for inner in body.nodes:
+        fresh = [v for v in inner.results if v in outside and v in read]
+        inputs += fresh
+        operands += [outside[v] for v in fresh]
+    names = (*body.input_names, *_names(body, len(inputs)))
+    slim = replace(body, inputs=tuple(inputs), input_names=names, nodes=tuple(kept))
+    return op.replace(body=slim), tuple(operands)
+
+
+def _outer(b: Builder, v: Value, outside: dict[Value, Value], body: Graph) -> Value:
+    if v not in outside:
+        outside[v] = b.constant_of(body.constants[v])
+    return outside[v]
+
+
+def _names(body: Graph, count: int) -> list[str]:
+    """Names of inputs beyond those that the body has."""
+    taken, names = set(body.input_names), list[str]()
+    number = 0
+    while len(body.inputs) + len(names) < count:
+        name = f"invariant{number}"
+        number += 1
+        if name not in taken:
+            names.append(name)
+    return names
+
+
+def _own_symbols(op: Any, first: int) -> frozenset[str]:
+    """Symbols that mean something inside the body only."""
+    body: Graph = op.body
+    changing = (type_symbols(v.type) for v in body.inputs[:first])
+    defined = (frozenset(n.op.defined_symbols()) for n in body.nodes)
+    return frozenset[str]().union(*changing, *defined, op.defined_symbols())
+
+
+def _movable(node: Node, outside: dict[Value, Value], body: Graph, own: frozenset[str]) -> bool:
+    op = node.op
+    if op.tier in (Tier.CONTROL, Tier.HOST) or not op.traits & _SAFE or op.traits & _ONCE:
+        return False
+    if not all(v in outside or v in body.constants for v in node.operands):
+        return False
+    if not any(v not in body.constants for v in node.operands):
+        return False
+    used = op.used_symbols().union(*(type_symbols(v.type) for v in node.results))
+    return used.isdisjoint(own) and not _guarded(node)
+
+
+def _guarded(node: Node) -> bool:
+    """Whether an op asks for a condition on dims, which might fail."""
+    with collect_guards() as guards:
+        node.op.result_type(*[v.type for v in node.operands])
+    return bool(guards)

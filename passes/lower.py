@@ -1,0 +1,32 @@
+"""Passes that make a graph suit a backend: layout and fusion, by what it prefers."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from graphwright.ir.graph import Graph
+from graphwright.passes.cleanup import merge_common, remove_dead
+from graphwright.passes.fuse import fuse_elementwise, fuse_epilogues
+from graphwright.passes.layout import channels_last, sink_reshapes
+
+Pass: TypeAlias = Callable[[Graph], Graph]
+
+
+def lowering_passes(
+    layout: Mapping[str, str], fusable: frozenset[str] = frozenset()
+) -> list[Pass]:
+    """Passes for a backend that prefers these layouts and fuses these ops."""
+
+    def fuse_regions(graph: Graph) -> Graph:
+        return fuse_elementwise(graph, fusable)
+
+    last: list[Pass] = []
+    if layout.get("conv") == "NHWC":
+        last = [channels_last, remove_dead, merge_common]
+    return [
+        *last,
+        sink_reshapes,
+        remove_dead,
+        fuse_epilogues,
+        fuse_regions,
+        remove_dead,
+    ]
