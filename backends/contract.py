@@ -1,9 +1,8 @@
 """What a backend is.
 
-A backend may stop at the first of two levels. *Op by op*: ``kernel`` gives a function on
-the backend's arrays for an op, and everything else (decomposition, control flow,
-fallback, planning) is done for it. *Whole graph*: ``compile_region`` takes a fused
-region at once.
+*Op by op*: ``kernel`` gives a function on the backend's arrays for an op, and everything
+else (decomposition, control flow, fallback, planning) is done for it. A backend that
+does more says in ``supports`` which ``fused`` regions it takes whole.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +24,7 @@ Kernel: TypeAlias = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a kernel is asked for: an op with all dims known, on operands of these types.
+    """What a kernel is asked for: an op with all dims known, on these operands.
 
     Attributes:
         op: The op, its dims bound to integers.

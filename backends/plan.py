@@ -121,7 +121,9 @@ class Plan:
         for v, constant in program.constants.items():
             self.initial.append((self._slot(v), constant))
         frees = _frees(graph, program.constants)
-        self.steps = [self._step(node, frees.get(i, ())) for i, node in enumerate(graph.nodes)]
+        self.steps = [
+            self._step(node, frees.get(i, ())) for i, node in enumerate(graph.nodes)
+        ]
         self.inputs = [self.slots[v] for v in graph.inputs]
         self.outputs = [self.slots[v] for v in graph.outputs]
         self.peak_bytes = self._peak()
@@ -134,7 +136,9 @@ class Plan:
         outputs = tuple(self._slot(v) for v in node.results)
         size = sum(nbytes_of(bind_type(v.type, self.env)) for v in node.results)
         run = self.program.step_function(node, self.env)
-        return Step(node, run, inputs, outputs, tuple(self.slots[v] for v in frees), size)
+        return Step(
+            node, run, inputs, outputs, tuple(self.slots[v] for v in frees), size
+        )
 
     def _peak(self) -> int:
         """Largest sum of the results alive at once, as far as sizes are known."""
@@ -203,11 +207,15 @@ def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value
 class Program:
     """A graph compiled for a backend: its plans by binding, its kernels, its fallbacks."""
 
-    def __init__(self, graph: Graph, options: Options, outer: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, graph: Graph, options: Options, outer: frozenset[str] = frozenset()
+    ) -> None:
         self.graph, self.options = graph, options
         used = {v for node in graph.nodes for v in node.operands} | set(graph.outputs)
         self.constants = {
-            v: _Resident(c, options.backend) for v, c in graph.constants.items() if v in used
+            v: _Resident(c, options.backend)
+            for v, c in graph.constants.items()
+            if v in used
         }
         self.fallbacks: dict[Fallback, None] = {}
         self._keys = sorted(graph.input_symbols() | outer)
@@ -236,7 +244,9 @@ class Program:
                 found = self._plans[key] = Plan(self, known)
         return found
 
-    def run(self, feeds: Sequence[Any], run: Run, outer: Mapping[str, int]) -> list[Any]:
+    def run(
+        self, feeds: Sequence[Any], run: Run, outer: Mapping[str, int]
+    ) -> list[Any]:
         """Outputs for inputs."""
         env = self.bind(feeds, outer)
         if self.graph.guards:
@@ -306,7 +316,9 @@ class Program:
             except GraphwrightError as error:
                 raise _blamed(error, node) from error
             results = results if isinstance(results, tuple) else (results,)
-            arrays = [as_array(r, v.type) for r, v in zip(results, node.results, strict=True)]
+            arrays = [
+                as_array(r, v.type) for r, v in zip(results, node.results, strict=True)
+            ]
             if node.op.defined_symbols():
                 define_symbols(node, operands, arrays, env)
             return arrays
@@ -342,7 +354,9 @@ class Program:
     def _control_step(self, node: Node) -> StepFunction:
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             def call(graph: Graph, args: Sequence[Any]) -> Sequence[Any]:
-                values = [as_array(x, v.type) for x, v in zip(args, graph.inputs, strict=True)]
+                values = [
+                    as_array(x, v.type) for x, v in zip(args, graph.inputs, strict=True)
+                ]
                 return self.subprogram(graph, env).run(values, run, env)
 
             op = node.op.bind(env)
@@ -353,7 +367,9 @@ class Program:
                 results = op.run(call, operands)
             except GraphwrightError as error:
                 raise _blamed(error, node) from error
-            arrays = [as_array(r, v.type) for r, v in zip(results, node.results, strict=True)]
+            arrays = [
+                as_array(r, v.type) for r, v in zip(results, node.results, strict=True)
+            ]
             if node.op.defined_symbols():
                 define_symbols(node, operands, arrays, env)
             return arrays
@@ -426,5 +442,3 @@ def _blamed(error: GraphwrightError, node: Node) -> GraphwrightError:
     if node.source is None or str(node.source) in str(error):
         return error
     return type(error)(f"{node.source}: {error}")
-
-

@@ -85,7 +85,7 @@ class Builder(Emitter):
             del self._guards[guard]
 
     def number_symbols_from(self, start: int) -> None:
-        """Numbers the fresh symbols from ``start``: apart from those of other graphs."""
+        """Numbers fresh symbols from ``start``, apart from those of other graphs."""
         self._counter[0] = start
 
     def producer(self, value: Value) -> Node | None:
@@ -193,7 +193,9 @@ class Builder(Emitter):
                 self._folded[top] = None
                 continue
             waiting = [
-                v for v in node.operands if v not in self._folded and v not in self.constants
+                v
+                for v in node.operands
+                if v not in self._folded and v not in self.constants
             ]
             if waiting:
                 stack += waiting
@@ -206,7 +208,9 @@ class Builder(Emitter):
         results: Sequence[Any] = [None] * len(node.results)
         if all(p is not None for p in parts):
             with np.errstate(all="ignore"):
-                found = node.op.compute(np, *(p.array() for p in parts if p is not None))
+                found = node.op.compute(
+                    np, *(p.array() for p in parts if p is not None)
+                )
             results = found if isinstance(found, tuple) else (found,)
         for v, r in zip(node.results, results, strict=True):
             self._folded[v] = None if r is None else Constant.of(np.asarray(r), v.dtype)
@@ -231,7 +235,10 @@ class Builder(Emitter):
         )
 
     def splice(
-        self, graph: Graph, operands: Sequence[Value], env: Mapping[str, Dim] | None = None
+        self,
+        graph: Graph,
+        operands: Sequence[Value],
+        env: Mapping[str, Dim] | None = None,
     ) -> tuple[Value, ...]:
         """Adds all nodes of a graph, its inputs replaced; returns its outputs."""
         names: dict[Value, Value] = dict(zip(graph.inputs, operands, strict=True))

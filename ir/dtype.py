@@ -73,7 +73,9 @@ _SIX = ("e2m3", "e3m2")
 
 def _table() -> dict[str, DType]:
     def ints(kind: str, word: str) -> list[tuple[str, str, int, Any]]:
-        small = [(f"{word}{n}", kind, n, getattr(ml_dtypes, f"{word}{n}")) for n in (2, 4)]
+        small = [
+            (f"{word}{n}", kind, n, getattr(ml_dtypes, f"{word}{n}")) for n in (2, 4)
+        ]
         return small + [
             (f"{word}{n}", kind, n, getattr(np, f"{word}{n}")) for n in (8, 16, 32, 64)
         ]
@@ -82,11 +84,19 @@ def _table() -> dict[str, DType]:
     low += ["float8_e8m0fnu"]
     rows = [("bool", "b", 8, np.bool_), *ints("i", "int"), *ints("u", "uint")]
     rows += [("float4_e2m1fn", "f", 4, ml_dtypes.float4_e2m1fn)]
-    rows += [(f"float6_{x}fn", "f", 6, getattr(ml_dtypes, f"float6_{x}fn")) for x in _SIX]
+    rows += [
+        (f"float6_{x}fn", "f", 6, getattr(ml_dtypes, f"float6_{x}fn")) for x in _SIX
+    ]
     rows += [(name, "f", 8, getattr(ml_dtypes, name)) for name in low]
-    rows += [("float16", "f", 16, np.float16), ("bfloat16", "f", 16, ml_dtypes.bfloat16)]
+    rows += [
+        ("float16", "f", 16, np.float16),
+        ("bfloat16", "f", 16, ml_dtypes.bfloat16),
+    ]
     rows += [("float32", "f", 32, np.float32), ("float64", "f", 64, np.float64)]
-    rows += [("complex64", "c", 64, np.complex64), ("complex128", "c", 128, np.complex128)]
+    rows += [
+        ("complex64", "c", 64, np.complex64),
+        ("complex128", "c", 128, np.complex128),
+    ]
     rows += [("string", "S", 64, np.object_)]
     return {row[0]: DType(*row) for row in rows}
 

@@ -109,7 +109,9 @@ class Emitter(ABC):
 
     def variable(self, name: str, initial: Constant) -> None:
         """Declares a variable, unless it is declared, with its first value."""
-        raise UnsupportedOpError(f"variable {name!r}: this graph takes no new variables")
+        raise UnsupportedOpError(
+            f"variable {name!r}: this graph takes no new variables"
+        )
 
     def subgraph(self, name: str) -> Any:
         """A builder of a sub-graph for control flow.
@@ -137,7 +139,9 @@ class Emitter(ABC):
             return self.constant_of(Constant.of(array, dtype))
         return self.constant_of(Constant.of(value, dtype))
 
-    def full(self, shape: Sequence[Dim], value: float | int | bool, dtype: DType) -> Value:
+    def full(
+        self, shape: Sequence[Dim], value: float | int | bool, dtype: DType
+    ) -> Value:
         """A tensor of one repeated element."""
         return self.broadcast_to(self.scalar(value, dtype), shape)
 
@@ -356,7 +360,7 @@ class Emitter(ABC):
         size: Sequence[Dim],
         step: Sequence[Dim] | None = None,
     ) -> Value:
-        """From each axis ``size`` elements ``start, start + step, ...`` (all in range)."""
+        """From each axis ``size`` elements ``start, start + step, ...``, in range."""
         step = (1,) * x.rank if step is None else tuple(step)
         if tuple(size) == x.shape and all(s == 1 for s in step):
             return x
@@ -529,6 +533,8 @@ class Emitter(ABC):
 
     def arange(self, start: Dim, stop: Dim, step: int = 1) -> Value:
         """int64 ``start, start + step, ...`` below (above, if step < 0) ``stop``."""
-        count = ceildiv(stop - start, step) if step > 0 else ceildiv(start - stop, -step)
+        count = (
+            ceildiv(stop - start, step) if step > 0 else ceildiv(start - stop, -step)
+        )
         steps = self.iota((count,), 0, int64)
         return self.add(self.mul(steps, step), self.dim_scalar(start, int64))

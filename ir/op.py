@@ -216,7 +216,7 @@ class Op:
         raise UnsupportedOpError(f"{self.name} states no type rule")
 
     def compute(self, xp: Any, *operands: Any, **_: Any) -> Any:
-        """The op's meaning on arrays of ``xp`` (numpy or cupy); one array or a tuple."""
+        """The op's meaning on arrays of ``xp``, numpy or cupy; one or a tuple."""
         raise UnsupportedOpError(f"{self.name} has no array implementation")
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:

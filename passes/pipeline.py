@@ -6,6 +6,7 @@ from typing import TypeAlias
 from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph
 from graphwright.passes.algebra import ALGEBRA
+from graphwright.passes.attention import ATTENTION
 from graphwright.passes.casts import CASTS
 from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fold import fold_constants
@@ -13,6 +14,7 @@ from graphwright.passes.fuse import fuse_epilogues
 from graphwright.passes.hoist import hoist_invariants
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.movement import MOVEMENT
+from graphwright.passes.recognize import RECOGNIZE
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 from graphwright.passes.sinking import SINKING
@@ -28,7 +30,10 @@ register_pass("merge_common", merge_common)
 register_pass("fold_constants", fold_constants)
 register_pass("hoist_invariants", hoist_invariants)
 register_pass("fuse_epilogues", fuse_epilogues)
-for _rules in (ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY, SCALES):
+for _rules in (
+    *(ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY),
+    *(RECOGNIZE, ATTENTION, SCALES),
+):
     register_pass(_rules.name, _rules)
 
 Pipeline: TypeAlias = tuple[str, ...]
@@ -37,7 +42,11 @@ DEFAULT: Pipeline = (
     "fold_constants",
     "merge_common",
     "simplify",
+    "recognize",
+    "merge_common",
+    "recognize_attention",
     "fold_scales",
+    "simplify",
     "hoist_invariants",
     "fold_constants",
     "merge_common",

@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full",
         action="store_true",
-        help="run what is marked `full` too; what passed at this commit is not run again",
+        help="run what is marked `full` too, but for what passed at this commit",
     )
 
 

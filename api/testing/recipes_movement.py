@@ -281,3 +281,19 @@ def resample_table(m: Maker) -> Sequence[Value]:
         roi=(),
         **fields,
     )
+
+
+@recipe("search_sorted")
+def search_sorted(m: Maker) -> Sequence[Value]:
+    values = m.tensor("fiu", (0, 2), exact=True)
+    line = m.shaped(values.dtype, (m.dim(),), exact=True)
+    line, _ = m.emit("sort", line, axis=0)
+    return m.emit("search_sorted", line, values, right=m.flag())
+
+
+@recipe("update_slice")
+def update_slice(m: Maker) -> Sequence[Value]:
+    x = m.tensor(_ANY, (1, 3))
+    start, size, step = zip(*(_window(m, d) for d in x.shape), strict=True)
+    y = m.shaped(x.dtype, size)
+    return m.emit("update_slice", x, y, start=start, step=step)

@@ -79,7 +79,7 @@ class Shadow(Evaluator):
             for i, v in enumerate(node.results):
                 if _inexact(v.type):
                     wide = widened(results[i], v.type)
-                    results[i] = self._noisy(wide, epsilon(v.dtype) * ulps)
+                    results[i] = self._noisy(wide, epsilon(v.dtype) * ulps, op.scale)
         return results
 
     def _ulps(self, op: Op, node: Node) -> float:
@@ -105,14 +105,14 @@ class Shadow(Evaluator):
             out.append(self._noisy(x, step) if _inexact(v.type) else x)
         return out
 
-    def _noisy(self, x: Any, step: float) -> Any:
-        """An array, each element off by up to ``step`` of its size."""
+    def _noisy(self, x: Any, step: float, scale: float = 0.0) -> Any:
+        """An array, each element off by ``step`` of its size, or of ``scale``."""
         noise = self.rng.uniform(-step, step, np.shape(x))
         if x.dtype.kind == "c":
             noise = noise + 1j * self.rng.uniform(-step, step, np.shape(x))
             return x + np.abs(x) * noise
         with np.errstate(all="ignore"):
-            return x + x * noise
+            return x + np.maximum(np.abs(x), scale) * noise
 
 
 def _complex(type_: Type) -> bool:
@@ -123,8 +123,7 @@ def _narrow(op: Op) -> bool:
     """Whether an op is about the bits of its operands' own dtypes."""
     to = getattr(op, "dtype", None)
     words = isinstance(to, DType) and to.kind == "S"
-    bits = Trait.VIEW in op.traits and isinstance(to, DType)
-    return words or bits or Trait.RANDOM in op.traits or op.tier is Tier.HOST
+    return words or not op.wide or Trait.RANDOM in op.traits or op.tier is Tier.HOST
 
 
 def _narrowed(x: Any, type_: Type) -> Any:

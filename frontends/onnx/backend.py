@@ -23,7 +23,11 @@ class GraphwrightRep(BackendRep):
     def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
         """Outputs for positional inputs, or for a dictionary by name."""
         exe = self.executable
-        feeds = inputs if isinstance(inputs, dict) else dict(zip(exe.input_names, inputs))
+        feeds = (
+            inputs
+            if isinstance(inputs, dict)
+            else dict(zip(exe.input_names, inputs, strict=False))
+        )
         return tuple(exe.run(None, feeds))
 
 

@@ -28,7 +28,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError, ModelError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier
-from graphwright.ir.types import TensorType, Type
+from graphwright.ir.types import OptionalType, SequenceType, TensorType, Type
 
 DEFAULT_OPSET = 23
 OLDEST_OPSET = 13
@@ -51,6 +51,7 @@ class ExportBuilder(Builder):
     def add_node(
         self, op: Op, operands: Sequence[Value], results: tuple[Value, ...]
     ) -> tuple[Value, ...]:
+        """Adds an op and exports it."""
         super().add_node(op, operands, results)
         self.add_exported(self.nodes.pop())
         return results
@@ -116,10 +117,16 @@ class ModelExporter:
             return found
         if found in self.scope.initializers or not self.names.settle(found, name):
             copy = self.placeholder("Identity")
+            self._check_identity(v.type)
             self.scope.nodes.append(Written("Identity", [found], [copy], {}))
             self.names.settle(copy, name)
             return copy
         return found
+
+    def _check_identity(self, type_: Type) -> None:
+        since = {SequenceType: 14, OptionalType: 16}.get(type(type_), 1)
+        if self.opset < since:
+            raise NeedsOpset("", since, f"Identity of {type_}")
 
     def _proto(self, graph: Any) -> Any:
         opsets = {"": self.opset, **self.opsets}
@@ -182,6 +189,7 @@ class ModelExporter:
             taken = {n for n, _ in scope.outputs}
             if name not in local or name in taken:
                 copy = self.placeholder("output")
+                self._check_identity(v.type)
                 scope.nodes.append(Written("Identity", [name], [copy], {}))
                 name = copy
             scope.outputs.append((name, v.type))
@@ -239,7 +247,8 @@ class ModelExporter:
         self._check_dtypes(node)
         function = EXPORTERS.get(node.op.name)
         if function is not None:
-            return function(Export(self, node))
+            found: Exported = function(Export(self, node))
+            return found
         if node.op.tier is Tier.COMPOSITE:
             return node.op.decompose(self.b, *node.operands)
         raise UnsupportedOpError(f"ONNX has no operator for {node.op.name}")
@@ -340,7 +349,7 @@ def export_graph(graph: Graph, opset: int | None, tensor: Any) -> Any:
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= wanted <= newest:
         raise UnsupportedOpError(
-            f"export to opset {wanted}: opsets {OLDEST_OPSET} to {newest} can be written"
+            f"opset {wanted} cannot be written: {OLDEST_OPSET} to {newest} can"
         )
     tried: set[int] = set()
     while True:

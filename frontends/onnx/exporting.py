@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from graphwright.frontends.onnx.kernels import holder
+from graphwright.frontends.onnx.kernels import first_version, holder
 from graphwright.frontends.onnx.tensors import element_of
 from graphwright.frontends.onnx.writing import Scope, Written
 from graphwright.ir.constant import Constant
@@ -14,7 +14,7 @@ from graphwright.ir.dtype import DType, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.types import TensorType, Type
+from graphwright.ir.types import Type
 
 Exported: TypeAlias = "str | Value | Sequence[str | Value]"
 
@@ -43,13 +43,21 @@ class GraphWriter(Protocol):
     opsets: dict[str, int]
     uses: dict[Value, int]
 
-    def name(self, value: Value) -> str: ...
+    def name(self, value: Value) -> str:
+        """The name of a value."""
+        ...
 
-    def constant(self, constant: Constant) -> str: ...
+    def constant(self, constant: Constant) -> str:
+        """The name of a constant."""
+        ...
 
-    def dims(self, dims: Sequence[Dim]) -> str: ...
+    def dims(self, dims: Sequence[Dim]) -> str:
+        """An int64 vector of dims."""
+        ...
 
-    def placeholder(self, stem: str) -> str: ...
+    def placeholder(self, stem: str) -> str:
+        """A name for now."""
+        ...
 
     def body(
         self,
@@ -57,13 +65,21 @@ class GraphWriter(Protocol):
         inputs: Sequence[Value],
         given: Sequence[tuple[Value, Value]],
         outputs: Sequence[Value] | None = None,
-    ) -> Scope: ...
+    ) -> Scope:
+        """A sub-graph."""
+        ...
 
-    def inline(self, graph: Graph, operands: Sequence[Value]) -> list[Value]: ...
+    def inline(self, graph: Graph, operands: Sequence[Value]) -> list[Value]:
+        """The nodes of a sub-graph in this place."""
+        ...
 
-    def wrap(self, name: str, type_: Type) -> Value: ...
+    def wrap(self, name: str, type_: Type) -> Value:
+        """A value that has a name already."""
+        ...
 
-    def define_from(self, symbol: str, vector: str, index: int) -> None: ...
+    def define_from(self, symbol: str, vector: str, index: int) -> None:
+        """Says that a symbol is an element of a vector."""
+        ...
 
 
 class Export:
@@ -124,6 +140,8 @@ class Export:
         **attributes: Any,
     ) -> list[str]:
         """Adds an ONNX node; returns the names of its outputs."""
+        if not domain:
+            self.needs(first_version(op_type))
         found = [self.writer.placeholder(op_type) for _ in range(outputs)]
         source = self.node.source
         self.writer.scope.nodes.append(
@@ -224,7 +242,7 @@ class Export:
 
     # What operands are made of --------------------------------------------------------
 
-    def made_by(self, value: Value, *kinds: str) -> Node | None:
+    def made_by(self, value: Value, *kinds: str) -> Any:
         """The node that makes a value, if its op is of one of these names."""
         node: Node | None = self.b.producer(value)
         return node if node is not None and node.op.name in kinds else None

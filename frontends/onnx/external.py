@@ -40,14 +40,20 @@ class ExternalData:
             )
         drive = os.path.splitdrive(location)[0]
         if not location or os.path.isabs(location) or drive or "\0" in location:
-            raise ModelError(f"external data location {location!r} is not a relative path")
+            raise ModelError(
+                f"external data location {location!r} is not a relative path"
+            )
         real = os.path.realpath(os.path.join(self._folders[0], location))
         inside = any(_within(real, os.path.realpath(f)) for f in self._folders)
         if not inside:
-            raise ModelError(f"external data {location!r} lies outside the model's folder")
+            raise ModelError(
+                f"external data {location!r} lies outside the model's folder"
+            )
         return real
 
-    def read(self, location: str, offset: int, length: int | None) -> tuple[Any, str, int, int]:
+    def read(
+        self, location: str, offset: int, length: int | None
+    ) -> tuple[Any, str, int, int]:
         """Buffer, real path, offset and length of a piece of external data.
 
         Raises:

@@ -5,7 +5,7 @@ implement less (figures: the kernels that ONNX Runtime 1.31 registers for CPU). 
 wider dtype gives the same result it is taken instead, with casts around the node.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import onnx
 
@@ -91,6 +91,21 @@ def holder(op_type: str, dtype: DType, version: int) -> DType:
         return dtype
     wider = _WIDER.get(dtype.name, ("float32",) if dtype.is_float else ())
     return DTYPES[next((name for name in wider if name in allowed), dtype.name)]
+
+
+@cache
+def _first_versions() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            since = found.get(schema.name, schema.since_version)
+            found[schema.name] = min(since, schema.since_version)
+    return found
+
+
+def first_version(op_type: str) -> int:
+    """The opset version that brought an operator of ai.onnx."""
+    return _first_versions()[op_type]
 
 
 _SINCE = {

@@ -101,8 +101,9 @@ def foreign(e: Export) -> Exported:
     imports = {_STANDARD.get(o.domain, o.domain): o.version for o in model.opset_import}
     node = model.graph.node[0]
     results = [name for name in node.output if name]
-    if not _means_the_same(e, node, imports):
-        model = _converted(e, model, imports[""])
+    own, since = _versions(e, node, imports)
+    if since:
+        model = _converted(e, model, since if since > e.version else own)
     imports.pop("", None)
     e.writer.opsets.update(imports)
     have = {(f.domain, f.name) for f in e.writer.functions}
@@ -114,21 +115,20 @@ def foreign(e: Export) -> Exported:
 _STANDARD = {"ai.onnx": ""}
 
 
-def _means_the_same(e: Export, node: Any, imports: dict[str, int]) -> bool:
-    """Whether the operator means in this opset what it did in its own."""
+def _versions(e: Export, node: Any, imports: dict[str, int]) -> tuple[int, int]:
+    """The node's opset, and the oldest of the same meaning; 0 if this one has that."""
+    own = imports.get("", 1)
     if _STANDARD.get(node.domain, node.domain):
-        return True
+        return own, 0
+    since = onnx.defs.get_schema(node.op_type, own, "").since_version
     try:
-        versions = [
-            onnx.defs.get_schema(node.op_type, v, "").since_version
-            for v in (imports[""], e.version)
-        ]
+        here = onnx.defs.get_schema(node.op_type, e.version, "").since_version
     except onnx.defs.SchemaError:
-        return False
-    return versions[0] == versions[1]
+        return own, since
+    return own, 0 if here == since else since
 
 
-def _converted(e: Export, model: Any, own: int) -> Any:
+def _converted(e: Export, model: Any, needed: int) -> Any:
     """The model of one node in this opset, by onnx's own converter.
 
     Raises:
@@ -141,9 +141,9 @@ def _converted(e: Export, model: Any, own: int) -> Any:
     try:
         found = onnx.version_converter.convert_version(model, e.version)
     except Exception:  # whatever the native converter raises
-        raise NeedsOpset("", own, e.op.kind) from None
+        raise NeedsOpset("", needed, e.op.kind) from None
     if len(found.graph.input) != len(model.graph.input):
-        raise NeedsOpset("", own, e.op.kind)
+        raise NeedsOpset("", needed, e.op.kind)
     return found
 
 

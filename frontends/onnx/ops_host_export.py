@@ -56,7 +56,10 @@ def stored(e: Export) -> Exported:
 @exporter("max_roi_pool")
 def max_roi_pool(e: Export) -> str:
     """``MaxRoiPool``."""
-    fields = {"pooled_shape": list(e.op.shape), "spatial_scale": float(e.op.scale)}
+    fields: dict[str, Any] = {
+        "pooled_shape": list(e.op.shape),
+        "spatial_scale": float(e.op.scale),
+    }
     return e.add("MaxRoiPool", e[0], e[1], **fields)
 
 
@@ -114,7 +117,11 @@ def read(e: Export) -> Exported:
     """The key of a session's random numbers comes from a random operator of ONNX."""
     if e.op.variable != KEY:
         raise e.unsupported(f"a model cannot keep the variable {e.op.variable!r}")
-    fields = {"shape": [2], "high": 2.0**32, "dtype": element_of(DTYPES["float64"])}
+    fields: dict[str, Any] = {
+        "shape": [2],
+        "high": 2.0**32,
+        "dtype": element_of(DTYPES["float64"]),
+    }
     return [e.cast(e.add("RandomUniform", **fields), uint32), ""]
 
 
@@ -157,7 +164,7 @@ def split_to_sequence(e: Export) -> str:
 @exporter("concat_from_sequence")
 def concat_from_sequence(e: Export) -> str:
     """``ConcatFromSequence``."""
-    fields = {"axis": e.op.axis, "new_axis": int(e.op.new_axis)}
+    fields: dict[str, Any] = {"axis": e.op.axis, "new_axis": int(e.op.new_axis)}
     return e.add("ConcatFromSequence", e[0], **fields)
 
 

@@ -122,7 +122,7 @@ def extreme(e: Export) -> str:
     return _clipped(e) or e.held("Max" if first else "Min", *e.lean_names(*e.operands))
 
 
-_RELU = frozenset("float16 bfloat16 float32 float64 int8 int32".split())
+_RELU = frozenset({"float16", "bfloat16", "float32", "float64", "int8", "int32"})
 
 
 def _relu(e: Export) -> str | None:

@@ -15,7 +15,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.ops.ml import LEAF
 from graphwright.ir.types import TensorType
 
-_CODED = frozenset("float32 float64 int64 int32 int16 string".split())
+_CODED = frozenset({"float32", "float64", "int64", "int32", "int16", "string"})
 
 
 def _tensor(array: Any, dtype: Any) -> Any:

@@ -36,14 +36,13 @@ def reshape(e: Export) -> Exported:
 
 
 def _target(e: Export, x: Value, shape: Sequence[Dim]) -> str:
-    open_ = [i for i, d in enumerate(shape) if isinstance(d, Expr)]
-    others = [d for d in shape if isinstance(d, int)]
-    if len(open_) == 1 and all(d > 0 for d in others):
-        return e.ints(*(-1 if i in open_ else d for i, d in enumerate(shape)))  # type: ignore[misc]
+    sizes = [d if isinstance(d, int) else -1 for d in shape]
+    if sizes.count(-1) == 1 and all(sizes):
+        return e.ints(*sizes)
     return e.dims(shape)
 
 
-def _allow_zero(e: Export, shape: Sequence[Dim]) -> dict[str, int]:
+def _allow_zero(e: Export, shape: Sequence[Dim]) -> dict[str, Any]:
     """0 must not mean the operand's own size, where there can be one."""
     inferred = sum(isinstance(d, Expr) for d in shape) == 1
     never = all((bounds(d)[0] or 0) > 0 for d in shape)
@@ -89,8 +88,8 @@ def _kept_axes(e: Export, x: Value, shape: Sequence[Dim]) -> str | None:
 
 
 def _again(e: Export, node: Node) -> str:
-    inner = Export(e.writer, node)
-    return REDUCERS[node.op.name](inner, True)
+    found: str = REDUCERS[node.op.name](Export(e.writer, node), True)
+    return found
 
 
 REDUCERS: dict[str, Any] = {}

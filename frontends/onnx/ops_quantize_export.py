@@ -12,10 +12,23 @@ from graphwright.ir.dtype import DType, int32
 from graphwright.ir.emitter import Value
 
 _QUANTIZED = frozenset(
-    "uint8 int8 uint16 int16 uint4 int4 uint2 int2 float4_e2m1fn float8_e4m3fn"
-    " float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz".split()
+    {
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint4",
+        "int4",
+        "uint2",
+        "int2",
+        "float4_e2m1fn",
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+    }
 )
-_REAL = frozenset("float32 float16 bfloat16".split())
+_REAL = frozenset({"float32", "float16", "bfloat16"})
 
 
 @dataclass

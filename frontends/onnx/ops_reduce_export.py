@@ -53,7 +53,7 @@ def _node(e: Export, name: str, x: str, keepdims: bool) -> str:
 def _located(e: Export, keepdims: bool) -> str:
     op, (x,) = e.op, e.operands
     name = "ArgMax" if op.kind == "max" else "ArgMin"
-    fields = {
+    fields: dict[str, Any] = {
         "axis": op.axis,
         "keepdims": int(keepdims),
         "select_last_index": int(op.last),
@@ -115,7 +115,10 @@ def cumulative(e: Export) -> Exported:
         return _scanned(e, x)
     wide = holder(name, x.dtype, e.version)
     given = e[0] if wide is x.dtype else e.cast(e[0], wide)
-    fields = {"exclusive": int(op.exclusive), "reverse": int(op.reverse)}
+    fields: dict[str, Any] = {
+        "exclusive": int(op.exclusive),
+        "reverse": int(op.reverse),
+    }
     found = e.add(name, given, e.constant(op.axis, int64), **fields)
     return found if wide is x.dtype else e.cast(found, x.dtype)
 

@@ -17,8 +17,23 @@ from graphwright.ir.graph import Node
 Pair: TypeAlias = tuple[Value, Value]
 
 _LINEAR = frozenset(
-    "reshape transpose broadcast_to slice pad concat gather take_along_axis where sum_to"
-    " add sub neg barrier copy_to".split()
+    {
+        "reshape",
+        "transpose",
+        "broadcast_to",
+        "slice",
+        "pad",
+        "concat",
+        "gather",
+        "take_along_axis",
+        "where",
+        "sum_to",
+        "add",
+        "sub",
+        "neg",
+        "barrier",
+        "copy_to",
+    }
 )
 """Ops that do the same to both parts."""
 
@@ -155,12 +170,12 @@ class _Complex:
         for sign, part in zip((1, -1), parts, strict=True):
             high: list[Any] = [0] * part.rank
             high[axis] = kept - part.shape[axis]
-            part = b.pad(part, [0] * part.rank, high)
-            tail = b.flip(b.slice_axis(part, axis, 1, ceildiv(n, 2)), [axis])
-            grown.append(b.concat([part, tail if sign > 0 else b.neg(tail)], axis))
+            head = b.pad(part, [0] * part.rank, high)
+            tail = b.flip(b.slice_axis(head, axis, 1, ceildiv(n, 2)), [axis])
+            grown.append(b.concat([head, tail if sign > 0 else b.neg(tail)], axis))
         return grown[0], grown[1]
 
-    def _dft(self, parts: Any, **fields: int) -> Pair:
+    def _dft(self, parts: Any, **fields: Any) -> Pair:
         e, b, op = self.e, self.b, self.node.op.fields
         e.needs(17)
         wide = DTYPES["float32"] if parts[0].dtype.bits < 32 else parts[0].dtype

@@ -21,7 +21,7 @@ def string_split(e: Export) -> Exported:
     """``StringSplit``."""
     e.needs(20)
     limit = e.op.maxsplit
-    fields = {
+    fields: dict[str, Any] = {
         "delimiter": e.op.delimiter or None,
         "maxsplit": limit if limit >= 0 else None,
     }

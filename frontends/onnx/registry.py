@@ -21,9 +21,7 @@ EXPORTERS: dict[str, Exporter] = {}
 """Name of an IR op -> what writes it as ONNX nodes."""
 
 
-def converter(
-    *names: str, since: int = 1, domain: str = ""
-) -> Callable[[C], C]:
+def converter(*names: str, since: int = 1, domain: str = "") -> Callable[[C], C]:
     """Registers an import function for operators from an opset version on.
 
     It serves every version from ``since`` to the next one registered.

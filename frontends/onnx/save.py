@@ -116,7 +116,7 @@ class _Outside:
         self._held: list[Constant] = []
         self._end = 0
 
-    def tensor(self, name: str, constant: Constant) -> TensorProto:
+    def tensor(self, name: str, constant: Constant) -> Any:
         """A TensorProto that says where the data will lie."""
         if constant.dtype is string or constant.nbytes < self._threshold:
             return tensor_proto(name, constant)

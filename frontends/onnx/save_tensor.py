@@ -12,14 +12,14 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType, string
 
 
-def header(name: str, constant: Constant) -> TensorProto:
+def header(name: str, constant: Constant) -> Any:
     """A TensorProto without data."""
     return TensorProto(
         name=name, dims=constant.shape, data_type=element_of(constant.dtype)
     )
 
 
-def tensor_proto(name: str, constant: Constant) -> TensorProto:
+def tensor_proto(name: str, constant: Constant) -> Any:
     """A TensorProto that holds the data of a constant."""
     proto = header(name, constant)
     array = constant.array()

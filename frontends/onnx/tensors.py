@@ -97,7 +97,9 @@ class TensorReader:
         if isinstance(proto, onnx.SparseTensorProto):
             return self._dense(proto)
         if proto.HasField("segment"):
-            raise ModelError(f"tensor {proto.name!r} is stored in segments: load it whole")
+            raise ModelError(
+                f"tensor {proto.name!r} is stored in segments: load it whole"
+            )
         dtype = dtype_of(proto.data_type)
         shape = tuple(proto.dims)
         if any(d < 0 for d in shape):
@@ -119,7 +121,9 @@ class TensorReader:
             offset = int(info.get("offset", "0") or 0)
             length = int(info["length"]) if info.get("length") else None
         except ValueError:
-            raise ModelError(f"tensor {proto.name!r}: offset and length are no numbers") from None
+            raise ModelError(
+                f"tensor {proto.name!r}: offset and length are no numbers"
+            ) from None
         length = _stored_bytes(dtype, shape) if length is None else length
         location = info.get("location", "")
         buffer, path, at, size = self._external.read(location, offset, length)
@@ -152,10 +156,14 @@ class TensorReader:
         shape = tuple(proto.dims)
         size = math.prod(shape) if all(d >= 0 for d in shape) else -1
         if size < 0 or size * values.dtype.itemsize > _MAX_SPARSE_BYTES:
-            raise BudgetError(f"sparse tensor {proto.values.name!r} of shape {list(shape)}")
+            raise BudgetError(
+                f"sparse tensor {proto.values.name!r} of shape {list(shape)}"
+            )
         dense = np.zeros(size, values.dtype.numpy)
         flat = _flat_indices(indices.array(), shape, proto.values.name)
-        if flat.shape != values.shape or (flat.size and not 0 <= flat.min() <= flat.max() < size):
+        if flat.shape != values.shape or (
+            flat.size and not 0 <= flat.min() <= flat.max() < size
+        ):
             raise ModelError(f"sparse tensor {proto.values.name!r}: indices do not fit")
         dense[flat] = values.array()
         return Constant.of(dense.reshape(shape), values.dtype)
@@ -231,7 +239,9 @@ def _parsed(proto: Any, dtype: DType, shape: tuple[int, ...], raw: bytes) -> Con
         array[:] = words
         array = array.reshape(shape)
     if array.shape != shape:
-        raise ModelError(f"tensor {proto.name!r} has {array.size} elements, not {list(shape)}")
+        raise ModelError(
+            f"tensor {proto.name!r} has {array.size} elements, not {list(shape)}"
+        )
     return Constant.of(array, dtype)
 
 
@@ -246,7 +256,7 @@ _FIELDS = (
 
 
 def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:
-    """Typed data must have one entry an element (two if complex, packed if 2 or 4 bits)."""
+    """Typed data must have one entry an element (complex: two; below a byte: packed)."""
     want = math.prod(shape)
     if dtype.bits in (2, 4):
         want = -(-want * dtype.bits // 8)
@@ -255,7 +265,9 @@ def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:
         want *= 2
     if have != want:
         kind = f"{dtype.name}{list(shape)}"
-        raise ModelError(f"tensor {proto.name!r} of {kind} needs {want} entries, it has {have}")
+        raise ModelError(
+            f"tensor {proto.name!r} of {kind} needs {want} entries, it has {have}"
+        )
 
 
 def _word(data: bytes) -> str:

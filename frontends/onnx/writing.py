@@ -197,7 +197,7 @@ class ProtoMaker:
     def _node_name(self, name: str) -> str:
         count = self._node_names.get(name, 0)
         self._node_names[name] = count + 1
-        return f"{name}#{count}" if count else name
+        return f"{name}_{count}" if count else name
 
 
 def border_type(type_: Type, name: str) -> Any:

@@ -45,8 +45,8 @@ Functions in terms of other wrapped functions, or that write to their argument
 (``copyto``, ``put``, ``fill_diagonal``), are plain Python over ``Tensor``:
 ``x[index] = value`` and ``x += y`` have NumPy's meaning.
 
-Indexing is in ``indexing.py``; a tensor's operators and methods are the namespace's
-functions.
+A tensor's operators are in ``arithmetic.py``: array functions with NumPy's meaning, for
+the namespace to use as well; indexing is in ``indexing.py``.
 ``numpy.f(tensor)`` and ufuncs are sent to the namespace's function of the same dotted
 name, a ufunc's methods (``numpy.add.reduce``) to its attribute of the method's name.
 Functions that are not supported raise ``unsupported(name, cure)``.

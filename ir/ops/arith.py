@@ -217,7 +217,8 @@ class Pow(Elementwise):
         return None
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return _int_pow(xp, x, y) if _is_int(x) else xp.power(x, y)
+        y = _int_pow(xp, x, y) if _is_int(x) else xp.power(x, y)
+        return y.astype(x.dtype, copy=False)
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
@@ -359,7 +360,7 @@ class Shl(Elementwise):
         width = dtype(x.dtype).bits
         fits = (y >= 0) & (y < width)
         shifted = xp.left_shift(x, xp.where(fits, y, xp.zeros_like(y)))
-        return xp.where(fits, shifted, xp.zeros_like(x))
+        return xp.where(fits, shifted, xp.zeros_like(x)).astype(x.dtype, copy=False)
 
 
 class Shr(Elementwise):
@@ -375,7 +376,7 @@ class Shr(Elementwise):
         last = xp.full_like(y, width - 1)
         shifted = xp.right_shift(x, xp.where(fits, y, last))
         rest = shifted if dtype(x.dtype).kind == "i" else xp.zeros_like(x)
-        return xp.where(fits, shifted, rest)
+        return xp.where(fits, shifted, rest).astype(x.dtype, copy=False)
 
 
 class Compare(Elementwise):
@@ -462,6 +463,9 @@ class Neg(Unary):
     function = "negative"
     kinds = _NUMBER
 
+    def compute(self, xp: Any, x: Any) -> Any:
+        return xp.negative(x).astype(x.dtype, copy=False)
+
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         return None if dims[0] is None else -dims[0]
 
@@ -482,6 +486,10 @@ class Abs(Unary):
 
     def result_dtype(self, dtype: DType) -> DType:
         return DTYPES[f"float{dtype.bits // 2}"] if dtype.kind == "c" else dtype
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        y = xp.abs(x)
+        return y if x.dtype.kind == "c" else y.astype(x.dtype, copy=False)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.mul(ct, b.sign(x))

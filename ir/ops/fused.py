@@ -22,7 +22,10 @@ class Fused(Op):
 
     def result_type(self, *operands: Type) -> tuple[Type, ...]:
         have = len(self.body.inputs)
-        need(have == len(operands), f"fused {self.kind}: {have} inputs, {len(operands)} given")
+        need(
+            have == len(operands),
+            f"fused {self.kind}: {have} inputs, {len(operands)} given",
+        )
         types: tuple[Type, ...] = self.body.output_types
         return types
 

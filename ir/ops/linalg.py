@@ -329,7 +329,9 @@ def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:
     x = _padded(xp, x, op.padding)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, op.rhs_dilation, strict=True)]
     if any(r > s for r, s in zip(reach, x.shape[2:], strict=True)):
-        return xp.zeros((*x.shape[:2], *([0] * n), *kernel), x.dtype)
+        lines = zip(x.shape[2:], reach, op.strides, strict=True)
+        sizes = [max((size - r) // s + 1, 0) for size, r, s in lines]
+        return xp.zeros((*x.shape[:2], *sizes, *kernel), x.dtype)
     view = np.lib.stride_tricks.sliding_window_view(
         x, reach, axis=tuple(range(2, n + 2))
     )

@@ -24,7 +24,7 @@ class Pairwise(Op):
         return TensorType(found, same_shape(self.name, x, y))
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
-        return getattr(xp, self.name)(x, y)
+        return getattr(xp, self.name)(x, y).astype(x.dtype, copy=False)
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any

@@ -284,7 +284,9 @@ class Window(Op):
         ]
         axes = tuple(range(x.ndim - n, x.ndim))
         if any(r > x.shape[a] for r, a in zip(reach, axes, strict=True)):
-            return xp.zeros((*x.shape[: x.ndim - n], *[0] * n, *self.window), x.dtype)
+            lines = zip(x.shape[x.ndim - n :], reach, self.strides, strict=True)
+            sizes = [max((size - r) // s + 1, 0) for size, r, s in lines]
+            return xp.zeros((*x.shape[: x.ndim - n], *sizes, *self.window), x.dtype)
         view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
         steps: list[Any] = [slice(None)] * (x.ndim - n)
         steps += [slice(None, None, s) for s in self.strides]

@@ -41,13 +41,16 @@ class RefineShape(Op):
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
         (x,) = operands
         wrong = len(x.shape) != len(self.shape) or any(
-            isinstance(d, int) and d != n for d, n in zip(self.shape, x.shape, strict=True)
+            isinstance(d, int) and d != n
+            for d, n in zip(self.shape, x.shape, strict=True)
         )
         if wrong:  # exporters declare sizes that a clamped slice does not keep
             said = f"[{', '.join(map(str, self.shape))}]"
             _log.warning("a value has shape %s, the model says %s", list(x.shape), said)
         return (x,)
 
-    def vjp(self, b: Emitter, operands: Any, results: Any, cotangents: Any) -> Cotangents:
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
         (x,), (ct,) = operands, cotangents
         return (ct if x.tensor.shape is None else b.reshape(ct, x.shape),)

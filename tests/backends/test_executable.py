@@ -177,9 +177,7 @@ def test_a_timeout_and_a_cancellation_stop_a_loop() -> None:
     body = inner.finish([going, inner.add(state, 1)])
     never = b.constant(np.int64(-1))
     true = b.constant(np.bool_(True))
-    y = b.emit(
-        "while_loop", never, true, x, body=body, carried=1, types=(x.type,)
-    )
+    y = b.emit("while_loop", never, true, x, body=body, carried=1, types=(x.type,))
     graph = b.finish([y])
     with pytest.raises(gw.BudgetError, match="timeout"):
         gw.compile(graph, backend="numpy", timeout=0.05)(np.float32(0))

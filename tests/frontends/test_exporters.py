@@ -11,7 +11,9 @@ import pytest
 import graphwright as gw
 
 FOLDER = Path(__file__).parent.parent / "data" / "exporters"
-MODELS: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text())["models"]
+MODELS: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text())[
+    "models"
+]
 
 
 def stored(data: Any, prefix: str, names: list[str]) -> dict[str, Any]:
@@ -22,7 +24,9 @@ def stored(data: Any, prefix: str, names: list[str]) -> dict[str, Any]:
         if key in data:
             found[name] = data[key]
         elif f"{key}/length" in data:
-            found[name] = [item(data, f"{key}/{i}") for i in range(int(data[f"{key}/length"]))]
+            found[name] = [
+                item(data, f"{key}/{i}") for i in range(int(data[f"{key}/length"]))
+            ]
     return found
 
 
@@ -38,7 +42,10 @@ def feed(array: Any, declared: Any) -> Any:
     """A stored input as the model takes it."""
     if declared.numpy == np.dtype(object):
         return array.astype(object)
-    if array.dtype != declared.numpy and array.dtype.itemsize == declared.numpy.itemsize:
+    if (
+        array.dtype != declared.numpy
+        and array.dtype.itemsize == declared.numpy.itemsize
+    ):
         return array.view(declared.numpy)
     return array
 
@@ -62,7 +69,9 @@ def compare(got: Any, want: Any, rtol: float, atol: float) -> None:
     if got.dtype == ml_dtypes.bfloat16 and want.dtype == np.uint16:
         want = want.view(ml_dtypes.bfloat16)
     wide = np.complex128 if want.dtype.kind == "c" else np.float64
-    np.testing.assert_allclose(got.astype(wide), want.astype(wide), rtol=rtol, atol=atol)
+    np.testing.assert_allclose(
+        got.astype(wide), want.astype(wide), rtol=rtol, atol=atol
+    )
 
 
 @pytest.mark.parametrize("row", MODELS, ids=lambda r: r["file"].removesuffix(".onnx"))

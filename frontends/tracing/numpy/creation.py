@@ -420,7 +420,7 @@ def asarray(
     """A tensor of anything array-like; a tensor itself, unless it must change."""
     d = optional_dtype(dtype)
     if isinstance(obj, Tensor):
-        same = d is None or obj.dtype is d
+        same = d is None or obj.dtype == d.numpy
         if not same and copy is False:
             raise ValueError(f"{obj.dtype} as {d} needs a copy")
         if same and not copy:
@@ -460,7 +460,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """A cast; ``x`` itself if it has the dtype and ``copy`` is False."""
     d = dtype_of(dtype)
-    if not copy and isinstance(x, Tensor) and x.dtype is d:
+    if not copy and isinstance(x, Tensor) and x.dtype == d.numpy:
         return x
     return _copied(x, d)
 

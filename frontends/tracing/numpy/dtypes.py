@@ -7,26 +7,8 @@ import ml_dtypes
 import numpy as np
 
 from graphwright.frontends.tracing.wrap import result_dtype
-from graphwright.ir.dtype import (
-    DTYPES,
-    DType,
-    bfloat16,
-    complex64,
-    complex128,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    string,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
-from graphwright.ir.dtype import dtype as dtype
+from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.dtype import dtype as dtype_of
 
 __all__ = [
     "bfloat16",
@@ -38,7 +20,6 @@ __all__ = [
     "common_type",
     "complex64",
     "complex128",
-    "complex_",
     "complexfloating",
     "csingle",
     "cdouble",
@@ -63,6 +44,7 @@ __all__ = [
     "intp",
     "isdtype",
     "issubdtype",
+    "long",
     "longlong",
     "min_scalar_type",
     "number",
@@ -72,6 +54,7 @@ __all__ = [
     "short",
     "signedinteger",
     "single",
+    "str_",
     "ubyte",
     "uint",
     "uint8",
@@ -80,19 +63,27 @@ __all__ = [
     "uint64",
     "uintc",
     "uintp",
+    "ulong",
     "ulonglong",
     "unsignedinteger",
     "ushort",
 ]
 
-bool = bool_ = DTYPES["bool"]
-byte, short, intc, longlong = int8, int16, int32, int64
-ubyte, ushort, uintc, ulonglong = uint8, uint16, uint32, uint64
-int_ = intp = int64
-uint = uintp = uint64
-half, single, double = float16, float32, float64
-csingle, cdouble, complex_ = complex64, complex128, complex128
-object_ = np.object_
+dtype = np.dtype
+bfloat16 = ml_dtypes.bfloat16
+
+bool = bool_ = np.bool_
+int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
+uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
+float16, float32, float64 = np.float16, np.float32, np.float64
+complex64, complex128 = np.complex64, np.complex128
+byte, short, intc, int_, intp = np.byte, np.short, np.intc, np.int_, np.intp
+longlong, long = np.longlong, np.long
+ubyte, ushort, uintc, uint, uintp = np.ubyte, np.ushort, np.uintc, np.uint, np.uintp
+ulonglong, ulong = np.ulonglong, np.ulong
+half, single, double = np.half, np.single, np.double
+csingle, cdouble = np.csingle, np.cdouble
+object_, str_ = np.object_, np.str_
 
 generic, number, integer, inexact = np.generic, np.number, np.integer, np.inexact
 signedinteger, unsignedinteger = np.signedinteger, np.unsignedinteger
@@ -103,14 +94,14 @@ def _dtype_in(x: Any) -> DType:
     """A dtype, or that of an array."""
     found = getattr(x, "dtype", None)
     own = not isinstance(x, type) and found is not None
-    return dtype(found if own else x)
+    return dtype_of(found if own else x)
 
 
 @dataclass(frozen=True)
 class FloatInfo:
     """Limits of a floating dtype (of its parts, if complex)."""
 
-    dtype: DType
+    dtype: "np.dtype[Any]"
     bits: int
     eps: float
     epsneg: float
@@ -131,7 +122,7 @@ class FloatInfo:
 class IntegerInfo:
     """Limits of an integer dtype."""
 
-    dtype: DType
+    dtype: "np.dtype[Any]"
     bits: int
     max: int
     min: int
@@ -153,7 +144,7 @@ def finfo(type: Any, /) -> FloatInfo:
     info: Any = ml_dtypes.finfo(own.numpy)  # type: ignore[no-untyped-call]
     numbers: dict[str, Any] = {k: float(getattr(info, k)) for k in _REAL}
     numbers.update({k: int(getattr(info, k)) for k in _WHOLE})
-    return FloatInfo(dtype=own, bits=own.bits, **numbers)
+    return FloatInfo(dtype=own.numpy, bits=own.bits, **numbers)
 
 
 def iinfo(type: Any, /) -> IntegerInfo:
@@ -162,7 +153,7 @@ def iinfo(type: Any, /) -> IntegerInfo:
     if not d.is_int:
         raise ValueError(f"iinfo takes an integer dtype, got {d.name}")
     low, high = d.limits
-    return IntegerInfo(d, d.bits, high, low)
+    return IntegerInfo(d.numpy, d.bits, high, low)
 
 
 _KINDS = {
@@ -178,25 +169,25 @@ _KINDS = {
 
 def isdtype(dtype_: Any, /, kind: Any) -> Any:
     """Whether a dtype is another, or of a kind, or any of a tuple of these."""
-    d = dtype(dtype_)
+    d = dtype_of(dtype_)
     if isinstance(kind, tuple):
         return any(isdtype(d, k) for k in kind)
     if isinstance(kind, str):
         if kind not in _KINDS:
             raise ValueError(f"there is no kind of dtypes called {kind!r}")
         return d.kind in _KINDS[kind]
-    return d is dtype(kind)
+    return d is dtype_of(kind)
 
 
 def can_cast(from_: Any, to: Any, /, casting: Any = "safe") -> Any:
     """Whether a cast keeps to a rule: ``safe`` by default, as NumPy has it."""
-    return np.can_cast(_dtype_in(from_).numpy, dtype(to).numpy, casting)
+    return np.can_cast(_dtype_in(from_).numpy, dtype_of(to).numpy, casting)
 
 
 _SCALARS = (int, float, complex)  # bool is an int
 
 
-def result_type(*arrays_and_dtypes: Any) -> DType:
+def result_type(*arrays_and_dtypes: Any) -> "np.dtype[Any]":
     """The dtype to which arrays, dtypes and Python numbers promote."""
     if not arrays_and_dtypes:
         raise ValueError("result_type takes at least one array or dtype")
@@ -204,12 +195,12 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
     for x in arrays_and_dtypes:
         weak = isinstance(x, _SCALARS) and not isinstance(x, np.generic)
         parts.append(x if weak else _dtype_in(x))
-    return result_dtype(*parts)
+    return result_dtype(*parts).numpy
 
 
-def promote_types(type1: Any, type2: Any, /) -> DType:
+def promote_types(type1: Any, type2: Any, /) -> "np.dtype[Any]":
     """The smallest dtype that holds the numbers of both."""
-    return result_dtype(dtype(type1), dtype(type2))
+    return result_dtype(dtype_of(type1), dtype_of(type2)).numpy
 
 
 def issubdtype(arg1: Any, arg2: Any, /) -> Any:
@@ -218,15 +209,15 @@ def issubdtype(arg1: Any, arg2: Any, /) -> Any:
     return np.issubdtype(first, second)
 
 
-def min_scalar_type(a: Any, /) -> DType:
+def min_scalar_type(a: Any, /) -> "np.dtype[Any]":
     """The smallest dtype that holds a number."""
-    return dtype(np.min_scalar_type(a))
+    return np.min_scalar_type(a)
 
 
-def common_type(*arrays: Any) -> DType:
+def common_type(*arrays: Any) -> "np.dtype[Any]":
     """The floating dtype that arrays have in common; float64 for integers."""
     each = (_dtype_in(x) for x in arrays)
-    return result_dtype(*(float64 if d.is_int else d for d in each))
+    return result_dtype(*(DTYPES["float64"] if d.is_int else d for d in each)).numpy
 
 
 _SPECIFIED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
@@ -259,19 +250,17 @@ class NamespaceInfo:
         """The devices that arrays can be on."""
         return (self._device,)
 
-    def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
+    def default_dtypes(self, *, device: Any = None) -> dict[str, "np.dtype[Any]"]:
         """The dtypes of arrays that are made without one."""
         return {
-            "real floating": float64,
-            "complex floating": complex128,
-            "integral": int64,
-            "indexing": int64,
+            "real floating": np.dtype(np.float64),
+            "complex floating": np.dtype(np.complex128),
+            "integral": np.dtype(np.int64),
+            "indexing": np.dtype(np.int64),
         }
 
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, "np.dtype[Any]"]:
         """The standard's dtypes, all or of a kind."""
-        every = {name: DTYPES[name] for name in _SPECIFIED}
+        every = {name: DTYPES[name].numpy for name in _SPECIFIED}
         return {n: d for n, d in every.items() if kind is None or isdtype(d, kind)}
 
-
-str_ = string

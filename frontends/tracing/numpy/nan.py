@@ -1,0 +1,224 @@
+"""Reductions that leave NaN out."""
+
+from typing import Any
+
+from graphwright.frontends.tracing.numpy.reductions import (
+    averaged,
+    reduced,
+    running,
+    summed,
+    variance,
+)
+from graphwright.frontends.tracing.numpy.statistics import middle, quantiles
+from graphwright.frontends.tracing.numpy.support import flat, inexact
+from graphwright.frontends.tracing.wrap import (
+    Operand,
+    array_function,
+    axis_of,
+    promote,
+    result_dtype,
+)
+from graphwright.ir.emitter import Emitter, Value
+
+__all__ = [
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanpercentile",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
+]
+
+
+def _numbers(b: Emitter, x: Value) -> Value | None:
+    """Where there is no NaN; None if there can be none."""
+    return b.eq(x, x) if x.dtype.kind in "fc" else None
+
+
+def _filled(b: Emitter, x: Value, number: float) -> Value:
+    mask = _numbers(b, x)
+    return x if mask is None else b.where(mask, x, b.full((), number, x.dtype))
+
+
+@array_function
+def nansum(
+    b: Emitter,
+    x: Value,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Operand | None = None,
+    where: Value | None = None,
+) -> Value:
+    """Sum over axes, NaN as 0."""
+    return summed(b, "sum", _filled(b, x, 0), axis, dtype, keepdims, initial, where)
+
+
+@array_function
+def nanprod(
+    b: Emitter,
+    x: Value,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: Operand | None = None,
+    where: Value | None = None,
+) -> Value:
+    """Product over axes, NaN as 1."""
+    return summed(b, "prod", _filled(b, x, 1), axis, dtype, keepdims, initial, where)
+
+
+def _extreme(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Value:
+    mask = _numbers(b, x)
+    if mask is None:
+        return reduced(b, kind, x, axis, keepdims)
+    best = reduced(b, kind, x, axis, keepdims, None, mask)
+    some = reduced(b, "max", mask, axis, keepdims)
+    return b.where(some, best, b.full((), float("nan"), x.dtype))
+
+
+@array_function
+def nanmax(b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False) -> Value:
+    """Greatest number over axes; NaN if there is none."""
+    return _extreme(b, "max", x, axis, keepdims)
+
+
+@array_function
+def nanmin(b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False) -> Value:
+    """Least number over axes; NaN if there is none."""
+    return _extreme(b, "min", x, axis, keepdims)
+
+
+def _argument(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Value:
+    y = _filled(b, x, float("-inf") if kind == "max" else float("inf"))
+    y, place = (flat(b, y), 0) if axis is None else (y, axis_of(axis, y.rank))
+    found = b.arg_reduce(kind, y, place)
+    if not keepdims:
+        return found
+    return b.reshape(found, [1 if axis is None or i == place else d for i, d in enumerate(x.shape)])
+
+
+@array_function
+def nanargmax(
+    b: Emitter, x: Value, /, axis: int | None = None, *, keepdims: bool = False
+) -> Value:
+    """Index of the greatest number."""
+    return _argument(b, "max", x, axis, keepdims)
+
+
+@array_function
+def nanargmin(
+    b: Emitter, x: Value, /, axis: int | None = None, *, keepdims: bool = False
+) -> Value:
+    """Index of the least number."""
+    return _argument(b, "min", x, axis, keepdims)
+
+
+@array_function
+def nanmean(
+    b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None, *, keepdims: bool = False
+) -> Value:
+    """Mean of the numbers over axes."""
+    y = inexact(b, x)
+    mask = _numbers(b, y)
+    return averaged(b, _filled(b, y, 0), axis, keepdims, mask)
+
+
+def _spread(b: Emitter, x: Value, axis: Any, correction: float, keepdims: bool) -> Value:
+    y = inexact(b, x)
+    return variance(b, _filled(b, y, 0), axis, correction, keepdims, _numbers(b, y))
+
+
+@array_function
+def nanvar(
+    b: Emitter,
+    x: Value,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    correction: float = 0.0,
+    keepdims: bool = False,
+) -> Value:
+    """Variance of the numbers over axes."""
+    return _spread(b, x, axis, ddof or correction, keepdims)
+
+
+@array_function
+def nanstd(
+    b: Emitter,
+    x: Value,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    correction: float = 0.0,
+    keepdims: bool = False,
+) -> Value:
+    """Standard deviation of the numbers over axes."""
+    return b.sqrt(_spread(b, x, axis, ddof or correction, keepdims))
+
+
+@array_function
+def nanmedian(
+    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
+) -> Value:
+    """Median of the numbers over axes."""
+    return middle(b, x, axis, keepdims, True)
+
+
+@array_function
+def nanquantile(
+    b: Emitter,
+    x: Value,
+    q: Operand,
+    /,
+    axis: Any = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Value:
+    """Quantiles of the numbers over axes."""
+    return quantiles(b, x, q, axis, keepdims, method, True)
+
+
+@array_function
+def nanpercentile(
+    b: Emitter,
+    x: Value,
+    q: Operand,
+    /,
+    axis: Any = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Value:
+    """Quantiles of the numbers over axes, for shares in hundredths."""
+    (share,) = promote(b, q, to=result_dtype(inexact(b, x), q))
+    return quantiles(b, x, b.div(share, 100), axis, keepdims, method, True)
+
+
+@array_function
+def nancumsum(b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None) -> Value:
+    """Running sum, NaN as 0."""
+    return running(b, "sum", _filled(b, x, 0), axis, dtype)
+
+
+@array_function
+def nancumprod(b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None) -> Value:
+    """Running product, NaN as 1."""
+    return running(b, "prod", _filled(b, x, 1), axis, dtype)

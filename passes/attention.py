@@ -1,0 +1,198 @@
+"""Attention that exporters wrote out: with and without mask, causal, grouped queries.
+
+``softmax(q k^T * scale + mask) v`` becomes one op: of the rounding class, as the scale
+goes into ``q`` and ``k``. A row that a mask of ``-inf`` leaves without keys is NaN when
+written out and zeros in the op.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from graphwright.ir.dim import product
+from graphwright.ir.dtype import bool_
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Node
+from graphwright.passes.pattern import P, splat_of
+from graphwright.passes.recognize import peel
+from graphwright.passes.rewriter import Rewriter
+from graphwright.passes.rules import ROUNDING, RuleSet
+
+ATTENTION = RuleSet("recognize_attention")
+_rule = ATTENTION.rewrite
+
+_SCORES = P.softmax("s").once.named("soft")
+_CLEAN = P.where(P.eq("w", "w"), "w", 0)
+
+
+@_rule(P.dot(_SCORES, "v"), ROUNDING)
+def attention(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
+    """``softmax(q @ k^T * scale + mask) @ v = attention(q, k, v, mask)``."""
+    return _attention(b, s, v, soft)
+
+
+@_rule(P.dot(_CLEAN, "v"), ROUNDING)
+def attention_without_nan(b: Rewriter, w: Value, v: Value) -> Value | None:
+    """``where(isnan(w), 0, w) @ v`` of weights ``w`` is attention too."""
+    soft = b.made_by(w, "softmax")
+    if soft is None or b.counts.get(w) != 3:
+        return None
+    return _attention(b, soft.operands[0], v, soft)
+
+
+def _attention(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
+    op: Any = soft.op
+    last = op.axis == s.rank - 1 and s.rank in (3, 4)
+    if not last or s.dtype.accumulate is not s.dtype or v.dtype is not s.dtype:
+        return None
+    scores, mask = _mask(b, s)
+    scores, scale = _unscaled(b, scores)
+    product_ = b.made_by(scores, "dot")
+    if product_ is None or b.counts.get(scores) != 1:
+        return None
+    q, left = _unscaled(b, product_.operands[0])
+    turned, right = _unscaled(b, product_.operands[1])
+    swap = (*range(s.rank - 2), s.rank - 1, s.rank - 2)
+    return _emit(b, (q, b.transpose(turned, swap), v), mask, scale * left * right)
+
+
+def _emit(
+    b: Rewriter, operands: tuple[Value, Value, Value], mask: Value | None, scale: float
+) -> Value:
+    fields: dict[str, Any] = {"scale": scale, "causal": False}
+    rank = operands[0].rank
+    q, k, v = operands
+    if mask is not None and _causal(b, mask):
+        mask, fields["causal"] = None, True
+    if rank == 3:
+        q, k, v = (b.expand_dims(x, [0]) for x in (q, k, v))
+    else:
+        k, v = _ungrouped(b, k, v)
+    rest = () if mask is None else (_ranked(b, mask, rank),)
+    y = b.emit("attention", q, k, v, *rest, masked=bool(rest), **fields)
+    return b.squeeze(y, [0]) if rank == 3 else y
+
+
+def _ranked(b: Rewriter, mask: Value, rank: int) -> Value:
+    """A mask with an axis for each of the scores, those in front of size 1."""
+    lead = rank - mask.rank + (rank == 3)
+    return b.expand_dims(mask, list(range(lead))) if lead > 0 else mask
+
+
+def _mask(b: Rewriter, s: Value) -> tuple[Value, Value | None]:
+    """Scores and what is added to them, or the condition under which they count."""
+    node = b.made_by(s, "add")
+    if node is not None and b.only_use(s):
+        for x, m in (node.operands, node.operands[::-1]):
+            if b.kind(_unscaled(b, x)[0]) == "dot":
+                return x, _allowed(b, b.spread(m))
+    node = b.made_by(s, "where")
+    if node is not None and b.only_use(s):
+        c, x, y = node.operands
+        if _splat(b, y) == -np.inf and b.kind(_unscaled(b, x)[0]) == "dot":
+            return x, b.spread(c)
+    return s, None
+
+
+def _allowed(b: Rewriter, mask: Value) -> Value:
+    """The condition of ``where(condition, 0, -inf)``, else the mask."""
+    node = b.made_by(mask, "where")
+    if node is None:
+        return mask
+    c, x, y = node.operands
+    plain = _splat(b, x) == 0 and _splat(b, y) == -np.inf
+    return b.spread(c) if plain else mask
+
+
+def _splat(b: Rewriter, v: Value) -> float | None:
+    constant = b.constant_under(v)
+    return None if constant is None else splat_of(constant)
+
+
+def _unscaled(b: Rewriter, v: Value) -> tuple[Value, float]:
+    """A value without the number that it is multiplied with, and that number."""
+    views: list[Node] = []
+    x = v
+    while (node := b.made_by(x, "reshape", "transpose")) is not None and b.only_use(x):
+        views.append(node)
+        x = node.operands[0]
+    node = b.made_by(x, "mul", "div")
+    if node is None or not b.only_use(x):
+        return v, 1.0
+    y, c = node.operands
+    number = _splat(b, c)
+    if number is None and node.op.name == "mul":
+        y, number = c, _splat(b, y)
+    if not number or not np.isfinite(number):
+        return v, 1.0
+    for view in reversed(views):
+        (y,) = b.apply(view.op, (y,))
+    return y, number if node.op.name == "mul" else 1 / number
+
+
+def _ungrouped(b: Rewriter, k: Value, v: Value) -> tuple[Value, Value]:
+    """Keys and values before each was repeated for a group of queries."""
+    few = [_unrepeated(b, x) for x in (k, v)]
+    if few[0] is None or few[1] is None or few[0].shape[:3] != few[1].shape[:3]:
+        return k, v
+    return few[0], few[1]
+
+
+def _unrepeated(b: Rewriter, x: Value) -> Value | None:
+    """``[N, G, T, D]`` that is repeated to ``[N, G, r, T, D]``, then ``[N, G * r, T, D]``."""
+    turned = b.made_by(x, "transpose")
+    if turned is not None:  # of keys turned twice
+        inner = b.made_by(turned.operands[0], "transpose")
+        first: Any = turned.op
+        second: Any = inner.op if inner else None
+        if inner is None or tuple(second.perm[p] for p in first.perm) != (0, 1, 2, 3):
+            return None
+        return _unrepeated(b, inner.operands[0])
+    whole = b.made_by(x, "reshape")
+    wide = b.made_by(whole.operands[0], "broadcast_to") if whole else None
+    if wide is None or wide.results[0].rank != 5:
+        return None
+    n, g, r, t, d = wide.results[0].shape
+    source = wide.operands[0]
+    if x.shape != (n, product((g, r)), t, d) or source.shape != (n, g, 1, t, d):
+        return None
+    return b.reshape(source, (n, g, t, d))
+
+
+def _causal(b: Rewriter, mask: Value) -> bool:
+    """Whether a mask lets each query attend the keys up to its own position."""
+    constant = b.constants.get(mask)
+    if constant is not None:
+        return _triangle(constant.array(), mask.dtype is bool_)
+    node = b.made_by(peel(b, mask), "or")
+    if node is None:
+        return False
+    kinds = {b.kind(v): v for v in node.operands}
+    if set(kinds) != {"lt", "eq"}:
+        return False
+    below = b.made_by(kinds["lt"], "lt")
+    same = b.made_by(kinds["eq"], "eq")
+    assert below is not None
+    assert same is not None
+    key, query = below.operands
+    axes = [_counted(b, x) for x in (key, query)]
+    return set(same.operands) == {key, query} and axes == [1, 2]
+
+
+def _counted(b: Rewriter, v: Value) -> int | None:
+    """Along which axis from the end a value counts 0, 1, ...; None if it does not."""
+    node = b.made_by(b.spread(v), "iota")
+    if node is None:
+        return None
+    op: Any = node.op
+    return len(op.shape) - op.axis
+
+
+def _triangle(array: Any, boolean: bool) -> bool:
+    """Whether all matrices of an array are true, or 0 and not ``-inf``, up to the diagonal."""
+    if array.ndim < 2 or array.size > 1 << 22 or array.size == 0:
+        return False
+    rows, columns = array.shape[-2:]
+    low = np.tri(rows, columns, dtype=bool)
+    wanted = low if boolean else np.where(low, 0, -np.inf)
+    return bool((array == wanted).all())

@@ -1,0 +1,78 @@
+"""Random NumPy programs give what NumPy gives: lazily, and compiled."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import graphwright as gw
+from programs import Program, programs, step
+
+COUNT, SIZE = 200, 12
+
+LIMITS = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+def run(statements: Any, *arrays: Any) -> list[Any]:
+    """The pool at the end."""
+    pool = list(arrays)
+    for name, args in statements:
+        step(name, args, pool)
+    return pool
+
+
+def check(found: Any, expected: Any, what: str) -> None:
+    have, want = np.asarray(found), np.asarray(expected)
+    assert have.dtype == want.dtype, what
+    assert have.shape == want.shape, what
+    exact = want.dtype.kind in "biu"
+    rtol = 0 if exact else 2e-4 if want.dtype.itemsize == 4 else 1e-9
+    np.testing.assert_allclose(have, want, rtol=rtol, atol=rtol, err_msg=what)
+
+
+def compare(program: Program, found: list[Any], arguments: list[Any]) -> None:
+    for i, (x, y) in enumerate(zip(found, program.pool, strict=True)):
+        check(x, y, f"{i} of {program}")
+    for i, (x, y) in enumerate(zip(arguments, program.arguments, strict=True)):
+        check(x, y, f"argument {i} of {program}")
+
+
+def lazily(program: Program) -> None:
+    tensors = [gw.asarray(x) for x in program.arrays()]
+    made = gw.frontends_run(run)(program.statements, *tensors)
+    compare(program, made, tensors)
+
+
+@pytest.mark.parametrize("mode", ["lazy", "jit"])
+@settings(max_examples=COUNT, **LIMITS)
+@given(program=programs(SIZE))
+def test_programs(mode: str, program: Program) -> None:
+    _check_program(mode, program)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["lazy", "jit"])
+@settings(max_examples=5000, **LIMITS)
+@given(program=programs(40))
+def test_many_programs(mode: str, program: Program) -> None:
+    _check_program(mode, program)
+
+
+def _check_program(mode: str, program: Program) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if mode == "lazy":
+            lazily(program)
+            return
+        arrays = program.arrays()
+
+        def whole(*args: Any) -> Any:
+            return run(program.statements, *args)
+
+        compare(program, gw.jit(whole)(*arrays), arrays)
