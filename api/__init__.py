@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphwright import backends as backends
+    from graphwright import numpy as numpy
     from graphwright import onnx_backend as onnx_backend
     from graphwright import testing as testing
     from graphwright.backends.contract import Backend as Backend
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from graphwright.ir.parser import parse as parse
     from graphwright.ortvalue import IOBinding as IOBinding
     from graphwright.ortvalue import OrtValue as OrtValue
+    from graphwright.passes.manager import PassManager as PassManager
+    from graphwright.passes.manager import register_pass as register_pass
+    from graphwright.passes.pipeline import optimize as optimize
     from graphwright.session import GraphOptimizationLevel as GraphOptimizationLevel
     from graphwright.session import InferenceSession as InferenceSession
     from graphwright.session import SessionOptions as SessionOptions
@@ -94,6 +98,7 @@ _HOMES = {
     "InferenceSession": "session",
     "Inspection": "inspection",
     "OrtValue": "ortvalue",
+    "PassManager": "passes.pipeline",
     "SessionOptions": "session",
     "Tensor": "frontends.tracing.tensor",
     "check": "checks",
@@ -102,8 +107,10 @@ _HOMES = {
     "get_num_threads": "threads",
     "inspect": "inspection",
     "load": "frontends.onnx.load",
+    "optimize": "passes.pipeline",
     "parse": "ir.parser",
     "register_backend": "backends.registry",
+    "register_pass": "passes.manager",
     "set_num_threads": "threads",
     "asarray": "frontends.tracing.tensor",
     "cond": "frontends.tracing.control",
@@ -119,7 +126,7 @@ _HOMES = {
     "map": "frontends.tracing.control",
     **dict.fromkeys(_ERRORS, "ir.errors"),
 }
-_MODULES = ("backends", "onnx_backend", "testing")
+_MODULES = ("backends", "numpy", "onnx_backend", "testing")
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore # noqa: PLE0605
 

@@ -10,6 +10,7 @@ from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backend
 from graphwright.ir.graph import Graph
 from graphwright.passes.decompose import decompose_unsupported
+from graphwright.passes.lower import lowering_passes
 from graphwright.passes.pipeline import DEFAULT
 from graphwright.passes.pipeline import optimize as run_pipeline
 
@@ -22,8 +23,7 @@ def optimized(
     """The graph after the passes that every compilation runs."""
     if not optimize:
         return graph
-    passes = (*DEFAULT, "fuse_epilogues", "remove_dead")
-    return run_pipeline(graph, passes, strict_float=strict_float)
+    return run_pipeline(graph, DEFAULT, strict_float=strict_float)
 
 
 def lower(
@@ -53,6 +53,9 @@ def lower(
     start = time.perf_counter()
     lowered = optimized(graph, optimize=optimize, strict_float=strict_float)
     lowered = decompose_unsupported(lowered, chosen.supports)
+    if optimize:
+        passes = lowering_passes(chosen.layout(), chosen.fusable())
+        lowered = run_pipeline(lowered, passes, strict_float=strict_float)
     before, after = len(graph.nodes), len(lowered.nodes)
     seconds = time.perf_counter() - start
     _logger.debug(

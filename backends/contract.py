@@ -1,6 +1,6 @@
 """What a backend is.
 
-*Op by op*: ``kernel`` gives a function on the backend's arrays for an op, and everything
+*Op by op*: ``kernel`` gives a function on the backend's arrays for an op; everything
 else (decomposition, control flow, fallback, planning) is done for it. A backend that
 does more says in ``supports`` which ``fused`` regions it takes whole.
 """
@@ -20,6 +20,37 @@ CONTRACT_VERSION = 1
 
 Kernel: TypeAlias = Callable[..., Any]
 """Arrays in, one array or a tuple of them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A kernel on host arrays that writes its one result into the run's arena.
+
+    Attributes:
+        run: Called with the result's array, contiguous, and then the operands.
+        shape: The result's shape.
+        dtype: The result's dtype.
+        over: Operands whose memory the result may take if nothing reads them later.
+        unread: Operands which it does not read: it has packed these constants.
+        bind: Called like ``run``, but first with ``scratch_bytes`` of memory; gives a
+            function that does the same to the same arrays again and again, faster.
+            Operands are contiguous then.
+        scratch_bytes: What ``bind`` asks for, aligned to 64 bytes.
+    """
+
+    run: Callable[..., object]
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    over: tuple[int, ...] = ()
+    unread: tuple[int, ...] = ()
+    bind: Callable[..., Callable[[], object]] | None = None
+    scratch_bytes: int = 0
+
+    def __call__(self, *operands: Any) -> Any:
+        """The result in new memory."""
+        out = np.empty(self.shape, self.dtype)
+        self.run(out, *operands)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +90,7 @@ class Backend(ABC):
 
     @abstractmethod
     def kernel(self, request: Request) -> Kernel:
-        """A function that runs a supported op; made once a plan, called every run."""
+        """A function that runs a supported op, or an `Into`; made once a plan."""
 
     def unavailable(self) -> str | None:
         """Why it cannot run on this machine and what would help, or None."""

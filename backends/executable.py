@@ -84,7 +84,12 @@ class Executable:
             FeedError: If inputs do not fit.
             BudgetError: If a limit would be exceeded, or the run was cancelled.
         """
-        arrays = self._accept(feeds)
+        return self.run_arrays(self._accept(feeds), cancel=cancel)
+
+    def run_arrays(
+        self, arrays: list[Any], *, cancel: Cancellation | None = None
+    ) -> list[Any]:
+        """As ``execute``, for the device's arrays that are known to fit the inputs."""
         meter = Meter(self.options.limits, cancel)
         backend = self.options.backend
         observer = None

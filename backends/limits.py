@@ -4,10 +4,12 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 
 from graphwright.ir.errors import BudgetError
 
 
+@cache
 def _memory() -> int:
     """Bytes of physical memory; 16 GiB where the system does not tell."""
     try:

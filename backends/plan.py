@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.backends.arena import Frame, Layout, plan_layout
+from graphwright.backends.contract import Backend, Into, Kernel, Request
 from graphwright.backends.limits import Limits, Meter
 from graphwright.backends.observe import Observer
 from graphwright.ir.constant import Constant
@@ -28,7 +29,7 @@ from graphwright.ir.evaluate import (
     define_symbols,
 )
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier
+from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import WhileLoop
 from graphwright.ir.ops.effects import Effect
 from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
@@ -82,21 +83,41 @@ class Run:
 StepFunction = Callable[[list[Any], Env, Run], Sequence[Any]]
 
 
-class Step:
-    """One kernel call: which slots it reads, writes and frees."""
+class _View:
+    """A step that depends on nothing but its operand, which it views if it can."""
 
-    __slots__ = ("frees", "inputs", "nbytes", "node", "outputs", "run")
+    __slots__ = ("_run",)
+
+    def __init__(self, run: StepFunction) -> None:
+        self._run = run
+
+    def __call__(self, operands: list[Any], env: Env, run: Any) -> Sequence[Any]:
+        return self._run(operands, env, run)
+
+
+class Step:
+    """One kernel call: which slots it reads, writes and frees.
+
+    ``into`` is set where the kernel writes to the arena; else ``run`` is called.
+    """
+
+    __slots__ = (
+        *("frees", "inputs", "into", "nbytes", "node", "outputs", "run", "views"),
+    )
 
     def __init__(
         self,
         node: Node,
-        run: StepFunction,
+        run: "StepFunction | Into",
         inputs: tuple[int, ...],
         outputs: tuple[int, ...],
         frees: tuple[int, ...],
         nbytes: int,
     ) -> None:
-        self.node, self.run, self.inputs = node, run, inputs
+        self.node, self.inputs = node, inputs
+        self.into = run if isinstance(run, Into) else None
+        self.run = _unplanned if isinstance(run, Into) else run
+        self.views = isinstance(run, _View)
         self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
 
 
@@ -127,6 +148,29 @@ class Plan:
         self.inputs = [self.slots[v] for v in graph.inputs]
         self.outputs = [self.slots[v] for v in graph.outputs]
         self.peak_bytes = self._peak()
+        self.layout = self._layout()
+        self._idle: list[Frame] = []
+
+    def _layout(self) -> Layout:
+        """Places in the arena of all results but those that outlive the run."""
+        kept = list(self.outputs)
+        for step in self.steps:
+            if isinstance(step.node.op, Effect):
+                kept += step.inputs
+        outside = {*self.inputs, *(slot for slot, _ in self.initial)}
+        return plan_layout(self.steps, kept, outside, len(self.slots))
+
+    def _frame(self) -> Frame:
+        """A frame that no other run uses; a run gives it back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            read = set(self.outputs)
+            for step in self.steps:
+                unread = () if step.into is None else step.into.unread
+                read.update(s for i, s in enumerate(step.inputs) if i not in unread)
+            constants = [(s, c.value) for s, c in self.initial if s in read]
+            return Frame(self.layout, constants)
 
     def _slot(self, v: Value) -> int:
         return self.slots.setdefault(v, len(self.slots))
@@ -154,23 +198,37 @@ class Plan:
 
     def run(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
         """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""
-        slots: list[Any] = [None] * len(self.slots)
-        for slot, value in self.initial:
-            slots[slot] = value.value
+        run.meter.reserve(self.peak_bytes, "this run")
+        frame = self._frame()
+        slots = list(frame.slots)
         for slot, value in zip(self.inputs, feeds, strict=True):
             slots[slot] = value
-        run.meter.reserve(self.peak_bytes, "this run")
+        try:
+            self._run_steps(slots, frame, env, run)
+        finally:
+            self._idle.append(frame)
+        return [slots[i] for i in self.outputs]
+
+    def _run_steps(self, slots: list[Any], frame: Frame, env: Env, run: Run) -> None:
         check, observer = run.meter.check, run.observer
-        for step in self.steps:
+        rows = zip(self.steps, frame.calls, frame.places, strict=True)
+        for step, call, place in rows:
             check()
-            results = step.run([slots[i] for i in step.inputs], env, run)
+            if call is not None and observer is None:
+                call()
+                continue
+            operands = [slots[i] for i in step.inputs]
+            results: Sequence[Any]
+            if step.into is not None:
+                results = (_written(step.into, place, operands, step.node),)
+            else:
+                results = step.run(operands, env, run)
             for slot, value in zip(step.outputs, results, strict=True):
                 slots[slot] = value
             if observer is not None:
                 observer.after(step.node, results, self.program.graph)
             for slot in step.frees:
                 slots[slot] = None
-        return [slots[i] for i in self.outputs]
 
 
 class _Resident:
@@ -255,7 +313,7 @@ class Program:
 
     # Steps ------------------------------------------------------------------------
 
-    def step_function(self, node: Node, env: Env) -> StepFunction:
+    def step_function(self, node: Node, env: Env) -> "StepFunction | Into":
         """What runs a node where the symbols in ``env`` are known."""
         op = node.op
         if isinstance(op, Effect):
@@ -281,11 +339,13 @@ class Program:
     def _constants_of(self, node: Node) -> tuple[Constant | None, ...]:
         return tuple(self.graph.constants.get(v) for v in node.operands)
 
-    def _static_step(self, node: Node, env: Env) -> StepFunction:
+    def _static_step(self, node: Node, env: Env) -> "StepFunction | Into":
         types = tuple(bind_type(v.type, env) for v in node.operands)
         results = tuple(bind_type(v.type, env) for v in node.results)
         request = Request(node.op.bind(env), types, self._constants_of(node), results)
         kernel = self._kernel_for(request, node)
+        if isinstance(kernel, Into):
+            return kernel
         single = len(node.results) == 1
 
         def step(operands: list[Any], _: Env, run: Run) -> Sequence[Any]:
@@ -297,7 +357,7 @@ class Program:
                 return found
             return (_array(found[0] if type(found) is tuple else found, results[0]),)
 
-        return step
+        return _View(step) if Trait.VIEW in node.op.traits else step
 
     def _dynamic_step(self, node: Node) -> StepFunction:
         constants = self._constants_of(node)
@@ -387,6 +447,21 @@ class Program:
                 made.fallbacks = self.fallbacks
                 found = self._subprograms[id(graph)] = (graph, made)
         return found[1]
+
+
+def _written(kernel: Into, place: Any, operands: list[Any], node: Node) -> Any:
+    """The result of a kernel, in its place in the arena or, without one, anew."""
+    try:
+        if place is None:
+            return kernel(*operands)
+        kernel.run(place, *operands)
+    except GraphwrightError as error:
+        raise _blamed(error, node) from error
+    return place
+
+
+def _unplanned(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+    raise AssertionError("a step with a place in the arena runs by its `into`")
 
 
 def _outer_symbols(graph: Graph) -> frozenset[str]:

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+import graphwright.ir.ops  # noqa: F401 (registers the operations)
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.dtype import DType

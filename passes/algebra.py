@@ -215,21 +215,24 @@ def log_of_exp(b: Rewriter, x: Value) -> Value:
 # Constants that meet -----------------------------------------------------------------
 
 
-@_rule(P.add(P.add(_FLOAT, "c").once, "d"), ROUNDING)
+_C, _D = P.repeated("c"), P.repeated("d")
+
+
+@_rule(P.add(P.add(_FLOAT, _C).once, _D), ROUNDING)
 def add_twice(b: Rewriter, x: Value, c: Value, d: Value) -> Value | None:
     """``(x + c) + d = x + (c + d)`` for vectors of a channel."""
     both = _joined(b, c, d, np.add)
     return None if both is None else b.add(x, both)
 
 
-@_rule(P.mul(P.mul(_FLOAT, "c").once, "d"), ROUNDING)
+@_rule(P.mul(P.mul(_FLOAT, _C).once, _D), ROUNDING)
 def scale_twice(b: Rewriter, x: Value, c: Value, d: Value) -> Value | None:
     """``(x * c) * d = x * (c * d)`` for vectors of a channel."""
     both = _joined(b, c, d, np.multiply)
     return None if both is None else b.mul(x, both)
 
 
-@_rule(P.mul(P.add(P.mul(_FLOAT, "c").once, "d").once, "e"), ROUNDING)
+@_rule(P.mul(P.add(P.mul(_FLOAT, _C).once, _D).once, P.repeated("e")), ROUNDING)
 def scale_shifted(b: Rewriter, x: Value, c: Value, d: Value, e: Value) -> Value | None:
     """``(x * c + d) * e = x * (c * e) + d * e`` for vectors of a channel."""
     slope, shift = _joined(b, c, e, np.multiply), _joined(b, d, e, np.multiply)
@@ -243,13 +246,15 @@ def _joined(b: Rewriter, c: Value, d: Value, ufunc: Any) -> Value | None:
     left, right = b.constant_under(c), b.constant_under(d)
     if left is None or right is None or left.shape != right.shape:
         return None
-    if not 1 < left.size <= 1 << 16 or b.spread(c) is c or b.spread(d) is d:
+    if not 1 < left.size <= 1 << 16:
         return None
     x, y = (k.array().astype(np.float64) for k in (left, right))
     with np.errstate(all="ignore"):
         z = ufunc(x, y).astype(left.dtype.numpy)
     tiny = _tiny(left.dtype)
-    lost = tiny is None or bool((np.abs(z[z != 0]) < tiny).any() or (z[(x * y) != 0] == 0).any())
+    lost = tiny is None or bool(
+        (np.abs(z[z != 0]) < tiny).any() or (z[(x * y) != 0] == 0).any()
+    )
     if ufunc is np.add:
         lost = False
     if lost or not np.isfinite(z.astype(np.float64)).all():

@@ -5,6 +5,7 @@ goes into ``q`` and ``k``. A row that a mask of ``-inf`` leaves without keys is 
 written out and zeros in the op.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphwright.ir.dim import product
 from graphwright.ir.dtype import bool_
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
-from graphwright.passes.pattern import P, splat_of
+from graphwright.passes.pattern import P, splat_under
 from graphwright.passes.recognize import peel
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import ROUNDING, RuleSet
@@ -22,17 +23,18 @@ ATTENTION = RuleSet("recognize_attention")
 _rule = ATTENTION.rewrite
 
 _SCORES = P.softmax("s").once.named("soft")
+_ON_THE_WAY = ("dot", "add", "mul", "div")
 _CLEAN = P.where(P.eq("w", "w"), "w", 0)
 
 
 @_rule(P.dot(_SCORES, "v"), ROUNDING)
-def attention(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
+def attend(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
     """``softmax(q @ k^T * scale + mask) @ v = attention(q, k, v, mask)``."""
     return _attention(b, s, v, soft)
 
 
 @_rule(P.dot(_CLEAN, "v"), ROUNDING)
-def attention_without_nan(b: Rewriter, w: Value, v: Value) -> Value | None:
+def attend_without_nan(b: Rewriter, w: Value, v: Value) -> Value | None:
     """``where(isnan(w), 0, w) @ v`` of weights ``w`` is attention too."""
     soft = b.made_by(w, "softmax")
     if soft is None or b.counts.get(w) != 3:
@@ -81,17 +83,33 @@ def _ranked(b: Rewriter, mask: Value, rank: int) -> Value:
 
 def _mask(b: Rewriter, s: Value) -> tuple[Value, Value | None]:
     """Scores and what is added to them, or the condition under which they count."""
-    node = b.made_by(s, "add")
-    if node is not None and b.only_use(s):
-        for x, m in (node.operands, node.operands[::-1]):
-            if b.kind(_unscaled(b, x)[0]) == "dot":
-                return x, _allowed(b, b.spread(m))
+    masks: list[Value] = []
+    while (
+        (node := b.made_by(s, "add")) is not None and b.only_use(s) and len(masks) < 3
+    ):
+        x, m = node.operands
+        if not _leads_to_dot(b, x):
+            x, m = m, x
+        if not _leads_to_dot(b, x):
+            break
+        masks.append(b.spread(m))
+        s = x
     node = b.made_by(s, "where")
-    if node is not None and b.only_use(s):
+    if node is not None and b.only_use(s) and not masks:
         c, x, y = node.operands
-        if _splat(b, y) == -np.inf and b.kind(_unscaled(b, x)[0]) == "dot":
+        if splat_under(b, y) == -np.inf and _leads_to_dot(b, x):
             return x, b.spread(c)
-    return s, None
+    if len(masks) < 2:
+        return s, _allowed(b, masks[0]) if masks else None
+    return s, reduce(b.add, masks)
+
+
+def _leads_to_dot(b: Rewriter, v: Value) -> bool:
+    """Whether a value is a product, scaled or with something added."""
+    while (node := b.made_by(v, "add", "mul", "div")) is not None and b.only_use(v):
+        x, y = node.operands
+        v = x if b.kind(x) in _ON_THE_WAY else y
+    return b.kind(v) == "dot" and b.only_use(v)
 
 
 def _allowed(b: Rewriter, mask: Value) -> Value:
@@ -100,13 +118,8 @@ def _allowed(b: Rewriter, mask: Value) -> Value:
     if node is None:
         return mask
     c, x, y = node.operands
-    plain = _splat(b, x) == 0 and _splat(b, y) == -np.inf
+    plain = splat_under(b, x) == 0 and splat_under(b, y) == -np.inf
     return b.spread(c) if plain else mask
-
-
-def _splat(b: Rewriter, v: Value) -> float | None:
-    constant = b.constant_under(v)
-    return None if constant is None else splat_of(constant)
 
 
 def _unscaled(b: Rewriter, v: Value) -> tuple[Value, float]:
@@ -120,9 +133,9 @@ def _unscaled(b: Rewriter, v: Value) -> tuple[Value, float]:
     if node is None or not b.only_use(x):
         return v, 1.0
     y, c = node.operands
-    number = _splat(b, c)
+    number = splat_under(b, c)
     if number is None and node.op.name == "mul":
-        y, number = c, _splat(b, y)
+        y, number = c, splat_under(b, y)
     if not number or not np.isfinite(number):
         return v, 1.0
     for view in reversed(views):
@@ -139,7 +152,7 @@ def _ungrouped(b: Rewriter, k: Value, v: Value) -> tuple[Value, Value]:
 
 
 def _unrepeated(b: Rewriter, x: Value) -> Value | None:
-    """``[N, G, T, D]`` that is repeated to ``[N, G, r, T, D]``, then ``[N, G * r, T, D]``."""
+    """``[N, G, T, D]`` that is repeated to ``[N, G, r, T, D]`` and reshaped."""
     turned = b.made_by(x, "transpose")
     if turned is not None:  # of keys turned twice
         inner = b.made_by(turned.operands[0], "transpose")
@@ -185,11 +198,12 @@ def _counted(b: Rewriter, v: Value) -> int | None:
     if node is None:
         return None
     op: Any = node.op
-    return len(op.shape) - op.axis
+    axis: int = len(op.shape) - op.axis
+    return axis
 
 
 def _triangle(array: Any, boolean: bool) -> bool:
-    """Whether all matrices of an array are true, or 0 and not ``-inf``, up to the diagonal."""
+    """Whether matrices are true, or 0 and not ``-inf``, just up to the diagonal."""
     if array.ndim < 2 or array.size > 1 << 22 or array.size == 0:
         return False
     rows, columns = array.shape[-2:]

@@ -51,7 +51,8 @@ class _Fold:
         values = self._values(node)
         if values is None:
             self.nodes.append(node)
-            if node.op.name == "broadcast_to" and node.operands[0] in self.constants:
+            repeats = node.op.name == "broadcast_to" and not node.op.has_symbols()
+            if repeats and node.operands[0] in self.constants:
                 self.repeated[node.results[0]] = node.operands[0]
             return
         for old, constant in zip(node.results, values, strict=True):
@@ -102,7 +103,8 @@ class _Fold:
         source = self.repeated.get(v)
         if source is None:
             return self.constants[v].array()
-        return np.broadcast_to(self.constants[source].array(), v.shape)  # type: ignore[arg-type]
+        shape: Any = v.shape
+        return np.broadcast_to(self.constants[source].array(), shape)
 
     def _worthwhile(self, node: Node) -> bool:
         after = sum(_nbytes(v) for v in node.results)

@@ -15,7 +15,7 @@ _SAFE = frozenset({Trait.ELEMENTWISE, Trait.VIEW, Trait.REDUCTION})
 
 
 def hoist_invariants(graph: Graph) -> Graph:
-    """Nodes of a loop's body that read only what never changes run once, before it: exact.
+    """What a loop's body computes of what never changes runs once, before it: exact.
 
     Only ops that cannot fail move: a loop may run no iteration.
     """
@@ -86,9 +86,15 @@ def _own_symbols(op: Any, first: int) -> frozenset[str]:
     return frozenset[str]().union(*changing, *defined, op.defined_symbols())
 
 
-def _movable(node: Node, outside: dict[Value, Value], body: Graph, own: frozenset[str]) -> bool:
+def _movable(
+    node: Node, outside: dict[Value, Value], body: Graph, own: frozenset[str]
+) -> bool:
     op = node.op
-    if op.tier in (Tier.CONTROL, Tier.HOST) or not op.traits & _SAFE or op.traits & _ONCE:
+    if (
+        op.tier in (Tier.CONTROL, Tier.HOST)
+        or not op.traits & _SAFE
+        or op.traits & _ONCE
+    ):
         return False
     if not all(v in outside or v in body.constants for v in node.operands):
         return False

@@ -2,7 +2,7 @@
 
 A pass is a function from graph to graph. Those of this package are known by name, those
 of others by ``register_pass`` or by an entry point of the group ``graphwright.passes``.
-A ``RuleSet`` is a pass whose rewrites count, and of which a pass manager runs only those
+A ``RuleSet`` is a pass whose rewrites are counted; a pass manager runs those of them
 that its class of rewrites allows.
 """
 
@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from graphwright.ir.errors import GraphwrightError, ModelError
 from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Tier
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.verify import verify
 from graphwright.passes.rules import ROUNDING, RewriteClass, RuleSet
@@ -74,7 +75,8 @@ class Change:
     changed: bool
 
     def __str__(self) -> str:
-        head = f"{self.name:<20} {1e3 * self.seconds:8.2f} ms  {self.before} -> {self.after}"
+        head = f"{self.name:<20} {1e3 * self.seconds:8.2f} ms"
+        head += f"  {self.before} -> {self.after}"
         words = [f"{name} {n}" for name, n in self.rewrites.items()]
         return f"{head}  {', '.join(words)}".rstrip()
 
@@ -130,6 +132,11 @@ class PassManager:
                 step = step.allowing(self.allowed)
             self._steps.append((name, step))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the passes, in order."""
+        return tuple(name for name, _ in self._steps)
+
     def __call__(self, graph: Graph) -> Graph:
         """The graph after all passes."""
         return self.run(graph)[0]
@@ -144,14 +151,21 @@ class PassManager:
         if checks:
             verify(graph)
         changes: list[Change] = []
+        done: dict[str | Pass, Graph] = {}
         count = _size(graph)
         for name, step in self._steps:
             rewrites: Counter[str] = Counter()
             start = time.perf_counter()
-            after = run_inside(graph, step, rewrites)
+            key = name if isinstance(step, RuleSet) else step
+            settled = done.get(key) is graph  # nothing is left to do
+            after = graph if settled else run_inside(graph, step, rewrites)
+            if after is graph or isinstance(step, RuleSet):
+                done[key] = after
             seconds = time.perf_counter() - start
             size = count if after is graph else _size(after)
-            changes.append(Change(name, seconds, count, size, rewrites, after is not graph))
+            changes.append(
+                Change(name, seconds, count, size, rewrites, after is not graph)
+            )
             if checks and after is not graph:
                 _verify(after, [c.name for c in changes])
             graph, count = after, size
@@ -165,7 +179,8 @@ def _name_of(step: Pass) -> str:
 
 
 def _size(graph: Graph) -> int:
-    inner = (g for node in graph.nodes for g in node.op.subgraphs())
+    holders = (n for n in graph.nodes if n.op.tier is Tier.CONTROL)
+    inner = (g for node in holders for g in node.op.subgraphs())
     return len(graph.nodes) + sum(map(_size, inner))
 
 
@@ -174,16 +189,21 @@ def _verify(graph: Graph, names: Sequence[str]) -> None:
         verify(graph)
     except GraphwrightError as error:
         before = f" after {', '.join(names[:-1])}" if len(names) > 1 else ""
-        raise ModelError(f"pass {names[-1]!r}{before} broke the graph: {error}") from error
+        raise ModelError(
+            f"pass {names[-1]!r}{before} broke the graph: {error}"
+        ) from error
+
+
+def _has_control(graph: Graph) -> bool:
+    return any(node.op.tier is Tier.CONTROL for node in graph.nodes)
 
 
 def run_inside(graph: Graph, step: Pass, rewrites: Counter[str]) -> Graph:
     """A pass run on all sub-graphs of control flow, then on the graph."""
     nodes: list[Node] = []
     changed = False
-    for node in graph.nodes:
-        inner = node.op.subgraphs()
-        if inner and not isinstance(node.op, Fused):
+    for node in graph.nodes if _has_control(graph) else ():
+        if node.op.tier is Tier.CONTROL and not isinstance(node.op, Fused):
             fields = node.op.fields
             new = {
                 name: run_inside(fields[name], step, rewrites)

@@ -70,6 +70,21 @@ def transpose_twice(b: Rewriter, x: Value, inner: Node, node: Node) -> Value:
     return b.transpose(x, [first.perm[q] for q in second.perm])
 
 
+@_rule(P.reshape(P.transpose(P.reshape("x")).named("inner")), EXACT)
+def swap_between_reshapes(
+    b: Rewriter, x: Value, inner: Node, node: Node
+) -> Value | None:
+    """Two last axes, swapped while the others are one axis, are swapped before."""
+    op: Any = inner.op
+    rank, flat = x.rank, inner.operands[0].shape
+    turns = op.perm == (*range(len(flat) - 2), len(flat) - 1, len(flat) - 2)
+    if not turns or len(flat) < 2 or rank < 2 or x.shape[-2:] != flat[-2:]:
+        return None
+    if node.results[0].shape != (*x.shape[:-2], x.shape[-1], x.shape[-2]):
+        return None
+    return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
 @_rule(P.broadcast_to(P.broadcast_to("x")), EXACT)
 def broadcast_twice(b: Rewriter, x: Value, node: Node) -> Value:
     """``broadcast_to(broadcast_to(x, s), t) = broadcast_to(x, t)``."""
@@ -78,7 +93,7 @@ def broadcast_twice(b: Rewriter, x: Value, node: Node) -> Value:
 
 @_rule(P.broadcast_to(P.reshape("x").named("inner")), EXACT)
 def broadcast_reshaped(b: Rewriter, x: Value, inner: Node, node: Node) -> Value | None:
-    """``broadcast_to(reshape(x, [1, *s]), t) = broadcast_to(x, t)`` for ``x`` of shape s."""
+    """``broadcast_to(reshape(x, [1, *shape]), t) = broadcast_to(x, t)``."""
     shape = inner.results[0].shape
     added = len(shape) - x.rank
     lead = shape[: max(added, 0)]
@@ -209,7 +224,9 @@ def slice_of_pad(b: Rewriter, x: Value, inner: Node, node: Node) -> Value | None
         return None
     start = [s - lo for s, lo in zip(op.start, held.low, strict=True)]
     rows = zip(start, op.size, op.step, x.shape, strict=True)
-    if not all(n > 0 and 0 <= s < d and 0 <= s + (n - 1) * t < d for s, n, t, d in rows):
+    if not all(
+        n > 0 and 0 <= s < d and 0 <= s + (n - 1) * t < d for s, n, t, d in rows
+    ):
         return None
     return b.slice(x, start, op.size, op.step)
 

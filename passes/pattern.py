@@ -1,14 +1,16 @@
 """Patterns of nodes, written the way the expressions they match are written.
 
-``P.add(P.mul("x", "c"), 0)`` matches a sum of a product and of zeros: a string captures a
-value (twice the same string: the same value twice), a number is a constant whose elements
-all are that number, repeated by ``broadcast_to`` or not. Ops that commute match in either
-order. Keywords ask for fields, by value or by a predicate; ``.once`` asks that nobody
-else reads the value; ``.named("n")`` captures the node; ``|`` means either.
+``P.add(P.mul("x", "c"), 0)`` matches a sum of a product and of zeros: a string
+captures a value (twice the same string: the same value twice), a number is a constant
+whose elements all are that number, repeated by ``broadcast_to`` or not. Ops that
+commute match in either order. Keywords ask for fields, by value or by a predicate;
+``.once`` asks that nobody else reads the value; ``.named("n")`` captures the node;
+``|`` means either.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import reduce
+from operator import or_
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +23,8 @@ from graphwright.passes.rewriter import CONSTANT, Rewriter
 Found: TypeAlias = dict[str, Any]
 """What a match captured, by name: values, nodes, numbers, constants."""
 Like: TypeAlias = "Pattern | str | int | float"
+
+Orders: TypeAlias = tuple[tuple[int, ...], ...]
 
 _MAX_SPLAT = 1 << 16
 _SPREAD = frozenset({CONSTANT, "broadcast_to"})
@@ -51,6 +55,7 @@ class Any_(Pattern):  # noqa: N801
         self.name, self.dtypes = name, dtypes
 
     def match(self, w: Rewriter, value: Value, found: Found) -> bool:
+        """Whether the value has such a dtype, and is the one captured before."""
         if self.dtypes and value.dtype.kind not in self.dtypes:
             return False
         return found.setdefault(self.name, value) is value
@@ -65,10 +70,25 @@ class ConstantPattern(Pattern):
         self.name = name
 
     def match(self, w: Rewriter, value: Value, found: Found) -> bool:
+        """Whether the value is a constant."""
         constant = w.constants.get(value)
         if constant is None:
             return False
         return found.setdefault(self.name, constant) is constant
+
+
+class Repeated(Pattern):
+    """What ``broadcast_to`` makes of a constant."""
+
+    kinds = frozenset({"broadcast_to"})
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def match(self, w: Rewriter, value: Value, found: Found) -> bool:
+        """Whether the value repeats a constant."""
+        held = w.spread(value) in w.constants
+        return held and found.setdefault(self.name, value) is value
 
 
 class Splat(Pattern):
@@ -83,8 +103,8 @@ class Splat(Pattern):
         self.wanted, self.near = wanted, near
 
     def match(self, w: Rewriter, value: Value, found: Found) -> bool:
-        constant = w.constant_under(value)
-        element = None if constant is None else splat_of(constant)
+        """Whether the value is a constant of the one element."""
+        element = splat_under(w, value)
         if element is None:
             return False
         if isinstance(self.wanted, str):
@@ -99,17 +119,32 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b) and (a != 0 or bool(np.signbit(a) == np.signbit(b)))
 
 
+def splat_under(w: Rewriter, value: Value) -> Any:
+    """The number that a constant repeats, itself repeated or not; else None."""
+    source = w.spread(value)
+    if source not in w.splats:
+        constant = w.constants.get(source)
+        w.splats[source] = None if constant is None else splat_of(constant)
+    return w.splats[source]
+
+
 def splat_of(constant: Constant) -> Any:
     """The element that a real constant repeats, as a Python number, or None."""
     if not 0 < constant.size <= _MAX_SPLAT or constant.dtype.kind not in "biuf":
         return None
-    flat = constant.array().reshape(-1)
-    first = flat[0]
-    if flat.size > 1:
-        alike = flat[-1] == first and bool((flat == first).all())
-        if not alike or (first == 0 and len(set(np.signbit(_wide(flat)))) > 1):
+    array = constant.array()
+    first = array.item(0)
+    if array.size > 1:
+        if array.item(-1) != first or not (array == array.flat[0]).all():
             return None
-    return _wide(first).item()
+        if first == 0 and len(set(np.signbit(_wide(array)).flat)) > 1:
+            return None
+    return first if constant.dtype.bits > 8 or constant.dtype.is_int else _plain(first)
+
+
+def _plain(first: Any) -> Any:
+    """A number of Python from what ``item`` gives of any dtype."""
+    return bool(first) if isinstance(first, bool) else float(first)
 
 
 def _wide(array: Any) -> Any:
@@ -154,52 +189,67 @@ class OpPattern(Pattern):
     def after(self, *makers: str) -> "OpPattern":
         """The same, where an op of one of these names makes an operand."""
         return OpPattern(
-            self.name, self.operands, self.fields, self.label, self.sole, frozenset(makers)
+            self.name,
+            self.operands,
+            self.fields,
+            self.label,
+            self.sole,
+            frozenset(makers),
         )
 
     def match(self, w: Rewriter, value: Value, found: Found) -> bool:
+        """Whether such a node makes the value."""
         if self.sole and w.counts.get(value) != 1:
             return False
         node = w.producer(value)
         return (
-            node is not None and node.op.name == self.name and self.match_node(w, node, found)
+            node is not None
+            and node.op.name == self.name
+            and self.match_node(w, node, found)
         )
 
-    def match_node(self, w: Rewriter, node: Any, found: Found) -> bool:
-        """Whether a node of this op matches."""
-        if not all(map(_holds, self.fields.values(), self._fields_of(node))):
-            return False
+    def match_node(
+        self, w: Rewriter, node: Any, found: Found, orders: Orders | None = None
+    ) -> bool:
+        """Whether a node of this op matches, its operands in one of some orders."""
+        for name, wanted in self.fields.items():
+            if not _holds(wanted, getattr(node.op, name)):
+                return False
         if self.operands and len(node.operands) != len(self.operands):
             return False
         if self.label:
             found[self.label] = node
-        before = dict(found) if len(self.orders) > 1 else found
-        for order in self.orders:
-            if all(
-                self.operands[i].match(w, v, found)
-                for i, v in zip(order, node.operands, strict=False)
-            ):
+        orders = self.orders if orders is None else orders
+        if len(orders) == 1:
+            return self._match_operands(w, node.operands, orders[0], found)
+        before = dict(found)
+        for order in orders:
+            if self._match_operands(w, node.operands, order, found):
                 return True
-            found.clear() if found is not before else None
+            found.clear()
             found.update(before)
         return False
 
-    def _fields_of(self, node: Any) -> Iterator[Any]:
-        return (getattr(node.op, name) for name in self.fields)
+    def _match_operands(
+        self, w: Rewriter, values: Any, order: tuple[int, ...], found: Found
+    ) -> bool:
+        for i, j in enumerate(order):
+            if not self.operands[j].match(w, values[i], found):
+                return False
+        return True
 
-    def fits(self, kinds: tuple[str, ...]) -> bool:
-        """Whether operands made by ops of these names may match; quick and early."""
+    def fitting(self, kinds: tuple[str, ...]) -> Orders:
+        """The orders in which what these ops make may match: an early sieve."""
         if self.operands and len(kinds) != len(self.operands):
-            return False
+            return ()
         if self.makers and self.makers.isdisjoint(kinds):
-            return False
-        return any(
-            all(
-                (wanted := self.operands[i].kinds) is None or kind in wanted
-                for i, kind in zip(order, kinds, strict=False)
-            )
-            for order in self.orders
-        )
+            return ()
+        return tuple(order for order in self.orders if self._fits(kinds, order))
+
+    def _fits(self, kinds: tuple[str, ...], order: tuple[int, ...]) -> bool:
+        wanted = (self.operands[j].kinds for j in order)
+        pairs = zip(wanted, kinds, strict=False)
+        return all(names is None or kind in names for names, kind in pairs)
 
 
 def _holds(wanted: Any, got: Any) -> bool:
@@ -217,6 +267,7 @@ class Either(Pattern):
             self.kinds = None
 
     def match(self, w: Rewriter, value: Value, found: Found) -> bool:
+        """Whether one of the two matches."""
         before = dict(found)
         if self.left.match(w, value, found):
             return True
@@ -251,6 +302,10 @@ class _Patterns:
         """A constant."""
         return ConstantPattern(name)
 
+    def repeated(self, name: str) -> Pattern:
+        """A constant that ``broadcast_to`` repeats, captured as a value."""
+        return Repeated(name)
+
     def splat(self, wanted: str | float, near: float = 0.0) -> Pattern:
         """A constant of one repeated element."""
         return Splat(wanted, near)
@@ -263,8 +318,8 @@ class _Patterns:
         """The same pattern for several ops: ``P.each(["add", "sub"])(x, y)``."""
 
         def make(*operands: Like, **fields: Any) -> Pattern:
-            made = [getattr(self, name)(*operands, **fields) for name in names]
-            return reduce(Either, made[1:], made[0])
+            made = [self.__getattr__(name)(*operands, **fields) for name in names]
+            return reduce(or_, made)
 
         return make
 

@@ -1,6 +1,6 @@
 """The passes of this package by name, and named lists of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from graphwright.ir.errors import ModelError
@@ -68,6 +68,7 @@ def manager(
     fast_math: bool = False,
     strict_float: bool = False,
     verify: bool | None = None,
+    observe: "Callable[[str, Graph], None] | None" = None,
 ) -> PassManager:
     """What runs a pipeline; see ``optimize``."""
     passes: Sequence[str | Pass] = pipeline
@@ -81,7 +82,8 @@ def manager(
         raise ModelError("fast_math and strict_float exclude each other")
     if fast_math:
         allowed = UNSAFE
-    return PassManager(passes, EXACT if strict_float else allowed, verify)
+    allowed = EXACT if strict_float else allowed
+    return PassManager(passes, allowed, verify, observe)
 
 
 def optimize(
@@ -95,8 +97,8 @@ def optimize(
 
     Args:
         graph: The graph.
-        pipeline: ``default``, ``strict_float``, ``fast_math`` or ``none``; or passes, by
-            name or as functions.
+        pipeline: ``default``, ``strict_float``, ``fast_math`` or ``none``; or passes,
+            by name or as functions.
         fast_math: Also rewrites that are wrong for some numbers, such as ``x * 0 = 0``
             for infinity.
         strict_float: Only rewrites that keep every bit.

@@ -1,7 +1,7 @@
 """Composites that exporters wrote out: activations, softmax, norms.
 
-They equal the reals' function that the parts compute and round less, so they are rewrites
-of the rounding class; where a part overflows, a composite may not.
+They are the function of the reals that the parts compute, rounded less, so these
+rewrites are of the rounding class; where a part overflows, a composite may not.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.passes.movement import same_suffix
-from graphwright.passes.pattern import P, Pattern, splat_of
+from graphwright.passes.pattern import P, Pattern, splat_under
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import EXACT, ROUNDING, RuleSet
 
@@ -41,7 +41,7 @@ _FACTORED = P.mul(
 
 
 @_rule(_half_of(_BELL), ROUNDING)
-def gelu(b: Rewriter, x: Value) -> Value:
+def gelu_erf(b: Rewriter, x: Value) -> Value:
     """``x * (1 + erf(x / sqrt(2))) / 2 = gelu(x)``."""
     return b.emit("gelu", x, tanh=False)
 
@@ -53,19 +53,22 @@ def gelu_tanh(b: Rewriter, x: Value) -> Value:
 
 
 @_rule(P.div(1, P.add(P.exp(P.neg("x")), 1)), ROUNDING)
-def sigmoid(b: Rewriter, x: Value) -> Value | None:
+def logistic(b: Rewriter, x: Value) -> Value | None:
     """``1 / (1 + e ** -x) = sigmoid(x)``."""
     return b.unary("sigmoid", x) if x.dtype.is_float else None
 
 
 @_rule(P.log(P.add(P.exp("x"), 1)) | P.log1p(P.exp("x")), ROUNDING)
-def softplus(b: Rewriter, x: Value) -> Value | None:
+def log_one_plus_exp(b: Rewriter, x: Value) -> Value | None:
     """``log(1 + e ** x) = softplus(x)``."""
     return b.unary("softplus", x) if x.dtype.is_float else None
 
 
-@_rule(P.div(P.exp(P.value("s", "f")).named("top"), P.broadcast_to().named("under")), ROUNDING)
-def softmax(b: Rewriter, s: Value, top: Node, under: Node) -> Value | None:
+@_rule(
+    P.div(P.exp(P.value("s", "f")).named("top"), P.broadcast_to().named("under")),
+    ROUNDING,
+)
+def exp_over_sum(b: Rewriter, s: Value, top: Node, under: Node) -> Value | None:
     """``e ** x / sum(e ** x) = softmax(x)``, ``x`` less its maximum or not."""
     total = reduced(b, under.results[0], "sum")
     if total is None or total[0] is not top.results[0] or len(total[1]) != 1:
@@ -89,7 +92,7 @@ def peel(b: Rewriter, v: Value) -> Value:
 
 
 def reduced(b: Rewriter, v: Value, kind: str) -> tuple[Value, tuple[int, ...]] | None:
-    """``(x, axes)`` where a value is ``reduce(kind, x, axes)``, repeated as ``x`` is shaped."""
+    """``(x, axes)`` where a value is ``reduce(kind, x, axes)``, repeated or kept."""
     node = b.made_by(peel(b, v), "reduce")
     if node is None or getattr(node.op, "kind", "") != kind:
         return None
@@ -97,24 +100,34 @@ def reduced(b: Rewriter, v: Value, kind: str) -> tuple[Value, tuple[int, ...]] |
 
 
 def _over(b: Rewriter, v: Value, node: Node) -> tuple[Value, tuple[int, ...]] | None:
-    """Operand and axes of a reduction whose result lies along the other axes of ``v``."""
+    """Operand and axes of a reduction, if ``v`` is its result or has axes of 1."""
     op: Any = node.op
-    x, shape = node.operands[0], b.spread(v).shape
-    kept = [1 if i in op.axes else d for i, d in enumerate(x.shape)]
-    lead = [1] * (x.rank - len(shape))
-    return (x, op.axes) if [*lead, *shape] == kept else None
+    x, source = node.operands[0], b.spread(v)
+    dropped = source is v and v.shape == node.results[0].shape
+    fits = dropped or _kept(source, x, op.axes)
+    return (x, op.axes) if fits else None
+
+
+def _kept(v: Value, x: Value, axes: Sequence[int]) -> bool:
+    """Whether a value is shaped like ``x``, but for axes of size 1."""
+    kept = [1 if i in axes else d for i, d in enumerate(x.shape)]
+    return [*[1] * (x.rank - v.rank), *v.shape] == kept
 
 
 def mean_of(b: Rewriter, v: Value) -> tuple[Value, tuple[int, ...]] | None:
     """``(x, axes)`` where a value is the mean of ``x`` over axes, repeated or kept."""
     node = b.made_by(peel(b, v), "mul", "div")
     for y, c in _sides(node):
-        total, number = b.made_by(peel(b, y), "reduce"), _number(b, c)
+        total, number = b.made_by(peel(b, y), "reduce"), splat_under(b, c)
         if total is None or number is None or getattr(total.op, "kind", "") != "sum":
             continue
         found = _over(b, v, total)
-        count = found and math.prod(d for a in found[1] if isinstance(d := found[0].shape[a], int))
-        factor = number if node is not None and node.op.name == "mul" else 1 / (number or 1)
+        count = found and math.prod(
+            d for a in found[1] if isinstance(d := found[0].shape[a], int)
+        )
+        factor = (
+            number if node is not None and node.op.name == "mul" else 1 / (number or 1)
+        )
         static = found and all(isinstance(found[0].shape[a], int) for a in found[1])
         if count and static and math.isclose(factor * count, 1, rel_tol=1e-5):
             return found
@@ -130,40 +143,36 @@ def _sides(node: Node | None) -> Iterator[tuple[Value, Value]]:
             yield y, x
 
 
-def _number(b: Rewriter, v: Value) -> float | None:
-    constant = b.constant_under(v)
-    return None if constant is None else splat_of(constant)
-
-
 # Norms -------------------------------------------------------------------------------
 
 
 @_rule(P.div(P.value("d", "f"), P.broadcast_to().named("under")), ROUNDING)
 def norm_divided(b: Rewriter, d: Value, under: Node) -> Value | None:
-    """``d / sqrt(mean(d**2) + e)`` is an RMS norm, of ``d = x - mean(x)`` a layer norm."""
-    return _norm(b, d, peel(b, under.results[0]))
+    """``d / sqrt(mean(d**2) + e)`` is an RMS norm; of ``x - mean(x)`` a layer norm."""
+    return _norm(b, d, under.operands[0], peel(b, under.operands[0]))
 
 
 @_rule(P.mul(P.value("d", "f"), P.broadcast_to().named("under")), ROUNDING)
 def norm_multiplied(b: Rewriter, d: Value, under: Node) -> Value | None:
     """``d * (1 / sqrt(mean(d**2) + e))`` is an RMS norm or a layer norm."""
     node = b.made_by(peel(b, under.results[0]), "div")
-    if node is None or _number(b, node.operands[0]) != 1:
+    if node is None or splat_under(b, node.operands[0]) != 1:
         return None
-    return _norm(b, d, peel(b, node.operands[1]))
+    return _norm(b, d, under.operands[0], peel(b, node.operands[1]))
 
 
-def _norm(b: Rewriter, d: Value, root: Value) -> Value | None:
+def _norm(b: Rewriter, d: Value, source: Value, root: Value) -> Value | None:
     node = b.made_by(root, "sqrt")
     total = b.made_by(peel(b, node.operands[0]), "add") if node else None
     if d.dtype.accumulate is not d.dtype:
         return None
     for power, c in _sides(total):
-        epsilon, found = _number(b, c), _mean_square(b, power)
+        epsilon, found = splat_under(b, c), _mean_square(b, power)
         if epsilon is None or epsilon < 0 or found is None or found[0] is not d:
             continue
         axes = found[1]
-        if axes != tuple(range(d.rank - len(axes), d.rank)):
+        last = axes == tuple(range(d.rank - len(axes), d.rank))
+        if not last or not _kept(source, d, axes):
             return None
         return _layer_or_rms(b, d, axes, float(epsilon))
     return None
@@ -175,7 +184,7 @@ def _mean_square(b: Rewriter, v: Value) -> tuple[Value, tuple[int, ...]] | None:
     if found is None or node is None:
         return None
     x, y = node.operands
-    square = x is y if node.op.name == "mul" else _number(b, y) == 2
+    square = x is y if node.op.name == "mul" else splat_under(b, y) == 2
     return (x, found[1]) if square else None
 
 
@@ -211,7 +220,9 @@ def _affine(b: Rewriter, v: Value, norm: Node) -> Value | None:
     op: Any = norm.op
     wanted = norm.results[0].shape[op.axis :]
     lead = source.shape[: max(source.rank - len(wanted), 0)]
-    fits = same_suffix(source.shape, wanted) == len(wanted) and all(d == 1 for d in lead)
+    fits = same_suffix(source.shape, wanted) == len(wanted) and all(
+        d == 1 for d in lead
+    )
     if source is v or not fits:
         return None
     return b.reshape(source, wanted)

@@ -1,12 +1,13 @@
 """A graph under rewriting: use lists, values that keep their handles, dead code gone.
 
-A rule emits nodes and gives the values that replace those of a node. Where the last node
-that it emitted made such a value, that node defines the old handle from then on, so that
-consumers and provenance stay as they are; else the consumers read the new value instead.
+A rule emits nodes and gives the values that replace those of a node. Where the last
+node that it emitted made such a value, that node defines the old handle from then on,
+so that consumers and provenance stay; else the consumers read the new value instead.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Rewriter(Builder):
     Attributes:
         counts: How often each value is read, by nodes or as an output.
         changed: Nodes that a replacement touched, for rules to look at again.
+        splats: Numbers that constants repeat, as far as patterns have asked.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -53,6 +55,7 @@ class Rewriter(Builder):
         self._touched = self._numbered = False
         self.counts = graph.use_counts()
         self.changed: list[Node] = []
+        self.splats: dict[Value, Any] = {}
 
     # What rules ask ------------------------------------------------------------------
 
@@ -111,6 +114,7 @@ class Rewriter(Builder):
     def add_node(
         self, op: Op, operands: Sequence[Value], results: tuple[Value, ...]
     ) -> tuple[Value, ...]:
+        """Adds an op before the node that is being replaced."""
         self._index_users()
         node = Node(op, tuple(operands), results, self.source)
         self._attach(node)
@@ -118,12 +122,14 @@ class Rewriter(Builder):
         return results
 
     def guard(self, guard: Guard) -> None:
+        """Notes a condition on dims, whoever asked for it, once."""
         condition = (guard.left, guard.relation, guard.right)
         if condition not in self._conditions:
             self._conditions.add(condition)
             super().guard(guard)
 
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
+        """A symbol that the old graph does not use."""
         if not self._numbered:
             self._numbered = True
             self.number_symbols_from(Builder.extending(self._old)._counter[0])
@@ -295,7 +301,7 @@ class Rewriter(Builder):
             return False
         return bool(node.results) and not any(self.counts.get(v) for v in node.results)
 
-    # The end ---------------------------------------------------------------------------
+    # The end -------------------------------------------------------------------------
 
     def freeze(self) -> Graph:
         """The graph as it is now; the same object if nothing was replaced."""

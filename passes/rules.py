@@ -1,8 +1,8 @@
 """Rewrites as data: a pattern, a small function, a class; and sets of them, which run.
 
 A function's docstring is its equation. Its parameters are the builder, then what its
-pattern captured, by name; ``node`` is the node at the root. It returns what replaces the
-node's results, or None where a condition that the pattern cannot say does not hold.
+pattern captured, by name; ``node`` is the node at the root. It returns what replaces
+the node's results, or None where a condition that the pattern cannot say does not hold.
 """
 
 import enum
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
-from graphwright.passes.pattern import Either, OpPattern, Pattern
+from graphwright.passes.pattern import Either, OpPattern, Orders, Pattern
 from graphwright.passes.rewriter import Rewriter
 
 _PER_NODE, _AT_LEAST = 64, 4096
@@ -23,10 +23,10 @@ _PER_NODE, _AT_LEAST = 64, 4096
 class RewriteClass(enum.IntEnum):
     """How far a rewrite may move results.
 
-    ``EXACT``: not at all, NaN, infinities and the sign of zero included. ``ROUNDING``: it
-    is an equation of the real numbers, and the error stays within a bound derived from
-    the ops; results that are not finite may differ. ``UNSAFE``: it may be wrong for
-    some numbers, such as ``x * 0 = 0`` for infinity.
+    ``EXACT``: not at all, NaN, infinities and the sign of zero included. ``ROUNDING``:
+    it is an equation of the real numbers, and the error stays within a bound derived
+    from the ops; results that are not finite may differ. ``UNSAFE``: it may be wrong
+    for some numbers, such as ``x * 0 = 0`` for infinity.
     """
 
     EXACT = 0
@@ -60,10 +60,10 @@ class Rewrite:
     function: Callable[..., Replacement]
     wants: tuple[str, ...]
 
-    def apply(self, w: Rewriter, node: Node) -> bool:
-        """Replaces a node if it matches; whether it did."""
+    def apply(self, w: Rewriter, node: Node, orders: Orders) -> bool:
+        """Replaces a node if it matches in one of these orders; whether it did."""
         found: dict[str, Any] = {}
-        if not self.pattern.match_node(w, node, found):
+        if not self.pattern.match_node(w, node, found, orders):
             return False
         found["node"] = node
         w.source = node.source
@@ -94,8 +94,8 @@ class RuleSet:
 
     name: str
     rewrites: list[Rewrite] = field(default_factory=list[Rewrite])
-    _ready: dict[tuple[str, ...], tuple[Rewrite, ...]] = field(
-        default_factory=dict[tuple[str, ...], tuple[Rewrite, ...]], repr=False
+    _ready: dict[tuple[str, tuple[str, ...]], "Candidates"] = field(
+        default_factory=dict[tuple[str, tuple[str, ...]], "Candidates"], repr=False
     )
 
     def rewrite(
@@ -104,13 +104,12 @@ class RuleSet:
         """Adds the function below as a rewrite of what matches a pattern."""
 
         def add(function: Function) -> Function:
-            code = function.__code__  # type: ignore[attr-defined]
-            wants = code.co_varnames[1 : code.co_argcount]
-            equation = (function.__doc__ or "").split("\n")[0]
+            about: Any = function
+            wants = about.__code__.co_varnames[1 : about.__code__.co_argcount]
+            law = (function.__doc__ or "").split("\n")[0]
             for root in _roots(pattern):
-                self.rewrites.append(
-                    Rewrite(function.__name__, equation, root, kind, function, wants)  # type: ignore[attr-defined]
-                )
+                found = Rewrite(about.__name__, law, root, kind, function, wants)
+                self.rewrites.append(found)
             self._ready.clear()
             return function
 
@@ -129,6 +128,7 @@ class RuleSet:
         return RuleSet(self.name, [r for r in self.rewrites if r.name in wanted])
 
     def __call__(self, graph: Graph) -> Graph:
+        """The graph after the rewrites."""
         return self.run(graph, Counter())
 
     def run(self, graph: Graph, counts: Counter[str]) -> Graph:
@@ -160,19 +160,20 @@ class RuleSet:
 
     def _try(self, w: Rewriter, node: Node) -> str | None:
         """Applies the first rewrite that matches a node; its name."""
-        for rewrite in self._candidates(w, node):
-            if rewrite.apply(w, node):
+        kinds = tuple(map(w.kind, node.operands))
+        for rewrite, orders in self._candidates(node.op.name, kinds):
+            if rewrite.apply(w, node, orders):
                 return rewrite.name
         return None
 
-    def _candidates(self, w: Rewriter, node: Node) -> tuple[Rewrite, ...]:
+    def _candidates(self, name: str, kinds: tuple[str, ...]) -> "Candidates":
         """The rewrites that may match, judged by the ops that make the operands."""
-        key = (node.op.name, *map(w.kind, node.operands))
-        found = self._ready.get(key)
+        found = self._ready.get((name, kinds))
         if found is None:
-            found = self._ready[key] = tuple(
-                r
-                for r in self.rewrites
-                if r.pattern.name == key[0] and r.pattern.fits(key[1:])
-            )
+            rows = [(r, r.pattern.fitting(kinds)) for r in self.rewrites]
+            found = tuple(row for row in rows if row[0].pattern.name == name and row[1])
+            self._ready[name, kinds] = found
         return found
+
+
+Candidates: TypeAlias = tuple[tuple[Rewrite, Orders], ...]

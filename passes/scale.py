@@ -13,15 +13,20 @@ from graphwright.passes.rules import ROUNDING, RuleSet
 
 SCALES = RuleSet("fold_scales")
 _rule = SCALES.rewrite
+_C, _S = P.repeated("c"), P.repeated("s")
 
 
-def along(b: Rewriter, value: Value, rank: int, axis: int) -> "np.ndarray[Any, Any] | None":
+def along(
+    b: Rewriter, value: Value, rank: int, axis: int
+) -> "np.ndarray[Any, Any] | None":
     """The constant vector that a value repeats over all axes but one, or None."""
     constant = b.constant_under(value)
     if constant is None or not constant.dtype.is_float:
         return None
     shape = (1,) * (rank - len(constant.shape)) + constant.shape
-    if len(shape) != rank or any(d != 1 for i, d in enumerate(shape) if i != axis % rank):
+    if len(shape) != rank or any(
+        d != 1 for i, d in enumerate(shape) if i != axis % rank
+    ):
         return None
     return constant.array().reshape(-1).astype(np.float64)
 
@@ -44,30 +49,38 @@ def _column(factor: Any, rank: int) -> Any:
     return factor.reshape(-1, *[1] * (rank - 1))
 
 
-@_rule(P.mul(P.conv("x", "k").once.named("conv"), "c"), ROUNDING)
+@_rule(P.mul(P.conv("x", "k").once.named("conv"), _C), ROUNDING)
 def scale_conv(b: Rewriter, x: Value, k: Value, conv: Node, c: Value) -> Value | None:
     """``conv(x, k) * c = conv(x, k * c)`` for a factor of a channel."""
     factor = along(b, c, conv.results[0].rank, 1)
     op: Any = conv.op
-    if factor is None or factor.size not in (1, k.shape[0]) or op.dtype not in (None, k.dtype):
+    if (
+        factor is None
+        or factor.size not in (1, k.shape[0])
+        or op.dtype not in (None, k.dtype)
+    ):
         return None
     scaled = _scaled(b, k, _column(factor, k.rank))
     return None if scaled is None else b.apply(conv.op, (x, scaled))[0]
 
 
-@_rule(P.mul(P.dot("x", "k").once.named("dot"), "c"), ROUNDING)
+@_rule(P.mul(P.dot("x", "k").once.named("dot"), _C), ROUNDING)
 def scale_dot(b: Rewriter, x: Value, k: Value, dot: Node, c: Value) -> Value | None:
     """``(x @ k) * c = x @ (k * c)`` for a factor of a column."""
     factor = along(b, c, dot.results[0].rank, -1)
     op: Any = dot.op
-    if factor is None or factor.size not in (1, k.shape[-1]) or op.dtype not in (None, k.dtype):
+    if (
+        factor is None
+        or factor.size not in (1, k.shape[-1])
+        or op.dtype not in (None, k.dtype)
+    ):
         return None
     scaled = _scaled(b, k, factor)
     return None if scaled is None else b.apply(dot.op, (x, scaled))[0]
 
 
-@_rule(P.mul(P.add(P.conv().once | P.dot().once, "s").once.named("sum"), "c"), ROUNDING)
-def scale_shifted_root(b: Rewriter, sum: Node, s: Value, c: Value) -> Value | None:  # noqa: A002
+@_rule(P.mul(P.add(P.conv().once | P.dot().once, _S).once.named("sum"), _C), ROUNDING)
+def scale_shifted_root(b: Rewriter, sum: Node, s: Value, c: Value) -> Value | None:
     """``(conv(x, k) + s) * c = conv(x, k) * c + s * c``, for ``dot`` too."""
     (root,) = [v for v in sum.operands if v is not s] or [s]
     axis = 1 if b.kind(root) == "conv" else -1
@@ -128,19 +141,24 @@ def _moved_in(b: Rewriter, x: Value, c: float, node: Node) -> Value | None:
     return None if scaled is None else b.apply(node.op, (x, scaled))[0]
 
 
-@_rule(P.conv(P.mul("x", "c").once, P.constant("k")), ROUNDING)
+@_rule(P.conv(P.mul("x", _C).once, P.constant("k")), ROUNDING)
 def channels_into_conv(b: Rewriter, x: Value, c: Value, node: Node) -> Value | None:
     """``conv(x * c, k) = conv(x, k * c)`` for a factor of an input channel."""
     op: Any = node.op
     factor = along(b, c, x.rank, 1)
     k = node.operands[1]
-    if factor is None or op.groups != 1 or op.batch_groups != 1 or factor.size != k.shape[1]:
+    if (
+        factor is None
+        or op.groups != 1
+        or op.batch_groups != 1
+        or factor.size != k.shape[1]
+    ):
         return None
     scaled = _scaled(b, k, factor.reshape(1, -1, *[1] * (k.rank - 2)))
     return None if scaled is None else b.apply(op, (x, scaled))[0]
 
 
-@_rule(P.conv(P.add("x", "s").once, P.constant("k")), ROUNDING)
+@_rule(P.conv(P.add("x", _S).once, P.constant("k")), ROUNDING)
 def shift_into_conv(b: Rewriter, x: Value, s: Value, node: Node) -> Value | None:
     """``conv(x + s, k) = conv(x, k) + sum(k * s)`` where nothing is padded."""
     op: Any = node.op
@@ -148,7 +166,13 @@ def shift_into_conv(b: Rewriter, x: Value, s: Value, node: Node) -> Value | None
     held, shift = b.constants.get(k), along(b, s, x.rank, 1)
     padded = any(side != 0 for pair in op.padding for side in pair)
     plain = op.groups == op.batch_groups == 1 and all(d == 1 for d in op.lhs_dilation)
-    if padded or not plain or held is None or shift is None or shift.size not in (1, k.shape[1]):
+    if (
+        padded
+        or not plain
+        or held is None
+        or shift is None
+        or shift.size not in (1, k.shape[1])
+    ):
         return None
     if not held.dtype.is_float or op.dtype is not None:
         return None

@@ -26,7 +26,7 @@ _ELEMENTWISE = sorted(n for n, c in OPS.items() if Trait.ELEMENTWISE in c.traits
 def _after(maker: str) -> Any:
     found: Any = None
     for name in _ELEMENTWISE:
-        pattern = getattr(P, name)().after(maker)
+        pattern = P.__getattr__(name)().after(maker)
         found = pattern if found is None else found | pattern
     return found
 
@@ -55,7 +55,9 @@ def _one_shape(node: Node) -> bool:
 
 def _worth(node: Node, shape: Sequence[Dim]) -> bool:
     """Whether types stay: small integer tensors carry contents, best left alone."""
-    kept = node.results[0].dtype.kind == "f" or all(v.dtype.kind == "f" for v in node.operands)
+    kept = node.results[0].dtype.kind == "f" or all(
+        v.dtype.kind == "f" for v in node.operands
+    )
     return kept and node.results[0].rank > 0 and len(shape) > 0
 
 
@@ -105,7 +107,9 @@ def reshape_past_norm(b: Rewriter, node: Node) -> Value | None:
 
 
 @_rule(P.each(["softmax", "log_softmax"])(P.reshape("x").named("inner")), EXACT)
-def reshape_past_softmax(b: Rewriter, x: Value, inner: Node, node: Node) -> Value | None:
+def reshape_past_softmax(
+    b: Rewriter, x: Value, inner: Node, node: Node
+) -> Value | None:
     """``softmax(reshape(x)) = reshape(softmax(x))`` where the last axis stays."""
     op: Any = node.op
     shape = inner.results[0].shape
@@ -152,13 +156,16 @@ def _turned_back(
     return b.transpose(v, inverse) if v in b.constants else None
 
 
-@_rule(P.reduce(P.transpose("x").once.named("inner"), kind=("max", "min").__contains__), EXACT)
+_TURNED = P.transpose("x").once.named("inner")
+
+
+@_rule(P.reduce(_TURNED, kind=("max", "min").__contains__), EXACT)
 def transpose_past_extremum(b: Rewriter, x: Value, inner: Node, node: Node) -> Value:
     """``max(transpose(x))`` is the maximum of ``x`` over the axes that moved there."""
     return _reduced(b, x, inner, node)
 
 
-@_rule(P.reduce(P.transpose("x").once.named("inner"), kind=("sum", "prod").__contains__), ROUNDING)
+@_rule(P.reduce(_TURNED, kind=("sum", "prod").__contains__), ROUNDING)
 def transpose_past_sum(b: Rewriter, x: Value, inner: Node, node: Node) -> Value:
     """``sum(transpose(x))`` is the sum of ``x`` over the axes that moved there."""
     return _reduced(b, x, inner, node)

@@ -1,6 +1,7 @@
 """`--full`: the counts that only a run by hand makes, resumable."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("GRAPHWRIGHT_VERIFY_PASSES", "1")
+
 DONE = ROOT / ".pytest_cache" / "full.json"
 
 
@@ -16,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--full",
         action="store_true",
         help="run what is marked `full` too, but for what passed at this commit",
+    )
+    parser.addoption(
+        "--golden", action="store_true", help="write golden texts anew; then look at them"
     )
 
 

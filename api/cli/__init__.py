@@ -1,4 +1,4 @@
-"""The command line: ``graphwright run|inspect|check|export|backends``.
+"""The command line: ``graphwright run|inspect|check|optimize|export|backends``.
 
 Exit codes: 0 all is well, 1 ``check`` found problems, 2 bad input or usage, 3 a fault
 of graphwright's own, 130 interrupted.
@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Run a model on files or random inputs and show its outputs.",
     "inspect": "Show signature, ops, parameters, FLOPs and text form.",
     "check": "List what a backend does not run itself.",
+    "optimize": "Run optimisation passes and write the result as ONNX.",
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",
 }

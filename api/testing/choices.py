@@ -1,7 +1,7 @@
-"""Where a generator's decisions come from: a seed, or hypothesis, which shrinks them."""
+"""Where a generator's decisions come from: a seed, or hypothesis, which shrinks."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from graphwright.ir.errors import BackendUnavailable
@@ -27,6 +27,10 @@ class Choices(Protocol):
         """One of several, the simplest first."""
         ...
 
+    def rounds(self, most: int) -> Iterator[int]:
+        """Counts how often something is done: at least once, at most ``most`` times."""
+        ...
+
 
 class Seeded:
     """Decisions of a pseudo-random generator."""
@@ -42,6 +46,10 @@ class Seeded:
         """One of several."""
         return self._random.choice(items)
 
+    def rounds(self, most: int) -> Iterator[int]:
+        """Counts how often something is done."""
+        return iter(range(self._random.randint(1, max(1, most))))
+
 
 class Drawn:
     """Decisions that hypothesis draws."""
@@ -56,3 +64,10 @@ class Drawn:
     def pick(self, items: Sequence[T]) -> T:
         """One of several, the simplest first."""
         return items[self.integer(0, len(items) - 1)]
+
+    def rounds(self, most: int) -> Iterator[int]:
+        """Counts how often something is done; any round can be shrunk away."""
+        for i in range(max(1, most)):
+            yield i
+            if not self.integer(0, 7):
+                return

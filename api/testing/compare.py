@@ -52,7 +52,9 @@ def assert_accurate(graph: Graph, inputs: Sequence[Any]) -> None:
     for i, bound in enumerate(bounds_of(graph, inputs)):
         type_ = graph.output_types[i]
         if bound.tolerance is not None:
-            _check_floats(f"output {i} of the reference", want[i], want[i], bound, type_)
+            _check_floats(
+                f"output {i} of the reference", want[i], want[i], bound, type_
+            )
 
 
 def assert_within(
@@ -70,7 +72,9 @@ def assert_within(
         if _identical(want[i], got[i]):
             continue
         bounds = bounds or bounds_of(graph, inputs)
-        assert bounds[i].tolerance is not None, f"{name}: {_difference(want[i], got[i])}"
+        assert bounds[i].tolerance is not None, (
+            f"{name}: {_difference(want[i], got[i])}"
+        )
         _check_floats(name, want[i], got[i], bounds[i], type_)
 
 
@@ -87,7 +91,11 @@ def assert_same_form(name: str, want: Any, got: Any) -> None:
 
 def _identical(want: Any, got: Any) -> bool:
     if not isinstance(want, np.ndarray):
-        return bool(np.all(_plain(want) == _plain(got))) if _flat(want) else _alike(want, got)
+        return (
+            bool(np.all(_plain(want) == _plain(got)))
+            if _flat(want)
+            else _alike(want, got)
+        )
     if want.dtype == string.numpy:
         return bool(np.all(want == got))
     floats = want.dtype.kind in "fcV"
@@ -102,7 +110,9 @@ def _flat(x: Any) -> bool:
 def _alike(want: Any, got: Any) -> bool:
     """Lists and dictionaries, item by item."""
     if isinstance(want, dict):
-        return want.keys() == got.keys() and all(_identical(v, got[k]) for k, v in want.items())
+        return want.keys() == got.keys() and all(
+            _identical(v, got[k]) for k, v in want.items()
+        )
     if isinstance(want, list):
         pairs = zip(want, got, strict=False)
         return len(want) == len(got) and all(_identical(a, b) for a, b in pairs)
@@ -127,17 +137,22 @@ def _check_floats(name: str, want: Any, got: Any, bound: Bound, type_: Type) -> 
     assert isinstance(type_, TensorType)
     wide = np.complex128 if type_.dtype.kind == "c" else np.float64
     have, reference = np.asarray(got).astype(wide), np.asarray(want).astype(wide)
+    excess = _excess(have, reference, bound)
+    if not excess.size or not excess.max() > 0:
+        return
+    at = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    raise AssertionError(
+        f"{name}: {have[at]} at {list(map(int, at))}, the reference gives"
+        f" {reference[at]}, float64 {bound.value[at]} within {bound.tolerance[at]:.3g}"
+    )
+
+
+def _excess(have: Any, reference: Any, bound: Bound) -> Any:
+    """By how many tolerances each element is wrong; 0 where it is not."""
     with np.errstate(all="ignore"):
         finite = np.isfinite(reference) & np.isfinite(bound.value)
-        near = np.abs(have - bound.value) <= bound.tolerance
+        away = np.abs(have - bound.value)
         same = (have == reference) | (np.isnan(have) & np.isnan(reference))
-    bad = ~np.where(finite, near | ~np.isfinite(bound.tolerance), same)
-    if not bad.any():
-        return
-    excess = np.where(bad & finite, np.abs(have - bound.value) / (bound.tolerance + 1e-300), 0)
-    flat = int(np.argmax(np.where(bad, excess + 1, 0)))
-    at = np.unravel_index(flat, bad.shape)
-    raise AssertionError(
-        f"{name}: {have[at]} at {list(map(int, at))}, the reference gives {reference[at]},"
-        f" float64 {bound.value[at]} within {bound.tolerance[at]:.3g}"
-    )
+        far = np.where(np.isnan(away), np.inf, away / (bound.tolerance + 1e-300))
+        free = ~np.isfinite(bound.tolerance) | (away <= bound.tolerance)
+    return np.where(finite, np.where(free, 0.0, far), np.where(same, 0.0, np.inf))

@@ -42,7 +42,9 @@ RANDOM = World(
 )
 """What random graphs are made of."""
 
-FLOAT32 = World(dims=RANDOM.dims, dtypes={"f": ("float32",), "b": ("bool",)}, sizes=_SIZES)
+FLOAT32 = World(
+    dims=RANDOM.dims, dtypes={"f": ("float32",), "b": ("bool",)}, sizes=_SIZES
+)
 """Graphs of one dtype, for what knows only that."""
 
 _TRIES = 5
@@ -73,7 +75,7 @@ def make_graph(
     m = Maker(Builder("random"), c, world)
     names = tuple(ops) if ops is not None else _default_ops()
     m.admit(m.tensor("fiub"))
-    for _ in range(c.integer(1, max(1, max_nodes))):
+    for _ in c.rounds(max_nodes):
         _grow(m, names)
     return m.b.finish(_outputs(m))
 
@@ -117,7 +119,9 @@ def random_graph(
 
 
 @st.composite
-def _graphs(draw: Any, max_nodes: int, ops: Sequence[str] | None, world: World) -> Graph:
+def _graphs(
+    draw: Any, max_nodes: int, ops: Sequence[str] | None, world: World
+) -> Graph:
     return make_graph(Drawn(draw), max_nodes=max_nodes, ops=ops, world=world)
 
 

@@ -181,9 +181,7 @@ class Maker:
     def dim(self, *, static: bool = False) -> Dim:
         """A size; symbols only if an input has them already."""
         known = self.b.input_symbols()
-        dims = [
-            d for d in self.world.dims if isinstance(d, int) or symbols(d) <= known
-        ]
+        dims = [d for d in self.world.dims if isinstance(d, int) or symbols(d) <= known]
         if static or not dims:
             dims = [d for d in dims if isinstance(d, int)] or [2]
         return self.c.pick(dims)
@@ -220,9 +218,7 @@ class Maker:
             x = self.input(TensorType(dtype, self._open_shape(*rank)), within)
         return self.inside(x, within)
 
-    def _serves(
-        self, v: Value, kinds: str, rank: tuple[int, int], exact: bool
-    ) -> bool:
+    def _serves(self, v: Value, kinds: str, rank: tuple[int, int], exact: bool) -> bool:
         t = v.type
         if not isinstance(t, TensorType) or t.dtype.kind not in kinds:
             return False
@@ -399,7 +395,11 @@ class Maker:
             lines = [np.linspace(f.low, f.high, _GRID) for f in ends]
             rows = np.array(list(itertools.product(*lines))).T
             with np.errstate(all="ignore"):
-                z = np.abs(op.compute(np, *rows)) if y.dtype.kind == "c" else op.compute(np, *rows)
+                z = (
+                    np.abs(op.compute(np, *rows))
+                    if y.dtype.kind == "c"
+                    else op.compute(np, *rows)
+                )
             margin = 0.125 * float(z.max() - z.min())
             self.state(y, float(z.min()) - margin, float(z.max()) + margin, exact=exact)
         elif y.dtype.kind == "f":

@@ -1,7 +1,7 @@
 """Recipes of control flow, state and placement."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from graphwright.ir.constant import Constant
@@ -84,7 +84,7 @@ def cond(m: Maker) -> Sequence[Value]:
         sub = m.inner(name)
         x, y = _inputs(sub, [bare(v) for v in xs])
         branches.append(sub.b.finish([_churn(sub, x, 3), _churn(sub, y, 1)]))
-    fields = {"types": tuple(map(bare, xs)), "fresh": ()}
+    fields: dict[str, Any] = {"types": tuple(map(bare, xs)), "fresh": ()}
     then_graph, else_graph = branches
     fields |= {"then_graph": then_graph, "else_graph": else_graph}
     return m.bounded(2.0, "cond", _predicate(m), *xs, **fields)
@@ -216,8 +216,6 @@ def _variable(m: Maker) -> tuple[str, TensorType]:
     type_ = TensorType(DTYPES["float32"], (2,))
     m.b.variable("state", Constant.of([0.5, -1.0], type_.dtype))
     return "state", type_
-
-
 
 
 @recipe("token")

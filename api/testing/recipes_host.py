@@ -139,7 +139,7 @@ def image_decoder(m: Maker) -> Sequence[Value]:
     return m.emit("image_decoder", data, pixels=kind, **sizes)
 
 
-# Classical machine learning -------------------------------------------------------------
+# Classical machine learning -----------------------------------------------------------
 
 
 @recipe("lookup_table")

@@ -201,7 +201,13 @@ def _mode(m: Maker, x: Value) -> str:
 
 
 def _combined(
-    m: Maker, name: str, x: Value, indices: Value, updates: Value, mode: str, **fields: int
+    m: Maker,
+    name: str,
+    x: Value,
+    indices: Value,
+    updates: Value,
+    mode: str,
+    **fields: int,
 ) -> Sequence[Value]:
     if mode == "mul" and x.dtype.is_float:
         updates = m.inside(updates, (-1.0, 1.0))

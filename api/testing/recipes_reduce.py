@@ -56,7 +56,7 @@ def _sliding(m: Maker, x: Value) -> dict[str, Any]:
     window = tuple(m.c.pick([1, 2, 3]) for _ in range(n))
     dilations = tuple(m.c.pick([1, 1, 2]) for _ in range(n))
     reach = [(w - 1) * d for w, d in zip(window, dilations, strict=True)]
-    pads = [(m.c.integer(0, r // 2), r - r // 2) for r in reach]
+    pads = [m.c.pick([(r // 2, r - r // 2), (0, r), (r, 0)]) for r in reach]
     m.positive(*x.shape[x.rank - n :])
     return {
         "window": window,
@@ -111,7 +111,8 @@ def conv(m: Maker) -> Sequence[Value]:
     x = _image(m, "fi", n)
     channels = x.shape[1]
     groups = channels if isinstance(channels, int) and channels > 1 and m.flag() else 1
-    assert isinstance(groups, int) and isinstance(channels, int)
+    assert isinstance(groups, int)
+    assert isinstance(channels, int)
     kernel = tuple(m.c.pick([1, 2, 3]) for _ in range(n))
     w = m.shaped(x.dtype, (groups * m.c.integer(1, 2), channels // groups, *kernel))
     rhs = tuple(m.c.pick([1, 1, 2]) for _ in range(n))
@@ -249,7 +250,11 @@ def attention(m: Maker) -> Sequence[Value]:
         kind = m.c.pick([dtype, DTYPES["bool"]])
         mask = [m.shaped(kind, (rows, columns))]
     lengths = [m.indices((n,), columns)] if m.flag() else []
-    fields = {"causal": m.flag(), "masked": bool(mask), "lengths": bool(lengths)}
+    fields: dict[str, Any] = {
+        "causal": m.flag(),
+        "masked": bool(mask),
+        "lengths": bool(lengths),
+    }
     fields |= {"scale": 0.5, "softcap": m.c.pick([0.0, 3.0])}
     fields |= {"left": m.c.pick([-1, 1]), "right": m.c.pick([-1, 1])}
     operands = (q, k, v, *mask, *lengths)
@@ -291,8 +296,9 @@ def rnn(m: Maker) -> Sequence[Value]:
 @recipe("gru")
 def gru(m: Maker) -> Sequence[Value]:
     before = m.flag()
-    sizes = {"gates": 3, "states": 1, "functions": 2}
-    return _recurrent(m, "gru", **sizes, linear_before_reset=before)
+    return _recurrent(
+        m, "gru", gates=3, states=1, functions=2, linear_before_reset=before
+    )
 
 
 @recipe("lstm")

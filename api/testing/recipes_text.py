@@ -1,6 +1,7 @@
 """Recipes of sequences, optionals and strings."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DTYPES, float32, int64, string
@@ -149,7 +150,10 @@ def regex_full_match(m: Maker) -> Sequence[Value]:
 def string_normalizer(m: Maker) -> Sequence[Value]:
     x, count = _strings(m, m.dim()), m.b.fresh_symbol()
     types = (TensorType(string, (count,)),)
-    fields = {"case": m.c.pick(["NONE", "LOWER", "UPPER"]), "stopwords": ("a", "CAT")}
+    fields: dict[str, Any] = {
+        "case": m.c.pick(["NONE", "LOWER", "UPPER"]),
+        "stopwords": ("a", "CAT"),
+    }
     fields |= {"case_sensitive": m.flag()}
     return m.emit("string_normalizer", x, types=types, fresh=_names(count), **fields)
 
@@ -173,8 +177,12 @@ def tf_idf(m: Maker) -> Sequence[Value]:
 def tokenize(m: Maker) -> Sequence[Value]:
     x, width = _strings(m), m.b.fresh_symbol()
     types = (TensorType(string, (*x.shape, width)),)
-    fields = m.c.pick([{}, {"separators": (" ", ",")}, {"expression": "[a-z]+"}])
-    fields = {**fields, "marks": m.flag(), "pad": "#"}
+    rows: list[dict[str, Any]] = [
+        {},
+        {"separators": (" ", ",")},
+        {"expression": "[a-z]+"},
+    ]
+    fields = {**m.c.pick(rows), "marks": m.flag(), "pad": "#"}
     return m.emit("tokenize", x, types=types, fresh=_names(width), **fields)
 
 
@@ -183,5 +191,3 @@ def murmur_hash(m: Maker) -> Sequence[Value]:
     x = _strings(m) if m.flag() else m.shaped(DTYPES["int32"], m.shape(0, 2))
     to = DTYPES[m.c.pick(["uint32", "int32"])]
     return m.emit("murmur_hash", x, seed=m.c.integer(0, 9), dtype=to)
-
-

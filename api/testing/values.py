@@ -149,7 +149,9 @@ def draw_array(
         low, high = within or (-WHOLE, WHOLE)
         least, greatest = dtype.limits
         low, high = max(int(low), least), min(int(high), greatest)
-        return np.asarray(rng.integers(low, max(high, low) + 1, shape)).astype(dtype.numpy)
+        return np.asarray(rng.integers(low, max(high, low) + 1, shape)).astype(
+            dtype.numpy
+        )
     low, high = within or (-NEAR, NEAR)
     x = _reals(rng, shape, low, high)
     if dtype.kind == "c":

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Backend, Kernel, Request
-from graphwright.backends.numpy import ops_conv, ops_fused, ops_pool, ops_rows
+from graphwright.backends.numpy import (
+    ops_attention,
+    ops_basic,
+    ops_conv,
+    ops_fused,
+    ops_pool,
+    ops_rows,
+)
 from graphwright.backends.numpy.ops_elementwise import FUSABLE
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
@@ -66,5 +73,5 @@ def _unfused(op: Fused) -> Kernel:
     return run
 
 
-TABLES = (ops_conv, ops_fused, ops_pool, ops_rows)
+TABLES = (ops_attention, ops_basic, ops_conv, ops_fused, ops_pool, ops_rows)
 """Modules whose kernels are registered by importing them."""

@@ -10,7 +10,7 @@ from graphwright.backends.numpy.kernels.conv import ConvPlan, plan_conv
 from graphwright.backends.numpy.kernels.epilogue import Clip
 from graphwright.backends.numpy.kernels.matmul import matmul
 from graphwright.backends.numpy.region import Region, read_region
-from graphwright.backends.numpy.table import kernel_for
+from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType, float32
 from graphwright.ir.ops.fused import Fused
@@ -95,13 +95,19 @@ def _conv(
         out_dtype=_result(op.dtype, data.dtype).numpy,
         layout="NHWC" if region is not None and region.last else "NCHW",
     )
-    return _planned(plan, x, None if region is None else region.residual)
+    return _planned(request, plan, x, None if region is None else region.residual)
 
 
-def _planned(plan: ConvPlan, x: int, residual: int | None) -> Kernel:
-    if residual is None:
-        return lambda *operands: plan(operands[x])
-    return lambda *operands: plan(operands[x], residual=operands[residual])
+def _planned(request: Request, plan: ConvPlan, x: int, residual: int | None) -> Kernel:
+    def run(out: Any, *operands: Any) -> None:
+        added = None if residual is None else operands[residual]
+        plan(operands[x], out=out, residual=added)
+
+    def bind(scratch: Any, out: Any, *operands: Any) -> Any:
+        added = None if residual is None else operands[residual]
+        return plan.bind(scratch, operands[x], out, added)
+
+    return _packed(request, plan, run, bind, {x, residual})
 
 
 def _result(wanted: DType | None, own: DType) -> DType:
@@ -123,7 +129,7 @@ def _dot(
     weights = request.constants[w]
     if weights is not None and _packs(op, data, right):
         plan = _pointwise(data, weights, bias, clip)
-        return _planned_rows(plan, x, residual)
+        return _planned_rows(request, plan, x, residual)
     out = (op.dtype or data.dtype).numpy
 
     def run(*arrays: Any) -> Any:
@@ -156,11 +162,24 @@ def _pointwise(
     return plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
 
 
-def _planned_rows(plan: ConvPlan, x: int, residual: int | None) -> Kernel:
-    def run(*operands: Any) -> Any:
+def _planned_rows(
+    request: Request, plan: ConvPlan, x: int, residual: int | None
+) -> Kernel:
+    def run(out: Any, *operands: Any) -> None:
         added = None if residual is None else operands[residual][None]
-        found = np.empty(plan.out_shape[1:], plan.spec.out_dtype)
-        plan(operands[x][None], out=found[None], residual=added)
-        return found
+        plan(operands[x][None], out=out[None], residual=added)
 
-    return run
+    def bind(scratch: Any, out: Any, *operands: Any) -> Any:
+        added = None if residual is None else operands[residual][None]
+        return plan.bind(scratch, operands[x][None], out[None], added)
+
+    return _packed(request, plan, run, bind, {x, residual})
+
+
+def _packed(
+    request: Request, plan: ConvPlan, run: Any, bind: Any, read: set[int | None]
+) -> Kernel:
+    """A kernel that has packed all operands but those which it reads."""
+    unread = tuple(i for i in range(len(request.types)) if i not in read)
+    size = plan.scratch_bytes
+    return writing(request, run, unread=unread, bind=bind, scratch_bytes=size)

@@ -8,6 +8,7 @@ import numpy as np
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels import elementwise
 from graphwright.backends.numpy.kernels.fusion import Function, Instruction, Program
+from graphwright.backends.numpy.table import writing
 from graphwright.ir.dtype import DType, float32, float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
@@ -54,10 +55,16 @@ def elementwise_kernel(op: Fused, request: Request) -> Kernel | None:
     except _Declined:
         return None
 
-    def run(*arrays: Any) -> Any:
-        return program(arrays)
+    def run(out: Any, *arrays: Any) -> None:
+        program(arrays, out)
 
-    return run
+    return writing(
+        request,
+        run,
+        over=program.over,
+        bind=program.bind,
+        scratch_bytes=program.scratch_bytes,
+    )
 
 
 class _Reader:

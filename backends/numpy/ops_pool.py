@@ -5,7 +5,7 @@ from typing import Any
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels.pool import PoolPlan, plan_pool
-from graphwright.backends.numpy.table import kernel_for
+from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.ops.reduce import ReduceWindow
 from graphwright.ir.types import TensorType
 
@@ -26,14 +26,11 @@ def reduce_window(request: Request) -> Kernel | None:
     if not axes or any(low < 0 or high < 0 for *_, (low, high) in rows):
         return None
     plan, shape = _plan(op, x, rows[axes[0] : axes[-1] + 1], axes[0], axes[-1] + 1)
-    (result,) = request.results
-    assert isinstance(result, TensorType)
-    wanted: Any = result.dims
 
-    def run(array: Any) -> Any:
-        return plan(array.reshape(shape)).reshape(wanted)
+    def run(out: Any, array: Any) -> None:
+        plan(array.reshape(shape), out=out.reshape(plan.out_shape))
 
-    return run
+    return writing(request, run)
 
 
 def _rows(op: ReduceWindow, rank: int) -> list[_Row]:

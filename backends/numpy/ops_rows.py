@@ -5,18 +5,18 @@ from typing import Any
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels import elementwise, norm
-from graphwright.backends.numpy.table import kernel_for
+from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.dtype import float32, float64
 from graphwright.ir.ops.activation import Gelu, Normalizing
 from graphwright.ir.ops.norm import Norm
 from graphwright.ir.types import TensorType
 
-_ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "erf": elementwise.erf,
     "gelu": elementwise.gelu,
     "sigmoid": elementwise.sigmoid,
 }
-_ROWS: dict[str, Callable[[Any], Any]] = {
+_ROWS: dict[str, Callable[..., Any]] = {
     "softmax": norm.softmax,
     "log_softmax": norm.log_softmax,
 }
@@ -29,12 +29,19 @@ def _wide(request: Request) -> bool:
     return x.dtype in (float32, float64) and 0 not in x.dims
 
 
+def _into(request: Request, kernel: Callable[..., Any]) -> Kernel:
+    def run(out: Any, array: Any) -> None:
+        kernel(array, out=out)
+
+    return writing(request, run)
+
+
 @kernel_for(*_ELEMENTWISE)
 def activation(request: Request) -> Kernel | None:
     """An elementwise function in cache-sized blocks on all cores."""
     if isinstance(request.op, Gelu) and request.op.tanh:
         return None
-    return _ELEMENTWISE[request.op.name] if _wide(request) else None
+    return _into(request, _ELEMENTWISE[request.op.name]) if _wide(request) else None
 
 
 @kernel_for(*_ROWS)
@@ -44,7 +51,7 @@ def rows(request: Request) -> Kernel | None:
     assert isinstance(op, Normalizing)
     assert isinstance(x, TensorType)
     last = op.axis == x.rank - 1
-    return _ROWS[op.name] if last and _wide(request) else None
+    return _into(request, _ROWS[op.name]) if last and _wide(request) else None
 
 
 @kernel_for("layer_norm", "rms_norm")
@@ -61,7 +68,7 @@ def normalise(request: Request) -> Kernel | None:
     )
     epsilon = op.epsilon
 
-    def run(array: Any, *affine: Any) -> Any:
-        return kernel(array, *affine, epsilon=epsilon)
+    def run(out: Any, array: Any, *affine: Any) -> None:
+        kernel(array, *affine, epsilon=epsilon, out=out)
 
-    return run
+    return writing(request, run)

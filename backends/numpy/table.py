@@ -1,9 +1,10 @@
 """Which ops have a kernel of their own here; the others run their ``compute``."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from graphwright.backends.contract import Kernel, Request
+from graphwright.backends.contract import Into, Kernel, Request
+from graphwright.ir.types import TensorType
 
 MakeKernel: TypeAlias = Callable[[Request], Kernel | None]
 """Makes a kernel for a request, or None to decline."""
@@ -20,3 +21,14 @@ def kernel_for(*names: str) -> Callable[[MakeKernel], MakeKernel]:
         return make
 
     return register
+
+
+def writing(request: Request, run: Callable[..., object], **more: Any) -> Into:
+    """The kernel ``run(out, *operands)`` of a request with one result.
+
+    ``more`` are further fields of ``Into``.
+    """
+    (result,) = request.results
+    assert isinstance(result, TensorType)
+    shape: Any = result.dims
+    return Into(run, shape, result.dtype.numpy, **more)

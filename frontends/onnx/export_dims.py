@@ -200,9 +200,8 @@ class DimWriter:
 
     def _constant(self, scope: Scope, values: Sequence[Any]) -> str:
         key = ("dims", tuple(values))
-        for outer in scope.outwards():
-            if key in outer.known:
-                return outer.known[key]
+        if key in scope.known:
+            return scope.known[key]
         name = scope.known[key] = self._names.placeholder("shape")
         scope.initializers[name] = Constant.of(np.array(values, np.int64), int64)
         return name

@@ -36,7 +36,10 @@ OLDEST_OPSET = 13
 
 ML_OPSET = 5
 _SMALL = 256
-"""Constants of at most this many bytes are shared by value."""
+"""Constants of at most this many bytes are shared by value, and in one graph only.
+
+Where they stand in a sub-graph itself, shape inference sees them.
+"""
 
 Pair = tuple[Value, Value]
 
@@ -286,6 +289,11 @@ class ModelExporter:
         if constant is not None:
             return self.constant(constant, value)
         found = self._values.get(value)
+        if found is None and value in self.pairs:
+            raise UnsupportedOpError(
+                f"ONNX cannot make a complex tensor: {value.type} leaves the graph or"
+                " goes to an operator"
+            )
         if found is None:
             raise ModelError(f"export: a value of type {value.type} is not there")
         return found
@@ -297,12 +305,11 @@ class ModelExporter:
         return value
 
     def constant(self, constant: Constant, value: Value | None = None) -> str:
-        """The name of a constant, in this graph or one that it lies in."""
+        """The name of a constant; large ones lie in the outermost graph."""
         key: Any = constant if constant.nbytes <= _SMALL else value or id(constant)
-        for scope in self.scope.outwards():
-            if key in scope.known:
-                return scope.known[key]
         home = self.scope if constant.nbytes <= _SMALL else self.scope.root()
+        if key in home.known:
+            return home.known[key]
         name = home.known[key] = self.placeholder("constant")
         home.initializers[name] = constant
         self.names.prefer(name, self._origin(value) if home.parent is None else "")

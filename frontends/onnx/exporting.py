@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from graphwright.frontends.onnx.kernels import first_version, holder
+from graphwright.frontends.onnx.kernels import first_version, holder, holds
 from graphwright.frontends.onnx.tensors import element_of
 from graphwright.frontends.onnx.writing import Scope, Written
 from graphwright.ir.constant import Constant
@@ -14,7 +14,7 @@ from graphwright.ir.dtype import DType, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.types import Type
+from graphwright.ir.types import OptionalType, SequenceType, TensorType, Type
 
 Exported: TypeAlias = "str | Value | Sequence[str | Value]"
 
@@ -240,6 +240,30 @@ class Export:
         found = self.add(op_type, *given, *rest, **attributes)
         return self.cast(found, own) if back else found
 
+    def lifted(self, op_type: str) -> "list[Value] | None":
+        """The same IR op in a wider dtype, where the operator does not take this one."""
+        own = self.operands[0].dtype
+        wide = holder(op_type, own, self.version)
+        if wide is own:
+            return None
+        b = self.b
+        given = [b.cast(v, wide) if is_of(v, own) else v for v in self.operands]
+        found = b.emit_all(self.op.name, *given, **self.op.fields)
+        return [b.cast(v, own) if is_of(v, wide) else v for v in found]
+
+    def takes(self, op_type: str, type_: Type) -> None:
+        """Checks that an operator of sequences or optionals takes a type.
+
+        Raises:
+            UnsupportedOpError: If it does not.
+        """
+        while isinstance(type_, SequenceType | OptionalType):
+            type_ = type_.element
+        if isinstance(type_, TensorType) and not holds(
+            op_type, type_.dtype, self.version
+        ):
+            raise self.unsupported(f"{op_type} takes no {type_.dtype}")
+
     # What operands are made of --------------------------------------------------------
 
     def made_by(self, value: Value, *kinds: str) -> Any:
@@ -300,3 +324,8 @@ class Export:
             outputs: Its outputs, if not those of the graph.
         """
         return self.writer.body(graph, inputs, given, outputs)
+
+
+def is_of(value: Value, dtype: DType) -> bool:
+    """Whether a value is a tensor of a dtype."""
+    return isinstance(value.type, TensorType) and value.dtype is dtype

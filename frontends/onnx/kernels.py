@@ -76,8 +76,13 @@ def _standard(op_type: str, version: int) -> frozenset[str]:
     rows = (
         t.allowed_type_strs for t in schema.type_constraints if t.type_param_str == kind
     )
-    words = (w.removeprefix("tensor(").removesuffix(")") for row in rows for w in row)
+    words = (w.rpartition("tensor(")[2].rstrip(")") for row in rows for w in row)
     return frozenset(_NAMES[w] for w in words if w in _NAMES)
+
+
+def holds(op_type: str, dtype: DType, version: int) -> bool:
+    """Whether an operator of sequences or optionals takes a dtype."""
+    return dtype.name in _standard(op_type, version)
 
 
 def holder(op_type: str, dtype: DType, version: int) -> DType:

@@ -10,13 +10,13 @@ _ALONG = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 @exporter(*_PLAIN)
 def plain(e: Export) -> str:
     """An operator of the same meaning."""
-    return e.add(_PLAIN[e.op.name], e[0])
+    return e.held(_PLAIN[e.op.name], e[0])
 
 
 @exporter(*_ALONG)
 def along(e: Export) -> str:
     """An operator along an axis."""
-    return e.add(_ALONG[e.op.name], e[0], axis=e.op.axis)
+    return e.held(_ALONG[e.op.name], e[0], axis=e.op.axis)
 
 
 @exporter("gelu")
@@ -24,4 +24,4 @@ def gelu(e: Export) -> Exported:
     """``Gelu`` since opset 20, simpler ops before."""
     if e.version < 20:
         return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
-    return e.add("Gelu", e[0], approximate="tanh" if e.op.tanh else "none")
+    return e.held("Gelu", e[0], approximate="tanh" if e.op.tanh else "none")

@@ -28,6 +28,9 @@ def conv(e: Export) -> Exported:
         return e.add("ConvInteger", e[0], e[1], **_fields(op))
     if not x.dtype.is_float:
         return _integral(e, x, w)
+    wider = e.lifted("Conv")
+    if wider is not None:
+        return wider
     return _node(e, op, e[0], e[1])
 
 
@@ -120,7 +123,7 @@ def with_bias(e: Export) -> str | None:
 
 def _says_all(op: Any, result: Value) -> bool:
     """Whether one node says what a convolution does."""
-    if not all(_whole(p) for p in op.padding) or not result.dtype.is_float:
+    if not all(_whole(p) for p in op.padding) or result.dtype.bits < 16:
         return False
     if op.name == "conv_transpose":
         return True
@@ -139,6 +142,9 @@ def _node(e: Export, op: Any, *names: str) -> str:
 @exporter("conv_transpose")
 def conv_transpose(e: Export) -> Exported:
     """``ConvTranspose``; a border that grows the result is made after."""
+    wider = e.lifted("ConvTranspose")
+    if wider is not None:
+        return wider
     op, b, (x, w) = e.op, e.b, e.operands
     if not all(_whole(p) for p in op.padding):
         bare = b.emit(

@@ -141,6 +141,7 @@ _SEQUENCE = {
 @exporter(*_SEQUENCE)
 def sequence(e: Export) -> str:
     """An operator of the same meaning."""
+    e.takes(_SEQUENCE[e.op.name], e.operands[0].type)
     return e.add(_SEQUENCE[e.op.name], *e.names())
 
 
@@ -150,12 +151,14 @@ def sequence_empty(e: Export) -> str:
     element = e.op.element
     if not isinstance(element, TensorType):
         raise e.unsupported(f"an empty sequence of {element}")
+    e.takes("SequenceConstruct", element)
     return e.add("SequenceEmpty", dtype=element_of(element.dtype))
 
 
 @exporter("split_to_sequence")
 def split_to_sequence(e: Export) -> str:
     """``SplitToSequence``."""
+    e.takes("SplitToSequence", e.operands[0].type)
     return e.add(
         "SplitToSequence", *e.names(), axis=e.op.axis, keepdims=int(e.op.keepdims)
     )
@@ -171,6 +174,7 @@ def concat_from_sequence(e: Export) -> str:
 @exporter("optional")
 def optional(e: Export) -> str:
     """``Optional``."""
+    e.takes("Optional", e.op.element)
     if e.operands:
         return e.add("Optional", e[0])
     return e.add("Optional", type=proto_of_type(e.op.element))

@@ -86,8 +86,11 @@ def take_along_axis(e: Export) -> str:
 
 
 @exporter("scatter_along_axis")
-def scatter_along_axis(e: Export) -> str:
+def scatter_along_axis(e: Export) -> Exported:
     """``ScatterElements``."""
+    wider = e.lifted("ScatterElements")
+    if wider is not None:
+        return wider
     indices, fields = e.name(_index(e, e.operands[1])), _reduction(e)
     return e.add("ScatterElements", e[0], indices, e[2], axis=e.op.axis, **fields)
 

@@ -232,19 +232,19 @@ def trunc(e: Export) -> Exported:
 @exporter("expm1")
 def expm1(e: Export) -> Exported:
     """``tanh(x / 2) * (e^x + 1)``, as accurate near 0."""
-    b, x = e.b, e.operands[0]
-    return b.mul(b.tanh(b.mul(x, 0.5)), b.add(b.exp(x), 1.0))
+    b, x = e.b, e.b.cast(e.operands[0], e.dtype.accumulate)
+    return b.cast(b.mul(b.tanh(b.mul(x, 0.5)), b.add(b.exp(x), 1.0)), e.dtype)
 
 
 @exporter("log1p")
 def log1p(e: Export) -> Exported:
     """``log(u) * x / (u - 1)`` of ``u = 1 + x`` as rounded (W. Kahan)."""
-    b, x = e.b, e.operands[0]
+    b, x = e.b, e.b.cast(e.operands[0], e.dtype.accumulate)
     u = b.add(x, 1.0)
     log = b.log(u)
     mended = b.mul(log, b.div(x, b.sub(u, 1.0)))
     found = b.where(b.eq(u, 1.0), x, mended)
-    return b.where(b.eq(u, np.inf), log, found)
+    return b.cast(b.where(b.eq(u, np.inf), log, found), e.dtype)
 
 
 # Bits and logic -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, DType, bool_, uint8
 from graphwright.ir.emitter import Value
 from graphwright.ir.ops.ml import LEAF
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import MapType, TensorType
 
 _CODED = frozenset({"float32", "float64", "int64", "int32", "int16", "string"})
 
@@ -61,11 +61,23 @@ def map_to_tensor(e: Export) -> str:
         words = isinstance(op.keys[0], str)
         name = "string_vocabulary" if words else "int64_vocabulary"
         fields: dict[str, Any] = {name: list(op.keys)}
-        return e.add("DictVectorizer", e[0], domain=ML, **fields)
+        own = _value_dtype(e)
+        found = e.add("DictVectorizer", e[0], domain=ML, **fields)
+        return found if own is op.dtype else e.cast(found, op.dtype)
     fields = {"cast_to": _CAST[op.dtype.name]}
     if op.length >= 0:
         fields |= {"map_form": "SPARSE", "max_map": op.length}
     return e.add("CastMap", e[0], domain=ML, **fields)
+
+
+def _value_dtype(e: Export) -> DType:
+    """The dtype of a map's values."""
+    type_ = e.operands[0].type
+    assert isinstance(type_, MapType)
+    assert isinstance(type_.value, TensorType)
+    if type_.value.dtype.name not in ("float32", "float64", "int64", "string"):
+        raise e.unsupported(f"a map to {type_.value.dtype}")
+    return type_.value.dtype
 
 
 # Trees --------------------------------------------------------------------------------

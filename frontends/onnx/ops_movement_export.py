@@ -25,7 +25,7 @@ def reshape(e: Export) -> Exported:
         return x
     before = e.made_by(x, "reshape")
     if before is not None and before.operands[0].shape == shape:
-        return before.operands[0]
+        return before.operands[0]  # type: ignore[no-any-return]
     found = _flat_product(e, x, shape) or _kept_axes(e, x, shape)
     if found is not None:
         return found
@@ -97,8 +97,10 @@ REDUCERS: dict[str, Any] = {}
 
 
 @exporter("transpose")
-def transpose(e: Export) -> str:
+def transpose(e: Export) -> Exported:
     """Axes in another order."""
+    if not e.op.perm:
+        return e.operands[0]
     return e.held("Transpose", e[0], perm=list(e.op.perm))
 
 
@@ -219,7 +221,7 @@ def slice_add(e: Export) -> Exported:
     turned = [i for i, s in enumerate(op.step) if isinstance(s, int) and s < 0]
     start = list(op.start)
     for i in turned:
-        start[i] = start[i] + (y.shape[i] - 1) * op.step[i]
+        start[i] = start[i] + maximum(y.shape[i] - 1, 0) * op.step[i]
     step = [abs(s) for s in op.step]
     reach = [
         maximum(n - 1, 0) * s + minimum(n, 1)

@@ -159,8 +159,7 @@ def _step(e: Export, rest: TensorType) -> Graph:
 def reduce_window(e: Export) -> Exported:
     """``MaxPool`` and ``AveragePool`` of images, else one slice for each tap."""
     (x,), op = e.operands, e.op
-    pooled = _poolable(e, x)
-    if not pooled:
+    if not _poolable(e, x, op.kind):
         return _by_taps(e, x)
     if op.kind == "max":
         return _pool(e, x, "MaxPool")[0]
@@ -171,12 +170,12 @@ def reduce_window(e: Export) -> Exported:
     return e.b.mul(mean, total)
 
 
-def _poolable(e: Export, x: Value) -> bool:
-    op = e.op
-    if op.kind == "max":
-        fits = x.dtype.is_float or (x.dtype.name in ("int8", "uint8"))
+def _poolable(e: Export, x: Value, kind: str) -> bool:
+    op, wide = e.op, x.dtype.is_float and x.dtype.bits >= 16
+    if kind == "max":
+        fits = wide or x.dtype.name in ("int8", "uint8")
     else:
-        fits = op.kind == "sum" and x.dtype.is_float and e.version >= 19
+        fits = kind == "sum" and wide and e.version >= 19
     spatial = 1 <= len(op.window) <= 3 and x.rank == len(op.window) + 2
     rows = zip(op.window, op.padding, strict=True)
     return fits and spatial and all(_inside(w, *p) for w, p in rows)
@@ -220,17 +219,20 @@ def _taps(window: Sequence[int]) -> list[tuple[int, ...]]:
     return found
 
 
+def _tap(e: Export, x: Value, tap: Sequence[int]) -> Value:
+    """For each window its element at a place."""
+    op, lead = e.op, x.rank - len(tap)
+    at = [0] * lead + [t * d for t, d in zip(tap, op.dilations, strict=True)]
+    return e.b.slice(x, at, e.result.shape, (*(1,) * lead, *op.strides))
+
+
 def _by_taps(e: Export, x: Value) -> Value:
     b, op = e.b, e.op
     wide = x.dtype.accumulate
     x = _padded(e, b.cast(x, wide), identity(op.kind, wide))
-    lead = x.rank - len(op.window)
-    size = e.result.shape
-    step = (*(1,) * lead, *op.strides)
     total: Value | None = None
     for tap in _taps(op.window):
-        at = [0] * lead + [t * d for t, d in zip(tap, op.dilations, strict=True)]
-        part = b.slice(x, at, size, step)
+        part = _tap(e, x, tap)
         total = part if total is None else b.emit(_COMBINE[op.kind], total, part)
     assert total is not None
     return b.cast(total, e.dtype)
@@ -238,15 +240,28 @@ def _by_taps(e: Export, x: Value) -> Value:
 
 @exporter("window_argmax")
 def window_argmax(e: Export) -> Exported:
-    """The indices of ``MaxPool``, counted in each image."""
-    (x,), op, b = e.operands, e.op, e.b
-    spatial = x.rank == len(op.window) + 2 and len(op.window) <= 3
-    fits = x.dtype.is_float or x.dtype.name in ("int8", "uint8")
-    rows = zip(op.window, op.padding, strict=True)
-    if not (spatial and fits and all(_inside(w, *p) for w, p in rows)):
-        raise e.unsupported("only windows over images have indices")
+    """The indices of ``MaxPool``, counted in each image; else tap by tap."""
+    (x,), b = e.operands, e.b
+    size = product(x.shape[x.rank - len(e.op.window) :])
+    if not _poolable(e, x, "max"):
+        return _argmax_by_taps(e, x, size)
     found = e.wrap(_pool(e, x, "MaxPool", 2)[1], e.result.tensor)
-    size: Any = 1
-    for dim in x.shape[2:]:
-        size = size * dim
     return b.rem(found, b.dim_scalar(size, int64))
+
+
+def _argmax_by_taps(e: Export, x: Value, size: Dim) -> Value:
+    """The first greatest element; padding, at place -1, gives way to any other."""
+    b, shape = e.b, x.shape[x.rank - len(e.op.window) :]
+    at = b.reshape(b.iota((size,), 0, int64), shape)
+    at = _padded(e, b.broadcast_to(at, x.shape), -1)
+    x = b.cast(x, x.dtype.accumulate)
+    x = _padded(e, x, identity("max", x.dtype))
+    best, place = (_tap(e, v, (0,) * len(e.op.window)) for v in (x, at))
+    for tap in _taps(e.op.window)[1:]:
+        item, spot = _tap(e, x, tap), _tap(e, at, tap)
+        better = b.or_(b.lt(best, item), b.lt(place, 0))
+        if x.dtype.is_float:
+            better = b.or_(better, b.and_(b.is_nan(item), b.not_(b.is_nan(best))))
+        better = b.and_(better, b.ge(spot, 0))
+        best, place = b.where(better, item, best), b.where(better, spot, place)
+    return place

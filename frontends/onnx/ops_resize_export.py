@@ -16,6 +16,9 @@ from graphwright.ir.ops.resize import exact_scale
 def resize(e: Export) -> Exported:
     """``Resize`` of all axes, those that stay included."""
     op, (x,) = e.op, e.operands
+    wider = e.lifted("Resize")
+    if wider is not None:
+        return wider
     nearest = _nearest(op)
     target = _target(e, x.shape)
     if nearest is None or target is None:

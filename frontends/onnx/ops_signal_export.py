@@ -38,6 +38,14 @@ _LINEAR = frozenset(
 """Ops that do the same to both parts."""
 
 
+_NATIVE = frozenset(
+    {"reshape", "transpose", "broadcast_to", "slice", "concat", "gather", "where", "pad"}
+    | {"take_along_axis", "barrier", "copy_to", "cond", "while_loop", "scan", "call"}
+    | {"fused", "foreign", "refine_shape"}
+)
+"""Ops whose operators take complex tensors as they are."""
+
+
 @exporter("complex")
 def complex_op(writer: Any, node: Node) -> Any:
     """Any op that takes or gives complex numbers."""
@@ -45,9 +53,13 @@ def complex_op(writer: Any, node: Node) -> Any:
         node.op.name == "cast" and node.operands[0].dtype.kind != "c"
     )
     paired = makes or any(v in writer.pairs for v in node.operands)
-    if not paired:
-        return EXPORTERS[node.op.name](Export(writer, node))
-    return _Complex(writer, node).results()
+    if paired:
+        return _Complex(writer, node).results()
+    if node.op.name not in _NATIVE:
+        raise UnsupportedOpError(
+            f"ONNX cannot express {node.op.name} of complex numbers"
+        )
+    return EXPORTERS[node.op.name](Export(writer, node))
 
 
 class _Complex:

@@ -84,7 +84,7 @@ def tokenize(e: Export) -> str:
         mark=int(op.marks),
         mincharnum=op.shortest,
         pad_value=op.pad,
-        separators=None if op.expression else list(op.separators),
+        separators=None if op.expression else list(op.separators) or [""],
         tokenexp=op.expression or None,
     )
 

@@ -256,7 +256,7 @@ _FIELDS = (
 
 
 def _check_count(proto: Any, dtype: DType, shape: tuple[int, ...]) -> None:
-    """Typed data must have one entry an element (complex: two; below a byte: packed)."""
+    """Typed data has one entry an element (complex: two; below a byte: packed)."""
     want = math.prod(shape)
     if dtype.bits in (2, 4):
         want = -(-want * dtype.bits // 8)

@@ -12,8 +12,7 @@ import onnx
 from graphwright.frontends.onnx.types import proto_of_type
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
-from graphwright.ir.errors import ModelError
-from graphwright.ir.types import SequenceType, TensorType, Type, bind_type
+from graphwright.ir.types import TensorType, Type
 
 _MARK = "\0"
 
@@ -95,6 +94,7 @@ class Names:
     def __init__(self, reserved: Sequence[str]) -> None:
         self._taken = set(reserved)
         self._final: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
         self._count = 0
 
     def placeholder(self, stem: str) -> str:
@@ -124,10 +124,11 @@ class Names:
 
     def unique(self, stem: str) -> str:
         """A name that nothing else has."""
-        name, count = stem, 0
+        name, count = stem, self._counts.get(stem, 0)
         while not name or name in self._taken:
             count += 1
             name = f"{stem}_{count}"
+        self._counts[stem] = count
         self._taken.add(name)
         return name
 
@@ -160,10 +161,10 @@ class ProtoMaker:
 
     def __init__(self, names: Names, tensor: Any) -> None:
         self._names, self._tensor = names, tensor
-        self._node_names: dict[str, int] = {}
+        self._node_names = Names(())
 
-    def graph(self, scope: Scope, *, whole: bool = True) -> Any:
-        """A GraphProto; types of a sub-graph's ends are left out unless ``whole``."""
+    def graph(self, scope: Scope) -> Any:
+        """A GraphProto."""
         final = self._names.final
         proto = onnx.GraphProto(name=final(scope.name) or "graph")
         for row, found in ((proto.input, scope.inputs), (proto.output, scope.outputs)):
@@ -183,7 +184,7 @@ class ProtoMaker:
         proto.input.extend(map(final, node.inputs))
         proto.output.extend(map(final, node.outputs))
         if node.name:
-            proto.name = self._node_name(node.name)
+            proto.name = self._node_names.unique(node.name)
         for key, value in node.attributes.items():
             if value is None:
                 continue
@@ -194,11 +195,6 @@ class ProtoMaker:
                 proto.attribute.append(onnx.helper.make_attribute(key, value))
         return proto
 
-    def _node_name(self, name: str) -> str:
-        count = self._node_names.get(name, 0)
-        self._node_names[name] = count + 1
-        return f"{name}_{count}" if count else name
-
 
 def border_type(type_: Type, name: str) -> Any:
     """The TypeProto of an input or output.
@@ -206,7 +202,7 @@ def border_type(type_: Type, name: str) -> Any:
     A dim keeps its name; one that a reader would name by itself, and what stands for
     sizes that only a run finds out, have none.
     """
-    proto = proto_of_type(_unnamed(type_))
+    proto = proto_of_type(type_)
     if isinstance(type_, TensorType) and type_.shape is not None:
         for axis, dim in enumerate(proto.tensor_type.shape.dim):
             word = dim_name(type_.shape[axis])
@@ -215,12 +211,6 @@ def border_type(type_: Type, name: str) -> Any:
             elif not isinstance(type_.shape[axis], int):
                 dim.ClearField("value")
     return proto
-
-
-def _unnamed(type_: Type) -> Type:
-    return (
-        type_ if isinstance(type_, TensorType | SequenceType) else bind_type(type_, {})
-    )
 
 
 def dim_name(dim: Dim) -> str:
@@ -232,15 +222,6 @@ def dim_name(dim: Dim) -> str:
         return ""
     lone = len(atoms) == 1 and len(dim.terms) == 1 and dim.terms[0] == ((atoms[0],), 1)
     return atoms[0].name if lone else str(dim)
-
-
-def attribute_value(value: Any) -> Any:
-    """A field of an op as an attribute: tuples as lists, bools as integers."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, tuple):
-        return [attribute_value(v) for v in value]
-    return value
 
 
 def rename_node(node: Any, change: Mapping[str, str]) -> None:
@@ -272,9 +253,3 @@ def graph_names(graph: Any) -> Iterator[str]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from graph_names(attribute.g)
-
-
-def check_outputs(count: int, found: int, what: str) -> None:
-    """Raises ModelError unless an exporter gave as many results as the op has."""
-    if count != found:
-        raise ModelError(f"export of {what} gave {found} of {count} results")

@@ -171,8 +171,8 @@ def _compared(b: Emitter, x1: Operand, x2: Operand) -> list[Value] | bool:
             if weak_type(tensor) is not None:
                 continue
             low, high = tensor.dtype.limits
-            if not low <= number <= high:  # type: ignore[operator]
-                return (number > high) != swapped  # type: ignore[operator]
+            if not low <= number <= high:
+                return bool(number > high) != swapped
     return _exact(b, x1, x2)
 
 

@@ -279,7 +279,7 @@ def slice_of(item: slice, n: Dim) -> tuple[Dim, Dim, Dim]:
     if step == 0:
         raise ValueError("slice step cannot be zero")
     if isinstance(n, int) and not any(isinstance(p, Expr) for p in parts):
-        start, stop, step = slice(*parts).indices(n)  # type: ignore[misc]
+        start, stop, step = slice(*parts).indices(n)
         return start, len(range(start, stop, step)), step
     low, high = (0, n) if step > 0 else (-1, n - 1)
     start_, stop_ = parts[0], parts[1]

@@ -27,12 +27,13 @@ from graphwright.frontends.tracing.trace import (
     is_array,
     leaf_of,
     name_of,
+    plain,
     traced_with_numbers,
     with_constants,
 )
 from graphwright.ir.errors import TraceError
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import type_symbols
 
 _MAX_ENTRIES = 128
 
@@ -62,26 +63,39 @@ class Entry:
         self.inputs = [i for i, kind in enumerate(leaves) if kind.type is not None]
         self.count = len(leaves)
         self.home = executable.options.backend
-        self._types = [TensorType(v.dtype, ()) for v in traced.graph.inputs]
         self._results = sum(o is None for o in traced.outputs)
+        outputs = traced.graph.outputs[: self._results]
+        fixed = not any(type_symbols(v.type) for v in outputs)
+        self._types = [plain(v) for v in outputs] if fixed else None
+        self._checked = not traced.graph.input_symbols()
 
     def call(self, values: Sequence[Any]) -> Any:
         """The result for the leaves of the arguments; what it writes to is written."""
         traced = self.traced
         feeds = [self._feed(values[i]) for i in self.inputs]
         feeds += [self._feed(h.origin) for h in traced.hidden]
-        found = self.executable.execute(feeds)
+        if self._checked:  # the signature says that they fit
+            device = self.home.to_device
+            found = self.executable.run_arrays([device(x) for x in feeds])
+        else:
+            found = self.executable.execute(feeds)
         n = self._results
         for i, array in zip(traced.written, found[n:], strict=True):
             hidden = i - self.count
             self._store(
                 values[i] if hidden < 0 else traced.hidden[hidden].origin, array
             )
-        home = self.home
-        tensors = [Handle.known(a, home) for a in found[:n]]
+        tensors = self._tensors(found[:n])
         if traced.structure is None and n == 1:
             return tensors[0]
         return traced.result(tensors)
+
+    def _tensors(self, arrays: list[Any]) -> list[Handle]:
+        home = self.home
+        if self._types is None:
+            return [Handle.known(a, home) for a in arrays]
+        typed = Handle.typed
+        return [typed(a, t, home) for a, t in zip(arrays, self._types, strict=True)]
 
     def _feed(self, x: Any) -> Any:
         if isinstance(x, np.ndarray):
@@ -134,6 +148,7 @@ class Compiled:
         self.executable = executable
 
     def __call__(self, *arrays: Any) -> Any:
+        """Runs it: one tensor, or a tuple of them."""
         home = self.executable.options.backend
         found = [Handle.known(a, home) for a in self.executable.execute(arrays)]
         return found[0] if len(found) == 1 else tuple(found)
@@ -165,6 +180,7 @@ class Jit:
         self._function, self._backend = function, backend
         self._static, self._specs = static, specs
         self._entries: dict[Any, Entry] = {}
+        self._quick: dict[Any, Entry] = {}
         self._numbers: dict[Structure, set[int]] = {}
         self._history: list[tuple[Any, list[str], str]] = []
         self._lock = RLock()
@@ -173,17 +189,36 @@ class Jit:
         return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        """The function's result, of a graph that was traced for such arguments."""
         if state.current.get() is not None:  # inside another trace: part of it
             return self._function(*args, **options)
-        values, structure = self._flatten(args, options)
         home = self._home()
+        quick = None if options or self._specs else self._quick_key(args, home)
+        entry = self._quick.get(quick) if quick is not None else None
+        if entry is not None and entry.traced.reads.changed() is None:
+            return entry.call(args)
+        values, structure = self._flatten(args, options)
         key = self._key(values, structure, home)
         entry = self._entries.get(key)
-        if entry is not None and entry.traced.reads.changed() is None:
-            return entry.call(values)
-        with self._lock:
-            entry = self._traced(key, values, structure, home)
+        if entry is None or entry.traced.reads.changed() is not None:
+            with self._lock:
+                entry = self._traced(key, values, structure, home)
+        if quick is not None and not self._static:
+            self._quick[quick] = entry
         return entry.call(values)
+
+    def _quick_key(self, args: tuple[Any, ...], home: Backend) -> Any:
+        """What tells calls of nothing but arrays apart; None for other calls."""
+        kinds: list[Any] = [home]
+        for x in args:
+            if type(x) is np.ndarray:
+                kinds += (x.dtype, x.shape)
+            elif type(x) is Handle.concrete:
+                type_ = x.type_of()
+                kinds += (type_.dtype.numpy, type_.shape)
+            else:
+                return None
+        return tuple(kinds)
 
     def _home(self) -> Backend:
         return default() if self._backend is None else choose_backend(self._backend)
@@ -262,6 +297,7 @@ class Jit:
         entry = Entry(traced, leaves, Executable(traced.graph, lowered, options))
         if len(self._entries) >= _MAX_ENTRIES:
             self._entries.pop(next(iter(self._entries)))
+            self._quick.clear()
         self._entries[key] = entry
         self._history.append((key, names, reason))
         return entry

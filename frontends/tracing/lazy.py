@@ -82,6 +82,7 @@ class LazyEmitter(Emitter):
         self.source = source
 
     def emit_all(self, name: str, *operands: Value, **fields: Any) -> tuple[Value, ...]:
+        """Adds a call; one whose sizes only the data tell runs at once."""
         cls = OPS.get(name)
         if cls is None:
             raise UnsupportedOpError(f"there is no operation {name!r}")
@@ -113,21 +114,27 @@ class LazyEmitter(Emitter):
             call.size = 1
 
     def constant_of(self, constant: Constant) -> Value:
+        """A leaf: structures differ by its type, not by its value."""
         return leaf(constant.array(), TensorType(constant.dtype, constant.shape))
 
     def known(self, value: Value) -> Constant | None:
+        """What a value is: outside a trace everything can be known."""
         return Constant.of(host(value), value.dtype)
 
     def producer(self, value: Value) -> Any:
+        """The call that makes a value, None once it has run."""
         return value.call if isinstance(value, Deferred) else None
 
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
+        """A symbol that stands for a size until the op that finds it has run."""
         return symbol("_found", minimum)
 
     def bind_dims(self, x: Value, minimum: int | None = 0) -> tuple[Dim, ...]:
+        """The elements of a vector, read."""
         return tuple(host(x).tolist())
 
     def subgraph(self, name: str) -> Builder:
+        """A builder of the body of a loop."""
         return Builder(name)
 
 
@@ -222,6 +229,8 @@ class _Expression:
         else:
             found = _programs.run(self, feeds)
         for v, data in zip(self.outputs, found, strict=True):
+            if type(data) is np.ndarray:
+                data.flags.writeable = False  # other expressions may share it
             v.settle(data, self.backend)
 
     def _moved(self, v: Deferred) -> Any:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from graphwright.frontends.tracing import state
+from graphwright.frontends.tracing.methods import namespace
 from graphwright.frontends.tracing.storage import Trace
-from graphwright.frontends.tracing.tensor import Tensor, find, namespace
+from graphwright.frontends.tracing.tensor import Tensor, find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 

@@ -60,12 +60,17 @@ class Cell:
 
 
 class Handle:
-    """A tensor as a cell and a path into it; the class users see derives from it."""
+    """A tensor as a cell and a path into it; the class users see derives from it.
 
-    __slots__ = ("_cell", "_path", "_value", "_version")
+    ``_boxed`` tells a 0-d tensor that NumPy has as an array, which writes change, from
+    one that it has as a scalar, which ``+=`` replaces.
+    """
+
+    __slots__ = ("_boxed", "_cell", "_path", "_value", "_version")
 
     concrete: ClassVar["type[Handle]"]
 
+    _boxed: bool
     _cell: Cell
     _path: Path
     _value: Value | None
@@ -79,6 +84,12 @@ class Handle:
         """The handle on a part of a cell."""
         self = cls.__new__(cls)
         self._cell, self._path, self._value, self._version = cell, path, None, -1
+        self._boxed = bool(path)
+        return self
+
+    def boxed(self) -> Self:
+        """The same; if it is 0-d, it is an array and no scalar."""
+        self._boxed = True
         return self
 
     @staticmethod
@@ -95,6 +106,11 @@ class Handle:
     def known(array: Any, home: Backend | None = None) -> "Handle":
         """A tensor of an array that nobody will write to."""
         type_ = TensorType(dtype(array.dtype), tuple(array.shape))
+        return Handle.concrete.on(Cell(leaf(array, type_, home), None))
+
+    @staticmethod
+    def typed(array: Any, type_: TensorType, home: Backend) -> "Handle":
+        """The same for a backend's array whose type is known."""
         return Handle.concrete.on(Cell(leaf(array, type_, home), None))
 
     def read(self) -> Value:
@@ -127,8 +143,10 @@ class Handle:
         if cell.owner is not trace:
             if trace is None:
                 raise _leaked(cell)
-            trace.import_handle(self, written=True).write(value)
+            trace.import_handle(self).write(value)
             return
+        if trace is not None:
+            trace.check_written(cell)
         check_writable(self._path)
         b = state.emitter("assign")
         cell.set(write_path(b, cell.value, self._path, value))
@@ -148,7 +166,7 @@ class Handle:
             return Handle.make(found)
         made = Handle.concrete.on(source._cell, path)
         made._value, made._version = found, source._cell.version
-        return made
+        return made.boxed()
 
     def type_of(self) -> TensorType:
         """Its type, readable wherever it is."""
@@ -264,6 +282,7 @@ def array_value(array: "np.ndarray[Any, Any]") -> Value:
         return trace.import_array(array).read()
     kind = dtype(array.dtype)
     copy = np.array(array, dtype=kind.numpy, order="C", ndmin=array.ndim)
+    copy.flags.writeable = False
     if trace is not None:
         return trace.builder.constant(copy, kind)
     return leaf(copy, TensorType(kind, copy.shape))
@@ -335,7 +354,8 @@ class Trace:
             self.builder.add_node(OPS["reshape"](shape=()), [value], (copy,))
             self.weak[copy] = name
             value = copy
-        return Handle.concrete.on(Cell(value, self))
+        found = Handle.concrete.on(Cell(value, self))
+        return found if weak else found.boxed()
 
     def numbers_below(self, value: Value) -> list[str]:
         """Names of the Python numbers that a value is made of; none if of more."""
@@ -367,21 +387,23 @@ class Trace:
         outer = None if self.parent is None else self.parent.import_array(array)
         return self._adopt(array, TensorType(dtype(array.dtype), array.shape), outer)
 
-    def import_handle(self, handle: Handle, *, written: bool = False) -> Handle:
-        """The tensor that stands here for one from outside the trace.
-
-        Raises:
-            TraceError: If that one belongs to a trace which is over, or would be
-                written to from inside a loop or branch.
-        """
-        cell = handle._cell
-        if cell.owner is not None and cell.owner not in self._ancestors():
-            raise _leaked(cell)
-        if written and self.nested:
+    def check_written(self, cell: Cell) -> None:
+        """Raises TraceError if a loop's or branch's body would write outside."""
+        if self.nested and any(h.handle._cell is cell for h in self.hidden.values()):
             raise TraceError(
                 f"{state.where()}: the body of a loop or branch writes to a tensor from"
                 " outside: carry it, and return it from the body"
             )
+
+    def import_handle(self, handle: Handle) -> Handle:
+        """The tensor that stands here for one from outside the trace.
+
+        Raises:
+            TraceError: If that one belongs to a trace which is over.
+        """
+        cell = handle._cell
+        if cell.owner is not None and cell.owner not in self._ancestors():
+            raise _leaked(cell)
         twin = self._twin(cell)
         return Handle.concrete.on(twin._cell, handle._path) if handle._path else twin
 

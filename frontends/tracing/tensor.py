@@ -46,8 +46,8 @@ def _binary(function: Function) -> tuple[Function, Function]:
 def _inplace(function: Function) -> Function:
     """An augmented assignment: the result is written to the left operand.
 
-    A 0-d tensor with storage of its own is what NumPy has as a scalar: the name gets
-    the result, and whoever else holds the tensor keeps the old value.
+    What NumPy has as a scalar is not written to: the name gets the result, and whoever
+    else holds the tensor keeps the old value.
     """
 
     def update(self: "Tensor", other: Any) -> Any:
@@ -55,7 +55,7 @@ def _inplace(function: Function) -> Function:
             return NotImplemented
         updated = function(self, other)
         result, have = updated.read(), self.read()
-        if not have.rank and not self._path:
+        if not have.rank and not self._boxed:
             return updated
         if tuple(result.shape) != tuple(have.shape):
             raise ShapeError(
@@ -97,7 +97,7 @@ class Tensor(Methods, Handle):
     def __init__(self, array: Any, backend: Backend | None = None) -> None:
         type_ = TensorType(dtype(array.dtype), tuple(array.shape))
         self._cell, self._path = Cell(leaf(array, type_, backend), None), ()
-        self._value, self._version = None, -1
+        self._value, self._version, self._boxed = None, -1, True
 
     @staticmethod
     def stacked(rows: Sequence[Any]) -> "Tensor":
@@ -177,29 +177,40 @@ class Tensor(Methods, Handle):
     # Reading it -----------------------------------------------------------------------
 
     def numpy(self) -> "np.ndarray[Any, Any]":
-        """Its value as a read-only numpy array; ``numpy.array(t)`` is a copy.
+        """Its value as a numpy array, without a copy where the backend allows.
+
+        It is read-only where expressions may share its memory; what an executable or a
+        compiled function returned is the caller's.
 
         Raises:
             TraceError: If it is traced.
         """
-        return self._reading("Tensor.numpy()")
-
-    def _reading(self, what: str) -> "np.ndarray[Any, Any]":
-        array = self.data(what)
-        if array.flags.writeable:
-            array = array.view()
-            array.flags.writeable = False
-        return array
+        return self.data("Tensor.numpy()")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        array = self._reading("np.asarray(t)")
+        array = self.data("np.asarray(t)")
         if dtype is None and not copy:
             return array
         return np.array(array, dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:
         self.data("DLPack")
-        return self.array.__dlpack__(**options)
+        array = self.array
+        if isinstance(
+            array, np.ndarray
+        ):  # older versions cannot say that it is read-only
+            old = max_version is None or max_version[0] < 1
+            array = array.copy() if old and copy is not False else array
+        return array.__dlpack__(
+            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
 
     def __dlpack_device__(self) -> Any:
         self.data("DLPack")
@@ -233,7 +244,7 @@ class Tensor(Methods, Handle):
         return self.data("an index, range or size").__index__()
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec else self, spec)
+        return format(self.item(), spec) if spec else str(self)
 
     def __len__(self) -> int:
         shape = self.shape
@@ -295,10 +306,10 @@ class Tensor(Methods, Handle):
 
     # Copies, text ---------------------------------------------------------------------
 
-    def __copy__(self) -> "Tensor":
+    def __copy__(self) -> Any:
         return self.copy()
 
-    def __deepcopy__(self, memo: Any) -> "Tensor":
+    def __deepcopy__(self, memo: Any) -> Any:
         return self.copy()
 
     def __reduce__(self) -> Any:
@@ -417,4 +428,4 @@ def asarray(x: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
     value = array_value(x) if isinstance(x, np.ndarray) else strong(b, operand_of(b, x))
     made = Handle.make(value)
     assert isinstance(made, Tensor)
-    return made if dtype is None else made.astype(dtype)
+    return (made if dtype is None else made.astype(dtype)).boxed()

@@ -9,7 +9,8 @@ This is the interface that ``graphwright.numpy`` is written against.
 
 The wrapped function loses the parameter ``b``: ``matmul(t, [[1, 2]])`` gives a
 ``Tensor``. Outside a trace ``b`` builds lazy expressions, inside it builds the traced
-graph; a body cannot tell which. Arguments are converted by the *annotation* of their parameter:
+graph; a body cannot tell which. Arguments are converted by the *annotation* of their
+parameter:
 
 ``Value``
     A tensor, numpy array or scalar, nested list, Python number or dim, as a value with
@@ -56,7 +57,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from operator import index
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin, overload
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def _converter(annotation: Any) -> Convert | None:
 
 def _origin(annotation: Any) -> type:
     found = get_origin(annotation)
-    return found if isinstance(found, type) and found is not Union else int
+    return found if isinstance(found, type) else int
 
 
 class _Arguments:
@@ -211,9 +212,17 @@ def _write(out: Any, result: Any) -> Any:
     return out
 
 
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, (Handle, np.ndarray))
+
+
 # The decorator ------------------------------------------------------------------------
 
 
+@overload
+def array_function(function: Callable[..., Any], *, view: bool = ...) -> Any: ...
+@overload
+def array_function(*, view: bool) -> Callable[[Callable[..., Any]], Any]: ...
 def array_function(
     function: Callable[..., Any] | None = None, *, view: bool = False
 ) -> Any:
@@ -240,6 +249,8 @@ def array_function(
             found = args[0].view_of(found)
         else:
             found = _wrap(found)
+            if type(found) is Handle.concrete and not any(map(_is_tensor, args)):
+                found.boxed()  # a creation function makes arrays, 0-d ones too
         return found if out is None else _write(out, found)
 
     shown = signature(inner).replace(parameters=parameters)

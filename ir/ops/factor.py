@@ -89,7 +89,7 @@ class Cholesky(Factor):
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
     ) -> Cotangents:
-        """Murray, "Differentiation of the Cholesky decomposition" (2016), equation 9."""
+        """Murray, "Differentiation of the Cholesky decomposition" (2016), (9)."""
         (low,), (ct,) = results, cotangents
         half = _lower_half(b, b.dot(_turned(b, low), ct))
         inverse = b.emit("inverse", low)
@@ -240,7 +240,9 @@ class Eigh(Factor):
         inverse = b.where(same, 0, b.div(1, b.where(same, 1, gap)))
         turned = _turned(b, vectors)
         inner = b.mul(b.cast(inverse, vectors.dtype), b.dot(turned, ct_vectors))
-        rows, columns = (b.iota(vectors.shape, last - k, DTYPES["int64"]) for k in (1, 0))
+        rows, columns = (
+            b.iota(vectors.shape, last - k, DTYPES["int64"]) for k in (1, 0)
+        )
         spread = b.broadcast_to(b.expand_dims(ct_values, [last]), vectors.shape)
         inner = b.where(b.eq(rows, columns), b.cast(spread, vectors.dtype), inner)
         return (b.dot(b.dot(vectors, inner), turned),)

@@ -70,7 +70,9 @@ class NextAfter(Pairwise):
         held = _bits(x.dtype)
         whole = b.emit("bitcast", x, dtype=held)
         away = b.eq(b.lt(x, y), b.gt(x, 0))
-        near = b.emit("bitcast", b.add(whole, b.where(away, b.scalar(1, held), -1)), dtype=x.dtype)
+        near = b.emit(
+            "bitcast", b.add(whole, b.where(away, b.scalar(1, held), -1)), dtype=x.dtype
+        )
         one = b.emit("bitcast", b.full(x.shape, 1, held), dtype=x.dtype)
         near = b.where(b.eq(x, 0), b.emit("copysign", one, y), near)
         lost = b.or_(b.is_nan(x), b.is_nan(y))

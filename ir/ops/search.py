@@ -40,9 +40,12 @@ class SearchSorted(Op):
             return b.full(values.shape, 0, int64)
         low = b.full(values.shape, 0, int64)
         high = b.broadcast_to(b.dim_scalar(n, int64), values.shape)
+        last: Dim = n - 1
+        if not isinstance(n, int):  # it may be empty, and the walk reads all the same
+            line, last = b.pad(line, [0], [1]), n
         for _ in range(_halvings(n)):
             middle = b.div(b.add(low, high), 2)
-            inside = b.min(middle, b.dim_scalar(n - 1, int64))
+            inside = b.min(middle, b.dim_scalar(last, int64))
             before = self._before(b, b.gather(line, inside, 0), values)
             going = b.lt(low, high)
             low = b.where(b.and_(going, before), b.add(middle, 1), low)

@@ -20,7 +20,7 @@ _LARGE = 1e8
 
 
 class Transcendental(Op):
-    """A composite elementwise function, NumPy's ``function``, computed in float32 up."""
+    """An elementwise composite, NumPy's ``function``, in float32 at least."""
 
     tier: ClassVar[Tier] = Tier.COMPOSITE
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
@@ -37,7 +37,9 @@ class Transcendental(Op):
     def compute(self, xp: Any, *operands: Any) -> Any:
         own = operands[0].dtype
         wide = dtype(own).accumulate.numpy
-        found = getattr(xp, self.function)(*(x.astype(wide, copy=False) for x in operands))
+        found = getattr(xp, self.function)(
+            *(x.astype(wide, copy=False) for x in operands)
+        )
         return found.astype(own, copy=False)
 
     def decompose(self, b: Emitter, *operands: Value) -> Value:

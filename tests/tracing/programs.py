@@ -4,6 +4,11 @@ Each statement is a name and parameters; operands are positions in the pool. The
 interpreter is plain NumPy: tensors run it as it is, and ``gw.jit`` through a copy.
 """
 
+import operator
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +16,8 @@ from hypothesis import strategies as st
 
 DTYPES = ("bool", "int8", "int32", "int64", "float32", "float64", "complex128")
 SHAPES = ((), (1,), (3,), (4,), (2, 3), (3, 1), (1, 4), (3, 4), (2, 1, 3))
+
+AXIS_FUNCTIONS = ("sum", "max", "mean", "cumsum")
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -22,7 +29,17 @@ def start(kind: str, shape: tuple[int, ...]) -> Any:
     return values.reshape(shape).astype(kind)
 
 
-def step(name: str, args: tuple[Any, ...], pool: list[Any]) -> None:
+def run(statements: Any, *arrays: Any) -> list[Any]:
+    """The pool after all statements."""
+    pool = list(arrays)
+    for name, args in statements:
+        step(name, args, pool)
+    return pool
+
+
+def step(  # noqa: PLR0912
+    name: str, args: tuple[Any, ...], pool: list[Any]
+) -> None:
     """Runs a statement: it appends to the pool, or writes to a member of it."""
     if name == "create":
         kind, shape, dtype, fill = args
@@ -63,9 +80,13 @@ def step(name: str, args: tuple[Any, ...], pool: list[Any]) -> None:
         pool.append(function(name, args, pool))
 
 
-def function(name: str, args: tuple[Any, ...], pool: list[Any]) -> Any:
+def function(  # noqa: PLR0912
+    name: str, args: tuple[Any, ...], pool: list[Any]
+) -> Any:
     i, *rest = args
     x = pool[i]
+    if name == "max" and x.dtype.kind == "c":
+        raise ValueError("complex numbers have no order but NumPy's own")
     match name:
         case "transpose":
             return x.T
@@ -79,6 +100,8 @@ def function(name: str, args: tuple[Any, ...], pool: list[Any]) -> Any:
             return np.broadcast_to(x, rest[0])
         case "astype":
             return x.astype(rest[0])
+        case _ if name in AXIS_FUNCTIONS and not np.ndim(x):
+            raise ValueError("an old NumPy takes axis 0 of a 0-d array, none else does")
         case "sum":
             return np.sum(x, axis=rest[0])
         case "max":
@@ -99,36 +122,29 @@ def function(name: str, args: tuple[Any, ...], pool: list[Any]) -> Any:
             raise AssertionError(name)
 
 
+OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "&": operator.and_,
+    "|": operator.or_,
+    "@": operator.matmul,
+}
+
+
 def binary(op: str, x: Any, y: Any) -> Any:
-    match op:
-        case "+":
-            return x + y
-        case "-":
-            return x - y
-        case "*":
-            return x * y
-        case "/":
-            return x / y
-        case "//":
-            return x // y
-        case "%":
-            return x % y
-        case "<":
-            return x < y
-        case ">=":
-            return x >= y
-        case "==":
-            return x == y
-        case "!=":
-            return x != y
-        case "&":
-            return x & y
-        case "|":
-            return x | y
-        case "minimum":
-            return np.minimum(x, y)
-        case _:
-            return x @ y
+    if op != "minimum":
+        return OPERATORS[op](x, y)
+    if np.result_type(x, y).kind == "c":
+        raise ValueError("complex numbers have no order but NumPy's own")
+    return np.minimum(x, y)
 
 
 def inplace(op: str, x: Any, y: Any) -> Any:
@@ -182,10 +198,11 @@ INDICES = st.one_of(ITEMS, st.lists(ITEMS, min_size=1, max_size=3).map(tuple))
 NUMBERS = st.sampled_from([0, 1, 2, -1, 3, 0.5, -1.5, True, 1j])
 SMALL = st.sampled_from([0, 1, 2, -1])
 AXES = st.sampled_from([None, 0, -1, (0,)])
-BINARY = ("+", "-", "*", "/", "//", "%", "<", ">=", "==", "!=", "&", "|", "minimum", "@")
+BINARY = (*OPERATORS, "minimum")
 UNARY = ("-", "+", "~", "abs", "sqrt", "exp")
 
 
+@cache
 def statements(count: int) -> Any:
     """One statement over a pool of ``count`` arrays."""
     at = st.integers(0, count - 1)
@@ -226,6 +243,14 @@ def statements(count: int) -> Any:
     )
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings: what NumPy says about values is no concern here."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 class Program:
     """Starting arrays, statements that NumPy can run, and what it makes of them."""
 
@@ -243,7 +268,7 @@ class Program:
         """Runs a statement in NumPy; one that fails there is left out."""
         name, args = statement
         try:
-            with np.errstate(all="ignore"):
+            with quiet():
                 step(name, args, self.pool)
         except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
             self._again()
@@ -257,7 +282,7 @@ class Program:
         """Back to before a statement that failed halfway."""
         self.arguments = self.arrays()
         self.pool = list(self.arguments)
-        with np.errstate(all="ignore"):
+        with quiet():
             for name, args in self.statements:
                 step(name, args, self.pool)
 

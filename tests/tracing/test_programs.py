@@ -1,14 +1,14 @@
 """Random NumPy programs give what NumPy gives: lazily, and compiled."""
 
-import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tracing.programs import Program, programs, quiet, run
 
 import graphwright as gw
-from programs import Program, programs, step
 
 COUNT, SIZE = 200, 12
 
@@ -17,14 +17,6 @@ LIMITS = {
     "derandomize": True,
     "suppress_health_check": list(HealthCheck),
 }
-
-
-def run(statements: Any, *arrays: Any) -> list[Any]:
-    """The pool at the end."""
-    pool = list(arrays)
-    for name, args in statements:
-        step(name, args, pool)
-    return pool
 
 
 def check(found: Any, expected: Any, what: str) -> None:
@@ -43,12 +35,6 @@ def compare(program: Program, found: list[Any], arguments: list[Any]) -> None:
         check(x, y, f"argument {i} of {program}")
 
 
-def lazily(program: Program) -> None:
-    tensors = [gw.asarray(x) for x in program.arrays()]
-    made = gw.frontends_run(run)(program.statements, *tensors)
-    compare(program, made, tensors)
-
-
 @pytest.mark.parametrize("mode", ["lazy", "jit"])
 @settings(max_examples=COUNT, **LIMITS)
 @given(program=programs(SIZE))
@@ -65,14 +51,11 @@ def test_many_programs(mode: str, program: Program) -> None:
 
 
 def _check_program(mode: str, program: Program) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    arrays = program.arrays()
+    with quiet():
         if mode == "lazy":
-            lazily(program)
-            return
-        arrays = program.arrays()
-
-        def whole(*args: Any) -> Any:
-            return run(program.statements, *args)
-
-        compare(program, gw.jit(whole)(*arrays), arrays)
+            arrays = [gw.asarray(x) for x in arrays]
+            found = run(program.statements, *arrays)
+        else:
+            found = gw.jit(partial(run, program.statements))(*arrays)
+        compare(program, found, arrays)

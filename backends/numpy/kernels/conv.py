@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from graphwright.backends.numpy.kernels import precision, scratch
+from graphwright.backends.numpy.kernels import precision
 from graphwright.backends.numpy.kernels.conv_depthwise import DepthwiseConv
 from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
-from graphwright.backends.numpy.kernels.conv_spec import Algorithm, Spec
+from graphwright.backends.numpy.kernels.conv_spec import Algorithm, Spec, Stage
 from graphwright.backends.numpy.kernels.conv_winograd import WinogradConv
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
 from graphwright.backends.numpy.kernels.geometry import make_axes
+from graphwright.backends.numpy.kernels.scratch import Arena, give, take
 
 Array = NDArray[Any]
 Layout = Literal["NCHW", "NHWC"]
@@ -50,27 +51,29 @@ class ConvPlan:
             raise ValueError(f"x is {got}, the plan takes {list(self.x_shape)}")
         if out is None:
             out = np.empty(self.out_shape, self.spec.out_dtype)
-        self._run(x, out, scratch, residual)
+        buffer = take(self.scratch_bytes) if scratch is None else scratch
+        self.bind(buffer, x, out, residual)()
+        if scratch is None:
+            give(buffer)
         return out
 
-    def _run(
+    def bind(
         self,
+        scratch: NDArray[np.uint8],
         x: Array,
         out: Array,
-        given: NDArray[np.uint8] | None,
-        residual: Array | None,
-    ) -> None:
+        residual: Array | None = None,
+    ) -> Stage:
+        """Return what convolves these arrays as often as it is called."""
         canonical = self.spec.canonical
         added = None if residual is None else canonical(residual)
         if self.algorithm is None:
-            zeros = np.zeros((*canonical(out).shape,), self.spec.acc)
-            self.spec.epilogue.apply(zeros, canonical(out), added)
-            return
-        buffer = scratch.take(self.scratch_bytes) if given is None else given
-        arena = scratch.Arena(buffer)
-        self.algorithm.run(canonical(x), canonical(out), added, arena)
-        if given is None:
-            scratch.give(buffer)
+            return lambda: self._constant(canonical(out), added)
+        arena = Arena(scratch)
+        return self.algorithm.bind(canonical(x), canonical(out), added, arena)
+
+    def _constant(self, out: Array, residual: Array | None) -> None:
+        self.spec.epilogue.apply(np.zeros(out.shape, self.spec.acc), out, residual)
 
 
 def plan_conv(

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec
+from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import (
     Axis,
@@ -67,16 +67,28 @@ class DepthwiseConv:
         block = scratch.nbytes((self.slots, 2, self.slot_elements), self.spec.acc)
         return self.padded.scratch_bytes + block
 
-    def run(
+    def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
-    ) -> None:
-        """Compute all of `out`; see `Algorithm`."""
-        if self.repeats > 1:
-            x = np.repeat(x, self.repeats, axis=-1)
+    ) -> Stage:
+        """Return what computes all of `out`; see `Algorithm`."""
+        if self.repeats > 1 or (self.padded.in_place and not _contiguous(x)):
+            return lambda: self._copied(x, out, residual)
+        return self._bind(x, out, residual, arena)
+
+    def _copied(self, x: Array, out: Array, residual: Array | None) -> None:
+        """Run on a contiguous copy: runs cross from pixel to pixel."""
+        x = np.ascontiguousarray(np.repeat(x, self.repeats, axis=-1))
+        buffer = scratch.take(self.scratch_bytes)
+        self._bind(x, out, residual, scratch.Arena(buffer))()
+        scratch.give(buffer)
+
+    def _bind(
+        self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
+    ) -> Stage:
         if self.flat_rank:
             x, out = x[:, None], out[:, None]
             residual = None if residual is None else residual[:, None]
-        padded = self.padded.fill(x, arena)
+        padded, fill = self.padded.bind(x, arena)
         rooms = arena.array((self.slots, 2, self.slot_elements), self.spec.acc)
         tasks = [
             (n, block, columns)
@@ -85,13 +97,13 @@ class DepthwiseConv:
             for columns in self.columns
         ]
 
-        def task(index: int, slot: int) -> None:
+        def make(index: int, slot: int) -> Stage:
             n, block, columns = tasks[index]
             place: Any = (n, *block.box, slice(*columns))
             rest = None if residual is None else residual[place]
-            self._block(padded[n], block, columns, out[place], rest, rooms[slot])
+            return self._block(padded[n], block, columns, out[place], rest, rooms[slot])
 
-        threads.parallel(task, len(tasks), self.slots)
+        return threads.in_turn([fill, threads.Prepared(make, len(tasks), self.slots)])
 
     def _block(
         self,
@@ -101,22 +113,24 @@ class DepthwiseConv:
         out: Array,
         residual: Array | None,
         rooms: Array,
-    ) -> None:
-        """Compute one box of rows and columns into `out` [*rows, W, M]."""
+    ) -> Stage:
+        """Return what computes one box of rows and columns of `out` [*rows, W, M]."""
         lead, wide = out.shape[:-2], out.shape[-2] * out.shape[-1]
         size = math.prod(lead) * wide
         acc, other = (room[:size].reshape(*lead, wide) for room in rooms)
         merged = _merge(out) if out.dtype == acc.dtype else None
         if merged is not None:
             acc = merged
-        self._sum(padded, block, columns, acc, other)
+        total = self._sum(padded, block, columns, acc, other)
         epilogue = _narrow(self.epilogue, wide)
-        if merged is not None and residual is None:
-            epilogue.apply(acc, acc)
-        else:
+        target = acc if merged is not None else out
+
+        def run() -> None:
+            total()
             rest = None if residual is None else residual.reshape(acc.shape)
-            target = acc if merged is not None else out
             self._finish(epilogue, acc, target, rest)
+
+        return run
 
     def _finish(
         self, epilogue: Epilogue, acc: Array, out: Array, residual: Array | None
@@ -138,20 +152,26 @@ class DepthwiseConv:
         columns: tuple[int, int],
         acc: Array,
         other: Array,
-    ) -> None:
-        """Sum all taps into `acc`, run after run."""
+    ) -> Stage:
+        """Return what sums all taps into `acc`, run after run."""
         rank = len(block.box)
         rows, taps = [*range(rank)], [*range(rank, 2 * rank + 1)]
         inner = 2 * rank + 1
-        for number, run in enumerate(self.runs):
-            target = other if number else acc
-            view = self._taps(padded, run, block, columns)
+        labels = ([*rows, *taps, inner], [*taps, inner], [*rows, inner])
+        views: list[tuple[Array, Array]] = []
+        for run in self.runs:
             part = slice(run.first, None, run.step)
             weights = self.weights[..., part, : acc.shape[-1]]
-            labels = ([*rows, *taps, inner], [*taps, inner], [*rows, inner])
-            np.einsum(view, labels[0], weights, labels[1], labels[2], out=target)
-            if number:
-                np.add(acc, other, out=acc)
+            views.append((self._taps(padded, run, block, columns), weights))
+
+        def total() -> None:
+            for number, (view, weights) in enumerate(views):
+                target = other if number else acc
+                np.einsum(view, labels[0], weights, labels[1], labels[2], out=target)
+                if number:
+                    np.add(acc, other, out=acc)
+
+        return total
 
     def _taps(
         self, padded: Array, run: Run, block: Block, columns: tuple[int, int]
@@ -173,6 +193,12 @@ class DepthwiseConv:
         taps = [s * a.dilation for s, a in pairs]
         strides = (*window, *taps, run.stride * wide, deep)
         return as_strided(start, shape, strides, writeable=False)
+
+
+def _contiguous(x: Array) -> bool:
+    """Whether the last two axes lie in C order."""
+    deep = x.shape[-1] * x.itemsize
+    return x.strides[-1] == x.itemsize and x.strides[-2] == deep
 
 
 def _merge(out: Array) -> Array | None:

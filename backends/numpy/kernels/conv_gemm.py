@@ -4,6 +4,7 @@ Patches form a matrix [positions, K]. Planar, K = (channel, taps) varies slowest
 memory, which suits NCHW and few channels; else K = (taps, channel) is contiguous.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, flat
+from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage, flat
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import Block, blocks, patches, tap_runs
 from graphwright.backends.numpy.kernels.panels import Panels
@@ -114,28 +115,31 @@ class GemmConv:
             return self.padded.scratch_bytes + -(-patch_bytes // 64) * 64
         return self.padded.scratch_bytes + self._slot_bytes * self.slots
 
-    def run(
+    def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
-    ) -> None:
-        """Compute all of `out`; see `Algorithm`."""
+    ) -> Stage:
+        """Return what computes all of `out`; see `Algorithm`."""
         rest = None if residual is None else flat(residual)
         call = _Call(self, flat(out), rest)
         if self.direct:
-            call.products([self._groups(image) for image in flat(x)])
-            return
-        padded = self.padded.fill(x, arena)
-        if self.whole:
-            self._run_whole(call, padded, arena)
-        else:
-            self._run_blocks(call, padded, arena)
+            return call.products([self._groups(image) for image in flat(x)])
+        padded, fill = self.padded.bind(x, arena)
+        rest_of = self._bind_whole if self.whole else self._bind_blocks
+        return threads.in_turn([fill, rest_of(call, padded, arena)])
 
     def _groups(self, matrix: Array) -> Array:
         """View [P, channels] as [group, P, channels of the group]."""
         groups = self.spec.groups
         return matrix.reshape(len(matrix), groups, -1).swapaxes(0, 1)
 
-    def _gather(self, padded: Array, block: Block, memory: Array) -> Array:
-        """Copy a block's patches of one image; return the matrix [group, P, K]."""
+    def _matrix(self, memory: Array, block: Block) -> Array:
+        """View a block's patches as [group, P, K]."""
+        if self.planar:
+            return memory.reshape(self.spec.groups, -1, block.size).swapaxes(1, 2)
+        return memory.reshape(self.spec.groups, block.size, -1)
+
+    def _gather(self, padded: Array, block: Block, memory: Array) -> None:
+        """Copy a block's patches of one image."""
         spec = self.spec
         rank = len(spec.axes)
         if self.planar:
@@ -148,41 +152,46 @@ class GemmConv:
             view = view.reshape(*view.shape[:-1], spec.groups, spec.depth)
             taps = slice(run.first, None, run.step)
             target[..., taps, :, :] = view
-        if self.planar:
-            return memory.reshape(spec.groups, -1, block.size).swapaxes(1, 2)
-        return memory.reshape(spec.groups, block.size, -1)
 
-    def _run_blocks(self, call: "_Call", padded: Array, arena: scratch.Arena) -> None:
+    def _bind_blocks(self, call: "_Call", padded: Array, arena: scratch.Arena) -> Stage:
         """Gather, multiply and finish block by block, each in its thread's cache."""
         size = self._slot_bytes // self.spec.acc.itemsize
         memory = arena.array((self.slots, size), self.spec.acc)
         count = len(self.blocks)
 
-        def task(index: int, slot: int) -> None:
+        def make(index: int, slot: int) -> Stage:
             n, number = divmod(index, count)
             block = self.blocks[number]
             shape = self._memory(block)
             room = memory[slot, : math.prod(shape)].reshape(shape)
-            matrix = self._gather(padded[n], block, room)
-            call.product(matrix, n, slice(block.start, block.stop), slice(None))
+            gather = functools.partial(self._gather, padded[n], block, room)
+            rows = slice(block.start, block.stop)
+            matrix = self._matrix(room, block)
+            return threads.in_turn([gather, call.product(matrix, n, rows, slice(None))])
 
-        threads.parallel(task, count * self.spec.batch, self.slots)
+        return threads.Prepared(make, count * self.spec.batch, self.slots)
 
-    def _run_whole(self, call: "_Call", padded: Array, arena: scratch.Arena) -> None:
+    def _bind_whole(self, call: "_Call", padded: Array, arena: scratch.Arena) -> Stage:
         """Gather an image's patches first, then share out its product."""
         spec = self.spec
         everything = blocks(spec.out, spec.positions)[0]
         memory = arena.array(self._memory(everything), spec.acc)
+        matrix = self._matrix(memory, everything)
+        stages: list[Stage] = []
         for n in range(spec.batch):
-            matrix = self._gather_shared(padded[n], everything, memory)
-            call.products([matrix], n)
+            gather = functools.partial(
+                self._gather_shared, padded[n], everything, memory
+            )
+            stages += [gather, call.products([matrix], n)]
+        return threads.in_turn(stages)
 
-    def _gather_shared(self, padded: Array, block: Block, memory: Array) -> Array:
+    def _gather_shared(self, padded: Array, block: Block, memory: Array) -> None:
         """Gather with all threads, each a range of the channels."""
         # ponytail: split only when planar; the other order copies long runs anyway
         spec = self.spec
         if not self.planar or spec.groups > 1 or memory.size < 1 << 15:
-            return self._gather(padded, block, memory)
+            self._gather(padded, block, memory)
+            return
         cuts = threads.ranges(spec.depth, -(-spec.depth // 4))
         order = np.moveaxis(memory[0], 0, -1)
         rank = len(spec.axes)
@@ -195,7 +204,6 @@ class GemmConv:
                 target[..., slice(run.first, None, run.step), part] = view
 
         threads.parallel(task, len(cuts))
-        return memory.reshape(1, -1, block.size).swapaxes(1, 2)
 
 
 class _Call:
@@ -210,27 +218,35 @@ class _Call:
         groups = self.plan.spec.groups
         return block.reshape(len(block), groups, -1).swapaxes(0, 1)[..., filters]
 
-    def product(self, matrix: Array, n: int, rows: slice, filters: slice) -> None:
-        """Multiply `matrix` [group, P, K] by the filters and finish the block."""
+    def product(self, matrix: Array, n: int, rows: slice, filters: slice) -> Stage:
+        """Return what multiplies [group, P, K] by filters and finishes the block."""
         plan = self.plan
         out = self.view(self.out, n, rows, filters)
         rest = self.residual
         part = None if rest is None else self.view(rest, n, rows, filters)
-        same = out.dtype == plan.spec.acc
-        acc = out if same else np.empty(out.shape, plan.spec.acc)
-        plan.panels.multiply(matrix, acc, filters.start or 0)
         epilogue = plan.epilogue
         if filters.stop is not None:
             epilogue = epilogue.part(filters)
-        epilogue.apply(acc, out, part)
+        first = filters.start or 0
+        if out.dtype == plan.spec.acc:
+            multiply = plan.panels.bind(matrix, out, first)
+            finish = functools.partial(epilogue.apply, out, out, part)
+            return threads.in_turn([multiply, finish])
 
-    def products(self, images: list[Array], first: int = 0) -> None:
-        """Share out the products of whole images [group, P, K]."""
+        def run() -> None:
+            acc = np.empty(out.shape, plan.spec.acc)
+            plan.panels.multiply(matrix, acc, first)
+            epilogue.apply(acc, out, part)
+
+        return run
+
+    def products(self, images: list[Array], first: int = 0) -> Stage:
+        """Return what shares out the products of whole images [group, P, K]."""
         grid = self.plan.grid
 
-        def task(index: int, _slot: int) -> None:
+        def make(index: int, _slot: int) -> Stage:
             n, number = divmod(index, len(grid))
             rows, filters = grid[number]
-            self.product(images[n][:, rows], first + n, rows, filters)
+            return self.product(images[n][:, rows], first + n, rows, filters)
 
-        threads.parallel(task, len(images) * len(grid))
+        return threads.Prepared(make, len(images) * len(grid))

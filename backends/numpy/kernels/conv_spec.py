@@ -1,6 +1,8 @@
 """What every convolution algorithm is told, and the canonical views it works on."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,9 +13,10 @@ from graphwright.backends.numpy.kernels import scratch
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import Axis, fill_padded, padded_shape
 from graphwright.backends.numpy.kernels.precision import DType
-from graphwright.backends.numpy.kernels.threads import parallel, ranges
+from graphwright.backends.numpy.kernels.threads import Prepared, ranges
 
 Array = NDArray[Any]
+Stage = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,15 @@ class Algorithm(Protocol):
         """Bytes of scratch which a call needs."""
         ...
 
-    def run(
+    def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
-    ) -> None:
-        """Compute all of `out`."""
+    ) -> Stage:
+        """Return what computes all of `out`, as often as it is called."""
         ...
+
+
+def _nothing() -> None:
+    pass
 
 
 def flat(view: Array) -> Array:
@@ -123,29 +130,29 @@ class Padded:
         """Bytes which `fill` takes from its arena."""
         return 0 if self.in_place else scratch.nbytes(self.shape, self.dtype)
 
-    def fill(self, x: Array, arena: scratch.Arena) -> Array:
-        """Return canonical [N, *leading, phase, width, C], filled from canonical x."""
+    def bind(self, x: Array, arena: scratch.Arena) -> tuple[Array, Stage]:
+        """Return canonical [N, *leading, phase, width, C], and what fills it from x."""
         if self.in_place:
-            return np.expand_dims(x, -3)
+            return np.expand_dims(x, -3), _nothing
         memory = arena.array(self.shape, self.dtype)
         padded = np.moveaxis(memory, 1, -1) if self.planar else memory
         parts = self._parts()
         count = len(parts)
 
-        def task(index: int, _slot: int) -> None:
+        def make(index: int, _slot: int) -> Stage:
             n, number = divmod(index, count)
-            low, high = parts[number]
-            if self.planar:
-                part = (n, ..., slice(low, high))
-                fill_padded(padded[part], x[part], self.axes)
-            elif len(self.axes) == 1:
-                fill_padded(padded[n], x[n], self.axes)
-            else:
-                axes = (self.axes[0].rows(low, high), *self.axes[1:])
-                fill_padded(padded[n, low:high], x[n], axes)
+            return self._fill(padded[n], x[n], *parts[number])
 
-        parallel(task, count * self.spec.batch)
-        return padded
+        return padded, Prepared(make, count * self.spec.batch)
+
+    def _fill(self, padded: Array, x: Array, low: int, high: int) -> Stage:
+        if self.planar:
+            part = (..., slice(low, high))
+            return functools.partial(fill_padded, padded[part], x[part], self.axes)
+        if len(self.axes) == 1:
+            return functools.partial(fill_padded, padded, x, self.axes)
+        axes = (self.axes[0].rows(low, high), *self.axes[1:])
+        return functools.partial(fill_padded, padded[low:high], x, axes)
 
     def _parts(self) -> list[tuple[int, int]]:
         """Cut channels, or rows if these vary slowest, into about 64K elements."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
-from graphwright.backends.numpy.kernels.conv_spec import Spec
+from graphwright.backends.numpy.kernels.conv_spec import Spec, Stage
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import fill_padded
 from graphwright.backends.numpy.kernels.panels import Panels
@@ -124,24 +124,28 @@ class WinogradConv:
         """Bytes of scratch: tiles before and after the products, and the rooms."""
         return sum(scratch.nbytes(shape, self.spec.acc) for shape in self._sizes())
 
-    def run(
+    def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
-    ) -> None:
-        """Compute all of `out`; see `Algorithm`."""
+    ) -> Stage:
+        """Return what computes all of `out`; see `Algorithm`."""
         memory = [arena.array(shape, self.spec.acc) for shape in self._sizes()]
-        finite = True
-        for n in range(self.spec.batch):
-            rest = None if residual is None else residual[n]
-            for band in self.bands:
-                finite = finite and self._band(x[n], band, out[n], rest, memory)
-        if not finite:
-            self._run_plain(x, out, residual)
+
+        def run() -> None:
+            finite = True
+            for n in range(self.spec.batch):
+                rest = None if residual is None else residual[n]
+                for band in self.bands:
+                    finite = finite and self._band(x[n], band, out[n], rest, memory)
+            if not finite:
+                self._run_plain(x, out, residual)
+
+        return run
 
     def _run_plain(self, x: Array, out: Array, residual: Array | None) -> None:
         if self._plain is None:
             self._plain = GemmConv(self.spec, self.w)
         buffer = scratch.take(self._plain.scratch_bytes)
-        self._plain.run(x, out, residual, scratch.Arena(buffer))
+        self._plain.bind(x, out, residual, scratch.Arena(buffer))()
         scratch.give(buffer)
 
     def _band(

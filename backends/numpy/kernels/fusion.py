@@ -82,6 +82,8 @@ class Program:
         self.shape, self.dtype = shape, dtype
         self.flat, self.views = merged_axes(shape, inputs)
         self.steps, self.registers = _allocated(instructions, len(inputs))
+        self.slots = threads.get_num_threads()
+        self.over = self._over(len(inputs))
         self.blocks = blocks(self.flat, _BLOCK) if 0 not in shape else []
         self.places = [
             [_index(view, self.flat, block.box) for view in self.views]
@@ -89,29 +91,50 @@ class Program:
         ]
         self.most = max((block.size for block in self.blocks), default=0)
 
+    def _over(self, inputs: int) -> tuple[int, ...]:
+        """Inputs that are read before, or by, the first step that writes the result."""
+        first = next(i for i, s in enumerate(self.steps) if s.target == inputs)
+        later = {p for step in self.steps[first + 1 :] for p in step.places}
+        full = [i for i, view in enumerate(self.views) if view == self.flat]
+        return tuple(i for i in full if i not in later)
+
     def __call__(self, inputs: Sequence[Array], out: Array | None = None) -> Array:
         """Run on arrays of the planned shapes."""
         if out is None:
             out = np.empty(self.shape, self.dtype)
-        given = [x.reshape(v) for x, v in zip(inputs, self.views, strict=True)]
-        result = out.reshape(self.flat)
-        slots, spare = threads.slots(), self.registers - 1
-        room = scratch.nbytes((spare, self.most), self.dtype)
-        buffer = scratch.take(room * slots)
-
-        def task(index: int, slot: int) -> None:
-            box = self.blocks[index].box
-            target = result[box]
-            arrays = [x[at] for x, at in zip(given, self.places[index], strict=True)]
-            arrays.append(target)
-            arena = scratch.Arena(buffer[slot * room : (slot + 1) * room])
-            for memory in arena.array((spare, self.most), self.dtype):
-                arrays.append(memory[: target.size].reshape(target.shape))
-            self._run(arrays)
-
-        threads.parallel(task, len(self.blocks), slots)
+        buffer = scratch.take(self.scratch_bytes)
+        self.bind(buffer, out, *inputs)()
         scratch.give(buffer)
         return out
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of the registers of all slots."""
+        room = scratch.nbytes((self.registers - 1, self.most), self.dtype)
+        return room * self.slots
+
+    def bind(
+        self, buffer: NDArray[np.uint8], out: Array, *inputs: Array
+    ) -> Callable[[], None]:
+        """Return what computes `out` from `inputs`, all views made."""
+        given = [x.reshape(v) for x, v in zip(inputs, self.views, strict=True)]
+        result, spare = out.reshape(self.flat), self.registers - 1
+        memory = scratch.Arena(buffer)
+        rooms = [
+            memory.array((spare, self.most), self.dtype) for _ in range(self.slots)
+        ]
+        rows: list[list[Array]] = []
+        for block, places in zip(self.blocks, self.places, strict=True):
+            arrays = [x[at] for x, at in zip(given, places, strict=True)]
+            rows.append([*arrays, result[block.box]])
+
+        def task(index: int, slot: int) -> None:
+            arrays, target = list(rows[index]), rows[index][-1]
+            for room in rooms[slot]:
+                arrays.append(room[: target.size].reshape(target.shape))
+            self._run(arrays)
+
+        return lambda: threads.parallel(task, len(rows), self.slots)
 
     def _run(self, arrays: list[Array]) -> None:
         for step in self.steps:

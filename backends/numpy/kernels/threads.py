@@ -7,7 +7,7 @@ costs little. Which thread runs an index never changes what the index computes.
 import itertools
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -171,6 +171,40 @@ def _share(job: _Job, helpers: int) -> None:
     job.done.acquire()
     if job.error is not None:
         raise job.error
+
+
+class Prepared:
+    """Tasks whose views are made when they first run, and kept for the next time."""
+
+    def __init__(
+        self,
+        make: Callable[[int, int], Callable[[], object]],
+        count: int,
+        max_slots: int = 1 << 30,
+    ) -> None:
+        """Keep `make(index, slot)`, which gives what the task of an index does."""
+        self._make, self._count, self._slots = make, count, max_slots
+        self._made: dict[tuple[int, int], Callable[[], object]] = {}
+
+    def __call__(self) -> None:
+        """Run all tasks."""
+        parallel(self._task, self._count, self._slots)
+
+    def _task(self, index: int, slot: int) -> None:
+        found = self._made.get((index, slot))
+        if found is None:
+            found = self._made[index, slot] = self._make(index, slot)
+        found()
+
+
+def in_turn(stages: Sequence[Callable[[], object]]) -> Callable[[], None]:
+    """Return what calls one after another."""
+
+    def run() -> None:
+        for stage in stages:
+            stage()
+
+    return run
 
 
 def ranges(total: int, size: int) -> list[tuple[int, int]]:

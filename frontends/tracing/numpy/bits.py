@@ -42,7 +42,9 @@ def bitwise_count(b: Emitter, x: Value, /) -> Value:
     """How many bits of the magnitude are set: sums of neighbours, then of bytes."""
     need_kinds("bitwise_count", x, "biu")
     y = b.cast(b.abs(x) if x.dtype.kind == "i" else x, uint64)
-    if x.dtype.kind == "i" and x.dtype.bits < 64:  # the least integer is its own negative
+    if (
+        x.dtype.kind == "i" and x.dtype.bits < 64
+    ):  # the least integer is its own negative
         y = b.and_(y, b.full((), (1 << x.dtype.bits) - 1, uint64))
     for shift, mask in _MASKS:
         low = b.full((), mask, uint64)
@@ -145,4 +147,6 @@ def frexp(b: Emitter, x: Value, /) -> tuple[Value, Value]:
     mantissa = b.emit("bitcast", kept, dtype=float64)
     plain = b.or_(b.eq(y, 0), b.not_(b.lt(b.abs(y), float("inf"))))
     exponent = b.cast(b.sub(power, shift), int32)
-    return b.cast(b.where(plain, y, mantissa), own), b.where(plain, zeros(b, exponent), exponent)
+    return b.cast(b.where(plain, y, mantissa), own), b.where(
+        plain, zeros(b, exponent), exponent
+    )

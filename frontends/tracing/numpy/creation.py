@@ -20,10 +20,9 @@ from graphwright.frontends.tracing.wrap import (
     promote,
     result_dtype,
     shape_of,
-    strong,
 )
 from graphwright.ir.dim import Dim, Expr, ceildiv, maximum
-from graphwright.ir.dtype import DType, bool_, float64, int64
+from graphwright.ir.dtype import DType, float64, int64
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import DTypeError
@@ -40,8 +39,8 @@ __all__ = [
     "empty_like",
     "eye",
     "from_dlpack",
-    "fromfunction",
     "frombuffer",
+    "fromfunction",
     "fromiter",
     "full",
     "full_like",
@@ -472,7 +471,9 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     return asarray(np.from_dlpack(x), copy=True)
 
 
-def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **options: Any) -> Any:
+def fromfunction(
+    function: Any, shape: Any, *, dtype: Any = float, **options: Any
+) -> Any:
     """What a function of the coordinates gives, called once with all of them."""
     dims = shape_of(shape)
     grids = [_coordinate(dims, i, dtype_of(dtype)) for i in range(len(dims))]
@@ -489,6 +490,8 @@ def fromiter(iterable: Any, dtype: Any, count: int = -1) -> Any:
     return asarray(np.fromiter(iterable, dtype_of(dtype).numpy, count))
 
 
-def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
+def frombuffer(
+    buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
+) -> Any:
     """A vector of the numbers in a buffer."""
     return asarray(np.frombuffer(buffer, dtype_of(dtype).numpy, count, offset))

@@ -16,13 +16,13 @@ __all__ = [
     "bool_",
     "byte",
     "can_cast",
+    "cdouble",
     "character",
     "common_type",
     "complex64",
     "complex128",
     "complexfloating",
     "csingle",
-    "cdouble",
     "double",
     "dtype",
     "finfo",
@@ -167,9 +167,9 @@ _KINDS = {
 }
 
 
-def isdtype(dtype_: Any, /, kind: Any) -> Any:
+def isdtype(dtype: Any, kind: Any) -> Any:
     """Whether a dtype is another, or of a kind, or any of a tuple of these."""
-    d = dtype_of(dtype_)
+    d = dtype_of(dtype)
     if isinstance(kind, tuple):
         return any(isdtype(d, k) for k in kind)
     if isinstance(kind, str):
@@ -220,7 +220,16 @@ def common_type(*arrays: Any) -> "np.dtype[Any]":
     return result_dtype(*(DTYPES["float64"] if d.is_int else d for d in each)).numpy
 
 
-_SPECIFIED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+_SPECIFIED: tuple[str, ...] = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+)
 _SPECIFIED += ("uint64", "float32", "float64", "complex64", "complex128")
 
 
@@ -259,8 +268,9 @@ class NamespaceInfo:
             "indexing": np.dtype(np.int64),
         }
 
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, "np.dtype[Any]"]:
+    def dtypes(
+        self, *, device: Any = None, kind: Any = None
+    ) -> dict[str, "np.dtype[Any]"]:
         """The standard's dtypes, all or of a kind."""
         every = {name: DTYPES[name].numpy for name in _SPECIFIED}
         return {n: d for n, d in every.items() if kind is None or isdtype(d, kind)}
-

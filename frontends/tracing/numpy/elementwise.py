@@ -99,7 +99,11 @@ def _whole(b: Emitter, name: str, x1: Operand, x2: Operand) -> tuple[Value, Valu
 
 @array_function
 def floor_divide(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
-    """``floor(x1 / x2)``; an infinite dividend stays infinite, as the standard has it."""
+    """``floor(x1 / x2)``, by the standard's rule where an operand is infinite.
+
+    The operator ``//`` has NumPy's meaning there: NaN of an infinite dividend, -1 of a
+    finite one by an infinite divisor of the other sign.
+    """
     common = result_dtype(x1, x2)
     if common.kind == "c":
         raise DTypeError(f"floor_divide does not take {common.name}")
@@ -108,7 +112,7 @@ def floor_divide(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     if not common.is_float:
         return quotient
     x, y = b.align(*promote(b, x1, x2))
-    infinite = b.eq(b.abs(x), float("inf"))
+    infinite = b.or_(*(b.eq(b.abs(v), float("inf")) for v in (x, y)))
     return b.where(infinite, b.div(x, y), quotient)
 
 
@@ -288,5 +292,3 @@ def allclose(
     options = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan}
     close = b.cast(is_close(b, x1, x2, options), int8)
     return b.cast(b.reduce("min", close, range(close.rank)), bool_)
-
-

@@ -82,7 +82,12 @@ def transform(
 
 @array_function
 def fft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """Transform along an axis."""
     return transform(b, "fft", x, n, axis, norm)
@@ -90,7 +95,12 @@ def fft(
 
 @array_function
 def ifft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """Inverse of ``fft``."""
     return transform(b, "ifft", x, n, axis, norm)
@@ -98,7 +108,12 @@ def ifft(
 
 @array_function
 def rfft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """The nonnegative frequencies of real numbers."""
     return transform(b, "rfft", x, n, axis, norm)
@@ -106,7 +121,12 @@ def rfft(
 
 @array_function
 def irfft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """Inverse of ``rfft``."""
     return transform(b, "irfft", x, n, axis, norm)
@@ -121,7 +141,12 @@ def _swapped(norm: str | None) -> str:
 
 @array_function
 def hfft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """Real transform of a signal with Hermitian symmetry."""
     return transform(b, "irfft", conjugate(b, x), n, axis, _swapped(norm))
@@ -129,15 +154,18 @@ def hfft(
 
 @array_function
 def ihfft(
-    b: Emitter, x: Value, /, n: Any = None, axis: int = -1, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    n: Any = None,
+    axis: int = -1,
+    norm: str | None = "backward",
 ) -> Value:
     """Inverse of ``hfft``."""
     return conjugate(b, transform(b, "rfft", x, n, axis, _swapped(norm)))
 
 
-def _sizes(
-    x: Value, s: Any, axes: Any, half: bool = False
-) -> list[tuple[int, Dim]]:
+def _sizes(x: Value, s: Any, axes: Any, half: bool = False) -> list[tuple[int, Dim]]:
     """Axes and sizes of a transform over several."""
     if axes is None:
         count = x.rank if s is None else len(s)
@@ -166,7 +194,12 @@ def _over(
 
 @array_function
 def fftn(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = None, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = None,
+    norm: str | None = "backward",
 ) -> Value:
     """Transform over several axes."""
     return _over(b, "fft", _complex(b, x), _sizes(x, s, axes), norm)
@@ -174,7 +207,12 @@ def fftn(
 
 @array_function
 def ifftn(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = None, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = None,
+    norm: str | None = "backward",
 ) -> Value:
     """Inverse of ``fftn``."""
     return _over(b, "ifft", _complex(b, x), _sizes(x, s, axes), norm)
@@ -194,7 +232,12 @@ def _irfftn(b: Emitter, x: Value, s: Any, axes: Any, norm: str | None) -> Value:
 
 @array_function
 def rfftn(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = None, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = None,
+    norm: str | None = "backward",
 ) -> Value:
     """Transform of real numbers over several axes, half of the last one."""
     return _rfftn(b, x, s, axes, norm)
@@ -202,7 +245,12 @@ def rfftn(
 
 @array_function
 def irfftn(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = None, norm: str | None = "backward"
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = None,
+    norm: str | None = "backward",
 ) -> Value:
     """Inverse of ``rfftn``."""
     return _irfftn(b, x, s, axes, norm)
@@ -210,7 +258,12 @@ def irfftn(
 
 @array_function
 def fft2(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: str | None = None,
 ) -> Value:
     """Transform over two axes."""
     return _over(b, "fft", _complex(b, x), _sizes(x, s, axes), norm)
@@ -218,7 +271,12 @@ def fft2(
 
 @array_function
 def ifft2(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: str | None = None,
 ) -> Value:
     """Inverse of ``fft2``."""
     return _over(b, "ifft", _complex(b, x), _sizes(x, s, axes), norm)
@@ -226,7 +284,12 @@ def ifft2(
 
 @array_function
 def rfft2(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: str | None = None,
 ) -> Value:
     """``rfftn`` over two axes."""
     return _rfftn(b, x, s, axes, norm)
@@ -234,7 +297,12 @@ def rfft2(
 
 @array_function
 def irfft2(
-    b: Emitter, x: Value, /, s: Any = None, axes: Any = (-2, -1), norm: str | None = None
+    b: Emitter,
+    x: Value,
+    /,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: str | None = None,
 ) -> Value:
     """Inverse of ``rfft2``."""
     return _irfftn(b, x, s, axes, norm)

@@ -1,17 +1,22 @@
 """Functions of one or two numbers: exponentials, trigonometry, rounding, parts."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from graphwright.frontends.tracing.numpy.support import (
     conjugate,
     float_of,
     floats,
-    imag as imaginary,
     need_kinds,
-    real as real_part,
     to_dtype,
     zeros,
+)
+from graphwright.frontends.tracing.numpy.support import (
+    imag as imaginary,
+)
+from graphwright.frontends.tracing.numpy.support import (
+    real as real_part,
 )
 from graphwright.frontends.tracing.wrap import Operand, array_function
 from graphwright.ir.dtype import bool_, float64
@@ -92,7 +97,22 @@ def exp2(b: Emitter, x: Value, /) -> Value:
 @array_function
 def expm1(b: Emitter, x: Value, /) -> Value:
     """``e ** x - 1``, accurate near 0."""
-    return b.unary("expm1", _float(b, x))
+    y = _float(b, x)
+    return _complex_expm1(b, y) if y.dtype.kind == "c" else b.unary("expm1", y)
+
+
+def _complex_expm1(b: Emitter, z: Value) -> Value:
+    """``expm1(x) cos y - 2 sin(y / 2)^2 + i e^x sin y``, limits as in C's annex G."""
+    x, y = real_part(b, z), imaginary(b, z)
+    half = b.unary("sin", b.mul(y, 0.5))
+    near = b.mul(b.unary("expm1", x), b.unary("cos", y))
+    low, high = b.eq(x, -math.inf), b.eq(x, math.inf)
+    lost = b.not_(b.lt(b.abs(y), math.inf))
+    real = b.sub(near, b.mul(b.mul(half, half), 2.0))
+    real = b.where(b.and_(high, lost), math.inf, b.where(low, -1.0, real))
+    imag = b.mul(b.exp(x), b.unary("sin", y))
+    imag = b.where(b.and_(low, lost), b.full((), 0, y.dtype), imag)
+    return b.emit("complex", real, b.where(b.eq(y, 0), y, imag))
 
 
 @array_function
@@ -119,9 +139,9 @@ def log10(b: Emitter, x: Value, /) -> Value:
     return b.unary("log10", _float(b, x))
 
 
-def _log_add(b: Emitter, x: Value, y: Value, base: float) -> Value:
+def _log_add(b: Emitter, operands: Sequence[Value], base: float) -> Value:
     """``log(base^x + base^y)`` to the base: the larger plus what the smaller adds."""
-    x, y = b.align(x, y)
+    x, y = b.align(*operands)
     scale = math.log(base)
     gap = b.mul(b.abs(b.sub(x, y)), -scale)
     tail = b.mul(b.unary("log1p", b.exp(gap)), 1 / scale)
@@ -132,13 +152,13 @@ def _log_add(b: Emitter, x: Value, y: Value, base: float) -> Value:
 @array_function
 def logaddexp(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     """``log(e^x1 + e^x2)``."""
-    return _log_add(b, *floats(b, x1, x2), math.e)
+    return _log_add(b, floats(b, x1, x2), math.e)
 
 
 @array_function
 def logaddexp2(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     """``log2(2^x1 + 2^x2)``."""
-    return _log_add(b, *floats(b, x1, x2), 2)
+    return _log_add(b, floats(b, x1, x2), 2)
 
 
 @array_function
@@ -207,7 +227,20 @@ def cosh(b: Emitter, x: Value, /) -> Value:
 @array_function
 def tanh(b: Emitter, x: Value, /) -> Value:
     """Hyperbolic tangent."""
-    return b.tanh(_float(b, x))
+    y = _float(b, x)
+    return _complex_tanh(b, y) if y.dtype.kind == "c" else b.tanh(y)
+
+
+def _complex_tanh(b: Emitter, z: Value) -> Value:
+    """``tanh``; far to the right or left 1 or -1, its zero of the operand's sign."""
+    x, y = real_part(b, z), imaginary(b, z)
+    one, zero = (b.full(x.shape, n, x.dtype) for n in (1, 0))
+    limit = b.emit(
+        "complex", *(b.emit("copysign", m, v) for m, v in ((one, x), (zero, y)))
+    )
+    finite = b.lt(b.abs(y), math.inf)
+    far = b.and_(b.eq(b.abs(x), math.inf), finite)
+    return b.where(far, limit, b.tanh(z))
 
 
 @array_function

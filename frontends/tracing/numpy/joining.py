@@ -1,6 +1,7 @@
 """Arrays put together, taken apart, repeated, padded; elements put in or left out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -164,9 +165,7 @@ def _block(b: Emitter, items: Sequence[Operand], form: Any) -> Value:
 
 
 @array_function
-def append(
-    b: Emitter, arr: Operand, values: Operand, axis: int | None = None
-) -> Value:
+def append(b: Emitter, arr: Operand, values: Operand, axis: int | None = None) -> Value:
     """``values`` after ``arr``; both flattened if there is no axis."""
     return joined(b, promote(b, arr, values), axis)
 
@@ -197,7 +196,7 @@ def _ends(n: Dim, places: Sequence[int]) -> list[Dim]:
 def _at(b: Emitter, x: Value, places: Sequence[int], axis: int) -> list[Value]:
     n = x.shape[axis]
     ends = [0, *_ends(n, places), n]
-    pairs = zip(ends[:-1], ends[1:], strict=True)
+    pairs = pairwise(ends)
     return [b.slice_axis(x, axis, lo, _later(lo, hi)) for lo, hi in pairs]
 
 
@@ -223,7 +222,9 @@ def _split(b: Emitter, x: Value, sections: Any, axis: int, equal: bool) -> list[
 
 
 @array_function
-def split(b: Emitter, ary: Value, indices_or_sections: Any, axis: int = 0) -> list[Value]:
+def split(
+    b: Emitter, ary: Value, indices_or_sections: Any, axis: int = 0
+) -> list[Value]:
     """Equal parts, or parts between indices, along an axis."""
     return _split(b, ary, indices_or_sections, axis, True)
 
@@ -262,7 +263,9 @@ def _each(b: Emitter, x: Value, count: Dim, axis: int) -> Value:
     shape = list(x.shape)
     shape.insert(axis + 1, count)
     wide = b.broadcast_to(b.expand_dims(x, [axis + 1]), shape)
-    return b.reshape(wide, [*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]])
+    return b.reshape(
+        wide, [*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]]
+    )
 
 
 @array_function

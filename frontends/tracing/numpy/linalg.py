@@ -36,7 +36,7 @@ from graphwright.frontends.tracing.wrap import (
     promote,
 )
 from graphwright.ir.dim import maximum
-from graphwright.ir.dtype import int64
+from graphwright.ir.dtype import int32, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 
@@ -220,9 +220,13 @@ def solve(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     _square("solve", a)
     if y.rank == 1:
         column = b.expand_dims(y, [1])
-        found = b.emit("solve", a, b.broadcast_to(column, (*a.shape[:-2], *column.shape)))
+        found = b.emit(
+            "solve", a, b.broadcast_to(column, (*a.shape[:-2], *column.shape))
+        )
         return b.squeeze(found, [found.rank - 1])
-    lead = b.align(b.sum(a, [a.rank - 2, a.rank - 1]), b.sum(y, [y.rank - 2, y.rank - 1]))
+    lead = b.align(
+        b.sum(a, [a.rank - 2, a.rank - 1]), b.sum(y, [y.rank - 2, y.rank - 1])
+    )
     shape = lead[0].shape
     a = b.broadcast_to(a, (*shape, *a.shape[-2:]))
     return b.emit("solve", a, b.broadcast_to(y, (*shape, *y.shape[-2:])))
@@ -278,7 +282,9 @@ def pinv(
     bound = _tolerance(b, s, rcond if rtol is None else rtol, maximum(*x.shape[-2:]))
     large = b.broadcast_to(b.gt(s, bound), s.shape)
     inverse = b.where(large, b.div(1, b.where(large, s, 1)), 0)
-    scaled = b.mul(transposed(b, vh), b.cast(b.expand_dims(inverse, [s.rank - 1]), y.dtype))
+    scaled = b.mul(
+        transposed(b, vh), b.cast(b.expand_dims(inverse, [s.rank - 1]), y.dtype)
+    )
     return contract(b, conjugate(b, scaled), adjoint(b, u))
 
 
@@ -292,10 +298,12 @@ def lstsq(b: Emitter, a: Value, y: Value, rcond: Operand | None = None) -> Any:
     large = b.gt(s, bound)
     inverse = b.where(large, b.div(1, b.where(large, s, 1)), 0)
     spread = b.cast(b.expand_dims(inverse, [1]), left.dtype)
-    found = contract(b, adjoint(b, vh), b.mul(spread, contract(b, adjoint(b, u), columns)))
+    found = contract(
+        b, adjoint(b, vh), b.mul(spread, contract(b, adjoint(b, u), columns))
+    )
     off = b.abs(b.sub(columns, contract(b, left, found)))
     residuals = b.sum(b.mul(off, off), [0])
-    rank = b.sum(b.cast(large, int64), [0])
+    rank = b.sum(b.cast(large, int32), [0])
     (full,) = b.bind_dims(b.reshape(rank, (1,)))
     m, n = left.shape
     if full != n or (isinstance(m, int) and isinstance(n, int) and m <= n):
@@ -425,7 +433,7 @@ def norm(
     return b.expand_dims(found, axes) if keepdims else found
 
 
-# The standard's meaning of names that NumPy has too -------------------------------------
+# The standard's meaning of names that NumPy has too -----------------------------------
 
 
 @array_function

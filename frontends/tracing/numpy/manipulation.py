@@ -12,7 +12,7 @@ from graphwright.frontends.tracing.wrap import (
     axis_of,
     shape_of,
 )
-from graphwright.ir.dim import Dim, Expr, exact_quotient, product
+from graphwright.ir.dim import Dim, Expr, exact_quotient, maximum, product
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError
 
@@ -223,7 +223,7 @@ def rolled(b: Emitter, x: Value, shift: Any, axis: int) -> Value:
     n = x.shape[axis]
     if isinstance(n, int) and n == 0:
         return x
-    cut = (-shift) % n
+    cut = (-shift) % maximum(n, 1)
     if isinstance(cut, int) and cut == 0:
         return x
     parts = [b.slice_axis(x, axis, cut, n), b.slice_axis(x, axis, 0, cut)]
@@ -260,7 +260,9 @@ def broadcast_to(b: Emitter, x: Value, /, shape: Any, subok: bool = False) -> Va
 
 
 @array_function
-def broadcast_arrays(b: Emitter, *arrays: Value, subok: bool = False) -> tuple[Value, ...]:
+def broadcast_arrays(
+    b: Emitter, *arrays: Value, subok: bool = False
+) -> tuple[Value, ...]:
     """Arrays repeated to their common shape."""
     shape = broadcast_shape(*(x.shape for x in arrays))
     return tuple(b.broadcast_to(x, shape) for x in arrays)

@@ -137,7 +137,7 @@ def _axes(axes: Any, rank: int) -> tuple[int, ...]:
 
 @array_function
 def dot(b: Emitter, a: Operand, other: Operand, /) -> Value:
-    """NumPy's ``dot``: the last axis of the first with the last but one of the second."""
+    """NumPy's ``dot``: the last axis with the last but one of the second."""
     x, y = promote(b, a, other)
     if x.rank == 0 or y.rank == 0:
         return b.and_(x, y) if x.dtype is bool_ else b.mul(x, y)
@@ -183,7 +183,7 @@ def kron(b: Emitter, a: Operand, other: Operand, /) -> Value:
 
 
 def crossed(b: Emitter, x: Value, y: Value, axis: int) -> Value:
-    """Cross product of vectors of 3 (2 count as lying in a plane) along the last axis."""
+    """Cross products of vectors of 3 elements along an axis."""
     parts = [_components(b, v, axis) for v in b.align(x, y)]
     (x0, x1, x2), (y0, y1, y2) = parts
     rows = ((x1, y2, x2, y1), (x2, y0, x0, y2), (x0, y1, x1, y0))
@@ -322,5 +322,3 @@ def diag(b: Emitter, v: Value, k: int = 0) -> Value:
 def diagflat(b: Emitter, v: Value, k: int = 0) -> Value:
     """A matrix that has all elements on diagonal ``k``."""
     return placed_diagonal(b, flat(b, v), k)
-
-

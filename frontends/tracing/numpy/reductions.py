@@ -1,4 +1,4 @@
-"""Sums, products, extremes and logic over axes, and running ones along an axis.
+"""Sums, products, extremes, means and logic over axes.
 
 Sums of integers narrower than 64 bits are 64 bits wide, unless a dtype is given.
 """
@@ -34,12 +34,6 @@ __all__ = [
     "argmin",
     "average",
     "count_nonzero",
-    "cumprod",
-    "cumsum",
-    "cumulative_prod",
-    "cumulative_sum",
-    "diff",
-    "ediff1d",
     "max",
     "mean",
     "min",
@@ -47,7 +41,6 @@ __all__ = [
     "ptp",
     "std",
     "sum",
-    "trapezoid",
     "var",
 ]
 
@@ -242,8 +235,10 @@ def argmin(
 # Means --------------------------------------------------------------------------------
 
 
-def count(b: Emitter, x: Value, axis: Any, keepdims: bool, where: Value | None) -> Value:
-    """How many elements a reduction over axes takes, in the dtype of their magnitude."""
+def count(
+    b: Emitter, x: Value, axis: Any, keepdims: bool, where: Value | None
+) -> Value:
+    """How many elements a reduction takes, in the dtype of their magnitude."""
     d = real_of(x.dtype).accumulate
     if where is None:
         size = product([x.shape[a] for a in axes_of(axis, x.rank)])
@@ -323,7 +318,9 @@ def var(
     where: Value | None = None,
 ) -> Value:
     """Mean square distance from the mean, over ``n - correction``."""
-    found = variance(b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where)
+    found = variance(
+        b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where
+    )
     return _out_dtype(b, found, dtype)
 
 
@@ -341,7 +338,9 @@ def std(
     where: Value | None = None,
 ) -> Value:
     """Square root of the variance."""
-    found = variance(b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where)
+    found = variance(
+        b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where
+    )
     return _out_dtype(b, b.sqrt(found), dtype)
 
 
@@ -379,138 +378,3 @@ def average(
     total = reduced(b, "sum", w, axis, keepdims)
     found = b.div(reduced(b, "sum", b.mul(y, w), axis, keepdims), total)
     return (found, total) if returned else found
-
-
-# Along an axis ------------------------------------------------------------------------
-
-
-def running(b: Emitter, kind: str, x: Value, axis: Any, dtype: Any) -> Value:
-    """A running sum or product in a dtype that is wide enough."""
-    y = to_dtype(b, x, optional_dtype(dtype) or total_dtype(x.dtype))
-    if axis is None:
-        return b.cumulative(kind, flat(b, y), 0)
-    return b.cumulative(kind, y, axis_of(axis, y.rank))
-
-
-@array_function
-def cumsum(b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None) -> Value:
-    """Running sum along an axis, or of all elements flattened."""
-    return running(b, "sum", x, axis, dtype)
-
-
-@array_function
-def cumprod(b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None) -> Value:
-    """Running product along an axis, or of all elements flattened."""
-    return running(b, "prod", x, axis, dtype)
-
-
-def _standard(
-    b: Emitter, kind: str, x: Value, axis: Any, dtype: Any, include_initial: bool
-) -> Value:
-    if axis is None and x.rank != 1:
-        raise ShapeError(f"a running {kind} of {x.type} needs an axis")
-    place = axis_of(0 if axis is None else axis, x.rank)
-    found = running(b, kind, x, place, dtype)
-    if not include_initial:
-        return found
-    shape = [*found.shape[:place], 1, *found.shape[place + 1 :]]
-    first = b.full(shape, int(kind == "prod"), found.dtype)
-    return b.concat([first, found], place)
-
-
-@array_function
-def cumulative_sum(
-    b: Emitter,
-    x: Value,
-    /,
-    *,
-    axis: int | None = None,
-    dtype: Any = None,
-    include_initial: bool = False,
-) -> Value:
-    """Running sum along an axis, from 0 if that is included."""
-    return _standard(b, "sum", x, axis, dtype, include_initial)
-
-
-@array_function
-def cumulative_prod(
-    b: Emitter,
-    x: Value,
-    /,
-    *,
-    axis: int | None = None,
-    dtype: Any = None,
-    include_initial: bool = False,
-) -> Value:
-    """Running product along an axis, from 1 if that is included."""
-    return _standard(b, "prod", x, axis, dtype, include_initial)
-
-
-def step(b: Emitter, x: Value, axis: int) -> tuple[Value, Value]:
-    """The elements after the first, and those before the last, along an axis."""
-    n = x.shape[axis]
-    if isinstance(n, int) and n == 0:
-        return x, x
-    return b.slice_axis(x, axis, 1, n), b.slice_axis(x, axis, 0, n - 1)
-
-
-def _edge(b: Emitter, x: Value, edge: Value, axis: int) -> Value:
-    if edge.rank:
-        return edge
-    return b.broadcast_to(edge, [*x.shape[:axis], 1, *x.shape[axis + 1 :]])
-
-
-@array_function
-def diff(
-    b: Emitter,
-    x: Value,
-    /,
-    n: int = 1,
-    axis: int = -1,
-    prepend: Value | None = None,
-    append: Value | None = None,
-) -> Value:
-    """``n`` times the differences of neighbours along an axis."""
-    if n < 0:
-        raise ValueError(f"order must be non-negative but got {n}")
-    if x.rank == 0:
-        raise ValueError("diff requires input that is at least one dimensional")
-    place = axis_of(axis, x.rank)
-    parts = [None if v is None else _edge(b, x, v, place) for v in (prepend, append)]
-    if n == 0:
-        return x
-    every = promote(b, *(v for v in (parts[0], x, parts[1]) if v is not None))
-    y = b.concat(every, place)
-    for _ in range(n):
-        after, before = step(b, y, place)
-        y = b.ne(after, before) if y.dtype is bool_ else b.sub(after, before)
-    return y
-
-
-@array_function
-def ediff1d(
-    b: Emitter, x: Value, /, to_end: Value | None = None, to_begin: Value | None = None
-) -> Value:
-    """Differences of neighbours of all elements, between two parts given."""
-    middle = b.sub(*step(b, flat(b, x), 0))
-    ends = [None if v is None else flat(b, b.cast(v, x.dtype)) for v in (to_begin, to_end)]
-    return b.concat([v for v in (ends[0], middle, ends[1]) if v is not None], 0)
-
-
-@array_function
-def trapezoid(
-    b: Emitter, y: Value, x: Value | None = None, dx: Operand = 1.0, axis: int = -1
-) -> Value:
-    """Integral along an axis by the trapezoidal rule."""
-    place = axis_of(axis, y.rank)
-    after, before = step(b, inexact(b, y), place)
-    pairs = b.add(after, before)
-    if x is None:
-        width, pairs = promote(b, dx, pairs)
-    else:
-        line = inexact(b, x)
-        width = b.sub(*step(b, line, 0 if line.rank == 1 else place))
-        if width.rank == 1:
-            width = b.expand_dims(width, [i for i in range(y.rank) if i != place])
-        width, pairs = promote(b, width, pairs)
-    return reduced(b, "sum", b.mul(b.mul(*b.align(width, pairs)), 0.5), place)

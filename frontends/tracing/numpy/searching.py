@@ -57,9 +57,13 @@ def _rows(b: Emitter, found: Value) -> tuple[Value, ...]:
 
 @array_function
 def where(
-    b: Emitter, condition: Value, x1: Operand | None = None, x2: Operand | None = None, /
+    b: Emitter,
+    condition: Value,
+    x1: Operand | None = None,
+    x2: Operand | None = None,
+    /,
 ) -> Any:
-    """Elements of ``x1`` where the condition holds, else of ``x2``; alone, ``nonzero``."""
+    """Elements of ``x1`` where a condition holds, else of ``x2``, or ``nonzero``."""
     if x1 is None and x2 is None:
         return _rows(b, positions(b, condition))
     if x1 is None or x2 is None:
@@ -138,7 +142,9 @@ def _index(b: Emitter, indices: Value, size: Dim, mode: str) -> Value:
 
 
 @array_function
-def choose(b: Emitter, a: Value, choices: Sequence[Operand], mode: str = "raise") -> Value:
+def choose(
+    b: Emitter, a: Value, choices: Sequence[Operand], mode: str = "raise"
+) -> Value:
     """For each element the one of the choice that an index names."""
     index = _index(b, a, len(choices), mode)
     xs = promote(b, *choices)
@@ -166,9 +172,7 @@ def take(
     return b.gather(source, index, place)
 
 
-def lined_up(
-    b: Emitter, x: Value, indices: Value, axis: int
-) -> tuple[Value, Value]:
+def lined_up(b: Emitter, x: Value, indices: Value, axis: int) -> tuple[Value, Value]:
     """Both broadcast to each other in all axes but one."""
     if x.rank != indices.rank:
         raise ShapeError(f"indices {indices.type} of {x.type} need its rank")
@@ -304,5 +308,3 @@ def digitize(b: Emitter, x: Value, bins: Value, right: bool = False) -> Value:
 
 def _falling(edges: "np.ndarray[Any, Any]") -> bool:
     return bool(edges[0] > edges[-1])
-
-

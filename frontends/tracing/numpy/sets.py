@@ -153,7 +153,11 @@ def isin(
 
 @array_function
 def in1d(
-    b: Emitter, x1: Operand, x2: Operand, assume_unique: bool = False, invert: bool = False
+    b: Emitter,
+    x1: Operand,
+    x2: Operand,
+    assume_unique: bool = False,
+    invert: bool = False,
 ) -> Value:
     """``isin`` of flattened arrays."""
     x, y = promote(b, x1, x2)
@@ -209,5 +213,3 @@ def intersect1d(
         return found
     left = kept(b, first, member(b, x, y), 0)
     return found, left, kept(b, second, member(b, y, x), 0)
-
-

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.frontends.tracing.numpy.reductions import step
+from graphwright.frontends.tracing.numpy.running import step
 from graphwright.frontends.tracing.numpy.searching import places
 from graphwright.frontends.tracing.numpy.support import (
     along,
@@ -52,7 +52,10 @@ def _convolved(b: Emitter, x: Value, kernel: Value) -> Value:
 
 
 def _complex_convolved(b: Emitter, x: Value, kernel: Value) -> Value:
-    parts = [[b.emit("complex_part", v, part=p) for p in ("real", "imag")] for v in (x, kernel)]
+    parts = [
+        [b.emit("complex_part", v, part=p) for p in ("real", "imag")]
+        for v in (x, kernel)
+    ]
     (xr, xi), (kr, ki) = parts
     real = b.sub(_convolved(b, xr, kr), _convolved(b, xi, ki))
     return b.emit("complex", real, b.add(_convolved(b, xr, ki), _convolved(b, xi, kr)))
@@ -94,7 +97,7 @@ def convolve(b: Emitter, a: Operand, v: Operand, /, mode: str = "full") -> Value
 
 @array_function
 def correlate(b: Emitter, a: Operand, v: Operand, /, mode: str = "valid") -> Value:
-    """Sums of products of one vector and the other, conjugated, at all displacements."""
+    """Sums of products with the other vector, conjugated, at all displacements."""
     x, y = promote(b, a, v)
     m, n = x.shape[0], y.shape[0]
     shorter = isinstance(m, int) and isinstance(n, int) and m < n
@@ -137,8 +140,12 @@ def interp(
     found = b.where(b.eq(spots, x0), y0, b.where(b.eq(spots, x1), y1, found))
     first, final = (b.slice_axis(line, 0, i, i + 1) for i in (0, n - 1))
     y_first, y_final = (b.slice_axis(heights, 0, i, i + 1) for i in (0, n - 1))
-    (low,) = promote(b, b.reshape(y_first, ()) if left is None else left, to=found.dtype)
-    (high,) = promote(b, b.reshape(y_final, ()) if right is None else right, to=found.dtype)
+    (low,) = promote(
+        b, b.reshape(y_first, ()) if left is None else left, to=found.dtype
+    )
+    (high,) = promote(
+        b, b.reshape(y_final, ()) if right is None else right, to=found.dtype
+    )
     before, after = b.reshape(first, ()), b.reshape(final, ())
     return b.where(b.lt(spots, before), low, b.where(b.gt(spots, after), high, found))
 
@@ -215,9 +222,7 @@ def _uneven(b: Emitter, x: Value, line: Value, axis: int) -> Value:
     before = b.reshape(b.slice_axis(widths, 0, 0, m - 1), shape)
     after = b.reshape(b.slice_axis(widths, 0, 1, m), shape)
     n = x.shape[axis]
-    low, mid, high = (
-        b.slice_axis(x, axis, i, n - 2 + i) for i in (0, 1, 2)
-    )
+    low, mid, high = (b.slice_axis(x, axis, i, n - 2 + i) for i in (0, 1, 2))
     both = b.add(before, after)
     left = b.neg(b.div(after, b.mul(before, both)))
     centre = b.div(b.sub(after, before), b.mul(before, after))
@@ -246,7 +251,9 @@ def gradient(
     for place in axes:
         n = x.shape[place]
         if isinstance(n, int) and n < edge_order + 1:
-            raise ValueError("Shape of array too small to calculate a numerical gradient")
+            raise ValueError(
+                "Shape of array too small to calculate a numerical gradient"
+            )
     found = tuple(
         _derivative(b, x, b.cast(s, x.dtype), place, edge_order)
         for s, place in zip(spacings, axes, strict=True)
@@ -300,7 +307,9 @@ def _edges(b: Emitter, x: Value, axis: int, low: int, high: int, mode: str) -> V
     if not isinstance(n, int):
         raise ShapeError(f"pad with mode {mode!r} needs known sizes")
     if n == 0 and (low or high):
-        raise ValueError(f"can't extend empty axis {axis} using modes other than 'constant'")
+        raise ValueError(
+            f"can't extend empty axis {axis} using modes other than 'constant'"
+        )
     order = np.pad(np.arange(n), (low, high), mode)  # type: ignore[call-overload]
     return b.gather(x, b.constant(order, int64), axis)
 
@@ -316,12 +325,15 @@ def _summary(b: Emitter, x: Value, axis: int, low: int, high: int, mode: str) ->
     else:
         row = b.reduce(_STATISTICS[mode], x, [axis], keepdims=True)
     parts = [
-        b.broadcast_to(row, [*x.shape[:axis], n, *x.shape[axis + 1 :]]) for n in (low, high)
+        b.broadcast_to(row, [*x.shape[:axis], n, *x.shape[axis + 1 :]])
+        for n in (low, high)
     ]
     return b.concat([parts[0], x, parts[1]], axis)
 
 
-def _constants(b: Emitter, x: Value, pairs: Sequence[tuple[Any, Any]], values: Any) -> Value:
+def _constants(
+    b: Emitter, x: Value, pairs: Sequence[tuple[Any, Any]], values: Any
+) -> Value:
     fills = _pairs(values, x.rank)
     low = [p for p, _ in pairs]
     high = [p for _, p in pairs]

@@ -101,7 +101,8 @@ def _at(b: Emitter, line: Value, count: Value, q: Value, method: str) -> Value:
         return picked(b, line, below)
     if method == "midpoint":
         share = b.where(b.eq(share, 0), b.full((), 0, q.dtype), 0.5)
-    return _between(b, *(picked(b, line, i) for i in (below, b.add(below, 1))), share)
+    after = b.add(below, 1)
+    return _between(b, picked(b, line, below), picked(b, line, after), share)
 
 
 def _between(b: Emitter, x: Value, y: Value, share: Value) -> Value:
@@ -195,7 +196,9 @@ def middle(b: Emitter, x: Value, axis: Any, keepdims: bool, skip: bool) -> Value
 
 
 @array_function
-def median(b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False) -> Value:
+def median(
+    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
+) -> Value:
     """The middle element over axes, or the mean of the two in the middle."""
     return middle(b, x, axis, keepdims, False)
 
@@ -216,8 +219,12 @@ def bincount(
     (found,) = b.bind_dims(b.reshape(largest, (1,)))
     size = maximum(found, minlength)
     if weights is None:
-        return b.scatter(b.full((size,), 0, int64), index, b.full((n,), 1, int64), 0, "add")
-    return b.scatter(b.full((size,), 0, float64), index, b.cast(weights, float64), 0, "add")
+        return b.scatter(
+            b.full((size,), 0, int64), index, b.full((n,), 1, int64), 0, "add"
+        )
+    return b.scatter(
+        b.full((size,), 0, float64), index, b.cast(weights, float64), 0, "add"
+    )
 
 
 def _ends(b: Emitter, x: Value, bounds: Any) -> tuple[Value, Value]:
@@ -285,7 +292,9 @@ def histogram(
     found = b.scatter(b.full((count,), 0, mass.dtype), index, mass, 0, "add")
     if not density:
         return found, edges
-    width = b.sub(b.slice_axis(edges, 0, 1, count + 1), b.slice_axis(edges, 0, 0, count))
+    width = b.sub(
+        b.slice_axis(edges, 0, 1, count + 1), b.slice_axis(edges, 0, 0, count)
+    )
     wide = b.cast(found, float64)
     total = b.mul(b.sum(wide, [0]), b.cast(width, float64))
     return b.div(wide, total), edges
@@ -313,8 +322,12 @@ def histogram2d(
     """How many points lie in each cell of a grid, and the edges along both axes."""
     pair = bins if isinstance(bins, (tuple, list)) and len(bins) == 2 else (bins, bins)
     bounds = range or (None, None)
-    edges = [bin_edges(b, v, n, r) for v, n, r in zip((x, y), pair, bounds, strict=True)]
-    (i, held), (j, also) = (bin_index(b, v, e) for v, e in zip((x, y), edges, strict=True))
+    edges = [
+        bin_edges(b, v, n, r) for v, n, r in zip((x, y), pair, bounds, strict=True)
+    ]
+    (i, held), (j, also) = (
+        bin_index(b, v, e) for v, e in zip((x, y), edges, strict=True)
+    )
     rows, columns = (e.shape[0] - 1 for e in edges)
     inside = b.and_(held, also)
     mass = b.cast(_weights(b, x, inside, weights), float64)
@@ -328,7 +341,12 @@ def histogram2d(
 
 def _areas(b: Emitter, edges: list[Value]) -> Value:
     widths = [
-        b.cast(b.sub(b.slice_axis(e, 0, 1, e.shape[0]), b.slice_axis(e, 0, 0, e.shape[0] - 1)), float64)
+        b.cast(
+            b.sub(
+                b.slice_axis(e, 0, 1, e.shape[0]), b.slice_axis(e, 0, 0, e.shape[0] - 1)
+            ),
+            float64,
+        )
         for e in edges
     ]
     return b.mul(b.expand_dims(widths[0], [1]), b.expand_dims(widths[1], [0]))
@@ -337,11 +355,15 @@ def _areas(b: Emitter, edges: list[Value]) -> Value:
 # Correlation --------------------------------------------------------------------------
 
 
-def covariance(b: Emitter, m: Value, y: Value | None, rowvar: bool, ddof: float) -> Value:
+def covariance(
+    b: Emitter, m: Value, y: Value | None, rowvar: bool, ddof: float
+) -> Value:
     """Covariance matrix of variables, the rows."""
     parts = [inexact(b, v) for v in (m, y) if v is not None]
     rows = [b.expand_dims(v, range(2 - v.rank)) for v in promote(b, *parts)]
-    rows = [b.transpose(v, [1, 0]) if not rowvar and v.shape[0] != 1 else v for v in rows]
+    rows = [
+        b.transpose(v, [1, 0]) if not rowvar and v.shape[0] != 1 else v for v in rows
+    ]
     x = b.concat(rows, 0)
     x = b.cast(x, result_dtype(x, float64))
     off = b.sub(x, averaged(b, x, 1, True))

@@ -1,4 +1,4 @@
-"""What bodies of array functions share: float dtypes, parts of complex numbers, masks."""
+"""What bodies of array functions share: float dtypes, complex parts, masks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _FLOAT_OF_BITS = {8: "float16", 16: "float32"}
 
 
 def float_of(d: DType) -> DType:
-    """The floating dtype in which NumPy computes functions such as ``sin`` of a dtype."""
+    """The dtype in which NumPy computes functions such as ``sin`` of a dtype."""
     if d.kind in "fc":
         return d
     return DTYPES[_FLOAT_OF_BITS.get(d.bits, "float64")]
@@ -55,7 +55,9 @@ def real(b: Emitter, x: Value) -> Value:
 
 def imag(b: Emitter, x: Value) -> Value:
     """The imaginary part."""
-    return b.emit("complex_part", x, part="imag") if x.dtype.kind == "c" else zeros(b, x)
+    return (
+        b.emit("complex_part", x, part="imag") if x.dtype.kind == "c" else zeros(b, x)
+    )
 
 
 def zeros(b: Emitter, x: Value) -> Value:
@@ -124,7 +126,9 @@ def along(axis: int, rank: int, size: Dim) -> tuple[Dim, ...]:
     return (*(1,) * axis, size, *(1,) * (rank - axis - 1))
 
 
-def along_axis(b: Emitter, x: Value, axis: int, rule: Callable[[Value], Value]) -> Value:
+def along_axis(
+    b: Emitter, x: Value, axis: int, rule: Callable[[Value], Value]
+) -> Value:
     """What a rule for the last axis makes of another one."""
     perm = to_end(x, [axis])
     y = rule(b.transpose(x, perm))

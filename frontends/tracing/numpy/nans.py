@@ -5,10 +5,10 @@ from typing import Any
 from graphwright.frontends.tracing.numpy.reductions import (
     averaged,
     reduced,
-    running,
     summed,
     variance,
 )
+from graphwright.frontends.tracing.numpy.running import running
 from graphwright.frontends.tracing.numpy.statistics import middle, quantiles
 from graphwright.frontends.tracing.numpy.support import flat, inexact
 from graphwright.frontends.tracing.wrap import (
@@ -90,13 +90,17 @@ def _extreme(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Valu
 
 
 @array_function
-def nanmax(b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False) -> Value:
+def nanmax(
+    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
+) -> Value:
     """Greatest number over axes; NaN if there is none."""
     return _extreme(b, "max", x, axis, keepdims)
 
 
 @array_function
-def nanmin(b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False) -> Value:
+def nanmin(
+    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
+) -> Value:
     """Least number over axes; NaN if there is none."""
     return _extreme(b, "min", x, axis, keepdims)
 
@@ -107,7 +111,9 @@ def _argument(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Val
     found = b.arg_reduce(kind, y, place)
     if not keepdims:
         return found
-    return b.reshape(found, [1 if axis is None or i == place else d for i, d in enumerate(x.shape)])
+    return b.reshape(
+        found, [1 if axis is None or i == place else d for i, d in enumerate(x.shape)]
+    )
 
 
 @array_function
@@ -128,7 +134,13 @@ def nanargmin(
 
 @array_function
 def nanmean(
-    b: Emitter, x: Value, /, axis: Any = None, dtype: Any = None, *, keepdims: bool = False
+    b: Emitter,
+    x: Value,
+    /,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
 ) -> Value:
     """Mean of the numbers over axes."""
     y = inexact(b, x)
@@ -136,7 +148,9 @@ def nanmean(
     return averaged(b, _filled(b, y, 0), axis, keepdims, mask)
 
 
-def _spread(b: Emitter, x: Value, axis: Any, correction: float, keepdims: bool) -> Value:
+def _spread(
+    b: Emitter, x: Value, axis: Any, correction: float, keepdims: bool
+) -> Value:
     y = inexact(b, x)
     return variance(b, _filled(b, y, 0), axis, correction, keepdims, _numbers(b, y))
 

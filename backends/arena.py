@@ -1,0 +1,287 @@
+"""Where results lie: offsets in one buffer, planned from when each is needed."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from graphwright.backends.contract import Into
+
+_ALIGN = 64
+
+
+class Step(Protocol):
+    """What planning asks of a step: the slots it reads and writes, and its kernel."""
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Slots of the operands."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Slots of the results."""
+        ...
+
+    @property
+    def into(self) -> Into | None:
+        """The kernel, if it writes where it is told."""
+        ...
+
+    @property
+    def views(self) -> bool:
+        """Whether it only views its operand, which takes no memory, or copies it."""
+        ...
+
+    @property
+    def run(self) -> Callable[..., Sequence[Any]]:
+        """Called with operands, symbols and the run where there is no ``into``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A result's place: its shape, dtype and offset."""
+
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the result."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def view(self, buffer: "np.ndarray[Any, Any]") -> Any:
+        """The array at that place of a buffer of bytes."""
+        part = buffer[self.offset : self.offset + self.nbytes]
+        return part.view(self.dtype).reshape(self.shape)
+
+
+class Space:
+    """Hands out offsets in order of use; what is given back is used again.
+
+    Attributes:
+        size: Bytes that suffice for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: list[tuple[int, int]] = []
+
+    def take(self, size: int) -> int:
+        """The offset of the smallest free range that suffices."""
+        size = -(-size // _ALIGN) * _ALIGN
+        fitting = [(high - low, low) for low, high in self._free if high - low >= size]
+        if fitting:
+            have, low = min(fitting)
+            self._free.remove((low, low + have))
+            if have > size:
+                self._free.append((low + size, low + have))
+            return low
+        return self._grow(size)
+
+    def _grow(self, size: int) -> int:
+        """Extends the last range if it is free, else the end."""
+        start = self.size
+        for low, high in self._free:
+            if high == self.size:
+                self._free.remove((low, high))
+                start = low
+                break
+        self.size = start + size
+        return start
+
+    def give(self, offset: int, size: int) -> None:
+        """Takes a range back and joins it with its neighbours."""
+        low, high = offset, offset + -(-size // _ALIGN) * _ALIGN
+        kept: list[tuple[int, int]] = []
+        for begin, end in self._free:
+            if end == low:
+                low = begin
+            elif begin == high:
+                high = end
+            else:
+                kept.append((begin, end))
+        self._free = [*kept, (low, high)]
+
+
+def aligned(size: int) -> Any:
+    """New memory of that many bytes, aligned for vector loops."""
+    raw = np.empty(size + _ALIGN, np.uint8)
+    return raw[-raw.ctypes.data % _ALIGN :][:size]
+
+
+class Frame:
+    """Memory of one run at a time: the arrays that are the same in each run.
+
+    Attributes:
+        slots: Constants and the results that lie in the arena; None for the rest.
+        calls: What a step has left to do where all its arrays are in ``slots``, else
+            None.
+    """
+
+    def __init__(self, plan: "Layout", constants: Iterable[tuple[int, Any]]) -> None:
+        buffer, scratch = aligned(plan.size), aligned(plan.scratch_bytes)
+        self.slots: list[Any] = [None] * plan.count
+        for slot, value in constants:
+            self.slots[slot] = value
+        self.places = [None if b is None else b.view(buffer) for b in plan.blocks]
+        self.calls: list[Callable[[], object] | None] = []
+        for step, place in zip(plan.steps, self.places, strict=True):
+            self.calls.append(self._call(step, place, scratch))
+
+    def _call(
+        self, step: Step, place: Any, scratch: Any
+    ) -> Callable[[], object] | None:
+        kernel, operands = step.into, [self.slots[s] for s in step.inputs]
+        unread = () if kernel is None else kernel.unread
+        fixed = all(x is not None or i in unread for i, x in enumerate(operands))
+        if kernel is None:
+            return self._view(step, operands) if fixed and step.views else None
+        if place is None:
+            return None
+        self.slots[step.outputs[0]] = place
+        if kernel.bind is None or not fixed or not _contiguous(operands):
+            return None
+        return kernel.bind(scratch, place, *operands)
+
+    def _view(self, step: Step, operands: list[Any]) -> Callable[[], object] | None:
+        """Nothing is left to do for a view of what does not move."""
+        (found,) = step.run(operands, {}, None)
+        if not np.may_share_memory(found, operands[0]):
+            return None
+        self.slots[step.outputs[0]] = found
+        return _nothing
+
+
+def _contiguous(operands: Sequence[Any]) -> bool:
+    return all(x is None or x.flags.c_contiguous for x in operands)
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Places of the results of steps in an arena of ``size`` bytes."""
+
+    steps: Sequence[Step]
+    blocks: Sequence[Block | None]
+    size: int
+    count: int
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The most that a kernel asks for."""
+        kernels = [s.into for s in self.steps if s.into is not None]
+        return max((k.scratch_bytes for k in kernels), default=0)
+
+
+class _Lifetimes:
+    """When memory is last needed, for slots that may share it.
+
+    What is not written where it is told may be a view of any operand.
+    """
+
+    def __init__(self, steps: Sequence[Step], outside: Collection[int]) -> None:
+        self._parent: dict[int, int] = {}
+        for step in steps:
+            if step.into is None:
+                shared = [s for s in step.inputs if s not in outside]
+                self._join((*step.outputs, *shared))
+        self.last: dict[int, int] = {}
+        for number, step in enumerate(steps):
+            for slot in (*step.inputs, *step.outputs):
+                self.last[self.root(slot)] = number
+
+    def root(self, slot: int) -> int:
+        """What stands for all slots that may share memory with this one."""
+        path: list[int] = []
+        while (parent := self._parent.get(slot, slot)) != slot:
+            path.append(slot)
+            slot = parent
+        for passed in path:
+            self._parent[passed] = slot
+        return slot
+
+    def _join(self, slots: Iterable[int]) -> None:
+        roots = [self.root(s) for s in slots]
+        for other in roots[1:]:
+            if self.root(other) != self.root(roots[0]):
+                self._parent[self.root(other)] = self.root(roots[0])
+
+
+class _Planner:
+    """Goes through the steps and gives each result its place."""
+
+    def __init__(
+        self, steps: Sequence[Step], kept: Iterable[int], outside: Collection[int]
+    ) -> None:
+        self.steps, self.space = steps, Space()
+        self.lives = _Lifetimes(steps, outside)
+        self.kept = {self.lives.root(s) for s in kept}
+        self.dying: dict[int, list[int]] = {}
+        for root, number in self.lives.last.items():
+            self.dying.setdefault(number, []).append(root)
+        self.owned: dict[int, list[tuple[int, Block]]] = {}
+
+    def blocks(self) -> list[Block | None]:
+        """The place of each step's result, or None."""
+        found: list[Block | None] = []
+        for number, step in enumerate(self.steps):
+            found.append(None if step.into is None else self._place(number, step))
+            for root in self.dying.get(number, ()):
+                for _, block in self.owned.pop(root, ()):
+                    self.space.give(block.offset, block.nbytes)
+        return found
+
+    def _place(self, number: int, step: Step) -> Block | None:
+        kernel, slot = step.into, step.outputs[0]
+        assert kernel is not None
+        root = self.lives.root(slot)
+        if root in self.kept:
+            return None
+        block = self._over(number, step, kernel)
+        if block is None:
+            block = Block(kernel.shape, kernel.dtype, 0)
+            offset = self.space.take(block.nbytes)
+            block = Block(kernel.shape, kernel.dtype, offset)
+        self.owned.setdefault(root, []).append((slot, block))
+        return block
+
+    def _over(self, number: int, step: Step, kernel: Into) -> Block | None:
+        """The place of an operand that dies here and may be written over."""
+        for index in kernel.over:
+            slot = step.inputs[index]
+            root = self.lives.root(slot)
+            same = [i for i, s in enumerate(step.inputs) if self.lives.root(s) == root]
+            alone = all(i in kernel.over and step.inputs[i] == slot for i in same)
+            rows = self.owned.get(root, [])
+            if self.lives.last[root] != number or not alone or len(rows) != 1:
+                continue
+            owner, block = rows[0]
+            new = Block(kernel.shape, kernel.dtype, block.offset)
+            if owner == slot and block.nbytes == new.nbytes:
+                del self.owned[root]
+                return new
+        return None
+
+
+def plan_layout(
+    steps: Sequence[Step], kept: Iterable[int], outside: Collection[int], count: int
+) -> Layout:
+    """Places for the results of steps.
+
+    Args:
+        steps: What runs, in order.
+        kept: Slots whose memory the caller keeps: they get none of the arena.
+        outside: Slots of inputs and constants.
+        count: How many slots there are.
+    """
+    planner = _Planner(steps, kept, outside)
+    blocks = planner.blocks()
+    return Layout(steps, blocks, planner.space.size, count)

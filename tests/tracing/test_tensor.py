@@ -1,0 +1,208 @@
+"""Tensors: lazy values, storage that views share, and what reads them."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends.numpy.backend import NumpyBackend
+from graphwright.frontends.tracing import lazy
+
+
+def tensor(*shape: int) -> Any:
+    n = int(np.prod(shape))
+    return gw.asarray(np.arange(float(n)).reshape(shape))
+
+
+def test_a_structure_runs_op_by_op_then_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+    compiled = lazy._compiled
+
+    def counted(*args: Any) -> Any:
+        made.append(args)
+        return compiled(*args)
+
+    monkeypatch.setattr(lazy, "_compiled", counted)
+    for i in range(4):
+        x = gw.asarray(np.full(13, float(i)))
+        assert float(((x * 3 - 1) * x)[5]) == (i * 3 - 1) * i
+    assert len(made) == 1
+
+
+def test_what_is_held_is_computed_once() -> None:
+    x = tensor(4)
+    y = x + 1
+    z = y * 2
+    np.asarray(z)
+    assert y._cell.value.call is None
+    assert y.tolist() == [1, 2, 3, 4]
+
+
+def test_long_chains_are_cut() -> None:
+    x = tensor(2)
+    for _ in range(9000):
+        x = x + 1
+    assert x.tolist() == [9000, 9001]
+
+
+def test_asarray_copies() -> None:
+    source = np.zeros(3)
+    x = gw.asarray(source)
+    y = x + 1
+    source[:] = 7
+    assert y.tolist() == [1, 1, 1]
+    assert x.tolist() == [0, 0, 0]
+
+
+def test_numpy_operands_are_copied_when_they_are_met() -> None:
+    other = np.ones(3)
+    y = tensor(3) + other
+    other[:] = 50
+    assert y.tolist() == [1, 2, 3]
+
+
+def test_views_share_storage() -> None:
+    x = tensor(3, 4)
+    row, turned, flat = x[1], x.T, x.reshape(-1)
+    row[:2] = -1
+    turned[3, 0] = -5
+    flat[::5] += 100
+    expected = np.arange(12.0).reshape(3, 4)
+    expected[1, :2], expected[0, 3] = -1, -5
+    expected.reshape(-1)[::5] += 100
+    np.testing.assert_array_equal(x, expected)
+    np.testing.assert_array_equal(row, expected[1])
+
+
+def test_a_reshape_that_cannot_be_a_view_is_a_copy() -> None:
+    x = tensor(3, 4)
+    y = x.T.reshape(-1)
+    y[0] = 99
+    assert x[0, 0].item() == 0
+
+
+def test_broadcast_views_are_read_only() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        np.broadcast_to(tensor(3), (2, 3))[0] = 1
+
+
+def test_scalars_are_replaced_and_arrays_written() -> None:
+    x = tensor(3)
+    total = x.sum()
+    before = total
+    total += 1
+    assert (before.item(), total.item()) == (3, 4)
+    item = x[1]
+    item += 5
+    assert x.tolist() == [0, 1, 2]
+
+
+def test_out_writes_through_views() -> None:
+    x = tensor(4)
+    found = np.add(x[:2], 10, out=x[2:])
+    assert x.tolist() == [0, 1, 10, 11]
+    assert found.tolist() == [10, 11]
+    with pytest.raises(gw.DTypeError, match="same_kind"):
+        np.add(x, 1, out=gw.asarray(np.zeros(4, np.int64)))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.s_[..., [2, 0]],
+        np.s_[[0, 2], :, [1, 0]],
+        np.s_[:, [[0], [1]], [1, 0]],
+        np.s_[1, :, [0, 1, 2]],
+        np.s_[None, [1], ..., None],
+        np.s_[np.array([[True, False], [False, True], [True, True]])],
+        np.s_[:, np.array([True, False])],
+        np.s_[np.array([True, False, True]), 0],
+        np.s_[True],
+        np.s_[False, 1],
+        np.s_[::-2, -1, ::2],
+        np.s_[[], 1],
+    ],
+    ids=str,
+)
+def test_reading_and_writing_at_an_index(index: Any) -> None:
+    source = np.arange(24.0).reshape(3, 2, 4)
+    x = gw.asarray(source)
+    np.testing.assert_array_equal(x[index], source[index])
+    x[index] = source[index] + 100
+    source[index] += 100
+    np.testing.assert_array_equal(x, source)
+
+
+@pytest.mark.parametrize("index", [5, -4, (0, 9), [3], (0, 0, 0, 0)])
+def test_an_index_outside_is_an_error(index: Any) -> None:
+    with pytest.raises(IndexError):
+        np.asarray(tensor(3, 2, 4)[index])
+
+
+def test_dynamic_indices_outside_are_found() -> None:
+    x, i = tensor(3, 4), gw.asarray(np.array([1, 2])) + 1
+    with pytest.raises(IndexError):
+        np.asarray(x[i, i])
+
+
+def test_integers_that_do_not_fit() -> None:
+    x = gw.asarray(np.array([1, 2], np.uint8))
+    with pytest.raises(OverflowError):
+        x + 300
+    assert (x < 300).tolist() == [True, True]
+    assert (x == -1).tolist() == [False, False]
+
+
+def test_values_survive_copies() -> None:
+    x = tensor(2, 3)
+    for other in (copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))):
+        np.testing.assert_array_equal(other, x)
+        other[0] = -1
+    assert x[0].tolist() == [0, 1, 2]
+
+
+def test_reading() -> None:
+    x = tensor(2, 3)
+    assert len(x) == 2
+    assert [row.tolist() for row in x] == x.tolist()
+    assert (int(x[0, 1]), float(x[0, 2]), bool(x[0, 0])) == (1, 2.0, False)
+    assert list(range(gw.asarray(3)))[-1] == 2
+    assert x.dtype == np.float64
+    assert np.from_dlpack(x).tolist() == x.tolist()
+    assert "float64[2, 3]" in repr(x)
+    assert "<pre>" in x._repr_html_()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(x)
+
+
+def test_unsupported_functions_are_named() -> None:
+    with pytest.raises(
+        gw.TraceError, match=r"test_tensor\.py:\d+: numpy\.busday_count"
+    ):
+        np.busday_count(tensor(3), tensor(3))
+
+
+class Counting(NumpyBackend):
+    """NumPy under another name."""
+
+    name = "counting"
+
+
+def test_placement() -> None:
+    counting = Counting()
+    x = tensor(3)
+    moved = x.to(counting)
+    assert moved.backend == counting.name
+    assert (moved + 1).tolist() == [1, 2, 3]
+    with gw.default_backend(counting):
+        y = x * 2
+        assert y.tolist() == [0, 2, 4]
+        assert y.backend == counting.name
+    z = x * 3
+    z.tolist()
+    assert z.backend != counting.name

@@ -1,0 +1,123 @@
+"""Graphs of Python functions: sources, errors, NumPy programs as they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import zeros as make_zeros
+
+import graphwright as gw
+
+WEIGHTS = np.arange(3.0)
+
+
+def helper(n: int, t: Any) -> Any:
+    out = np.zeros(n)
+    out[1:-1] = t * WEIGHTS
+    return out
+
+
+def test_numpy_programs_are_traced_as_they_are() -> None:
+    def program(x: Any) -> Any:
+        inner = make_zeros(5) + helper(5, x)
+        both = np.array([x[0], x[1]])
+        inner[:2] += both
+        return np.linalg.norm(inner), inner
+
+    x = np.array([3.0, 4.0, 5.0])
+    for found, want in zip(gw.jit(program)(x), program(x), strict=True):
+        np.testing.assert_allclose(found, want)
+
+
+def test_nodes_know_their_line() -> None:
+    def f(x: Any) -> Any:
+        return x * 2
+
+    graph = gw.trace(f, gw.spec("float32", (3,)))
+    (node,) = [n for n in graph.nodes if n.op.name == "mul"]
+    line = f.__code__.co_firstlineno + 1
+    assert node.source is not None
+    assert node.source.name == f"{__file__}:{line}"
+
+
+def test_graphs_are_text() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return np.maximum(x @ w, 0)
+
+    graph = gw.trace(f, gw.spec("float32", ("batch", 4)), gw.spec("float32", (4, 2)))
+    assert gw.parse(str(graph)) == graph
+    assert graph.input_names == ("x", "w")
+
+
+def test_captured_arrays_are_constants_of_a_graph() -> None:
+    graph = gw.trace(lambda x: x * WEIGHTS, gw.spec("float64", (3,)))
+    assert len(graph.inputs) == 1
+    assert gw.compile(graph)(np.ones(3)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [bool, float, int, lambda t: t.tolist(), lambda t: list(range(t))],
+)
+def test_reading_a_traced_value_is_an_error_with_its_line(read: Any) -> None:
+    def f(x: Any) -> Any:
+        return x + read(x[0])
+
+    with pytest.raises(gw.TraceError, match=rf"{__file__}:\d+: .*gw\.cond"):
+        gw.trace(f, gw.spec("int64", (3,)))
+
+
+def test_named_dims_have_no_length() -> None:
+    with pytest.raises(gw.TraceError, match="size n"):
+        gw.trace(lambda x: [row + 1 for row in x], gw.spec("float32", ("n",)))
+
+
+def test_leaked_tensors_are_named() -> None:
+    kept: list[Any] = []
+
+    @gw.jit
+    def f(x: Any) -> Any:
+        kept.append(x + 1)
+        return x
+
+    f(np.ones(2))
+    with pytest.raises(
+        gw.TraceError, match=r"trace of 'f', which is over, made at add"
+    ):
+        kept[0] + 1
+    with pytest.raises(gw.TraceError, match="which is over"):
+        np.asarray(kept[0])
+
+
+@dataclass
+class Params:
+    w: Any
+    b: Any
+
+
+def test_trees() -> None:
+    @gw.jit
+    def f(p: Params, xs: dict[str, Any]) -> Any:
+        return {"y": [xs["a"] @ p.w + p.b], "n": 3}, Params(p.w * 2, None)
+
+    p = Params(np.eye(2), np.ones(2))
+    found, twice = f(p, {"a": np.ones((1, 2))})
+    assert found["n"] == 3
+    assert found["y"][0].tolist() == [[2, 2]]
+    assert isinstance(twice, Params)
+    assert twice.w.tolist() == [[2, 0], [0, 2]]
+
+
+def test_eval_shape() -> None:
+    found = gw.eval_shape(lambda x: (x @ x, x.sum()), gw.spec("float32", ("n", "n")))
+    assert [str(s.type) for s in found] == ["float32[n, n]", "float32[]"]
+
+
+def test_writing_to_an_argument_needs_jit() -> None:
+    def f(x: Any) -> Any:
+        x[0] = 1
+        return x
+
+    with pytest.raises(gw.TraceError, match=r"gw\.jit"):
+        gw.trace(f, gw.spec("float32", (3,)))
