@@ -8,7 +8,7 @@ the run.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -53,7 +53,7 @@ class Options:
     """
 
     backend: Backend
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     strict: bool = False
 
 
@@ -263,7 +263,7 @@ def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value
 
 
 class Program:
-    """A graph compiled for a backend: its plans by binding, its kernels, its fallbacks."""
+    """A graph compiled for a backend: plans by binding, kernels, fallbacks."""
 
     def __init__(
         self, graph: Graph, options: Options, outer: frozenset[str] = frozenset()
@@ -354,7 +354,8 @@ class Program:
             except GraphwrightError as error:
                 raise _blamed(error, node) from error
             if not single:
-                return found
+                several: Sequence[Any] = found
+                return several
             return (_array(found[0] if type(found) is tuple else found, results[0]),)
 
         return _View(step) if Trait.VIEW in node.op.traits else step
@@ -505,9 +506,9 @@ def _host_kernel(op: Op, backend: Backend) -> Kernel:
 
     def run(*arrays: Any) -> Any:
         with np.errstate(all="ignore"):
-            found = op.compute(np, *map(backend.to_host, arrays))
+            found: Any = op.compute(np, *map(backend.to_host, arrays))
         if isinstance(found, tuple):
-            return tuple(map(backend.to_device, found))  # type: ignore[reportUnknownArgumentType]
+            return tuple(map(backend.to_device, found))
         return backend.to_device(found)
 
     return run

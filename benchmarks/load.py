@@ -16,13 +16,13 @@ of Add and Mul, each with a constant of its own, and every tenth node is Tanh.
 import argparse
 import itertools
 import json
-import math
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -65,7 +65,7 @@ class Model:
         self.weights.append(numpy_helper.from_array(values, next(self._names)))
         return str(self.weights[-1].name)
 
-    def add(self, op_type: str, *inputs: str, **attributes: object) -> str:
+    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         """A node; the name of its result."""
         result = next(self._names)
         self.nodes.append(helper.make_node(op_type, inputs, [result], **attributes))
@@ -73,11 +73,9 @@ class Model:
 
     def save(self, path: Path, shape: list[int | str], result: str) -> None:
         """Writes the model; its input is ``x``."""
-        ends = [
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, size)]
-            for name, size in (("x", shape), (result, None))
-        ]
-        graph = helper.make_graph(self.nodes, path.stem, *ends, self.weights)
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+        y = helper.make_tensor_value_info(result, TensorProto.FLOAT, None)
+        graph = helper.make_graph(self.nodes, path.stem, [x], [y], self.weights)
         opset = [helper.make_opsetid("", 17)]
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
 
@@ -143,9 +141,7 @@ def measure(path: Path, processes: int) -> tuple[float, str]:
 def slope(points: list[tuple[int, float]]) -> float:
     """That of the straight line of least squares through the points' logarithms."""
     logs = np.log(np.array(points, float))
-    return (
-        float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(points) > 1 else math.nan
-    )
+    return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
 def rows(
@@ -166,7 +162,8 @@ def rows(
         least, row = measure(path, processes)
         points.append((count, least))
         yield row
-    yield f"slope of the chains: {slope(points):.2f}"
+    if len(points) > 1:
+        yield f"slope of the chains: {slope(points):.2f}"
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from onnx import __version__ as onnx_version
 from onnx import defs
@@ -70,16 +71,16 @@ def table(titles: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]
 # ONNX ---------------------------------------------------------------------------------
 
 
-def schema_versions() -> dict[tuple[str, str], dict[int, defs.OpSchema]]:
+def schema_versions() -> dict[tuple[str, str], dict[int, Any]]:
     """For each operator of the standard, its definitions by opset version."""
-    found: dict[tuple[str, str], dict[int, defs.OpSchema]] = {}
+    found: dict[tuple[str, str], dict[int, Any]] = {}
     for schema in defs.get_all_schemas_with_history():
         rows = found.setdefault((schema.domain, schema.name), {})
         rows[schema.since_version] = schema
     return found
 
 
-def imported(domain: str, name: str, schemas: dict[int, defs.OpSchema]) -> str:
+def imported(domain: str, name: str, schemas: dict[int, Any]) -> str:
     """The versions of an operator that are imported; *function* if only by its body."""
     if not schemas:
         return ", ".join(str(since) for since, _ in CONVERTERS[domain, name])
@@ -169,7 +170,7 @@ def _own_name(domain: str, name: str) -> bool:
     return not domain or ("", name) not in CONVERTERS
 
 
-def _function(schemas: dict[int, defs.OpSchema]) -> bool:
+def _function(schemas: dict[int, Any]) -> bool:
     return any(
         schema.has_function or schema.has_context_dependent_function
         for schema in schemas.values()

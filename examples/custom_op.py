@@ -47,7 +47,9 @@ def main() -> None:
     print(graph)
     assert gw.parse(str(graph)) == graph
     exe = gw.compile(gradient(graph, wrt=["x"]), backend="numpy", strict=True)
-    for name, values in zip(exe.output_names, exe(np.float32([0, 1, 2])), strict=True):
+    for name, values in zip(
+        exe.output_names, exe(np.arange(3, dtype=np.float32)), strict=True
+    ):
         print(f"{name} = {np.asarray(values)}")
 
 

@@ -33,7 +33,7 @@ def values_of(exe: gw.Executable, feed: Any) -> dict[str, Any]:
 def main() -> None:
     """Compare the model as written with what the passes made of it."""
     graph = gw.load(DATA / "digits.onnx")
-    with Image.open(DATA / "digits" / "3.png") as image:
+    with Image.open(str(DATA / "digits" / "3.png")) as image:
         pixels = np.asarray(image, np.float32)[None, None] / 255
     plain = values_of(gw.compile(graph, backend="numpy", optimize=False), pixels)
     fast = values_of(gw.compile(graph, backend="numpy"), pixels)

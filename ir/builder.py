@@ -249,10 +249,13 @@ class Builder(Emitter):
                 names[v] = self.constant_of(graph.constants[v])
             return names[v]
 
+        outer = self.source
         for node in graph.nodes:
+            self.source = node.source or outer
             op = node.op.bind(env) if env else node.op
             results = self.apply(op, [use(v) for v in node.operands])
             names.update(zip(node.results, results, strict=True))
+        self.source = outer
         return tuple(use(v) for v in graph.outputs)
 
 

@@ -131,11 +131,16 @@ def _elementwise(w: Walk, node: Node) -> list[Value] | None:
     """``f(back(x), y) = back(f(x, last(y)))``."""
     sources = [_source(w, v) for v in node.operands]
     perm = next((s[1] for s in sources if s is not None), None)
-    if perm is None or not _pays(w, node, sources):
+    if perm is None or not _one_shape(node) or not _pays(w, node, sources):
         return None
     operands = [_moved(w, v, inverse(perm)) for v in node.operands]
     (found,) = w.apply(node.op, operands)
     return _back(w, node, found, perm)
+
+
+def _one_shape(node: Node) -> bool:
+    """Whether all operands are shaped like the result; a scale need not be."""
+    return all(v.shape == node.results[0].shape for v in node.operands)
 
 
 def _pays(w: Walk, node: Node, sources: Sequence["tuple[Value, Perm] | None"]) -> bool:
@@ -291,7 +296,7 @@ def _sink(w: Walk, node: Node) -> list[Value] | None:
     """``f(reshape(x), y) = reshape(f(x, reshape(y)))`` where `x` is a matrix."""
     made = [w.made_by(v, "reshape") for v in node.operands]
     inner = next((m.operands[0] for m in made if m and _matrix(m)), None)
-    if inner is None:
+    if inner is None or not _one_shape(node):
         return None
     before, after = inner.shape, node.operands[0].shape
     operands: list[Value] = []

@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run what is marked `full` too, but for what passed at this commit",
     )
     parser.addoption(
-        "--golden", action="store_true", help="write golden texts anew; then look at them"
+        "--golden", action="store_true", help="write golden texts anew: look at them"
     )
 
 

@@ -27,7 +27,7 @@ def example(
     """Builds the example named like the function, on inputs of these shapes."""
 
     def add(make: Make) -> Make:
-        b = Builder(make.__name__)  # type: ignore[attr-defined]
+        b = Builder(make.__name__)
         taken = shapes or ((2, 3),)
         xs = [b.input(f"x{i}", TensorType(dtype, s)) for i, s in enumerate(taken)]
         found = make(b, *xs)
@@ -41,7 +41,7 @@ def quick(
     names: str, make: Make, *shapes: tuple[int, ...], dtype: DType = dt.float32
 ) -> None:
     """An example in one line."""
-    make.__name__ = names  # type: ignore[attr-defined]
+    make.__name__ = names
     example(*shapes, dtype=dtype)(make)
 
 
@@ -161,7 +161,7 @@ quick(
     lambda b, x: b.slice(b.pad(x, (2, 1), (0, 1)), (2, 2), (2, 2), (1, 1)),
 )
 quick("gather_iota", lambda b, x: b.gather(x, b.iota((3,), 0, dt.int64), 1))
-quick("gather_row", lambda b, x: b.gather(x, b.constant(np.int64([2, 1])), 1))
+quick("gather_row", lambda b, x: b.gather(x, b.constant(np.array([2, 1], np.int64)), 1))
 
 
 @example((2, 3, 4, 5))
@@ -172,7 +172,9 @@ def swap_between_reshapes(b: Builder, x: Value) -> Value:
 
 quick(
     "reshape_past_elementwise",
-    lambda b, x: b.add(b.reshape(x, (1, 2, 3)), b.constant(np.float32([1, 2, 3]))),
+    lambda b, x: b.add(
+        b.reshape(x, (1, 2, 3)), b.constant(np.array([1, 2, 3], np.float32))
+    ),
 )
 quick(
     "reshape_past_norm",
@@ -184,7 +186,9 @@ quick(
 )
 quick(
     "transpose_past_elementwise",
-    lambda b, x: b.add(b.transpose(x, (1, 0)), b.constant(np.float32([1, 2]))),
+    lambda b, x: b.add(
+        b.transpose(x, (1, 0)), b.constant(np.array([1, 2], np.float32))
+    ),
 )
 quick(
     "transpose_past_extremum",
@@ -238,7 +242,7 @@ def norm_multiplied(b: Builder, x: Value) -> Value:
 
 
 def scale(b: Builder) -> Value:
-    return b.broadcast_to(b.constant(np.float32([1, 2, 3])), (2, 3))
+    return b.broadcast_to(b.constant(np.array([1, 2, 3], np.float32)), (2, 3))
 
 
 quick(
@@ -249,7 +253,11 @@ quick(
     "norm_shifted",
     lambda b, x: b.add(
         b.emit(
-            "layer_norm", x, b.constant(np.float32([1, 2, 3])), axis=1, epsilon=1e-3
+            "layer_norm",
+            x,
+            b.constant(np.array([1, 2, 3], np.float32)),
+            axis=1,
+            epsilon=1e-3,
         ),
         scale(b),
     ),
@@ -296,7 +304,9 @@ quick(
 )
 quick(
     "scale_dot",
-    lambda b, x: b.mul(b.dot(x, grid(b)), b.constant(np.float32([1, 2, 3, 5]))),
+    lambda b, x: b.mul(
+        b.dot(x, grid(b)), b.constant(np.array([1, 2, 3, 5], np.float32))
+    ),
 )
 quick("factor_into_dot", lambda b, x: b.dot(b.mul(x, 3.0), grid(b)))
 quick("divisor_into_dot", lambda b, x: b.dot(b.div(x, 3.0), grid(b)))

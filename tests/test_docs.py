@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 import graphwright as gw
+from graphwright.backends import registry
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS
 from graphwright.ir.op import OPS, Tier
@@ -112,19 +113,22 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     model = Path(str(gw.__file__)).parent / "data" / "digits.onnx"
     shutil.copy(model, tmp_path / "model.onnx")
     monkeypatch.chdir(tmp_path)
+    for table in ("_factories", "_instances"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
     return {"gw": gw, "np": np, "x": np.zeros((2, 1, 32, 32), np.float32)}
 
 
 @pytest.mark.parametrize("page", [page for page in NAMES if blocks(page, "python")])
 def test_python_runs(page: str, names: dict[str, Any]) -> None:
-    ops, settings = dict(OPS), dict(vars(logging.getLogger("graphwright")))
+    logger, ops = logging.getLogger("graphwright"), dict(OPS)
+    level = logger.level
     try:
         for block in blocks(page, "python"):
             exec(compile(block, page, "exec"), names)
     finally:
         OPS.clear()
         OPS.update(ops)
-        logging.getLogger("graphwright").__dict__.update(settings)
+        logger.setLevel(level)
 
 
 # Tables -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from graphwright.backends.numpy import (
     ops_pool,
     ops_rows,
 )
+from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.ops_elementwise import FUSABLE
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
@@ -41,7 +42,11 @@ class NumpyBackend(Backend):
 
     def to_device(self, array: Any) -> Any:
         """The array, copied if its data is not aligned, as mapped weights may be."""
-        return array if array.flags.aligned else np.array(array, order="K")
+        if array.flags.aligned:
+            return array
+        copied = np.array(array, order="K")
+        release(array)
+        return copied
 
     def kernel(self, request: Request) -> Kernel:
         """The kernel registered for the op, else its ``compute``."""

@@ -8,6 +8,7 @@ import numpy as np
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels.conv import ConvPlan, plan_conv
 from graphwright.backends.numpy.kernels.epilogue import Clip
+from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.matmul import matmul
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
@@ -95,6 +96,7 @@ def _conv(
         out_dtype=_result(op.dtype, data.dtype).numpy,
         layout="NHWC" if region is not None and region.last else "NCHW",
     )
+    release(weights.array())
     return _planned(request, plan, x, None if region is None else region.residual)
 
 
@@ -159,7 +161,9 @@ def _pointwise(
     rows, depth = x.dims
     filters = weights.array().T[:, :, None]
     shape: Any = (1, rows, depth)
-    return plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
+    plan = plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
+    release(weights.array())
+    return plan
 
 
 def _planned_rows(

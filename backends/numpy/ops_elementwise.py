@@ -85,7 +85,8 @@ class _Reader:
         for v, constant in self.body.constants.items():
             if constant.size != 1:
                 raise _Declined
-            self.values[v] = constant.array().reshape(())[()]
+            number: Any = constant.array().reshape(())[()]
+            self.values[v] = number
         for node in self.body.nodes:
             if node.op.name == "broadcast_to":
                 self.values[node.results[0]] = self.values[node.operands[0]]

@@ -111,7 +111,8 @@ class ModelExporter:
         for name, v in zip(graph.output_names, graph.outputs, strict=True):
             scope.outputs.append((self._output(v, name), v.type))
         drop_unused(scope)
-        return self._proto(ProtoMaker(self.names, tensor).graph(scope))
+        maker = ProtoMaker(self.names, tensor, _unnamed(graph))
+        return self._proto(maker.graph(scope))
 
     def _output(self, v: Value, name: str) -> str:
         """The value under the name of an output."""
@@ -339,6 +340,15 @@ def _is_complex(type_: Type) -> bool:
 
 def _kind(dtype: DType) -> str:
     return dtype.kind
+
+
+def _unnamed(graph: Graph) -> frozenset[str]:
+    """The symbols that a reader of a model makes for dims without a name."""
+    words: set[str] = set()
+    for name, v in zip(graph.input_names, graph.inputs, strict=True):
+        if isinstance(v.type, TensorType):
+            words |= {f"{name}.{i}" for i in range(len(v.type.shape or ()))}
+    return frozenset(words)
 
 
 def _last_symbol(graph: Graph) -> int:

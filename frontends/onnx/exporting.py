@@ -241,7 +241,7 @@ class Export:
         return self.cast(found, own) if back else found
 
     def lifted(self, op_type: str) -> "list[Value] | None":
-        """The same IR op in a wider dtype, where the operator does not take this one."""
+        """The same IR op in a wider dtype, if the operator does not take this one."""
         own = self.operands[0].dtype
         wide = holder(op_type, own, self.version)
         if wide is own:

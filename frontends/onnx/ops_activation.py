@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.operands import along_axis, widened
-from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.ir.dim import product
 from graphwright.ir.dtype import DType, float32, float64, int64
 from graphwright.ir.emitter import Emitter, Value
@@ -185,3 +186,32 @@ def over_the_rest(c: Context) -> Value:
 def over_one_axis(c: Context) -> Value:
     """Over one axis."""
     return _RULES[c.op_type](c, c[0], c.axis(c.integer("axis", -1), c[0].rank))
+
+
+# Export -------------------------------------------------------------------------------
+
+
+_PLAIN = {"sigmoid": "Sigmoid", "softplus": "Softplus"}
+_ALONG = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
+
+
+@exporter(*_PLAIN)
+def plain(e: Export) -> str:
+    """An operator of the same meaning."""
+    return e.held(_PLAIN[e.op.name], e[0])
+
+
+@exporter(*_ALONG)
+def along(e: Export) -> Exported:
+    """An operator along an axis; floats of 8 bits are rounded at each step."""
+    if e.dtype.bits < 16:
+        return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
+    return e.add(_ALONG[e.op.name], e[0], axis=e.op.axis)
+
+
+@exporter("gelu")
+def export_gelu(e: Export) -> Exported:
+    """``Gelu`` since opset 20, simpler ops before."""
+    if e.version < 20:
+        return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
+    return e.held("Gelu", e[0], approximate="tanh" if e.op.tanh else "none")

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
-from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.tensors import dtype_of
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.registry import converter, exporter
+from graphwright.frontends.onnx.tensors import dtype_of, element_of
 from graphwright.ir.dim import Dim, equal, floordiv
 from graphwright.ir.dtype import bool_, int64
 from graphwright.ir.emitter import Emitter, Value
@@ -206,3 +207,31 @@ def _modified(c: Context, name: str, x: Value) -> Value:
     body = c.importer.import_subgraph(proto, [x.type], captured)
     operands = c.importer.capture_operands(captured)
     return c.b.emit("call", x, *operands, types=body.output_types, graph=body)
+
+
+# Export -------------------------------------------------------------------------------
+
+
+@exporter("attention")
+def export_attention(e: Export) -> Exported:
+    """``Attention`` since opset 23, where all it does can be said there."""
+    op, operands = e.op, e.operands
+    q = operands[0]
+    aligned = not op.causal or op.offset == 0
+    plain = op.left < 0 and op.right < 0 and not op.lengths and aligned
+    if not plain or e.version < 23 or q.dtype.bits > 32:
+        return op.decompose(e.b, *operands)  # type: ignore[no-any-return]
+    given = [e.name(v) for v in operands[:3]]
+    if op.masked:
+        given.append(e.name(_matrix(e, operands[3], q.shape[2], operands[1].shape[2])))
+    fields: dict[str, Any] = {"scale": float(op.scale), "is_causal": int(op.causal)}
+    if op.softcap:
+        fields["softcap"] = float(op.softcap)
+    if op.precision is not None:
+        fields["softmax_precision"] = element_of(op.precision)
+    return e.add("Attention", *given, **fields)
+
+
+def _matrix(e: Export, mask: Value, rows: Dim, columns: Dim) -> Value:
+    """A mask with all rows and columns, which not every runtime repeats."""
+    return e.b.broadcast_to(mask, (*mask.shape[:-2], rows, columns))

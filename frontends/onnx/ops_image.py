@@ -1,9 +1,11 @@
 """Sampling, regions, boxes and files of images in ONNX."""
 
 import math
+from typing import Any
 
 from graphwright.frontends.onnx.context import Context
-from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.exporting import Export
+from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.frontends.onnx.sampling import interpolate
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import DType, float32, int64
@@ -120,3 +122,54 @@ def image_decoder(c: Context) -> Value:
     pixels = c.string("pixel_format", "RGB")
     height, width = b.fresh_symbol(), b.fresh_symbol()
     return b.emit("image_decoder", c[0], pixels=pixels, height=height, width=width)
+
+
+# Export -------------------------------------------------------------------------------
+
+
+@exporter("max_roi_pool")
+def max_roi_pool(e: Export) -> str:
+    """``MaxRoiPool``."""
+    fields: dict[str, Any] = {
+        "pooled_shape": list(e.op.shape),
+        "spatial_scale": float(e.op.scale),
+    }
+    return e.add("MaxRoiPool", e[0], e[1], **fields)
+
+
+@exporter("roi_align")
+def export_roi_align(e: Export) -> str:
+    """``RoiAlign``."""
+    op = e.op
+    if op.half_pixel:
+        e.needs(16)
+    way = "half_pixel" if op.half_pixel else "output_half_pixel"
+    return e.add(
+        "RoiAlign",
+        e[0],
+        e[1],
+        e.name(e.b.cast(e.operands[2], int64)),
+        mode=op.kind,
+        output_height=op.shape[0],
+        output_width=op.shape[1],
+        sampling_ratio=op.ratio,
+        spatial_scale=float(op.scale),
+        coordinate_transformation_mode=way if e.version >= 16 else None,
+    )
+
+
+@exporter("non_max_suppression")
+def export_non_max_suppression(e: Export) -> str:
+    """``NonMaxSuppression``."""
+    boxes, scores, most, overlap, least = e.operands
+    b = e.b
+    given = [e.name(boxes), e.name(scores), e.name(b.cast(most, int64))]
+    given += [e.name(b.cast(v, float32)) for v in (overlap, least)]
+    return e.add("NonMaxSuppression", *given, center_point_box=int(e.op.centred))
+
+
+@exporter("image_decoder")
+def export_image_decoder(e: Export) -> str:
+    """``ImageDecoder``."""
+    e.needs(20)
+    return e.add("ImageDecoder", e[0], pixel_format=e.op.pixels)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphwright.frontends.onnx.context import Context
-from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.frontends.onnx.tensors import dtype_of
 from graphwright.ir.dim import floordiv, product
 from graphwright.ir.dtype import DType
@@ -194,3 +195,29 @@ def _normalised(
     y = b.emit(name, x, axis=axis, epsilon=epsilon)
     y = b.mul(y, b.cast(affine[0], x.dtype))
     return b.add(y, b.cast(affine[1], x.dtype)) if len(affine) > 1 else y
+
+
+# Export -------------------------------------------------------------------------------
+
+
+_SINCE = {
+    "layer_norm": ("LayerNormalization", 17),
+    "rms_norm": ("RMSNormalization", 23),
+}
+
+
+@exporter(*_SINCE)
+def norm(e: Export) -> Exported:
+    """An operator of the same meaning; a scale of ones where there is none."""
+    name, since = _SINCE[e.op.name]
+    x, *affine = e.operands
+    same = all(v.dtype is x.dtype for v in affine)
+    if e.version < since or not same or x.dtype.bits < 16:
+        return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
+    scale = affine[0] if affine else _ones(e, x)
+    given = [e.name(v) for v in (scale, *affine[1:])]
+    return e.add(name, e[0], *given, axis=e.op.axis, epsilon=e.op.epsilon)
+
+
+def _ones(e: Export, x: Value) -> Value:
+    return e.b.full(x.shape[e.op.axis :], 1, x.dtype)

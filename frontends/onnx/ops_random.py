@@ -5,14 +5,17 @@ Without one a key is drawn from the session's variable ``rng``: each draw writes
 of the bits of the present key back as the next one, and uses the other half.
 """
 
+from typing import Any
+
 import numpy as np
 
 from graphwright.frontends.onnx.context import Context
-from graphwright.frontends.onnx.registry import converter
+from graphwright.frontends.onnx.exporting import Export, Exported
+from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.frontends.onnx.shapes import need_rank
-from graphwright.frontends.onnx.tensors import dtype_of
+from graphwright.frontends.onnx.tensors import dtype_of, element_of
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType, bool_, float32, float64, int64, uint32
+from graphwright.ir.dtype import DTYPES, DType, bool_, float32, float64, int64, uint32
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.types import TensorType
 
@@ -152,3 +155,27 @@ def _dropped(c: Context, ratio: Value) -> tuple[Value, Value]:
     mask = b.ge(u, b.cast(ratio, u.dtype))
     scale = b.div(1.0, b.sub(1.0, b.cast(ratio, float64)))
     return b.where(mask, b.mul(x, b.cast(scale, x.dtype)), 0), mask
+
+
+# Export -------------------------------------------------------------------------------
+
+
+@exporter("token", "write")
+def order(e: Export) -> str:
+    """Nothing: a model keeps no state but that of its random operators."""
+    if e.op.name == "write" and e.op.variable != KEY:
+        raise e.unsupported(f"a model cannot keep the variable {e.op.variable!r}")
+    return ""
+
+
+@exporter("read")
+def read(e: Export) -> Exported:
+    """The key of a session's random numbers comes from a random operator of ONNX."""
+    if e.op.variable != KEY:
+        raise e.unsupported(f"a model cannot keep the variable {e.op.variable!r}")
+    fields: dict[str, Any] = {
+        "shape": [2],
+        "high": 2.0**32,
+        "dtype": element_of(DTYPES["float64"]),
+    }
+    return [e.cast(e.add("RandomUniform", **fields), uint32), ""]

@@ -5,12 +5,14 @@ from it is the element itself, so that splitting and indexing leave no sequence 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from graphwright.frontends.onnx.context import Context
+from graphwright.frontends.onnx.exporting import Export
 from graphwright.frontends.onnx.loops import Outer
-from graphwright.frontends.onnx.registry import converter
-from graphwright.frontends.onnx.tensors import dtype_of
-from graphwright.frontends.onnx.types import type_of_proto
+from graphwright.frontends.onnx.registry import converter, exporter
+from graphwright.frontends.onnx.tensors import dtype_of, element_of
+from graphwright.frontends.onnx.types import proto_of_type, type_of_proto
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import float32
 from graphwright.ir.emitter import Value
@@ -244,3 +246,59 @@ def optional_get_element(c: Context) -> Value:
         assert isinstance(held, Value)
         return held
     return _taken(c, "optional_get", value.type.element, value)
+
+
+# Export -------------------------------------------------------------------------------
+
+
+_SEQUENCE = {
+    "sequence_construct": "SequenceConstruct",
+    "sequence_insert": "SequenceInsert",
+    "sequence_erase": "SequenceErase",
+    "sequence_at": "SequenceAt",
+    "sequence_length": "SequenceLength",
+    "optional_has": "OptionalHasElement",
+    "optional_get": "OptionalGetElement",
+}
+
+
+@exporter(*_SEQUENCE)
+def sequence(e: Export) -> str:
+    """An operator of the same meaning."""
+    e.takes(_SEQUENCE[e.op.name], e.operands[0].type)
+    return e.add(_SEQUENCE[e.op.name], *e.names())
+
+
+@exporter("sequence_empty")
+def export_sequence_empty(e: Export) -> str:
+    """A sequence of one element with that element taken out, where none is a tensor."""
+    element = e.op.element
+    if not isinstance(element, TensorType):
+        raise e.unsupported(f"an empty sequence of {element}")
+    e.takes("SequenceConstruct", element)
+    return e.add("SequenceEmpty", dtype=element_of(element.dtype))
+
+
+@exporter("split_to_sequence")
+def export_split_to_sequence(e: Export) -> str:
+    """``SplitToSequence``."""
+    e.takes("SplitToSequence", e.operands[0].type)
+    return e.add(
+        "SplitToSequence", *e.names(), axis=e.op.axis, keepdims=int(e.op.keepdims)
+    )
+
+
+@exporter("concat_from_sequence")
+def export_concat_from_sequence(e: Export) -> str:
+    """``ConcatFromSequence``."""
+    fields: dict[str, Any] = {"axis": e.op.axis, "new_axis": int(e.op.new_axis)}
+    return e.add("ConcatFromSequence", e[0], **fields)
+
+
+@exporter("optional")
+def export_optional(e: Export) -> str:
+    """``Optional``."""
+    e.takes("Optional", e.op.element)
+    if e.operands:
+        return e.add("Optional", e[0])
+    return e.add("Optional", type=proto_of_type(e.op.element))

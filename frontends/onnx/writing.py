@@ -11,7 +11,7 @@ import onnx
 
 from graphwright.frontends.onnx.types import proto_of_type
 from graphwright.ir.constant import Constant
-from graphwright.ir.dim import Dim
+from graphwright.ir.dim import Dim, Expr, symbols
 from graphwright.ir.types import TensorType, Type
 
 _MARK = "\0"
@@ -157,10 +157,11 @@ class ProtoMaker:
     Args:
         names: What names are in the end.
         tensor: Makes a TensorProto of a name and a constant.
+        unnamed: Symbols that stand for dims which have no name.
     """
 
-    def __init__(self, names: Names, tensor: Any) -> None:
-        self._names, self._tensor = names, tensor
+    def __init__(self, names: Names, tensor: Any, unnamed: frozenset[str]) -> None:
+        self._names, self._tensor, self._unnamed = names, tensor, unnamed
         self._node_names = Names(())
 
     def graph(self, scope: Scope) -> Any:
@@ -170,7 +171,7 @@ class ProtoMaker:
         for row, found in ((proto.input, scope.inputs), (proto.output, scope.outputs)):
             for axis_name, type_ in found:
                 info = row.add(name=final(axis_name))
-                info.type.CopyFrom(border_type(type_, info.name))
+                info.type.CopyFrom(border_type(type_, self._unnamed))
         proto.node.extend(self._node(node) for node in scope.nodes)
         for name, constant in scope.initializers.items():
             proto.initializer.append(self._tensor(final(name), constant))
@@ -196,31 +197,32 @@ class ProtoMaker:
         return proto
 
 
-def border_type(type_: Type, name: str) -> Any:
-    """The TypeProto of an input or output.
-
-    A dim keeps its name; one that a reader would name by itself, and what stands for
-    sizes that only a run finds out, have none.
-    """
+def border_type(type_: Type, unnamed: frozenset[str]) -> Any:
+    """The TypeProto of an input or output; a dim keeps its name, if it has one."""
     proto = proto_of_type(type_)
     if isinstance(type_, TensorType) and type_.shape is not None:
-        for axis, dim in enumerate(proto.tensor_type.shape.dim):
-            word = dim_name(type_.shape[axis])
-            if word and word != f"{name}.{axis}":
+        for size, dim in zip(type_.shape, proto.tensor_type.shape.dim, strict=True):
+            word = dim_name(size, unnamed)
+            if word:
                 dim.dim_param = word
-            elif not isinstance(type_.shape[axis], int):
+            elif isinstance(size, Expr):
                 dim.ClearField("value")
     return proto
 
 
-def dim_name(dim: Dim) -> str:
-    """What a dim is called in a model; empty where it has no name."""
+def dim_name(dim: Dim, unnamed: frozenset[str]) -> str:
+    """What a dim is called in a model; empty where it has no name.
+
+    None have what stands for sizes that only a run finds out, and what a reader of the
+    model calls a dim without a name.
+    """
     if isinstance(dim, int):
         return ""
-    atoms = dim.atoms()
-    if any(not a.args and a.name.startswith("_") for a in atoms):
+    words = symbols(dim)
+    if words & unnamed or any(word.startswith("_") for word in words):
         return ""
-    lone = len(atoms) == 1 and len(dim.terms) == 1 and dim.terms[0] == ((atoms[0],), 1)
+    atoms = dim.atoms()
+    lone = len(atoms) == 1 and dim.terms == (((atoms[0],), 1),)
     return atoms[0].name if lone else str(dim)
 
 

@@ -20,6 +20,7 @@ from graphwright.frontends.tracing.promotion import Operand, WeakValue
 from graphwright.frontends.tracing.views import (
     Path,
     check_writable,
+    is_dense,
     is_view,
     path_between,
     read_path,
@@ -151,16 +152,21 @@ class Handle:
         b = state.emitter("assign")
         cell.set(write_path(b, cell.value, self._path, value))
 
-    def view_of(self, found: Value) -> "Handle":
-        """A tensor of a value that was made from this one's: a view where it can be."""
+    def view_of(self, found: Value, *, dense: bool = False) -> "Handle":
+        """A tensor of a value that was made from this one's: a view where it can be.
+
+        With ``dense`` it is one only if this one's elements lie side by side.
+        """
         trace = state.current.get()
         source = self
         if self._cell.owner is not trace and trace is not None:
             source = trace.import_handle(self)
         b = state.emitter("view")
         steps = path_between(b, source.read(), found)
-        if steps is None:
-            return Handle.make(found)
+        scalar = not self._boxed and not source.read().rank
+        whole = source._cell.value.shape
+        if steps is None or scalar or (dense and not is_dense(whole, source._path)):
+            return Handle.make(found).boxed()
         path = (*source._path, *steps)
         if not is_view(source._cell.value.shape, path):
             return Handle.make(found)

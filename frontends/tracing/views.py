@@ -79,6 +79,18 @@ def is_view(shape: Sequence[Dim], path: Path) -> bool:
     return True
 
 
+def is_dense(shape: Sequence[Dim], path: Path) -> bool:
+    """Whether the path leads to elements that lie side by side in C order."""
+    sizes, steps = list(shape), _contiguous(shape)
+    for op in path:
+        found = _follow(op, sizes, steps)
+        if found is None:
+            return False
+        sizes, steps = found
+    rows = zip(sizes, steps, _contiguous(sizes), strict=True)
+    return 0 in sizes or all(n == 1 or step == want for n, step, want in rows)
+
+
 def _contiguous(shape: Sequence[Dim]) -> list[Dim]:
     steps: list[Dim] = []
     step: Dim = 1

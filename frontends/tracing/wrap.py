@@ -35,7 +35,8 @@ tuple of them) that is written, with ``same_kind`` casts, and returned.
 ``broadcast_to``, ``flip``, ``ravel``, ...): where the result was made from the first
 argument by ``slice``, ``transpose``, ``reshape`` and ``broadcast_to`` alone, it shares
 the argument's storage, so that writing to one is seen in the other. Whether a reshape
-can be a view is decided by NumPy's rule for strides; nothing is left to the body.
+can be a view is decided by NumPy's rule for strides; nothing is left to the body. With
+``dense=True`` only an argument in C order without gaps gives a view (``ravel``).
 
 Shapes may hold symbolic dims: ``x.shape[i] - 1`` works for both; ``operator.index`` or
 comparing them does not. What depends on data (``nonzero``, ``unique``) takes its sizes
@@ -220,20 +221,28 @@ def _is_tensor(x: Any) -> bool:
 
 
 @overload
-def array_function(function: Callable[..., Any], *, view: bool = ...) -> Any: ...
-@overload
-def array_function(*, view: bool) -> Callable[[Callable[..., Any]], Any]: ...
 def array_function(
-    function: Callable[..., Any] | None = None, *, view: bool = False
+    function: Callable[..., Any], *, view: bool = ..., dense: bool = ...
+) -> Any: ...
+@overload
+def array_function(
+    *, view: bool, dense: bool = ...
+) -> Callable[[Callable[..., Any]], Any]: ...
+def array_function(
+    function: Callable[..., Any] | None = None,
+    *,
+    view: bool = False,
+    dense: bool = False,
 ) -> Any:
     """Makes an array function of one over an emitter and values; see the module's top.
 
     Args:
         function: Takes the emitter first.
         view: Whether NumPy returns a view of the first argument.
+        dense: Whether it does so only if the argument's elements lie side by side.
     """
     if function is None:
-        return lambda f: array_function(f, view=view)
+        return lambda f: array_function(f, view=view, dense=dense)
     inner = function
     parameters = list(signature(inner).parameters.values())[1:]
     arguments = _Arguments(parameters)
@@ -246,7 +255,7 @@ def array_function(
         b = state.emitter(name)
         found = inner(b, *arguments.convert(b, args, options), **options)
         if view and args and isinstance(args[0], Handle) and isinstance(found, Value):
-            found = args[0].view_of(found)
+            found = args[0].view_of(found, dense=dense)
         else:
             found = _wrap(found)
             if type(found) is Handle.concrete and not any(map(_is_tensor, args)):

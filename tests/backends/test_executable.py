@@ -191,7 +191,7 @@ def test_a_timeout_and_a_cancellation_stop_a_loop() -> None:
 
 def test_observing_reads_every_value_and_leaves_the_plan_alone() -> None:
     graph = graph_of(lambda b, x: b.exp(b.add(x, 1)), N)
-    exe = gw.compile(graph, backend="numpy")
+    exe = gw.compile(graph, backend="numpy", optimize=False)
     plan = exe.plan_for(n=2)
     seen: list[Reading] = []
     with exe.observe(seen.append):

@@ -136,7 +136,7 @@ def test_rules_that_undo_each_other_are_stopped() -> None:
         """``0 - x = -x``."""
         return b.neg(x)
 
-    with pytest.raises(GraphwrightError, match="endless: .* rewrites without end"):
+    with pytest.raises(GraphwrightError, match=r"endless: .* rewrites without end"):
         rules(sample(inverse=True))
 
 
@@ -200,7 +200,7 @@ def test_names_of_ends_stay_where_an_output_is_an_input() -> None:
 def test_types_follow_what_folding_finds_out() -> None:
     b = Builder("g")
     x = b.input("x", TensorType(dt.float32, (2, 3)))
-    size = b.pad(b.constant(np.int64([3])), [1], [0], b.scalar(2, dt.int64))
+    size = b.pad(b.constant(np.array([3], np.int64)), [1], [0], b.scalar(2, dt.int64))
     graph = b.finish([b.mul(size, 5), b.neg(x)])
     assert graph.outputs[0].type == TensorType(dt.int64, (2,))
     after = optimize(graph, ["fold_constants"])
@@ -217,10 +217,12 @@ def test_allowed_classes() -> None:
 
 def test_folding_does_not_grow_constants() -> None:
     b = Builder("g")
-    big = b.broadcast_to(b.constant(np.float32([1, 2])), (1 << 16, 2))
+    big = b.broadcast_to(b.constant(np.array([1, 2], np.float32)), (1 << 16, 2))
     graph = b.finish([b.exp(big)])
     assert optimize(graph, ["fold_constants"]) is graph
-    small = b.finish([b.exp(b.broadcast_to(b.constant(np.float32([1, 2])), (3, 2)))])
+    small = b.finish(
+        [b.exp(b.broadcast_to(b.constant(np.array([1, 2], np.float32)), (3, 2)))]
+    )
     after = optimize(small, ["fold_constants", "remove_dead"])
     assert after.nodes == ()
     np.testing.assert_array_equal(evaluate(after, []), evaluate(small, []))

@@ -77,7 +77,7 @@ def test_passes_run_in_bodies_and_invariants_leave_them() -> None:
     assert ops(after) == ["exp", "while_loop"]
     (body,) = after.nodes[1].op.subgraphs()
     assert ops(body) == ["add"]
-    xs = [np.float32([0, 1, 2, 3])]
+    xs = [np.array([0, 1, 2, 3], np.float32)]
     np.testing.assert_array_equal(evaluate(after, xs), evaluate(graph, xs))
 
 

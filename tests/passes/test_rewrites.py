@@ -113,7 +113,7 @@ def test_rounding_rewrites_are_near(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", sorted(n for n, (_, k) in OF.items() if k is UNSAFE))
 def test_unsafe_rewrites_hold_for_small_numbers(name: str) -> None:
     before = EXAMPLES[name]
-    xs = [np.float32([[1, 2, 3], [-4, 5, 6]]) for _ in before.inputs]
+    xs = [np.array([[1, 2, 3], [-4, 5, 6]], np.float32) for _ in before.inputs]
     after = rules_of(name)[0](before)
     np.testing.assert_allclose(
         evaluate(after, xs)[0], evaluate(before, xs)[0], rtol=1e-6

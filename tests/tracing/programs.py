@@ -69,7 +69,7 @@ def step(  # noqa: PLR0912
         pool[i][index] = pool[j]
     elif name == "mask":
         i, number, new = args
-        pool[i][pool[i] > number] = new
+        pool[i][binary(">=", pool[i], number)] = new
     elif name == "inplace":
         op, i, j = args
         pool[i] = inplace(op, pool[i], pool[j])
@@ -140,11 +140,9 @@ OPERATORS = {
 
 
 def binary(op: str, x: Any, y: Any) -> Any:
-    if op != "minimum":
-        return OPERATORS[op](x, y)
-    if np.result_type(x, y).kind == "c":
+    if op in ("<", ">=", "minimum") and np.result_type(x, y).kind == "c":
         raise ValueError("complex numbers have no order but NumPy's own")
-    return np.minimum(x, y)
+    return np.minimum(x, y) if op == "minimum" else OPERATORS[op](x, y)
 
 
 def inplace(op: str, x: Any, y: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from tracing.programs import Program, programs, quiet, run
 
 import graphwright as gw
@@ -15,6 +15,7 @@ COUNT, SIZE = 200, 12
 LIMITS = {
     "deadline": None,
     "derandomize": True,
+    "phases": [Phase.generate],  # shrinking would take minutes
     "suppress_health_check": list(HealthCheck),
 }
 

@@ -206,3 +206,11 @@ def test_placement() -> None:
     z = x * 3
     z.tolist()
     assert z.backend != counting.name
+
+
+def test_ravel_copies_what_has_gaps() -> None:
+    x = tensor(6)
+    x[::2].ravel()[0] = 9
+    assert x[0].item() == 0
+    x[2:4].ravel()[0] = 9
+    assert x[2].item() == 9

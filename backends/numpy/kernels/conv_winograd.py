@@ -79,10 +79,9 @@ class WinogradConv:
 
     def _pack(self, w: Array) -> list[Panels]:
         """Transform the filters and pack them, as many at once as a task multiplies."""
-        shape = (36, self.spec.channels, self.spec.filters)
-        wide = w.astype(np.float64)
-        spread = np.einsum("ia,jb,mcab->ijcm", _FILTER, _FILTER, wide, optimize=True)
-        weights = spread.reshape(shape).astype(self.spec.acc)
+        flat = w.reshape(-1, 9).astype(np.float64)
+        spread = (np.kron(_FILTER, _FILTER) @ flat.T).astype(self.spec.acc)
+        weights = spread.reshape(36, *w.shape[:2]).swapaxes(1, 2)
         tiles = self.rows * self.wide
         return [Panels(weights[low:high], tiles) for low, high in self.parts]
 

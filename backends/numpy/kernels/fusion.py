@@ -4,6 +4,7 @@ A `Program` is straight-line code over registers. Operands broadcast to the resu
 shape; axes that no operand tells apart are merged first, so that inner loops are long.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ Function = Callable[..., object]
 """Called with its operands, then with `out`; the first may be `out` itself."""
 
 _BLOCK = 1 << 15
+_MOST_BLOCKS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Program:
         self.steps, self.registers = _allocated(instructions, len(inputs))
         self.slots = threads.get_num_threads()
         self.over = self._over(len(inputs))
-        self.blocks = blocks(self.flat, _BLOCK) if 0 not in shape else []
+        target = max(_BLOCK, math.prod(shape) // _MOST_BLOCKS)
+        self.blocks = blocks(self.flat, target) if 0 not in shape else []
         self.places = [
             [_index(view, self.flat, block.box) for view in self.views]
             for block in self.blocks

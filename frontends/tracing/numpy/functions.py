@@ -110,6 +110,7 @@ def _complex_expm1(b: Emitter, z: Value) -> Value:
     lost = b.not_(b.lt(b.abs(y), math.inf))
     real = b.sub(near, b.mul(b.mul(half, half), 2.0))
     real = b.where(b.and_(high, lost), math.inf, b.where(low, -1.0, real))
+    real = b.where(b.eq(real, 0), zeros(b, real), real)  # never -0.0
     imag = b.mul(b.exp(x), b.unary("sin", y))
     imag = b.where(b.and_(low, lost), b.full((), 0, y.dtype), imag)
     return b.emit("complex", real, b.where(b.eq(y, 0), y, imag))
@@ -366,7 +367,8 @@ def sign(b: Emitter, x: Value, /) -> Value:
     """-1, 0 or 1; ``x / |x|`` of a complex number; NaN stays."""
     need_kinds("sign", x, "iufc")
     if x.dtype.kind != "c":
-        return b.sign(x)
+        found = b.sign(x)
+        return b.where(b.eq(x, 0), zeros(b, x), found) if x.dtype.is_float else found
     size = to_dtype(b, b.abs(x), x.dtype)
     return b.where(b.eq(x, 0), zeros(b, x), b.div(x, size))
 

@@ -82,7 +82,7 @@ def reshape(
     return b.reshape(x, dims)
 
 
-@array_function(view=True)
+@array_function(view=True, dense=True)
 def ravel(b: Emitter, x: Value, /, order: str = "C") -> Value:
     """One axis of all elements."""
     if order == "F":

@@ -1,0 +1,32 @@
+"""Arrays mapped from files: giving their pages back once they are packed."""
+
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
+
+
+def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
+    """Return the read-only mapping that an array lies in, if it lies in one."""
+    base: Any = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    if not isinstance(base, mmap.mmap) or not memoryview(base).readonly:
+        return None
+    return base
+
+
+def release(array: NDArray[Any]) -> None:
+    """Drop an array's pages from memory; reading it again reads the file again."""
+    advice = getattr(mmap, "MADV_DONTNEED", None)
+    found = None if advice is None else _mapping(array)
+    if found is None or advice is None:
+        return
+    start = np.frombuffer(found, np.uint8).ctypes.data
+    low, high = (end - start for end in byte_bounds(array))
+    page = mmap.PAGESIZE
+    low, high = -(-low // page) * page, high // page * page
+    if low < high:
+        found.madvise(advice, low, high - low)

@@ -1,0 +1,104 @@
+"""The arena: places never overlap while needed, and runs allocate outputs alone."""
+
+import threading
+import tracemalloc
+from typing import Any
+
+import numpy as np
+
+import graphwright as gw
+from graphwright.backends.arena import Space
+from graphwright.ir import dtype as dt
+from graphwright.ir.builder import Builder
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+
+
+def chain(size: int = 64) -> Graph:
+    """Products, reductions and views, with values that live long and short."""
+    b = Builder("chain")
+    x = b.input("x", TensorType(dt.float32, (size, size)))
+    rng = np.random.default_rng(0)
+    y, kept = x, x
+    for step in range(6):
+        w = b.constant(rng.standard_normal((size, size), dtype=np.float32) / size)
+        y = b.tanh(b.add(b.dot(y, w), b.transpose(kept, (1, 0))))
+        if step % 2:
+            kept = b.reshape(y, (size, size))
+            y = b.sub(y, b.broadcast_to(b.sum(y, [0]), y.shape))
+    return b.finish([y, kept])
+
+
+def test_space_joins_what_is_given_back() -> None:
+    space = Space()
+    first, second, third = (space.take(100) for _ in range(3))
+    assert len({first, second, third}) == 3
+    space.give(first, 100)
+    space.give(second, 100)
+    assert space.take(200) == first
+    space.give(third, 100)
+    assert space.take(300) == third
+
+
+def test_runs_agree_with_the_evaluator_again_and_again() -> None:
+    graph = chain()
+    exe = gw.compile(graph, backend="numpy")
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal((64, 64), dtype=np.float32)
+        for got, want in zip(
+            exe.run(None, {"x": x}), evaluate(graph, [x]), strict=True
+        ):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_outlive_later_runs() -> None:
+    exe = gw.compile(chain(), backend="numpy")
+    x = np.ones((64, 64), np.float32)
+    first = exe.run(None, {"x": x})
+    before = [a.copy() for a in first]
+    exe.run(None, {"x": -x})
+    for a, b in zip(first, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_concurrent_runs_have_frames_of_their_own() -> None:
+    graph = chain()
+    exe = gw.compile(graph, backend="numpy")
+    wrong: list[int] = []
+
+    def run(seed: int) -> None:
+        x = np.random.default_rng(seed).standard_normal((64, 64), dtype=np.float32)
+        want = evaluate(graph, [x])
+        for _ in range(10):
+            got = exe.run(None, {"x": x})
+            if not all(
+                np.allclose(g, w, 1e-4, 1e-5) for g, w in zip(got, want, strict=True)
+            ):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_a_steady_run_allocates_its_outputs_only() -> None:
+    size = 256
+    b = Builder("steady")
+    x = b.input("x", TensorType(dt.float32, (size, size)))
+    y: Any = x
+    for _ in range(8):
+        w = b.constant(np.full((size, size), 1e-3, np.float32))
+        y = b.max(b.add(b.dot(y, w), b.constant(np.ones(size, np.float32))), 0)
+    exe = gw.compile(b.finish([b.sum(y, [0])]), backend="numpy")
+    feeds = {"x": np.ones((size, size), np.float32)}
+    for _ in range(3):
+        exe.run(None, feeds)
+    tracemalloc.start()
+    exe.run(None, feeds)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size * size * 4 // 2

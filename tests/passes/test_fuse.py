@@ -1,0 +1,93 @@
+"""Fusion: elementwise chains become one region each and keep their results."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends.numpy.ops_elementwise import FUSABLE
+from graphwright.ir import dtype as dt
+from graphwright.ir.builder import Builder
+from graphwright.ir.emitter import Value
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+from graphwright.ir.verify import verify
+from graphwright.passes.cleanup import remove_dead
+from graphwright.passes.fuse import fuse_elementwise
+
+RNG = np.random.default_rng(1)
+
+
+def normalised(b: Builder, x: Value) -> Value:
+    column = RNG.standard_normal((x.tensor.dims[1], 1), dtype=np.float32)  # type: ignore[arg-type]
+    y = b.add(b.mul(x, b.constant(column)), b.constant(column))
+    return b.max(y, 0)
+
+
+def row_and_scalar(b: Builder, x: Value) -> Value:
+    row = RNG.standard_normal(x.tensor.dims[-1:], dtype=np.float32)  # type: ignore[arg-type]
+    return b.min(b.sub(b.div(x, 3.0), b.constant(row)), 1.0)
+
+
+def tree(b: Builder, x: Value) -> Value:
+    left, right = b.exp(b.neg(b.abs(x))), b.tanh(b.mul(x, x))
+    return b.sub(b.mul(left, right), b.add(right, 1))
+
+
+def activations(b: Builder, x: Value) -> Value:
+    y = b.emit("sigmoid", b.emit("erf", b.mul(x, 0.5)))
+    return b.mul(y, x)
+
+
+CASES = (normalised, row_and_scalar, tree, activations)
+
+
+def graph_of(make: Any, *shape: int) -> Graph:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.float32, shape))
+    return b.finish([make(b, x)], ["y"])
+
+
+def fused(graph: Graph) -> Graph:
+    return remove_dead(fuse_elementwise(graph, FUSABLE))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (1, 70, 1000), (1, 1, 1), (3, 0, 2)])
+@pytest.mark.parametrize("make", CASES)
+def test_regions_give_the_same(make: Any, shape: tuple[int, ...]) -> None:
+    graph = graph_of(make, *shape)
+    changed = fused(graph)
+    verify(changed)
+    assert "fused" in [node.op.name for node in changed.nodes]
+    x = RNG.standard_normal(shape, dtype=np.float32)
+    (want,), (got,) = evaluate(graph, [x]), evaluate(changed, [x])
+    np.testing.assert_array_equal(got, want)
+    ran = gw.compile(graph, backend="numpy").run(None, {"x": x})[0]
+    np.testing.assert_allclose(ran, want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_value_read_twice_stays() -> None:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.float32, (4,)))
+    y = b.exp(b.neg(x))
+    changed = fused(b.finish([y, b.neg(b.abs(y))]))
+    assert [n.op.name for n in changed.nodes] == ["fused", "fused"]
+
+
+def test_regions_stay_small() -> None:
+    b = Builder("test")
+    value = b.input("x", TensorType(dt.float32, (4,)))
+    for _ in range(100):
+        value = b.tanh(value)
+    changed = fused(b.finish([value]))
+    assert 4 <= len(changed.nodes) <= 6
+
+
+def test_integers_and_narrow_floats_stay() -> None:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.int32, (4,)))
+    y = b.input("y", TensorType(dt.float16, (4,)))
+    graph = b.finish([b.add(b.neg(x), x), b.add(b.neg(y), y)])
+    assert fuse_elementwise(graph, FUSABLE) is graph
