@@ -100,7 +100,7 @@ class Op:
     ulps: ClassVar[float] = 4.0
     domains: ClassVar[tuple[tuple[float, float], ...]] = ()
     steps: ClassVar[bool] = False
-    scale: ClassVar[float] = 0.0
+    error_floor: ClassVar[float] = 0.0
     wide: ClassVar[bool] = True
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}

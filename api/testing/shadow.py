@@ -80,7 +80,9 @@ class Shadow(Evaluator):
             for i, v in enumerate(node.results):
                 if _inexact(v.type):
                     wide = widened(results[i], v.type)
-                    results[i] = self._noisy(wide, epsilon(v.dtype) * ulps, op.scale)
+                    results[i] = self._noisy(
+                        wide, epsilon(v.dtype) * ulps, op.error_floor
+                    )
         return results
 
     def _ulps(self, op: Op, node: Node) -> float:

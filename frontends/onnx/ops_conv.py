@@ -278,7 +278,7 @@ def _places(kernel: Sequence[Any]) -> list[tuple[int, ...]]:
     return found
 
 
-def export_with_bias(e: Export) -> str | None:
+def biased_conv(e: Export) -> str | None:
     """A convolution to which a number for each channel is added, as one node."""
     for value, other in (e.operands, e.operands[::-1]):
         node = e.made_by(value, "conv", "conv_transpose")

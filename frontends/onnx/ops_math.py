@@ -8,7 +8,7 @@ from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.kernels import holder
 from graphwright.frontends.onnx.operands import aligned, widened
-from graphwright.frontends.onnx.ops_conv import with_bias
+from graphwright.frontends.onnx.ops_conv import biased_conv
 from graphwright.frontends.onnx.ops_reduce import mean_of
 from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.ir.dtype import DTYPES, DType, bool_, float64
@@ -134,7 +134,7 @@ _BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul"}
 @exporter(*_BINARY)
 def export_binary(e: Export) -> str:
     """Addition, subtraction, multiplication; ONNX repeats operands itself."""
-    biased = e.op.name == "add" and with_bias(e)
+    biased = e.op.name == "add" and biased_conv(e)
     if biased:
         return biased
     return e.held(_BINARY[e.op.name], *e.lean_names(*e.operands))

@@ -312,7 +312,7 @@ def export_zip_map(e: Export) -> str:
     return e.add("ZipMap", e[0], domain=ML, **fields)
 
 
-_EXPORT_CAST = {"float32": "TO_FLOAT", "string": "TO_STRING", "int64": "TO_INT64"}
+_CAST_WORDS = {"float32": "TO_FLOAT", "string": "TO_STRING", "int64": "TO_INT64"}
 
 
 @exporter("map_to_tensor")
@@ -327,7 +327,7 @@ def map_to_tensor(e: Export) -> str:
         own = _value_dtype(e)
         found = e.add("DictVectorizer", e[0], domain=ML, **fields)
         return found if own is op.dtype else e.cast(found, op.dtype)
-    fields = {"cast_to": _EXPORT_CAST[op.dtype.name]}
+    fields = {"cast_to": _CAST_WORDS[op.dtype.name]}
     if op.length >= 0:
         fields |= {"map_form": "SPARSE", "max_map": op.length}
     return e.add("CastMap", e[0], domain=ML, **fields)

@@ -291,11 +291,11 @@ def export_reshape(e: Export) -> Exported:
         return found
     if 0 in shape and all(isinstance(d, int) for d in shape) and e.version < 14:
         return _empty(e, x, shape)
-    rest = [_export_target(e, x, shape)]
+    rest = [_target_shape(e, x, shape)]
     return e.held("Reshape", e[0], rest=rest, **_allow_zero(e, shape))
 
 
-def _export_target(e: Export, x: Value, shape: Sequence[Dim]) -> str:
+def _target_shape(e: Export, x: Value, shape: Sequence[Dim]) -> str:
     sizes = [d if isinstance(d, int) else -1 for d in shape]
     if sizes.count(-1) == 1 and all(sizes):
         return e.ints(*sizes)

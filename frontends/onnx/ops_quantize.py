@@ -157,7 +157,7 @@ def _since(dtype: DType) -> int:
 def _parts(e: Export, x: Value, rest: list[Value]) -> _Parts | None:
     place = _axis(x, rest)
     if place is None:
-        return _export_blocks(e, x, rest)
+        return _by_blocks(e, x, rest)
     shape: tuple[Dim, ...] = (rest[0].tensor.size,) if place >= 0 else ()
     values = [e.b.reshape(v, shape) for v in rest]
     return _Parts(values, {"axis": place} if place >= 0 else {})
@@ -178,7 +178,7 @@ def _axis(x: Value, rest: list[Value]) -> int | None:
     return found
 
 
-def _export_blocks(e: Export, x: Value, rest: list[Value]) -> _Parts | None:
+def _by_blocks(e: Export, x: Value, rest: list[Value]) -> _Parts | None:
     """What is repeated over the blocks of an axis, before that."""
     if e.version < 21:
         return None

@@ -154,7 +154,7 @@ def export_recurrent(e: Export) -> Exported:
         e.name(x),
         *given,
         outputs=1 + op.states,
-        **_export_fields(e, r.shape[1]),
+        **_layer_fields(e, r.shape[1]),
     )
     return [e.squeeze(names[0], [1]), *(e.squeeze(n, [0]) for n in names[1:])]
 
@@ -163,7 +163,7 @@ def _first(e: Export, v: Value) -> str:
     return e.name(e.b.expand_dims(v, [0]))
 
 
-def _export_fields(e: Export, size: int) -> dict[str, Any]:
+def _layer_fields(e: Export, size: int) -> dict[str, Any]:
     op = e.op
     alphas, betas = [], []
     for name, alpha, beta in op.activations:

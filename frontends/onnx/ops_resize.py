@@ -182,7 +182,7 @@ def export_resize(e: Export) -> Exported:
     if op.roi:
         fields["extrapolation_value"] = float(op.outside)
     names, more = target
-    return e.add("Resize", e[0], _export_roi(e, x.rank), *names, **fields, **more)
+    return e.add("Resize", e[0], _whole_roi(e, x.rank), *names, **fields, **more)
 
 
 def _nearest(op: Any) -> str | None:
@@ -194,7 +194,7 @@ def _nearest(op: Any) -> str | None:
     return "ceil" if all(0 < s < 1 for s in op.scales) else None
 
 
-def _export_roi(e: Export, rank: int) -> str:
+def _whole_roi(e: Export, rank: int) -> str:
     if not e.op.roi:
         return ""
     low, high = [0.0] * rank, [1.0] * rank
@@ -210,7 +210,7 @@ def _target(e: Export, shape: Sequence[Dim]) -> tuple[list[str], dict[str, str]]
         return ["", e.dims(e.result.shape)], {}
     if not all(op.scales):
         return None
-    if all(_export_scaled(op, shape, i) == op.sizes[i] for i in range(len(op.axes))):
+    if all(_scaled_size(op, shape, i) == op.sizes[i] for i in range(len(op.axes))):
         scales = [1.0] * len(shape)
         for axis, scale in zip(op.axes, op.scales, strict=True):
             scales[axis] = scale
@@ -218,7 +218,7 @@ def _target(e: Export, shape: Sequence[Dim]) -> tuple[list[str], dict[str, str]]
     return _limited(e, shape)
 
 
-def _export_scaled(op: Any, shape: Sequence[Dim], i: int) -> Dim:
+def _scaled_size(op: Any, shape: Sequence[Dim], i: int) -> Dim:
     spans = [high - low for low, high in op.roi] or [1.0] * len(op.axes)
     ratio = exact_scale(op.scales[i] * spans[i])
     return floordiv(shape[op.axes[i]] * ratio.numerator, ratio.denominator)

@@ -41,9 +41,7 @@ def type_of_proto(proto: Any, name: str = "") -> Type:
         dtype = dtype_of(inner.elem_type)
         if not inner.HasField("shape"):
             return TensorType(dtype, None)
-        dims = (
-            dim_of_proto(d, f"{name}.{i}") for i, d in enumerate(inner.shape.dim)
-        )
+        dims = (dim_of_proto(d, f"{name}.{i}") for i, d in enumerate(inner.shape.dim))
         return TensorType(dtype, tuple(dims))
     if kind == "sequence_type":
         return SequenceType(_element(proto.sequence_type.elem_type))
@@ -84,8 +82,6 @@ def _dim_word(dim: Dim) -> int | str | None:
     if isinstance(dim, int) or dim is ANY:
         return dim if isinstance(dim, int) else None
     return str(dim)
-
-
 
 
 def type_word(type_: Type) -> str:

@@ -94,7 +94,7 @@ class Gelu(Activation):
     """
 
     name = "gelu"
-    scale = 1.0
+    error_floor = 1.0
     tanh: bool = False
 
     def on_arrays(self, xp: Any, x: Any) -> Any:
@@ -163,7 +163,7 @@ class LogSoftmax(Normalizing):
     """``x - log(sum(e^x))`` along an axis."""
 
     name = "log_softmax"
-    scale = 1.0
+    error_floor = 1.0
 
     def on_arrays(self, xp: Any, x: Any) -> Any:
         x = self.shifted_array(xp, x)

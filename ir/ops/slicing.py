@@ -27,8 +27,11 @@ class UpdateSlice(Op):
         ranked(self.name, x, y)
         same_dtype(self.name, x, y)
         need(x.rank == y.rank, f"{self.name} of {y} into {x}")
-        Slice(self.start, y.dims, self.step).result_type(x)
+        self._window(y.dims).result_type(x)
         return typed(x.dtype, x.dims, self._contents(x, y))
+
+    def _window(self, size: tuple[Dim, ...]) -> Slice:
+        return Slice(start=self.start, size=size, step=self.step)
 
     def _contents(self, x: TensorType, y: TensorType) -> Contents | None:
         known = x.rank == 1 and isinstance(y.dims[0], int)
@@ -36,14 +39,14 @@ class UpdateSlice(Op):
         if x.contents is None or not known or not all(isinstance(d, int) for d in at):
             return None
         found = list(x.contents)
-        rows = y.contents or (None,) * y.dims[0]  # type: ignore[operator]
+        rows = y.contents or (None,) * y.dims[0]
         for i, item in enumerate(rows):
             found[at[0] + i * at[1]] = item  # type: ignore[index, operator]
         return tuple(found)
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         out = x.copy()
-        window = Slice(self.start, y.shape, self.step).compute(xp, out)
+        window = self._window(y.shape).compute(xp, out)
         window[...] = y
         return out
 

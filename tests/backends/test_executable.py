@@ -10,6 +10,7 @@ import pytest
 import graphwright as gw
 from graphwright.backends.limits import Cancellation
 from graphwright.backends.observe import Reading
+from graphwright.backends.registry import backend_names
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
@@ -224,7 +225,7 @@ def test_errors_of_a_run_name_the_source() -> None:
 
 @pytest.mark.parametrize("name", ["opencl", "cuda", "nothing"])
 def test_a_backend_that_is_not_there(name: str) -> None:
-    if name in gw.backends():
+    if name in backend_names():
         pytest.skip(f"{name} is installed")
     with pytest.raises(gw.BackendUnavailable, match=name):
         gw.compile(graph_of(add_one, 1), backend=name)
@@ -235,7 +236,8 @@ def test_inputs_of_any_kind() -> None:
     want = [2.0, 3.0]
     assert exe([1, 2]).tolist() == want
     assert exe(exe([0, 1])).tolist() == want
-    assert exe(memoryview(np.array([1, 2], np.float32))).tolist() == want
+    view = memoryview(bytes(np.array([1, 2], np.float32).data)).cast("f")
+    assert exe(view).tolist() == want
     assert np.from_dlpack(exe([1, 2])).tolist() == want
 
 

@@ -106,9 +106,9 @@ def slope_error(name: str, result: int, *arrays: Any, **fields: Any) -> float:
         for i, x in enumerate(arrays)
     ]
     y = b.emit_all(name, *inputs, **fields)[result]
-    weights = b.constant_of(
-        Constant.of(np.cos(np.arange(np.prod(y.shape))).reshape(y.shape))
-    )  # type: ignore[arg-type]
+    shape: Any = y.shape
+    spread = np.cos(np.arange(np.prod(shape))).reshape(shape)
+    weights = b.constant_of(Constant.of(spread))
     graph = b.finish([b.sum(b.mul(y, weights), range(y.rank))])
     got = evaluate(gradient(graph, wrt=["x0"]), arrays)[-1]
     x, worst = arrays[0], 0.0

@@ -363,10 +363,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_fails_fast(name: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(GraphwrightError):
         parse(HOSTILE[name])
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 20  # not quadratic: that would take hours
 
 
 def nested(depth: int) -> str:

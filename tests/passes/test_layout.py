@@ -20,7 +20,9 @@ RNG = np.random.default_rng(0)
 
 
 def conv(b: Builder, x: Value, filters: int, kernel: int = 3, groups: int = 1) -> Value:
-    shape = (filters, x.tensor.dims[1] // groups, kernel, kernel)  # type: ignore[operator]
+    channels = x.tensor.dims[1]
+    assert isinstance(channels, int)
+    shape = (filters, channels // groups, kernel, kernel)
     weights = b.constant(RNG.standard_normal(shape, dtype=np.float32))
     pad = kernel // 2
     return b.emit(

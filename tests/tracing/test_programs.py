@@ -12,7 +12,7 @@ import graphwright as gw
 
 COUNT, SIZE = 200, 12
 
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "deadline": None,
     "derandomize": True,
     "phases": [Phase.generate],  # shrinking would take minutes

@@ -108,7 +108,8 @@ def test_out_writes_through_views() -> None:
     assert x.tolist() == [0, 1, 10, 11]
     assert found.tolist() == [10, 11]
     with pytest.raises(gw.DTypeError, match="same_kind"):
-        np.add(x, 1, out=gw.asarray(np.zeros(4, np.int64)))
+        target: Any = gw.asarray(np.zeros(4, np.int64))
+        np.add(x, 1, out=target)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ import numpy as np
 import onnx
 import onnxmltools
 import xgboost
-from onnxmltools.convert.common.data_types import FloatTensorType
-
 from common import Array, Example, Suite, random
+from onnxmltools.convert.common.data_types import FloatTensorType
 
 X = random(1, 80, 5)
 REAL = X[:, 0] * 2 - X[:, 1] ** 2

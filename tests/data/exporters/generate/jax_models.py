@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from common import Array, Example, Suite, integers, random
 from flax import nnx
 from jax import lax
 from jax2onnx import onnx_function, to_onnx
-
-from common import Array, Example, Suite, integers, random
 
 X = Any
 Inputs = Sequence[tuple[Array, ...]]

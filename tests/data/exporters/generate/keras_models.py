@@ -11,9 +11,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import onnx
-from keras import layers
-
 from common import Array, Example, Suite, integers, random
+from keras import layers
 
 Builder = Callable[[], keras.Model]
 

@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
-
 from common import Array, Example, Suite, integers, random
+from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
 
 Arrays = Mapping[str, Array]
 SCALE = np.float32(0.05)

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from common import DATA, Array, Case, Example, Suite
 from onnxruntime import quantization as q
 from onnxruntime.quantization import matmul_nbits_quantizer as nbits
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers import float16, optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
-
-from common import DATA, Array, Case, Example, Suite
 
 Rewrite = Callable[[Path, Path, list[dict[str, Array]]], Any]
 

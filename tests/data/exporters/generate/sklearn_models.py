@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from common import Array, Example, Suite, random
 from skl2onnx import to_onnx
 from skl2onnx.common import _container
 from skl2onnx.common.data_types import (
@@ -29,8 +30,6 @@ from sklearn import (
     svm,
     tree,
 )
-
-from common import Array, Example, Suite, random
 
 make_node = _container.make_node
 

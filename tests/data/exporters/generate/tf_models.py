@@ -10,7 +10,6 @@ os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
 import numpy as np
 import tensorflow as tf
 import tf2onnx
-
 from common import Array, Example, Suite, integers, random
 
 Tensor = Any

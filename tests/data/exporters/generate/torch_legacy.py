@@ -6,9 +6,8 @@ from functools import partial
 
 import onnx
 import torch
-from torch import Tensor, nn
-
 from common import Example, Suite, integers, random
+from torch import Tensor, nn
 from torch_modules import (
     BATCH,
     MODULES,

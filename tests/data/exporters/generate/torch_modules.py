@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from common import Array, integers, random
+from torch import Tensor, nn
 
 Axes = Sequence[Mapping[int, str]]
 

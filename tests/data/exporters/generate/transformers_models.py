@@ -11,9 +11,8 @@ import numpy as np
 import onnx
 import torch
 import transformers as t
-from torch import Tensor, nn
-
 from common import Array, Example, Suite, integers, random
+from torch import Tensor, nn
 from torch_modules import enliven
 
 warnings.filterwarnings("ignore")
