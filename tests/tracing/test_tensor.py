@@ -107,8 +107,8 @@ def test_out_writes_through_views() -> None:
     found = np.add(x[:2], 10, out=x[2:])
     assert x.tolist() == [0, 1, 10, 11]
     assert found.tolist() == [10, 11]
+    target: Any = gw.asarray(np.zeros(4, np.int64))
     with pytest.raises(gw.DTypeError, match="same_kind"):
-        target: Any = gw.asarray(np.zeros(4, np.int64))
         np.add(x, 1, out=target)
 
 
