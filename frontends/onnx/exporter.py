@@ -307,8 +307,9 @@ class ModelExporter:
 
     def constant(self, constant: Constant, value: Value | None = None) -> str:
         """The name of a constant; large ones lie in the outermost graph."""
-        key: Any = constant if constant.nbytes <= _SMALL else value or id(constant)
-        home = self.scope if constant.nbytes <= _SMALL else self.scope.root()
+        small = constant.nbytes <= _SMALL
+        key: Any = _content(constant) if small else value or id(constant)
+        home = self.scope if small else self.scope.root()
         if key in home.known:
             return home.known[key]
         name = home.known[key] = self.placeholder("constant")
@@ -340,6 +341,10 @@ def _is_complex(type_: Type) -> bool:
 
 def _kind(dtype: DType) -> str:
     return dtype.kind
+
+
+def _content(constant: Constant) -> tuple[str, tuple[int, ...], str]:
+    return constant.dtype.name, constant.shape, constant.digest
 
 
 def _unnamed(graph: Graph) -> frozenset[str]:

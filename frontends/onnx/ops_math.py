@@ -11,7 +11,7 @@ from graphwright.frontends.onnx.operands import aligned, widened
 from graphwright.frontends.onnx.ops_conv import biased_conv
 from graphwright.frontends.onnx.ops_reduce import mean_of
 from graphwright.frontends.onnx.registry import converter, exporter
-from graphwright.ir.dtype import DTYPES, DType, bool_, float64
+from graphwright.ir.dtype import DTYPES, DType, bool_, float64, uint64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ModelError
 
@@ -212,6 +212,8 @@ def where(e: Export, condition: str, x: str, y: str, dtype: DType) -> str:
 @exporter("pow")
 def export_power(e: Export) -> Exported:
     """Integers with an exponent below 0 give 0, unless the base is 1 or -1."""
+    if e.dtype is uint64:
+        return _by_squaring(e)
     x, y = e.lean(*e.operands)
     known = e.b.known(y)
     if e.dtype.kind != "i" or (known is not None and known.array().min(initial=0) >= 0):
@@ -222,6 +224,17 @@ def export_power(e: Export) -> Exported:
     unit = b.where(b.and_(b.eq(base, -1), b.not_(odd)), 1, base)
     small = b.or_(b.eq(base, 1), b.eq(base, -1))
     return b.where(b.lt(exponent, 0), b.where(small, unit, 0), positive)
+
+
+def _by_squaring(e: Export) -> Value:
+    """The product of those of ``x, x^2, x^4, ...`` that the exponent's bits name."""
+    b, (base, exponent) = e.b, e.operands
+    total = b.full(e.result.shape, 1, uint64)
+    for i in range(exponent.dtype.bits):
+        bit = b.and_(b.emit("shr", *b.align(exponent, i)), 1)
+        total = b.where(b.eq(bit, 1), b.mul(total, base), total)
+        base = b.mul(base, base)
+    return total
 
 
 def _plain_power(e: Export, x: Value, y: Value) -> Value:

@@ -5,7 +5,7 @@ from functools import update_wrapper
 from inspect import signature
 from threading import RLock
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -403,6 +403,26 @@ def _difference(old: Any, new: Any, names: Sequence[str]) -> str:
     return "; ".join(rows)
 
 
+@overload
+def jit(
+    function: Callable[..., Any],
+    *,
+    backend: "str | Backend | Sequence[str] | None" = None,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate: str | Sequence[str] = (),
+    specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
+) -> Jit: ...
+@overload
+def jit(
+    function: None = None,
+    *,
+    backend: "str | Backend | Sequence[str] | None" = None,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate: str | Sequence[str] = (),
+    specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
+) -> Callable[[Callable[..., Any]], Jit]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *,
@@ -430,7 +450,7 @@ def jit(
     """
     if function is None:
 
-        def decorate(f: Callable[..., Any]) -> Any:
+        def decorate(f: Callable[..., Any]) -> Jit:
             return jit(
                 f,
                 backend=backend,

@@ -104,7 +104,9 @@ def _combined(xp: Any, x: Any, where: Any, updates: Any, mode: str) -> Any:
     """A copy of ``x`` with updates combined in at an advanced index."""
     if mode == "set":
         out = x.copy()
-        out[where] = updates
+        # NumPy writes in the order of memory, so that "last" needs C order.
+        places = tuple(xp.ascontiguousarray(i).reshape(i.shape) for i in where)
+        out[places] = xp.ascontiguousarray(updates).reshape(updates.shape)
         return out
     out = x.astype(dtype(x.dtype).accumulate.numpy)
     getattr(xp, _SCATTER[mode]).at(out, where, updates.astype(out.dtype, copy=False))

@@ -7,7 +7,7 @@ from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Tier
 from graphwright.ir.ops.movement import Slice
-from graphwright.ir.rules import need, ranked, same_dtype, typed
+from graphwright.ir.rules import need, ranked, same_dtype, small_size, typed
 from graphwright.ir.types import Contents, TensorType
 
 
@@ -34,14 +34,15 @@ class UpdateSlice(Op):
         return Slice(start=self.start, size=size, step=self.step)
 
     def _contents(self, x: TensorType, y: TensorType) -> Contents | None:
-        known = x.rank == 1 and isinstance(y.dims[0], int)
-        at = (*self.start, *self.step)
-        if x.contents is None or not known or not all(isinstance(d, int) for d in at):
+        size = small_size(y.dims)
+        if x.contents is None or x.rank != 1 or size is None:
+            return None
+        (start,), (step,) = self.start, self.step
+        if not isinstance(start, int) or not isinstance(step, int):
             return None
         found = list(x.contents)
-        rows = y.contents or (None,) * y.dims[0]
-        for i, item in enumerate(rows):
-            found[at[0] + i * at[1]] = item  # type: ignore[index, operator]
+        for i, item in enumerate(y.contents or (None,) * size):
+            found[start + i * step] = item
         return tuple(found)
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
