@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphwright import backends as backends
-    from graphwright import numpy as numpy  # type: ignore[attr-defined]
     from graphwright import onnx_backend as onnx_backend
     from graphwright import testing as testing
     from graphwright.backends.contract import Backend as Backend
