@@ -1,7 +1,7 @@
 """Builds graphs: the ``Emitter`` that everything else is written against."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from graphwright.ir.ratio import whole_dims
 from graphwright.ir.types import Guard, TensorType, Type, collect_guards, type_symbols
 
 _FOLD_BYTES = 1 << 16
+
+Spread: TypeAlias = tuple[DType, tuple[Dim, ...], tuple[Dim, ...]]
+"""Dtype and shape of what is broadcast, and the shape it gets."""
 
 
 class Builder(Emitter):
@@ -38,6 +41,7 @@ class Builder(Emitter):
         self._inputs: list[Value] = []
         self._input_names: list[str] = []
         self._guards: dict[Guard, None] = {}
+        self._spreads: dict[Spread, tuple[Op, Type]] = {}
         self._scalars: dict[tuple[str, bytes], Value] = {}
         self._producers: dict[Value, Node] = {}
         self._folded: dict[Value, Constant | None] = {}
@@ -98,6 +102,18 @@ class Builder(Emitter):
             if dims is not None:
                 x = self.reshape(self.size_of(*dims), x.shape)
         return super().cast(x, dtype, saturate=saturate)
+
+    def broadcast_to(self, x: Value, shape: Sequence[Dim]) -> Value:
+        shape = tuple(shape)
+        if x.shape == shape or not x.dtype.is_float:
+            return super().broadcast_to(x, shape)
+        key = (x.dtype, x.shape, shape)
+        spread = self._spreads.get(key)
+        if spread is None:  # models spread many small constants to few shapes
+            op = OPS["broadcast_to"](shape=shape)
+            spread = self._spreads[key] = op, self.infer(op, [x.type])[0]
+        op, type_ = spread
+        return self.add_node(op, (x,), (Value(type_),))[0]
 
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
         self._counter[0] += 1

@@ -257,6 +257,7 @@ class Export:
         Raises:
             UnsupportedOpError: If it does not.
         """
+        self.needs(first_version(op_type))
         while isinstance(type_, SequenceType | OptionalType):
             type_ = type_.element
         if isinstance(type_, TensorType) and not holds(

@@ -11,6 +11,7 @@ from onnx_exports import OnnxRuntime, assert_same, check, taken_back
 from onnx_graphs import model_of
 
 import graphwright as gw
+from graphwright.frontends.onnx import save
 from graphwright.ir.builder import Builder
 from graphwright.ir.dim import Dim, floordiv, maximum, symbol
 from graphwright.ir.dtype import DTYPES, DType, bool_, float32, int32, int64, uint32
@@ -443,6 +444,18 @@ def test_weights_go_beside_the_model(tmp_path: Path) -> None:
     assert_same(evaluate(gw.load(again), [x]), evaluate(weighted(), [x]))
     gw.export(gw.load(path), path, external_data=True)  # over the mapped file itself
     assert_same(evaluate(gw.load(path), [x]), evaluate(weighted(), [x]))
+
+
+def test_what_one_protobuf_cannot_hold_goes_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save, "MAX_BYTES", 4096)
+    gw.export(weighted(), tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx.data").stat().st_size == 64 * 32 * 4
+    with pytest.raises(gw.BudgetError, match="path"):
+        gw.export(weighted())
+    with pytest.raises(gw.BudgetError, match="external data"):
+        gw.export(weighted(), tmp_path / "other.onnx", external_data=False)
 
 
 def test_external_data_needs_a_path() -> None:
