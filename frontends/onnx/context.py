@@ -1,6 +1,7 @@
 """What a converter sees: one ONNX node with its operands as values."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -105,9 +106,17 @@ class Context:
         self.op_type: str = node.op_type
         self.domain: str = node.domain
         self.inputs = list(inputs)
-        self.outputs: list[str] = list(node.output)
-        self.attributes: Mapping[str, Any] = {a.name: a for a in node.attribute}
         self.importer = importer
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the results; empty where one is not wanted."""
+        return list(self.node.output)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        """AttributeProtos by name."""
+        return {a.name: a for a in self.node.attribute}
 
     # Operands -------------------------------------------------------------------------
 

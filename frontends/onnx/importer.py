@@ -208,8 +208,9 @@ class GraphImporter:
         if name in self.scope.values:
             raise ModelError(f"value {name!r} is defined twice")
         self.scope.values[name] = value
-        origin = Origin(self.b.name, name, self.path)
-        self.b.origins[value] = (*self.b.origins.get(value, ()), origin)
+        origin, origins = Origin(self.b.name, name, self.path), self.b.origins
+        before = origins.get(value)
+        origins[value] = (origin,) if before is None else (*before, origin)
 
     def lookup(self, name: str) -> Value:
         """The value of a name.

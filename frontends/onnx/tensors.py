@@ -106,7 +106,7 @@ class TensorReader:
             raise ModelError(f"tensor {proto.name!r} has the shape {list(shape)}")
         if proto.data_location == TensorProto.EXTERNAL:
             return self._outside(proto, dtype, shape)
-        raw = proto.raw_data if proto.HasField("raw_data") else b""
+        raw = proto.raw_data
         span = self._weights.span(raw) if self._weights and raw else None
         if span is not None:
             assert self._weights is not None

@@ -84,9 +84,17 @@ def cut_weights(buffer: Buffer, path: str | None) -> tuple[bytes, Weights]:
     if len(buffer) < 2 * MIN_BYTES:
         return bytes(buffer), weights
     try:
-        return b"".join(_rewrite(buffer, 0, len(buffer), "model", weights, 0)), weights
+        reduced = b"".join(_rewrite(buffer, 0, len(buffer), "model", weights, 0))
     except _Malformed:
         return bytes(buffer), Weights(buffer, path)
+    _let_go(buffer)
+    return reduced, weights
+
+
+def _let_go(buffer: Buffer) -> None:
+    """Drops the mapped pages that the scan touched: they come back when needed."""
+    if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        buffer.madvise(mmap.MADV_DONTNEED)
 
 
 def _rewrite(
