@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
@@ -13,8 +13,7 @@ from graphwright.ir.printer import graph_html, print_graph
 from graphwright.ir.types import Guard, Type, bind_type, type_symbols
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a node comes from.
 
     Attributes:
@@ -31,8 +30,7 @@ class Source:
         return f"{self.kind} {self.name!r}" if self.name else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Which value of an original graph a value equals.
 
     Attributes:

@@ -8,7 +8,6 @@ borders of a region only. All rules are exact.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def _back(w: Walk, node: Node, value: Value, perm: Perm) -> list[Value]:
     view = f"transpose {list(inverse(perm))}"
     found = [o for o in w.origins.get(node.results[0], ()) if o.view == "identity"]
     if found:
-        w.origins[value] = tuple(replace(o, view=view) for o in found)
+        w.origins[value] = tuple(o._replace(view=view) for o in found)
     return [w.transpose(value, perm)]
 
 
@@ -308,7 +307,7 @@ def _sink(w: Walk, node: Node) -> list[Value] | None:
     found = w.apply(node.op, operands)[0]
     view = f"reshape {list(before)}"
     own = w.origins.get(node.results[0], ())
-    w.origins[found] = tuple(replace(o, view=view) for o in own)
+    w.origins[found] = tuple(o._replace(view=view) for o in own)
     return [w.reshape(found, after)]
 
 

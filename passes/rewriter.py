@@ -6,7 +6,6 @@ so that consumers and provenance stay; else the consumers read the new value ins
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -340,7 +339,7 @@ class Rewriter(Builder):
 
 
 def _rounded(origin: Origin) -> Origin:
-    return origin if origin.rounding else replace(origin, rounding=True)
+    return origin if origin.rounding else origin._replace(rounding=True)
 
 
 def _fits(new: Type, old: Type) -> bool:
