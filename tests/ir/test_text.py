@@ -366,7 +366,7 @@ def test_hostile_text_fails_fast(name: str) -> None:
     start = time.process_time()
     with pytest.raises(GraphwrightError):
         parse(HOSTILE[name])
-    assert time.process_time() - start < 20  # not quadratic: that would take hours
+    assert time.process_time() - start < 5
 
 
 def nested(depth: int) -> str:

@@ -218,9 +218,10 @@ def run_cases(
     session = None if example.expected else exact_session(payload)
     arrays: dict[str, Array] = {}
     for i, case in enumerate(example.cases):
-        if not isinstance(case, Mapping):
-            case = dict(zip(names, case, strict=True))
-        feeds = {k: np.asarray(v) for k, v in case.items()}
+        named = (
+            case if isinstance(case, Mapping) else dict(zip(names, case, strict=True))
+        )
+        feeds = {k: np.asarray(v) for k, v in named.items()}
         assert set(feeds) == set(names), (sorted(feeds), names)
         found = example.expected[i] if session is None else run(session, wanted, feeds)
         if session and example.recheck:

@@ -139,8 +139,8 @@ OWN = [
         "lstm_packed",
         Packed,
         [
-            (random(1, 3, 5, 6), integers(0, 1, 3) + [5, 3, 2]),
-            (random(2, 3, 5, 6), integers(0, 1, 3) + [5, 5, 1]),
+            (random(1, 3, 5, 6), [*integers(0, 1, 3), 5, 3, 2]),
+            (random(2, 3, 5, 6), [*integers(0, 1, 3), 5, 5, 1]),
         ],
     ),
     Entry("attention", Attention, EQUAL),

@@ -46,7 +46,7 @@ def enliven(model: nn.Module) -> nn.Module:
                 fan = weight[0].numel() if weight.shape[0] > 1 else weight.numel()
                 weight.copy_(torch.randn(weight.shape) * 1.3 / max(fan, 2) ** 0.5)
             elif isinstance(weight, nn.Parameter) or name.endswith("running_mean"):
-                weight += torch.randn(weight.shape) * 0.3
+                weight.add_(torch.randn(weight.shape) * 0.3)
     return model.eval()
 
 
