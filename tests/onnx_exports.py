@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from locales import use_locale
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test.runner import Runner
 
@@ -144,6 +145,7 @@ class OnnxRuntime(Backend):
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         ends = plain_ends(model)
+        use_locale(ends)
         session = ort.InferenceSession(ends.SerializeToString(), options)
         dtypes = {i.name: _dtype(i) for i in ends.graph.input}
         kinds = [_dtype(o) for o in model.graph.output]

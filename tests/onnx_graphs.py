@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from locales import use_locale
 from onnx.parser import parse_graph
 
 from graphwright.frontends.onnx.load import import_model
@@ -77,6 +78,7 @@ def run_ort(model: Any, feeds: Mapping[str, Any]) -> list[Any]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
+    use_locale(model)
     session = ort.InferenceSession(model.SerializeToString(), options)
     outputs: list[Any] = session.run(None, dict(feeds))
     return outputs

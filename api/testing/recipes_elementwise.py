@@ -70,6 +70,13 @@ def cast(m: Maker) -> Sequence[Value]:
     return [y]
 
 
+@recipe("power_of_two", alone=True)
+def power_of_two(m: Maker) -> Sequence[Value]:
+    x = m.tensor("f", within=(0.25, 8.0), exact=True)
+    mode = m.c.pick(["up", "down", "nearest"])
+    return m.emit("power_of_two", x, mode=mode, saturate=m.flag())
+
+
 @recipe("bitcast")
 def bitcast(m: Maker) -> Sequence[Value]:
     x = m.tensor("fiu" if m.world.fresh else "iu", exact=True)

@@ -5,16 +5,8 @@ from graphwright.frontends.onnx.exporting import Export, Exported
 from graphwright.frontends.onnx.kernels import since_opset
 from graphwright.frontends.onnx.registry import converter, exporter
 from graphwright.frontends.onnx.tensors import dtype_of, element_of
-from graphwright.ir.dtype import (
-    DTYPES,
-    DType,
-    float8_e8m0fnu,
-    float32,
-    float64,
-    uint8,
-    uint32,
-)
-from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.dtype import DTYPES, DType, float8_e8m0fnu, float64
+from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
 
 
@@ -39,27 +31,12 @@ def cast_like(c: Context) -> Value:
 def _cast(c: Context, x: Value, to: DType) -> Value:
     saturate = bool(c.integer("saturate", 1))
     if to is float8_e8m0fnu and x.dtype is not to:
-        return _power_of_two(c.b, x, c.string("round_mode", "up"), saturate)
+        mode = c.string("round_mode", "up")
+        if mode not in ("up", "down", "nearest"):
+            raise ModelError(f"Cast has no round_mode {mode!r}")
+        return c.b.emit("power_of_two", x, mode=mode, saturate=saturate)
     narrow = to.is_float and to.bits == 8
     return c.b.cast(x, to, saturate=saturate and narrow)
-
-
-def _power_of_two(b: Emitter, x: Value, mode: str, saturate: bool) -> Value:
-    """The exponent of float32, which is all that float8_e8m0fnu has.
-
-    Infinities and NaN are NaN, as is what rounding makes too large unless it saturates.
-    """
-    if mode not in ("up", "down", "nearest"):
-        raise ModelError(f"Cast has no round_mode {mode!r}")
-    bits = b.emit("bitcast", b.cast(x, float32), dtype=uint32)
-    exponent = b.and_(b.shr(bits, 23), 0xFF)
-    if mode != "down":
-        least = 1 if mode == "up" else 1 << 22
-        up = b.ge(b.and_(bits, (1 << 23) - 1), least)
-        top = 0xFE if saturate else 0xFF
-        up = b.and_(up, b.lt(exponent, top))
-        exponent = b.add(exponent, b.cast(up, uint32))
-    return b.emit("bitcast", b.cast(exponent, uint8), dtype=float8_e8m0fnu)
 
 
 @converter("BitCast")
@@ -81,6 +58,15 @@ def cast(e: Export) -> Exported:
     if op.dtype.is_float and op.dtype.bits <= 8 and op.dtype.name.startswith("float8"):
         return e.add("Cast", e[0], to=element_of(op.dtype), saturate=int(op.saturate))
     return e.cast(e[0], op.dtype)
+
+
+@exporter("power_of_two")
+def power_of_two(e: Export) -> str:
+    """``Cast`` with its rounding."""
+    e.needs(25)
+    to = element_of(float8_e8m0fnu)
+    how = {"round_mode": e.op.mode, "saturate": int(e.op.saturate)}
+    return e.add("Cast", e[0], to=to, **how)
 
 
 def _saturated(e: Export, x: Value) -> Exported:

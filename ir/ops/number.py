@@ -1,12 +1,19 @@
-"""Parts of numbers: signs, neighbours, common divisors."""
+"""Parts of numbers: signs, neighbours, powers of two, common divisors."""
 
 from typing import Any, ClassVar
 
-from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.dtype import (
+    DTYPES,
+    DType,
+    float8_e8m0fnu,
+    float32,
+    uint8,
+    uint32,
+)
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.op import Cotangents, Op, Tier, Trait
-from graphwright.ir.rules import need_kind, ranked, same_dtype, same_shape
+from graphwright.ir.rules import need, need_kind, ranked, same_dtype, same_shape
 from graphwright.ir.types import TensorType
 
 
@@ -85,3 +92,61 @@ class Gcd(Pairwise):
     name = "gcd"
     tier: ClassVar[Tier] = Tier.HOST
     kinds = "iu"
+
+
+class PowerOfTwo(Op):
+    """A float as float8_e8m0fnu: the exponent of its float32, which is all that has.
+
+    Infinities and NaN are NaN, as is what rounding makes too large unless it saturates.
+    Source: OCP Microscaling Formats (MX) 1.0, section 5.4.1; ONNX Cast-25.
+
+    Attributes:
+        mode: Where a number between two powers goes: up, down or nearest.
+        saturate: Whether what is too large becomes the largest power.
+    """
+
+    name = "power_of_two"
+    tier: ClassVar[Tier] = Tier.COMPOSITE
+    traits: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    ulps = 0.0
+    steps = True
+    wide = False
+    domains = ((0.25, 8.0),)
+    mode: str = "up"
+    saturate: bool = True
+
+    def result_type(self, x: TensorType) -> TensorType:
+        ranked(self.name, x)
+        known = self.mode in ("up", "down", "nearest")
+        need(known, f"{self.name} has no mode {self.mode!r}")
+        return x.with_dtype(float8_e8m0fnu)
+
+    def compute(self, xp: Any, x: Any) -> Any:
+        bits = xp.asarray(x).astype(xp.float32).view(xp.uint32)
+        exponent = (bits >> 23) & 0xFF
+        if self.mode != "down":
+            up = (bits & ((1 << 23) - 1)) >= self._least
+            exponent = exponent + (up & (exponent < self._top))
+        return exponent.astype(xp.uint8).view(float8_e8m0fnu.numpy)
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        bits = b.emit("bitcast", b.cast(operands[0], float32), dtype=uint32)
+        exponent = b.and_(b.shr(bits, 23), 0xFF)
+        if self.mode != "down":
+            up = b.ge(b.and_(bits, (1 << 23) - 1), self._least)
+            up = b.and_(up, b.lt(exponent, self._top))
+            exponent = b.add(exponent, b.cast(up, uint32))
+        return b.emit("bitcast", b.cast(exponent, uint8), dtype=float8_e8m0fnu)
+
+    @property
+    def _least(self) -> int:
+        return 1 if self.mode == "up" else 1 << 22
+
+    @property
+    def _top(self) -> int:
+        return 0xFE if self.saturate else 0xFF
+
+    def vjp(
+        self, b: Emitter, operands: Any, results: Any, cotangents: Any
+    ) -> Cotangents:
+        return (None,)

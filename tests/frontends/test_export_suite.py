@@ -49,6 +49,13 @@ RUNTIME_CRASHES = {
 }
 
 
+RUNTIME_LACKS = {
+    "test_einsum_batch_matmul_bfloat16_cpu": "ONNX Runtime 1.32 runs Einsum of"
+    " bfloat16, but not the MatMul that it is in the exported model",
+    "test_einsum_sum_bfloat16_cpu": "likewise the ReduceSum",
+}
+
+
 def complain(problems: dict[str, str]) -> None:
     if problems:
         pytest.fail(by_reason(problems), pytrace=False)
@@ -68,7 +75,8 @@ def test_every_model_of_the_suite_round_trips(part: int) -> None:
 def disagreements(names: list[str]) -> tuple[int, dict[str, str]]:
     """How many models ONNX Runtime runs as they are; those of them that it does not
     run, or not to the same results, once they were exported."""
-    runs = [n for n in names if SUITE.problem(OnnxRuntime, n) is None]
+    fair = [n for n in names if n not in RUNTIME_LACKS]
+    runs = [n for n in fair if SUITE.problem(OnnxRuntime, n) is None]
     problems = {n: SUITE.problem(ExportedToOnnxRuntime, n) for n in runs}
     return len(runs), {n: p for n, p in problems.items() if p}
 
