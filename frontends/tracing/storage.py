@@ -355,13 +355,17 @@ class Trace:
     def input(self, name: str, type_: Type, *, weak: bool = False) -> Handle:
         """A tensor that stands for the next input."""
         value = self.builder.input(name, type_)
-        if weak:  # the same, but it promotes as a Python number
-            copy = WeakValue(type_)
-            self.builder.add_node(OPS["reshape"](shape=()), [value], (copy,))
-            self.weak[copy] = name
-            value = copy
-        found = Handle.concrete.on(Cell(value, self))
-        return found if weak else found.boxed()
+        if not weak:
+            return Handle.concrete.on(Cell(value, self)).boxed()
+        copy = self.weakened(value)
+        self.weak[copy] = name
+        return Handle.concrete.on(Cell(copy, self))
+
+    def weakened(self, value: Value) -> Value:
+        """The same 0-d value, but it promotes as a Python number."""
+        copy = WeakValue(value.type)
+        self.builder.add_node(OPS["reshape"](shape=()), [value], (copy,))
+        return copy
 
     def numbers_below(self, value: Value) -> list[str]:
         """Names of the Python numbers that a value is made of; none if of more."""

@@ -13,7 +13,12 @@ from graphwright.frontends.tracing.indexing import assign_index, take_index
 from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
 from graphwright.frontends.tracing.methods import Methods, namespace
 from graphwright.frontends.tracing.placement import default
-from graphwright.frontends.tracing.promotion import as_dtype, result_dtype, same_kind
+from graphwright.frontends.tracing.promotion import (
+    WeakValue,
+    as_dtype,
+    result_dtype,
+    same_kind,
+)
 from graphwright.frontends.tracing.storage import (
     Cell,
     Handle,
@@ -35,12 +40,45 @@ def _binary(function: Function) -> tuple[Function, Function]:
     """An operator and its reflection."""
 
     def forward(self: "Tensor", other: Any) -> Any:
-        return function(self, other) if _is_operand(other) else NotImplemented
+        if not _is_operand(other):
+            return NotImplemented
+        found = function(self, other)
+        weak = type(self._cell.value) is WeakValue and _is_weak(other)
+        return _weakened(found) if weak else found
 
     def backward(self: "Tensor", other: Any) -> Any:
-        return function(other, self) if _is_operand(other) else NotImplemented
+        if not _is_operand(other):
+            return NotImplemented
+        found = function(other, self)
+        weak = type(self._cell.value) is WeakValue and _is_weak(other)
+        return _weakened(found) if weak else found
 
     return forward, backward
+
+
+def _unary(function: Function) -> Function:
+    """An operator of one operand."""
+
+    def apply(self: "Tensor") -> Any:
+        found = function(self)
+        return _weakened(found) if type(self._cell.value) is WeakValue else found
+
+    return apply
+
+
+def _is_weak(x: Any) -> bool:
+    """Whether an operand promotes as a Python number."""
+    if isinstance(x, Handle):
+        return type(x._cell.value) is WeakValue
+    return isinstance(x, (int, float, complex)) and not isinstance(x, np.generic)
+
+
+def _weakened(found: Any) -> Any:
+    """What Python numbers give is a Python number again."""
+    trace = state.current.get()
+    if trace is None or not isinstance(found, Handle):
+        return found
+    return Handle.make(trace.weakened(found.read()))
 
 
 def _inplace(function: Function) -> Function:
@@ -371,17 +409,10 @@ class Tensor(Methods, Handle):
     __irshift__ = _inplace(arithmetic.right_shift)
     __imatmul__ = _inplace(arithmetic.matmul)
 
-    def __neg__(self) -> Any:
-        return arithmetic.negative(self)
-
-    def __pos__(self) -> Any:
-        return arithmetic.positive(self)
-
-    def __abs__(self) -> Any:
-        return arithmetic.absolute(self)
-
-    def __invert__(self) -> Any:
-        return arithmetic.invert(self)
+    __neg__ = _unary(arithmetic.negative)
+    __pos__ = _unary(arithmetic.positive)
+    __abs__ = _unary(arithmetic.absolute)
+    __invert__ = _unary(arithmetic.invert)
 
 
 def _known(dim: Dim, what: str) -> int:

@@ -153,3 +153,13 @@ def test_masks_of_one_array_fit_each_other() -> None:
     x = np.arange(5.0)
     assert f(x).tolist() == [20, 30, 40]
     assert x.tolist() == [0, 1, 20, 30, 40]
+
+
+def test_python_numbers_stay_weak_through_arithmetic() -> None:
+    def scaled(x: Any, rate: float, sigma: float) -> Any:
+        return x * (rate + 0.5 * sigma**2) - sigma / -rate
+
+    x = np.ones(3, np.float32)
+    found = np.asarray(gw.jit(scaled)(x, 0.25, 0.5))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, scaled(x, 0.25, 0.5), rtol=1e-6)
