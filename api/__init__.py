@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from graphwright import onnx_backend as onnx_backend
     from graphwright import testing as testing
     from graphwright.backends.contract import Backend as Backend
+    from graphwright.backends.contract import GraphBackend as GraphBackend
+    from graphwright.backends.contract import TableBackend as TableBackend
     from graphwright.backends.limits import Cancellation as Cancellation
     from graphwright.backends.registry import register_backend as register_backend
     from graphwright.checks import CheckReport as CheckReport
@@ -92,6 +94,7 @@ _HOMES = {
     "CheckReport": "checks",
     "Executable": "compiled",
     "Graph": "ir.graph",
+    "GraphBackend": "backends.contract",
     "GraphOptimizationLevel": "session",
     "IOBinding": "ortvalue",
     "InferenceSession": "session",
@@ -99,6 +102,7 @@ _HOMES = {
     "OrtValue": "ortvalue",
     "PassManager": "passes.pipeline",
     "SessionOptions": "session",
+    "TableBackend": "backends.contract",
     "Tensor": "frontends.tracing.tensor",
     "check": "checks",
     "compile": "compiled",

@@ -4,15 +4,16 @@ import logging
 import time
 from collections.abc import Sequence
 
-from graphwright.backends.contract import Backend
+from graphwright.backends.contract import REGION, Backend
 from graphwright.backends.limits import Limits
 from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backend
 from graphwright.ir.graph import Graph
 from graphwright.passes.decompose import decompose_unsupported
-from graphwright.passes.lower import lowering_passes
+from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT
 from graphwright.passes.pipeline import optimize as run_pipeline
+from graphwright.passes.regions import claim_regions
 
 _logger = logging.getLogger("graphwright.compile")
 
@@ -24,6 +25,21 @@ def optimized(
     if not optimize:
         return graph
     return run_pipeline(graph, DEFAULT, strict_float=strict_float)
+
+
+def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
+    """Passes, run inside control flow too, that make a graph suit a backend."""
+
+    def decompose(graph: Graph) -> Graph:
+        return decompose_unsupported(graph, backend.supports)
+
+    def claim(graph: Graph) -> Graph:
+        return claim_regions(graph, backend.supports, REGION)
+
+    passes: list[Pass] = [decompose]
+    if optimize:
+        passes += lowering_passes(backend.layout(), backend.fusable())
+    return [*passes, claim] if backend.regions else passes
 
 
 def lower(
@@ -52,10 +68,9 @@ def lower(
     chosen = choose_backend(backend)
     start = time.perf_counter()
     lowered = optimized(graph, optimize=optimize, strict_float=strict_float)
-    lowered = decompose_unsupported(lowered, chosen.supports)
-    if optimize:
-        passes = lowering_passes(chosen.layout(), chosen.fusable())
-        lowered = run_pipeline(lowered, passes, strict_float=strict_float)
+    lowered = run_pipeline(
+        lowered, _suiting(chosen, optimize), strict_float=strict_float
+    )
     before, after = len(graph.nodes), len(lowered.nodes)
     seconds = time.perf_counter() - start
     _logger.debug(

@@ -1,22 +1,36 @@
-"""What a backend is.
+"""What a backend is, in two levels; `docs/write-a-backend.md` is the tutorial.
 
-*Op by op*: ``kernel`` gives a function on the backend's arrays for an op; everything
-else (decomposition, control flow, fallback, planning) is done for it. A backend that
-does more says in ``supports`` which ``fused`` regions it takes whole.
+*Op by op* (``TableBackend``): a table from op to function on the backend's arrays, and
+how arrays come and go. Decomposition, control flow, fallback and planning are done for
+it. *Whole graph* (``GraphBackend``): neighbouring ops reach it together, as a graph.
+``Backend`` is what both are; subclass it where neither fits.
+
+An array is an object of any class that has a ``shape``, a tuple of integers. Kernels
+never change their operands; results may be views of them. Tensors of strings, lists,
+dictionaries and what may be None stay on the host, as numpy arrays and Python values.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 
 from graphwright.ir.constant import Constant
+from graphwright.ir.dtype import DType, string
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
-from graphwright.ir.types import Type
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import TensorType, Type
 
 CONTRACT_VERSION = 1
+"""Of this file: it grows when a backend written for the last one would break."""
+
+REGION = "region"
+"""Kind of the ``fused`` ops that a backend with ``regions`` is given."""
 
 Kernel: TypeAlias = Callable[..., Any]
 """Arrays in, one array or a tuple of them out."""
@@ -71,14 +85,26 @@ class Request:
     results: tuple[Type, ...]
 
 
+def on_device(type_: Type) -> bool:
+    """Whether values of a type are the backend's arrays: numeric tensors are."""
+    return isinstance(type_, TensorType) and type_.dtype is not string
+
+
 class Backend(ABC):
-    """Runs ops on arrays of its own kind.
+    """Runs ops on arrays of its own kind, for many threads at once.
 
     Attributes:
         name: What users call it.
+        contract: The ``CONTRACT_VERSION`` that it was written for: a number, so that
+            one written for another version is refused by name instead of failing in a
+            run. None for a class that lives and changes with the program it is in.
+        regions: Whether neighbouring ops that it supports reach it together, as one
+            ``fused`` op of kind ``region``.
     """
 
     name: str = ""
+    contract: ClassVar[int | None] = None
+    regions: ClassVar[bool] = False
 
     @abstractmethod
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
@@ -97,12 +123,22 @@ class Backend(ABC):
         return None
 
     def to_device(self, array: "np.ndarray[Any, Any]") -> Any:
-        """The backend's array of a numpy array."""
+        """The backend's array of a numpy array of any strides, perhaps read-only.
+
+        It may share the memory: what is there changes between runs, never in one.
+        """
         return array
 
     def to_host(self, array: Any) -> "np.ndarray[Any, Any]":
-        """The numpy array of one of the backend's."""
+        """The numpy array of one of the backend's; it may share the memory."""
         return np.asarray(array)
+
+    def copy(self, array: Any) -> Any:
+        """The same elements in memory of their own: what leaves a run is copied.
+
+        The array itself where nobody can write to it.
+        """
+        return self.to_device(np.array(self.to_host(array)))
 
     def devices(self) -> list[str]:
         """Names of its devices on this machine."""
@@ -115,3 +151,113 @@ class Backend(ABC):
     def fusable(self) -> frozenset[str]:
         """Names of the elementwise ops which it runs as one region; passes ask."""
         return frozenset()
+
+
+class TableBackend(Backend):
+    """Level one: a table from the name of an op to a function that runs it.
+
+    A function takes the op, whose fields are numbers by then, and the operands' arrays;
+    it gives one array or a tuple of them. What the table lacks is decomposed, else runs
+    on the host.
+
+    Attributes:
+        table: The functions, by the names of ops.
+        dtypes: Names of the dtypes which it takes; all if empty.
+    """
+
+    table: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    dtypes: ClassVar[frozenset[str]] = frozenset()
+
+    def supports(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether the op is in the table, on dtypes that it takes."""
+        known = op.name in self.table or op.name in _STRUCTURE
+        return known and self.takes(op, types) and self.accepts(op, types)
+
+    def takes(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether operands, and a result whose dtype the op names, are tensors of it.
+
+        An op that names none gives results of the operands' dtype or of another that
+        follows from it (bool of a comparison, int64 of a position).
+        """
+        if not all(map(on_device, types)):
+            return False
+        named: object = getattr(op, "dtype", None)
+        found = [t.dtype for t in types if isinstance(t, TensorType)]
+        found += [named] if isinstance(named, DType) else []
+        return not self.dtypes or all(d.name in self.dtypes for d in found)
+
+    def accepts(self, op: Op, types: Sequence[Type]) -> bool:
+        """What else it asks of an op in the table; by default nothing."""
+        return True
+
+    def kernel(self, request: Request) -> Kernel:
+        """The op's function, for this op."""
+        name = request.op.name
+        return partial(self.table.get(name) or _STRUCTURE[name], request.op)
+
+
+def _same(op: Op, *arrays: Any) -> tuple[Any, ...]:
+    return arrays
+
+
+def _nothing(op: Op, *arrays: Any) -> tuple[Any, ...]:
+    return ()
+
+
+_STRUCTURE: dict[str, Kernel] = {
+    "barrier": _same,
+    "copy_to": _same,
+    "bind_dims": _nothing,
+}
+"""Ops that compute nothing: a table need not have them."""
+
+
+class GraphBackend(Backend):
+    """Level two: compiles graphs of the ops that it claims.
+
+    A model reaches it in as few and large pieces as can be; the shared executor runs
+    what lies between them: ops that it does not claim, control flow, sizes that only
+    a run finds out. All dims of a graph are known: one is compiled for each binding.
+    """
+
+    regions: ClassVar[bool] = True
+
+    @abstractmethod
+    def claims(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether an op on operands of these types may stand in its graphs.
+
+        Asked without a device, and while dims may still be symbols.
+        """
+
+    @abstractmethod
+    def compile(self, graph: Graph) -> Kernel:
+        """A function from the arrays of a graph's inputs to a tuple of its outputs'.
+
+        ``graph.constants`` are values that never change: pack them here, once.
+        """
+
+    @final
+    def supports(self, op: Op, types: Sequence[Type]) -> bool:
+        """What it claims, and regions of that."""
+        if isinstance(op, Fused):
+            return op.kind == REGION
+        return self.claims(op, types)
+
+    @final
+    def kernel(self, request: Request) -> Kernel:
+        """A region compiled, or a single op that could not join one."""
+        if isinstance(request.op, Fused):
+            return self.compile(request.op.body)
+        return self.compile(graph_of(request))
+
+
+def graph_of(request: Request) -> Graph:
+    """A request as a graph of its one op."""
+    values = tuple(map(Value, request.types))
+    rows = zip(values, request.constants, strict=True)
+    known = {v: constant for v, constant in rows if constant is not None}
+    results = tuple(map(Value, request.results))
+    node = Node(request.op, values, results)
+    names = tuple(f"in{i}" for i in range(len(values)))
+    ends = tuple(f"out{i}" for i in range(len(results)))
+    return Graph(request.op.name, values, results, (node,), known, names, ends)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.arrays import as_host_array
+from graphwright.backends.contract import on_device
+from graphwright.backends.host import fetched, placed
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
 from graphwright.backends.plan import Fallback, Options, Plan, Program, Run
@@ -17,7 +19,7 @@ from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType, Type, bind_type
+from graphwright.ir.types import Type, bind_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class Executable:
     def __init__(self, graph: Graph, lowered: Graph, options: Options) -> None:
         self.graph, self.options = graph, options
         self.program = Program(lowered, options)
-        device = options.backend.to_device
         self.state: dict[str, Any] = {
-            k: device(c.array()) for k, c in lowered.variables.items()
+            k: placed(c.array(), c.type, options.backend)
+            for k, c in lowered.variables.items()
         }
         self._turn = threading.Lock()
         self._callback: Callback | None = None
@@ -105,10 +107,12 @@ class Executable:
     def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
         """Results that share no memory with inputs, constants or each other."""
         held = {id(x) for x in feeds}
-        fresh: list[Any] = []
-        for r in results:
-            copied = isinstance(r, np.ndarray) and _borrowed(r, held)
-            fresh.append(np.array(r, order="C") if copied else r)
+        copy, fresh = self.options.backend.copy, list[Any]()
+        for r, v in zip(results, self.graph.outputs, strict=True):
+            if isinstance(r, np.ndarray):
+                fresh.append(np.array(r, order="C") if _borrowed(r, held) else r)
+            else:
+                fresh.append(copy(r) if on_device(v.type) else r)
             held.add(id(fresh[-1]))
         return fresh
 
@@ -119,11 +123,10 @@ class Executable:
             raise FeedError(
                 f"{graph.name} takes {count} inputs ({names}), got {len(feeds)}"
             )
-        device = self.options.backend.to_device
         accepted: list[Any] = []
         for x, v, name in zip(feeds, graph.inputs, graph.input_names, strict=True):
             host = as_host_array(x, v.type, name)
-            accepted.append(device(host) if isinstance(v.type, TensorType) else host)
+            accepted.append(placed(host, v.type, self.options.backend))
         if not graph.input_symbols():
             for x, v, name in zip(
                 accepted, graph.inputs, graph.input_names, strict=True
@@ -164,9 +167,7 @@ class Executable:
         return [host[names.index(n)] for n in outputs]
 
     def _to_host(self, x: Any, type_: Type) -> Any:
-        if not isinstance(type_, TensorType) or x is None:
-            return x
-        return self.options.backend.to_host(x)
+        return fetched(x, type_, self.options.backend)
 
     # Read-out -------------------------------------------------------------------------
 

@@ -38,5 +38,5 @@ class Observer:
     def after(self, node: Node, results: Sequence[Any], graph: Graph) -> None:
         """Reads the results of a step before anything reuses them."""
         for index, (v, r) in enumerate(zip(node.results, results, strict=True)):
-            copied = np.array(self._to_host(r)) if hasattr(r, "dtype") else r
+            copied = np.array(self._to_host(r)) if hasattr(r, "shape") else r
             self._callback(Reading(node, index, graph.origins.get(v, ()), copied))

@@ -17,13 +17,13 @@ import numpy as np
 
 from graphwright.backends.arena import Frame, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
+from graphwright.backends.host import fetched, host_kernel, placed, remote
 from graphwright.backends.limits import Limits, Meter
 from graphwright.backends.observe import Observer
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
 from graphwright.ir.evaluate import (
-    as_array,
     bind_inputs,
     check_guards,
     define_symbols,
@@ -32,6 +32,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import WhileLoop
 from graphwright.ir.ops.effects import Effect
+from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
 
 _MAX_PLANS = 32
@@ -244,7 +245,8 @@ class _Resident:
     def value(self) -> Any:
         """The device's array."""
         if self._array is None:
-            self._array = self.backend.to_device(self.constant.array())
+            array = self.constant.array()
+            self._array = placed(array, self.constant.type, self.backend)
         return self._array
 
 
@@ -377,14 +379,27 @@ class Program:
             except GraphwrightError as error:
                 raise _blamed(error, node) from error
             results = results if isinstance(results, tuple) else (results,)
-            arrays = [
-                as_array(r, v.type) for r, v in zip(results, node.results, strict=True)
-            ]
-            if node.op.defined_symbols():
-                define_symbols(node, operands, arrays, env)
-            return arrays
+            return self._settle(node, operands, results, env)
 
         return step
+
+    def _settle(
+        self, node: Node, operands: Sequence[Any], results: Sequence[Any], env: Env
+    ) -> list[Any]:
+        """Results as the backend's arrays; symbols that they define are bound."""
+        backend = self.options.backend
+        arrays = [
+            placed(r, v.type, backend)
+            for r, v in zip(results, node.results, strict=True)
+        ]
+        if node.op.defined_symbols():
+            known = [
+                fetched(x, v.type, backend)
+                for x, v in zip(operands, node.operands, strict=True)
+                if not node.results  # only then do operands say what symbols are
+            ]
+            define_symbols(node, known, arrays, env)
+        return arrays
 
     def _make_kernel(
         self,
@@ -410,30 +425,37 @@ class Program:
         if fallback not in self.fallbacks:
             self.fallbacks[fallback] = None
             _logger.warning("%s", fallback)
-        return _host_kernel(request.op, backend)
+        return host_kernel(request, backend)
 
     def _control_step(self, node: Node) -> StepFunction:
+        backend = self.options.backend
+
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             def call(graph: Graph, args: Sequence[Any]) -> Sequence[Any]:
                 values = [
-                    as_array(x, v.type) for x, v in zip(args, graph.inputs, strict=True)
+                    placed(x, v.type, backend)
+                    for x, v in zip(args, graph.inputs, strict=True)
                 ]
-                return self.subprogram(graph, env).run(values, run, env)
+                found = self.subprogram(graph, env).run(values, run, env)
+                return remote(found, graph.output_types, backend)
 
             op = node.op.bind(env)
             if isinstance(op, WhileLoop):
                 limit = self.options.limits.max_loop_iterations
                 op = op.replace(max_iterations=min(op.max_iterations, limit))
             try:
-                results = op.run(call, operands)
+                types = [v.type for v in node.operands]
+                if isinstance(op, Foreign):  # expanded for these very values
+                    shown = [
+                        fetched(x, t, backend)
+                        for x, t in zip(operands, types, strict=True)
+                    ]
+                else:
+                    shown = remote(operands, types, backend)
+                results = op.run(call, shown)
             except GraphwrightError as error:
                 raise _blamed(error, node) from error
-            arrays = [
-                as_array(r, v.type) for r, v in zip(results, node.results, strict=True)
-            ]
-            if node.op.defined_symbols():
-                define_symbols(node, operands, arrays, env)
-            return arrays
+            return self._settle(node, operands, results, env)
 
         return step
 
@@ -499,19 +521,6 @@ def _effect_step(op: Effect) -> StepFunction:
         return op.apply(run.state, operands)
 
     return step
-
-
-def _host_kernel(op: Op, backend: Backend) -> Kernel:
-    """The op on the host, its operands fetched and its results sent back."""
-
-    def run(*arrays: Any) -> Any:
-        with np.errstate(all="ignore"):
-            found: Any = op.compute(np, *map(backend.to_host, arrays))
-        if isinstance(found, tuple):
-            return tuple(map(backend.to_device, found))
-        return backend.to_device(found)
-
-    return run
 
 
 def _blamed(error: GraphwrightError, node: Node) -> GraphwrightError:

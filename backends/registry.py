@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from threading import Lock
 
-from graphwright.backends.contract import Backend
+from graphwright.backends.contract import CONTRACT_VERSION, Backend
 from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.ir.errors import BackendUnavailable
 
@@ -24,7 +24,12 @@ _lock = Lock()
 
 
 def register_backend(name: str, factory: Callable[[], Backend]) -> None:
-    """Makes ``factory()`` available under a name, in place of one that has it."""
+    """Makes ``factory()`` available under a name, in place of one that has it.
+
+    Raises:
+        BackendUnavailable: If a class was written for another version of the contract.
+    """
+    _check_contract(name, getattr(factory, "contract", None))
     with _lock:
         _factories[name] = factory
         _instances.pop(name, None)
@@ -43,7 +48,7 @@ def _load(name: str) -> Backend:
         if entry.name == name:
             try:
                 made: Backend = entry.load()()
-            except ImportError as error:
+            except (ImportError, AttributeError) as error:
                 raise BackendUnavailable(
                     f"backend {name!r} does not load: {error}"
                 ) from error
@@ -72,12 +77,35 @@ def get_backend(name: str) -> Backend:
     """The backend of a name, made once.
 
     Raises:
-        BackendUnavailable: If there is none.
+        BackendUnavailable: If there is none, or it was written for another version of
+            the contract.
     """
     with _lock:
         if name not in _instances:
-            _instances[name] = _load(name)
+            _instances[name] = _checked(name, _load(name))
         return _instances[name]
+
+
+def _checked(name: str, backend: Backend) -> Backend:
+    """A backend that was written for this version of the contract."""
+    if not isinstance(backend, Backend):  # pyright: ignore
+        raise BackendUnavailable(
+            f"backend {name!r} is a {type(backend).__name__}: register a class, or a"
+            " function without parameters, that gives a gw.Backend"
+        )
+    _check_contract(name, backend.contract)
+    return backend
+
+
+def _check_contract(name: str, wanted: int | None) -> None:
+    have = CONTRACT_VERSION
+    if wanted is None or wanted == have:
+        return
+    cure = "graphwright" if wanted > have else f"the package of {name!r}"
+    raise BackendUnavailable(
+        f"backend {name!r} was written for version {wanted} of the backend contract,"
+        f" this graphwright has version {have}: install a newer version of {cure}"
+    )
 
 
 def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:

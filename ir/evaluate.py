@@ -209,8 +209,8 @@ def define_symbols(
                 env[name] = item
         return
     for v, r in zip(node.results, results, strict=True):
-        if isinstance(r, np.ndarray):
-            bind_shape(v.type, r.shape, env, f"a result of {node.op.name}")
+        if hasattr(r, "shape"):
+            bind_shape(v.type, tuple(r.shape), env, f"a result of {node.op.name}")
 
 
 def check_guards(guards: list[Any], env: Env) -> list[Any]:

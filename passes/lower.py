@@ -14,7 +14,10 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 def lowering_passes(
     layout: Mapping[str, str], fusable: frozenset[str] = frozenset()
 ) -> list[Pass]:
-    """Passes for a backend that prefers these layouts and fuses these ops."""
+    """Passes for a backend that prefers these layouts and fuses these ops.
+
+    One that names none to fuse is given no ``fused`` nodes.
+    """
 
     def fuse_regions(graph: Graph) -> Graph:
         return fuse_elementwise(graph, fusable)
@@ -22,11 +25,5 @@ def lowering_passes(
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
-    return [
-        *last,
-        sink_reshapes,
-        remove_dead,
-        fuse_epilogues,
-        fuse_regions,
-        remove_dead,
-    ]
+    fusing = [fuse_epilogues, fuse_regions, remove_dead] if fusable else []
+    return [*last, sink_reshapes, remove_dead, *fusing]

@@ -7,10 +7,14 @@ from graphwright.testing.compare import assert_agree as assert_agree
 from graphwright.testing.compare import bounds_of as bounds_of
 from graphwright.testing.graphs import graphs as graphs
 from graphwright.testing.graphs import random_graph as random_graph
+from graphwright.testing.recording import RecordingBackend as RecordingBackend
+from graphwright.testing.recording import RecordingGraphBackend as RecordingGraphBackend
 from graphwright.testing.values import inputs_for as inputs_for
 
 __all__ = [
     "Case",
+    "RecordingBackend",
+    "RecordingGraphBackend",
     "assert_accurate",
     "assert_agree",
     "bounds_of",

@@ -9,8 +9,10 @@ from graphwright.ir.ops.fused import Fused
 
 @kernel_for("fused")
 def fused(request: Request) -> Kernel | None:
-    """The kernel of a region, or None where its body has an unknown form."""
+    """The kernel of a region, or None where its form is unknown."""
     assert isinstance(request.op, Fused)
     if request.op.kind == "elementwise":
         return elementwise_kernel(request.op, request)
-    return region_kernel(request.op, request)
+    if request.op.kind in ("conv", "dot"):
+        return region_kernel(request.op, request)
+    return None

@@ -1,0 +1,81 @@
+"""Between the host and a backend: values placed, fetched, and shown to control flow."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.contract import Backend, Kernel, Request, on_device
+from graphwright.ir.types import TensorType, Type
+
+
+def placed(x: Any, type_: Type, backend: Backend) -> Any:
+    """A value of a type where the backend wants it: an array of its own, if numeric."""
+    if isinstance(x, Remote):
+        return x.value
+    if not isinstance(type_, TensorType):
+        return x
+    if isinstance(x, np.generic | bool | int | float | complex):
+        x = np.asarray(x, type_.dtype.numpy)
+    there = isinstance(x, np.ndarray) and on_device(type_)
+    return backend.to_device(x) if there else x
+
+
+def fetched(x: Any, type_: Type, backend: Backend) -> Any:
+    """A value on the host: a numpy array, if it is a tensor."""
+    if isinstance(x, np.ndarray) or not on_device(type_):
+        return x
+    return backend.to_host(x)
+
+
+class Remote:
+    """An array of a backend as control flow sees it: fetched if it is looked at."""
+
+    __slots__ = ("_backend", "value")
+
+    def __init__(self, value: Any, backend: Backend) -> None:
+        self.value, self._backend = value, backend
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self._backend.to_host(self.value), dtype, copy=copy)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes, known without a look at it."""
+        return tuple(self.value.shape)
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return int(np.prod(self.shape))
+
+    def item(self) -> Any:
+        """Its one element."""
+        return self._backend.to_host(self.value).item()
+
+    def copy(self) -> "Remote":
+        """Itself: nobody writes to it."""
+        return self
+
+
+def remote(values: Sequence[Any], types: Sequence[Type], backend: Backend) -> list[Any]:
+    """Values as control flow takes them: numpy arrays, or what stands for arrays."""
+    return [
+        Remote(x, backend) if on_device(t) and not isinstance(x, np.ndarray) else x
+        for x, t in zip(values, types, strict=True)
+    ]
+
+
+def host_kernel(request: Request, backend: Backend) -> Kernel:
+    """An op on the host, its operands fetched and its results sent back."""
+    compute, types, ends = request.op.compute, request.types, request.results
+
+    def run(*arrays: Any) -> Any:
+        host = (fetched(x, t, backend) for x, t in zip(arrays, types, strict=True))
+        with np.errstate(all="ignore"):
+            found: Any = compute(np, *host)
+        results = found if isinstance(found, tuple) else (found,)
+        pairs = zip(results, ends, strict=True)
+        return tuple(placed(x, t, backend) for x, t in pairs)
+
+    return run

@@ -1,0 +1,113 @@
+"""Regions: neighbouring ops that a backend takes together, as one node."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import Type, type_symbols
+
+Supports: TypeAlias = Callable[[Op, Sequence[Type]], bool]
+
+
+def claim_regions(graph: Graph, supports: Supports, kind: str = "region") -> Graph:
+    """The graph with all that is supported in as few ``fused`` nodes as can be.
+
+    Nodes run in turns: in turn 0 those supported ones that need no other, then the
+    others that need only these, in turn 1 the next supported ones, and so on. What is
+    supported in one turn is one region. What defines symbols stays outside.
+    """
+    turns = _Turns(graph, supports)
+    if not any(turns.claimed):
+        return graph
+    rows: dict[tuple[int, bool], list[Node]] = {}
+    for node, turn, inside in zip(graph.nodes, turns.turns, turns.claimed, strict=True):
+        rows.setdefault((turn, not inside), []).append(node)
+    users = _Users(graph, rows)
+    nodes: list[Node] = []
+    for key in sorted(rows):
+        nodes += rows[key] if key[1] else [users.region(key, kind)]
+    return replace(graph, nodes=tuple(nodes))
+
+
+class _Turns:
+    """For each node whether it is claimed, and its turn."""
+
+    def __init__(self, graph: Graph, supports: Supports) -> None:
+        self.claimed: list[bool] = []
+        self.turns: list[int] = []
+        self._after: dict[Value | str, int] = {}
+        for node in graph.nodes:
+            types = [v.type for v in node.operands]
+            inside = not node.op.defined_symbols() and bool(node.results)
+            inside = inside and supports(node.op, types)
+            self._note(node, inside)
+
+    def _note(self, node: Node, inside: bool) -> None:
+        needs: set[Value | str] = {*node.operands, *node.op.used_symbols()}
+        for v in node.results:
+            needs |= type_symbols(v.type)
+        # Twice the turn of what is needed, plus one where that is not claimed.
+        last = max((self._after.get(need, 0) for need in needs), default=0)
+        turn = (last + 1) // 2 if inside else last // 2
+        made = 2 * turn + (not inside)
+        self._after.update(
+            dict.fromkeys([*node.results, *node.op.defined_symbols()], made)
+        )
+        self.claimed.append(inside)
+        self.turns.append(turn)
+
+
+class _Users:
+    """Makes regions of nodes, with what nodes elsewhere read as results."""
+
+    def __init__(
+        self, graph: Graph, rows: Mapping[tuple[int, bool], Sequence[Node]]
+    ) -> None:
+        self._constants: Mapping[Value, Constant] = graph.constants
+        self._rows = rows
+        self._homes: dict[Value, set[tuple[int, bool] | None]] = {}
+        for key, nodes in rows.items():
+            for node in nodes:
+                for v in node.operands:
+                    self._homes.setdefault(v, set()).add(key)
+        for v in graph.outputs:
+            self._homes.setdefault(v, set()).add(None)
+
+    def region(self, key: tuple[int, bool], kind: str) -> Node:
+        """The node that runs one row."""
+        nodes = self._rows[key]
+        made = [v for node in nodes for v in node.results]
+        inside = {v: Value(v.type) for v in made}
+        constants: dict[Value, Constant] = {}
+        outer: dict[Value, Value] = {}
+        for v in dict.fromkeys(v for node in nodes for v in node.operands):
+            if v in inside:
+                continue
+            inside[v] = Value(v.type)
+            if v in self._constants:
+                constants[inside[v]] = self._constants[v]
+            else:
+                outer[v] = inside[v]
+        results = [v for v in made if self._homes.get(v, set()) - {key}]
+        body = Graph(
+            kind,
+            tuple(outer.values()),
+            tuple(inside[v] for v in results),
+            tuple(_renamed(node, inside) for node in nodes),
+            constants,
+            tuple(f"in{i}" for i in range(len(outer))),
+            tuple(f"out{i}" for i in range(len(results))),
+        )
+        op = Fused(kind=kind, body=body)
+        return Node(op, tuple(outer), tuple(results), nodes[-1].source)
+
+
+def _renamed(node: Node, names: Mapping[Value, Value]) -> Node:
+    operands = tuple(names[v] for v in node.operands)
+    results = tuple(names[v] for v in node.results)
+    return Node(node.op, operands, results, node.source)

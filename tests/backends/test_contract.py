@@ -1,0 +1,207 @@
+"""The contract of backends: what they are asked, given, and kept from."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends import registry
+from graphwright.backends.contract import CONTRACT_VERSION, Backend
+from graphwright.ir.dim import symbol
+from graphwright.ir.dtype import DType, bool_, float32, int64, string
+from graphwright.ir.errors import BackendUnavailable
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.op import OPS, Op
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import TensorType, Type
+from graphwright.ir.verify import verify
+from graphwright.passes.regions import claim_regions
+from graphwright.testing import (
+    RecordingBackend,
+    RecordingGraphBackend,
+    assert_agree,
+    inputs_for,
+    random_graph,
+)
+
+OPAQUE = (RecordingBackend, RecordingGraphBackend)
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends registered here are forgotten."""
+    for table in ("_factories", "_instances"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+
+
+@pytest.mark.parametrize("make", OPAQUE)
+@pytest.mark.parametrize("start", range(0, 120, 40))
+def test_arrays_that_only_the_backend_can_see(
+    make: type[RecordingBackend | RecordingGraphBackend], start: int
+) -> None:
+    backend = make()
+    for seed in range(start, start + 40):
+        graph = random_graph(seed)
+        assert_agree(graph, inputs_for(graph, seed), backend=backend)
+    assert {"add", "reshape", "while_loop"} & {call.op for call in backend.calls}
+
+
+class Adder(gw.TableBackend):
+    name = "adder"
+    table = {"add": lambda op, x, y: x + y}  # noqa: RUF012
+    dtypes = frozenset({"float32"})
+
+
+def sum_of(dtype: DType = float32) -> gw.Graph:
+    b = gw.Builder("sum")
+    left, right = (b.input(n, TensorType(dtype, (symbol("n"),))) for n in "xy")
+    return b.finish([b.mul(b.add(left, right), right)])
+
+
+def test_a_table_runs_what_is_in_it() -> None:
+    exe = gw.compile(sum_of(), backend=Adder())
+    x = np.arange(3, dtype=np.float32)
+    assert np.asarray(exe(x, x)).tolist() == [0, 2, 8]
+    assert [fallback.op for fallback in exe.fallbacks] == ["mul"]
+
+
+def test_a_table_declines_other_dtypes() -> None:
+    exe = gw.compile(sum_of(int64), backend=Adder())
+    exe(np.arange(3), np.arange(3))
+    assert {fallback.op for fallback in exe.fallbacks} == {"add", "mul"}
+
+
+def test_a_dtype_that_an_op_names_counts() -> None:
+    class Caster(Adder):
+        table = {"cast": lambda op, x: x.astype(op.dtype.numpy)}  # noqa: RUF012
+
+    op, types = OPS["cast"](dtype=int64), [TensorType(float32, (2,))]
+    assert not Caster().supports(op, types)
+    assert Caster().supports(op.replace(dtype=float32), types)
+
+
+@pytest.mark.parametrize(
+    ("version", "cure"), [(CONTRACT_VERSION + 1, "graphwright"), (0, "package")]
+)
+def test_another_version_of_the_contract(version: int, cure: str) -> None:
+    class Other(Adder):
+        contract = version
+
+    wanted = (
+        rf"version {version} .* version {CONTRACT_VERSION}.*newer version of.*{cure}"
+    )
+    with pytest.raises(BackendUnavailable, match=wanted):
+        gw.register_backend("other", Other)
+    gw.register_backend("other", partial(Other))  # asked when it is made
+    with pytest.raises(BackendUnavailable, match=wanted):
+        gw.compile(sum_of(), backend="other")
+
+
+def test_what_is_registered_must_give_a_backend() -> None:
+    gw.register_backend("none", object)  # type: ignore[arg-type]
+    with pytest.raises(BackendUnavailable, match=r"gives a gw\.Backend"):
+        gw.compile(sum_of(), backend="none")
+
+
+def with_loop() -> gw.Graph:
+    """Composites inside control flow, between ops that can be claimed."""
+    b = gw.Builder("looped")
+    x = b.input("x", TensorType(float32, (2, 3)))
+    go = b.input("go", TensorType(bool_, ()))
+    then, other = gw.Builder("then"), gw.Builder("other")
+    inside = then.input("x", x.type)
+    first = then.finish([then.emit("softmax", then.add(inside, inside), axis=1)])
+    inside = other.input("x", x.type)
+    second = other.finish([inside])
+    fields = {"then_graph": first, "else_graph": second, "types": (x.type,)}
+    (y,) = b.apply(OPS["cond"](**fields), [go, b.mul(x, x)])
+    return b.finish([b.sub(y, x)])
+
+
+@pytest.mark.parametrize("make", OPAQUE)
+@pytest.mark.parametrize("go", [False, True])
+def test_composites_in_control_flow_are_decomposed(
+    make: type[RecordingBackend | RecordingGraphBackend], go: bool
+) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    graph, feeds = with_loop(), [x, np.array(go)]
+    assert_agree(graph, feeds, backend=make(), strict=True)
+
+
+def regions(graph: gw.Graph) -> list[Fused]:
+    return [node.op for node in graph.nodes if isinstance(node.op, Fused)]
+
+
+def test_regions_are_few_and_whole() -> None:
+    b = gw.Builder("zigzag")
+    x = b.input("x", TensorType(float32, (4,)))
+    y = b.exp(x)
+    z = b.unary("sin", y)  # not claimed
+    w = b.add(b.mul(y, y), b.neg(x))  # needs nothing of it
+    graph = b.finish([b.add(z, w), w])
+
+    def claimed(op: Op, types: Sequence[Type]) -> bool:
+        return op.name != "sin"
+
+    found = claim_regions(graph, claimed)
+    verify(found)
+    sizes = [len(region.body.nodes) for region in regions(found)]
+    assert sizes == [4, 1]
+    feeds = [np.arange(4, dtype=np.float32)]
+    for got, want in zip(evaluate(found, feeds), evaluate(graph, feeds), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_regions_wait_for_sizes_that_a_run_finds_out() -> None:
+    b = gw.Builder("found")
+    x = b.input("x", TensorType(float32, (5,)))
+    places = b.emit("nonzero", x, count=b.fresh_symbol())
+    graph = b.finish([b.add(places, places)])
+    found = claim_regions(graph, lambda op, types: True)
+    verify(found)
+    assert [node.op.name for node in found.nodes][-1] == "fused"
+
+
+def test_nothing_claimed_is_the_same_graph() -> None:
+    graph = sum_of()
+    assert claim_regions(graph, lambda op, types: False) is graph
+
+
+def test_random_graphs_in_regions() -> None:
+    for seed in range(60):
+        graph = random_graph(seed)
+        found = claim_regions(
+            graph,
+            lambda op, types: len(op.name) % 2 == 0 and op.tier.value != "control",
+        )
+        verify(found)
+        assert_agree(found, inputs_for(graph, seed), optimize=False)
+
+
+def test_strings_stay_on_the_host() -> None:
+    b = gw.Builder("words")
+    x = b.input("x", TensorType(string, (3,)))
+    graph = b.finish([b.eq(x, x), x])
+    feeds = [np.array(["a", "b", "c"], object)]
+    assert_agree(graph, feeds, backend=RecordingBackend())
+
+
+def test_results_share_no_memory() -> None:
+    b = gw.Builder("itself")
+    x = b.input("x", TensorType(float32, (3,)))
+    graph = b.finish([x, b.reshape(x, (3, 1)), x])
+    fed = np.zeros(3, np.float32)
+    for backend in (RecordingBackend(), Adder(), "numpy"):
+        found = gw.compile(graph, backend=backend).run(None, {"x": fed})
+        for i, left in enumerate(found):
+            for right in (fed, *found[i + 1 :]):
+                assert not np.may_share_memory(left, right)
+
+
+def test_backends_are_abstract() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Backend()  # type: ignore[abstract]
+    with pytest.raises(TypeError, match="abstract"):
+        gw.GraphBackend()  # type: ignore[abstract]
