@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from graphwright.backends.contract import TableBackend as TableBackend
     from graphwright.backends.limits import Cancellation as Cancellation
     from graphwright.backends.registry import register_backend as register_backend
+    from graphwright.bisection import BisectReport as BisectReport
+    from graphwright.bisection import bisect as bisect
     from graphwright.checks import CheckReport as CheckReport
     from graphwright.checks import check as check
     from graphwright.compiled import Executable as Executable
@@ -89,6 +91,7 @@ _ERRORS = [
 
 _HOMES = {
     "Backend": "backends.contract",
+    "BisectReport": "bisection",
     "Builder": "ir.builder",
     "Cancellation": "backends.limits",
     "CheckReport": "checks",
@@ -104,6 +107,7 @@ _HOMES = {
     "SessionOptions": "session",
     "TableBackend": "backends.contract",
     "Tensor": "frontends.tracing.tensor",
+    "bisect": "bisection",
     "check": "checks",
     "compile": "compiled",
     "export": "frontends.onnx.save",

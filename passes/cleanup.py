@@ -5,6 +5,7 @@ from dataclasses import replace
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node, Origin
 from graphwright.ir.op import Op, Trait
+from graphwright.passes.steps import exhausted, note
 
 _KEEP = frozenset({Trait.EFFECT})
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
@@ -37,11 +38,12 @@ def merge_common(graph: Graph) -> Graph:
         if names and not names.keys().isdisjoint(node.operands):
             operands = tuple(names.get(v, v) for v in node.operands)
             node = Node(node.op, operands, node.results, node.source)  # noqa: PLW2901
-        if _mergeable(node.op):
+        if _mergeable(node.op) and not exhausted():
             key = (node.op, node.operands)
             first = seen.setdefault(key, node.results)
             if first is not node.results:
                 names.update(zip(node.results, first, strict=True))
+                note("merge_common", node)
                 continue
         nodes.append(node)
     return renamed(graph, nodes, names)

@@ -14,6 +14,7 @@ from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.types import TensorType, Type
+from graphwright.passes.steps import exhausted, note
 
 MAX_GROWN_BYTES = 1 << 16
 """An op that makes its operands bigger is folded up to this many bytes of results."""
@@ -48,13 +49,14 @@ class _Fold:
         """Folds a node, or keeps it."""
         if self.names and not self.names.keys().isdisjoint(node.operands):
             node = self._renamed(node)
-        values = self._values(node)
+        values = None if exhausted() else self._values(node)
         if values is None:
             self.nodes.append(node)
             repeats = node.op.name == "broadcast_to" and not node.op.has_symbols()
             if repeats and node.operands[0] in self.constants:
                 self.repeated[node.results[0]] = node.operands[0]
             return
+        note("fold_constants", node)
         for old, constant in zip(node.results, values, strict=True):
             new = old if old.type == constant.type else Value(constant.type)
             self.constants[new] = constant

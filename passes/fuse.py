@@ -7,6 +7,7 @@ from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Fused
+from graphwright.passes.steps import exhausted, note
 from graphwright.passes.walk import Walk
 
 _ROOTS = ("conv", "dot")
@@ -92,15 +93,18 @@ def fuse_elementwise(graph: Graph, names: frozenset[str]) -> Graph:
     A region grows along values that are read once; what it broadcasts comes with it.
     """
     groups = _Groups(graph, names)
-    chosen = {id(g[-1]): g for g in groups.found() if groups.worthwhile(g)}
+    chosen: dict[int, list[Node]] = {}
+    for group in filter(groups.worthwhile, groups.found()):
+        if not exhausted():
+            note("fuse_elementwise", group[-1])
+            chosen[id(group[-1])] = group
     inside = {id(node) for g in chosen.values() for node in g}
     if not chosen:
         return graph
     nodes: list[Node] = []
     for node in graph.nodes:
-        group = chosen.get(id(node))
-        if group is not None:
-            nodes.append(_region(graph, groups.producers, group))
+        if id(node) in chosen:
+            nodes.append(_region(graph, groups.producers, chosen[id(node)]))
         elif id(node) not in inside:
             nodes.append(node)
     return replace(graph, nodes=tuple(nodes))

@@ -9,6 +9,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.types import collect_guards, type_symbols
+from graphwright.passes.steps import exhausted, note
 
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
 _SAFE = frozenset({Trait.ELEMENTWISE, Trait.VIEW, Trait.REDUCTION})
@@ -25,8 +26,11 @@ def hoist_invariants(graph: Graph) -> Graph:
     b.nodes = []
     moved = False
     for node in graph.nodes:
-        done = _hoisted(b, node) if isinstance(node.op, WhileLoop | Scan) else None
-        moved |= done is not None
+        loop = isinstance(node.op, WhileLoop | Scan) and not exhausted()
+        done = _hoisted(b, node) if loop else None
+        if done is not None:
+            moved = True
+            note("hoist_invariants", node)
         b.source = node.source
         b.add_node(*(done or (node.op, node.operands)), node.results)
     return b.finish(graph.outputs, graph.output_names) if moved else graph

@@ -19,6 +19,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.verify import verify
+from graphwright.passes import steps
 from graphwright.passes.rules import ROUNDING, RewriteClass, RuleSet
 
 Pass: TypeAlias = Callable[[Graph], Graph]
@@ -158,7 +159,7 @@ class PassManager:
             start = time.perf_counter()
             key = name if isinstance(step, RuleSet) else step
             settled = done.get(key) is graph  # nothing is left to do
-            after = graph if settled else run_inside(graph, step, rewrites)
+            after = graph if settled else _run(name, step, graph, rewrites)
             if after is graph or isinstance(step, RuleSet):
                 done[key] = after
             seconds = time.perf_counter() - start
@@ -172,6 +173,18 @@ class PassManager:
             if self.observe is not None:
                 self.observe(name, graph)
         return graph, Report(tuple(changes))
+
+
+def _run(name: str, step: Pass, graph: Graph, rewrites: Counter[str]) -> Graph:
+    """One pass, its changes counted; all of them as one where it notes none."""
+    if steps.exhausted():
+        return graph
+    with steps.running(name):
+        before = steps.count()
+        after = run_inside(graph, step, rewrites)
+        if after is not graph and steps.count() == before:
+            steps.note(name)
+    return after
 
 
 def _name_of(step: Pass) -> str:

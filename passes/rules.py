@@ -16,6 +16,7 @@ from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.passes.pattern import Either, OpPattern, Orders, Pattern
 from graphwright.passes.rewriter import Rewriter
+from graphwright.passes.steps import exhausted, note
 
 _PER_NODE, _AT_LEAST = 64, 4096
 
@@ -143,7 +144,7 @@ class RuleSet:
         w = Rewriter(graph)
         budget = _AT_LEAST + _PER_NODE * len(graph.nodes)
         work = [n for n in reversed(graph.nodes) if n.op.name in roots]
-        while work:
+        while work and not exhausted():
             node = work.pop()
             if node.op.name not in roots or not w.is_current(node):
                 continue
@@ -151,6 +152,7 @@ class RuleSet:
             if applied is None:
                 continue
             counts[applied] += 1
+            note(applied, node)
             budget -= 1
             if budget < 0:
                 raise GraphwrightError(f"{self.name}: {applied!r} rewrites without end")
@@ -162,8 +164,12 @@ class RuleSet:
         """Applies the first rewrite that matches a node; its name."""
         kinds = tuple(map(w.kind, node.operands))
         for rewrite, orders in self._candidates(node.op.name, kinds):
-            if rewrite.apply(w, node, orders):
-                return rewrite.name
+            try:
+                if rewrite.apply(w, node, orders):
+                    return rewrite.name
+            except Exception:
+                note(rewrite.name, node)
+                raise
         return None
 
     def _candidates(self, name: str, kinds: tuple[str, ...]) -> "Candidates":

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node, Origin
+from graphwright.passes.steps import exhausted, note
 
 Rule: TypeAlias = Callable[["Walk", Node], Sequence[Value] | None]
 """Values that replace a node's results, or None to keep the node.
@@ -89,9 +90,17 @@ class Walk(Builder):
         return self.finish(outputs, self._old.output_names)
 
     def _try(self, rules: Sequence[Rule], node: Node) -> Sequence[Value] | None:
+        if not rules or exhausted():
+            return None
         for rule in rules:
-            found = rule(self, node)
+            name = getattr(rule, "__name__", "rule").lstrip("_")
+            try:
+                found = rule(self, node)
+            except Exception:
+                note(name, node)
+                raise
             if found is not None:
+                note(name, node)
                 return found
         return None
 

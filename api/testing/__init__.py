@@ -1,15 +1,21 @@
 """Tools to test backends, passes and ops: random graphs, cases per op, comparison."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from graphwright.testing.cases import Case as Case
 from graphwright.testing.cases import cases as cases
 from graphwright.testing.compare import assert_accurate as assert_accurate
 from graphwright.testing.compare import assert_agree as assert_agree
 from graphwright.testing.compare import bounds_of as bounds_of
-from graphwright.testing.graphs import graphs as graphs
-from graphwright.testing.graphs import random_graph as random_graph
+from graphwright.testing.random_graphs import random_graph as random_graph
 from graphwright.testing.recording import RecordingBackend as RecordingBackend
 from graphwright.testing.recording import RecordingGraphBackend as RecordingGraphBackend
+from graphwright.testing.shrinking import shrink as shrink
 from graphwright.testing.values import inputs_for as inputs_for
+
+if TYPE_CHECKING:
+    from graphwright.testing.strategies import graphs as graphs
 
 __all__ = [
     "Case",
@@ -22,4 +28,11 @@ __all__ = [
     "graphs",
     "inputs_for",
     "random_graph",
+    "shrink",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "graphs":  # alone needs hypothesis
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("graphwright.testing.strategies").graphs

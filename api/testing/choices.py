@@ -1,17 +1,8 @@
-"""Where a generator's decisions come from: a seed, or hypothesis, which shrinks."""
+"""Where a generator's decisions come from: a seed, or what draws them."""
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar
-
-from graphwright.ir.errors import BackendUnavailable
-
-try:
-    from hypothesis import strategies
-except ImportError:
-    raise BackendUnavailable(
-        'graphwright.testing needs hypothesis: pip install "graphwright[test]"'
-    ) from None
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -49,25 +40,3 @@ class Seeded:
     def rounds(self, most: int) -> Iterator[int]:
         """Counts how often something is done."""
         return iter(range(self._random.randint(1, max(1, most))))
-
-
-class Drawn:
-    """Decisions that hypothesis draws."""
-
-    def __init__(self, draw: Any) -> None:
-        self._draw = draw
-
-    def integer(self, low: int, high: int) -> int:
-        """An integer from ``low`` to ``high``, both included."""
-        return int(self._draw(strategies.integers(low, high)))
-
-    def pick(self, items: Sequence[T]) -> T:
-        """One of several, the simplest first."""
-        return items[self.integer(0, len(items) - 1)]
-
-    def rounds(self, most: int) -> Iterator[int]:
-        """Counts how often something is done; any round can be shrunk away."""
-        for i in range(max(1, most)):
-            yield i
-            if not self.integer(0, 7):
-                return

@@ -1,6 +1,7 @@
 """Whether what a backend gives is what the graph means, within derived bounds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,17 +66,60 @@ def assert_within(
     Raises:
         AssertionError: Naming the worst element of the first output that differs.
     """
-    bounds: list[Bound] = []
+    found = difference(graph, inputs, want, got)
+    if found is not None:
+        raise AssertionError(str(found))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where an output is not what the graph means.
+
+    Attributes:
+        message: Output, element, what it is and what it should be.
+        error: How far the worst element is off; infinity where that is no number.
+        bound: How far it may be off; 0 where nothing but equality will do.
+    """
+
+    message: str
+    error: float = np.inf
+    bound: float = 0.0
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def difference(
+    graph: Graph,
+    inputs: Sequence[Any],
+    want: Sequence[Any],
+    got: Sequence[Any],
+    bounds: Sequence[Bound] = (),
+) -> Difference | None:
+    """The worst element of the first output that differs from the reference's.
+
+    Args:
+        graph: The graph.
+        inputs: What it was fed with.
+        want: Outputs of the reference evaluator.
+        got: Outputs to judge.
+        bounds: What ``bounds_of`` gives; found where they are needed if left out.
+    """
     for i, type_ in enumerate(graph.output_types):
         name = f"output {graph.output_names[i]!r} ({type_})"
-        assert_same_form(name, want[i], got[i])
+        try:
+            assert_same_form(name, want[i], got[i])
+        except AssertionError as error:
+            return Difference(str(error))
         if _identical(want[i], got[i]):
             continue
         bounds = bounds or bounds_of(graph, inputs)
-        assert bounds[i].tolerance is not None, (
-            f"{name}: {_difference(want[i], got[i])}"
-        )
-        _check_floats(name, want[i], got[i], bounds[i], type_)
+        if bounds[i].tolerance is None:
+            return Difference(f"{name}: {_difference(want[i], got[i])}")
+        found = _float_difference(name, want[i], got[i], bounds[i], type_)
+        if found is not None:
+            return found
+    return None
 
 
 def assert_same_form(name: str, want: Any, got: Any) -> None:
@@ -134,17 +178,28 @@ def _difference(want: Any, got: Any) -> str:
 
 
 def _check_floats(name: str, want: Any, got: Any, bound: Bound, type_: Type) -> None:
+    found = _float_difference(name, want, got, bound, type_)
+    if found is not None:
+        raise AssertionError(str(found))
+
+
+def _float_difference(
+    name: str, want: Any, got: Any, bound: Bound, type_: Type
+) -> Difference | None:
     assert isinstance(type_, TensorType)
     wide = np.complex128 if type_.dtype.kind == "c" else np.float64
     have, reference = np.asarray(got).astype(wide), np.asarray(want).astype(wide)
     excess = _excess(have, reference, bound)
     if not excess.size or not excess.max() > 0:
-        return
+        return None
     at = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    raise AssertionError(
+    tolerance = float(bound.tolerance[at])
+    message = (
         f"{name}: {have[at]} at {list(map(int, at))}, the reference gives"
-        f" {reference[at]}, float64 {bound.value[at]} within {bound.tolerance[at]:.3g}"
+        f" {reference[at]}, float64 {bound.value[at]} within {tolerance:.3g}"
     )
+    error = float(np.abs(have[at] - bound.value[at]))
+    return Difference(message, np.inf if np.isnan(error) else error, tolerance)
 
 
 def _excess(have: Any, reference: Any, bound: Bound) -> Any:

@@ -17,7 +17,7 @@ from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 from graphwright.testing import assert_accurate, assert_agree, bounds_of, random_graph
-from graphwright.testing.graphs import FLOAT32
+from graphwright.testing.random_graphs import FLOAT32
 from graphwright.testing.values import inputs_for
 
 SHAPE = (4, 5)
@@ -159,7 +159,7 @@ def test_without_hypothesis_it_says_what_to_install() -> None:
         "import sys; sys.modules['hypothesis'] = None\n"
         "import graphwright as gw\n"
         "try:\n"
-        "    import graphwright.testing\n"
+        "    gw.testing.graphs()\n"
         "except gw.BackendUnavailable as error:\n"
         "    print(error)\n"
     )

@@ -8,9 +8,6 @@ Floats stay away from singular points and small; what jumps as its operands vary
 import itertools
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
-
-from hypothesis import strategies as st
 
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
@@ -18,7 +15,7 @@ from graphwright.ir.graph import Graph
 from graphwright.ir.op import OPS
 from graphwright.ir.types import TensorType
 from graphwright.testing import recipes
-from graphwright.testing.choices import Choices, Drawn, Seeded
+from graphwright.testing.choices import Choices, Seeded
 from graphwright.testing.maker import SYMBOLS, Maker, Reject, World
 from graphwright.testing.registry import ALONE, RECIPES, recipe_for
 
@@ -116,26 +113,3 @@ def random_graph(
 ) -> Graph:
     """The random graph of a seed: for bulk runs."""
     return make_graph(Seeded(seed), max_nodes=max_nodes, ops=ops, world=world)
-
-
-@st.composite
-def _graphs(
-    draw: Any, max_nodes: int, ops: Sequence[str] | None, world: World
-) -> Graph:
-    return make_graph(Drawn(draw), max_nodes=max_nodes, ops=ops, world=world)
-
-
-def graphs(
-    *,
-    max_nodes: int = 12,
-    ops: Sequence[str] | None = None,
-    world: World = RANDOM,
-) -> "st.SearchStrategy[Graph]":
-    """A hypothesis strategy of random graphs, which shrinks to few and simple ops.
-
-    Args:
-        max_nodes: How many ops are asked for at most; each may bring helpers.
-        ops: Names of the ops to choose from; all by default.
-        world: Sizes and dtypes to choose from.
-    """
-    return _graphs(max_nodes, ops, world)
