@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from graphwright.frontends.tracing.tensor import asarray as asarray
     from graphwright.frontends.tracing.trace import eval_shape as eval_shape
     from graphwright.frontends.tracing.trace import trace as trace
+    from graphwright.frontends.tracing.vmap import vmap as vmap
     from graphwright.inspection import Inspection as Inspection
     from graphwright.inspection import inspect as inspect
     from graphwright.ir.builder import Builder as Builder
@@ -131,6 +132,7 @@ _HOMES = {
     "trace": "frontends.tracing.trace",
     "while_loop": "frontends.tracing.control",
     "map": "frontends.tracing.control",
+    "vmap": "frontends.tracing.vmap",
     **dict.fromkeys(_ERRORS, "ir.errors"),
 }
 _MODULES = ("backends", "numpy", "onnx_backend", "testing")

@@ -95,6 +95,9 @@ class Emitter(ABC):
     def fresh_symbol(self, minimum: int | None = 0) -> Dim:
         """A symbol that no other dim of this graph uses."""
 
+    source: Any
+    """Where what is added next comes from: a ``Source``, or None."""
+
     last_token: Value | None = None
     """What orders the next effect after those before it."""
 

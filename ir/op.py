@@ -8,6 +8,7 @@ these; never arrays. Operands are separate.
 import enum
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from inspect import get_annotations
 from typing import Any, ClassVar, NoReturn, TypeAlias, dataclass_transform
 
@@ -20,6 +21,10 @@ Results: TypeAlias = Type | tuple[Type, ...]
 Cotangents: TypeAlias = Sequence[Value | None]
 Call: TypeAlias = Callable[[Any, Sequence[Any]], Sequence[Any]]
 """Runs a sub-graph: ``call(graph, operands) -> results``."""
+Inline: TypeAlias = Callable[
+    [Emitter, Any, Sequence[Value], Sequence[bool]], tuple[list[Value], list[bool]]
+]
+"""Adds a sub-graph over rows: ``(b, graph, operands, mapped) -> (results, mapped)``."""
 
 
 class Tier(enum.Enum):
@@ -44,6 +49,45 @@ class Trait(enum.Enum):
 
 OPS: dict[str, type["Op"]] = {}
 """Every op class by name: filled as classes are defined, custom ones included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A new first axis of some operands, along which an op is to be repeated.
+
+    Attributes:
+        size: How many rows there are.
+        mapped: Which operands have the axis; one at least has it.
+        inline: Adds a sub-graph whose inputs have it or not; tells which results have.
+    """
+
+    size: Dim
+    mapped: tuple[bool, ...]
+    inline: Inline
+
+    def spread(
+        self,
+        b: Emitter,
+        values: Sequence[Value],
+        mapped: Sequence[bool] | None = None,
+    ) -> list[Value]:
+        """Operands (or values) all with the axis: what lacks it is repeated."""
+        mapped = self.mapped if mapped is None else mapped
+        pairs = zip(values, mapped, strict=True)
+        return [x if m else b.broadcast_to(x, (self.size, *x.shape)) for x, m in pairs]
+
+    def aligned(self, b: Emitter, operands: Sequence[Value]) -> list[Value]:
+        """The same for operands that broadcast to each other from the right."""
+        ranks = [x.rank - m for x, m in zip(operands, self.mapped, strict=True)]
+        most = max(ranks)
+        found: list[Value] = []
+        for x, m, rank in zip(operands, self.mapped, ranks, strict=True):
+            gap: tuple[Dim, ...] = (1,) * (most - rank)
+            if m:
+                found.append(b.reshape(x, (self.size, *gap, *x.shape[1:])))
+            else:
+                found.append(x if gap else b.broadcast_to(x, (self.size, *x.shape)))
+        return found
 
 
 def _is_field(annotation: object) -> bool:
@@ -244,6 +288,24 @@ class Op:
             UnsupportedOpError: If it is primitive.
         """
         raise UnsupportedOpError(f"{self.name} is not decomposable")
+
+    def batch(
+        self, b: Emitter, operands: Sequence[Value], rows: Rows
+    ) -> Sequence[Value] | None:
+        """The op on each row of the operands that have rows; its results have them.
+
+        By default an elementwise op works on all rows at once. None says that there is
+        no such rule: then the op is decomposed, or runs in a loop over rows.
+        """
+        if Trait.ELEMENTWISE not in self.traits:
+            return None
+        return self.again(b, rows.aligned(b, operands))
+
+    def again(
+        self, b: Emitter, operands: Sequence[Value], **fields: Any
+    ) -> tuple[Value, ...]:
+        """Adds this op, some fields changed, on other operands."""
+        return b.emit_all(self.name, *operands, **{**self.fields, **fields})
 
     def error_bound(self) -> float:
         """How many units in the last place an implementation may be off; 0 is exact.

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
-_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+_M0, _M1 = map(np.uint64, MULTIPLIERS)
+_W0, _W1 = WEYL
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 

@@ -11,8 +11,9 @@ from graphwright.frontends.onnx.tensors import constant_of_proto, dtype_of
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, Expr, ceildiv, equal, maximum, product, symbols
 from graphwright.ir.dtype import float32, float64, int64, string, uint32, uint64
-from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError, ShapeError
+from graphwright.ir.ops.create import philox_words
 
 
 @converter("Constant")
@@ -185,40 +186,14 @@ def bind_dims(e: Export) -> Exported:
     return []
 
 
-_M = (0xD2511F53, 0xCD9E8D57)
-_W = (0x9E3779B9, 0xBB67AE85)
-_LOW = 0xFFFFFFFF
-
-
 @exporter("random_bits")
 def random_bits(e: Export) -> Value:
     """Philox4x32-10 in 64-bit integers."""
     b, shape = e.b, e.op.shape
     size = product(shape)
     blocks = ceildiv(size, 4)
-    key = b.cast(e.operands[0], uint64)
-    keys = [b.slice_axis(key, 0, i, i + 1) for i in (0, 1)]
-    counter = b.cast(b.iota((blocks,), 0, int64), uint64)
-    words = [b.and_(counter, _LOW), b.emit("shr", *b.align(counter, 32))]
-    words += [b.zeros_like(counter)] * 2
-    for turn in range(10):
-        words = _round(
-            b, words, [_turned(b, k, w, turn) for k, w in zip(keys, _W, strict=True)]
-        )
+    key, counter = e.operands[0], b.cast(b.iota((blocks,), 0, int64), uint64)
+    halves = [b.cast(b.slice_axis(key, 0, i, i + 1), uint64) for i in (0, 1)]
+    words = philox_words(b, halves, counter)
     flat = b.reshape(b.stack(words, 1), (blocks * 4,))
     return b.reshape(b.cast(b.slice_axis(flat, 0, 0, size), uint32), shape)
-
-
-def _turned(b: Emitter, key: Value, by: int, turn: int) -> Value:
-    return b.and_(b.add(key, turn * by & _LOW), _LOW)
-
-
-def _round(b: Emitter, c: list[Value], k: list[Value]) -> list[Value]:
-    first, second = b.mul(c[0], _M[0]), b.mul(c[2], _M[1])
-    high = [b.emit("shr", *b.align(p, 32)) for p in (second, first)]
-    low = [b.and_(p, _LOW) for p in (second, first)]
-    mixed = [
-        b.xor(b.xor(h, other), b.broadcast_to(key, h.shape))
-        for h, other, key in zip(high, (c[1], c[3]), k, strict=True)
-    ]
-    return [mixed[0], low[0], mixed[1], low[1]]

@@ -11,6 +11,7 @@ from typing import Any
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.promotion import as_dtype, result_dtype
 from graphwright.frontends.tracing.pytree import Structure, flatten, paths, unflatten
+from graphwright.frontends.tracing.rewire import rewired
 from graphwright.frontends.tracing.storage import Handle, Trace, operand_of
 from graphwright.frontends.tracing.wrap import strong
 from graphwright.ir.dim import Dim
@@ -23,7 +24,7 @@ from graphwright.ir.types import TensorType, Type
 _MAX_WIDENINGS = 4
 
 
-class _Body:
+class Body:
     """A traced body: what it gives, and what it uses from outside."""
 
     def __init__(
@@ -68,7 +69,7 @@ class _Body:
         return replace(graph, inputs=inputs, input_names=names)
 
 
-def _captured(bodies: Sequence[_Body]) -> tuple[list[int], list[Value]]:
+def captured_by(bodies: Sequence[Body]) -> tuple[list[int], list[Value]]:
     """Keys and operands of what bodies use from outside, each once."""
     found: dict[int, Value] = {}
     for body in bodies:
@@ -129,15 +130,16 @@ def cond(
     traced = isinstance(pred, Handle) and pred._cell.owner is not None
     if not traced:
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
+    true_fun, false_fun = rewired(true_fun), rewired(false_fun)
     b = state.emitter("cond")
     leaves, structure = flatten(operands)
     values = _operands(b, leaves)
 
-    def body(name: str, function: Callable[..., Any]) -> _Body:
+    def body(name: str, function: Callable[..., Any]) -> Body:
         def run(args: Any) -> Any:
             return function(*args)
 
-        return _Body(name, run, _types(values), lambda xs: unflatten(structure, xs))
+        return Body(name, run, _types(values), lambda xs: unflatten(structure, xs))
 
     yes, no = body("then", true_fun), body("else", false_fun)
     _need_same("cond", "the branches' results", yes.structure, no.structure)
@@ -146,7 +148,7 @@ def cond(
     yes.cast(dtypes)
     no.cast(dtypes)
     _need_types("cond", yes.structure, yes.types, no.types)
-    keys, captured = _captured([yes, no])
+    keys, captured = captured_by([yes, no])
     kinds = _types(captured)
     found = b.emit_all(
         "cond",
@@ -180,7 +182,7 @@ class _Loop:
         leaves, self.structure = flatten(init)
         self.values = _operands(b, leaves)
 
-    def body(self, make: Callable[[Sequence[TensorType]], tuple[_Body, int]]) -> _Body:
+    def body(self, make: Callable[[Sequence[TensorType]], tuple[Body, int]]) -> Body:
         """The body for carried types that it keeps; ``make`` gives it for types.
 
         ``make`` also tells where in the body's results the carried ones begin.
@@ -216,10 +218,11 @@ def while_loop(
     Raises:
         TraceError: If the body gives another structure or other shapes.
     """
+    cond_fun, body_fun = rewired(cond_fun), rewired(body_fun)
     b = state.emitter("while_loop")
     loop = _Loop("while_loop", b, init)
 
-    def make(types: Sequence[TensorType]) -> tuple[_Body, int]:
+    def make(types: Sequence[TensorType]) -> tuple[Body, int]:
         def run(carry: Any) -> Any:
             new = body_fun(carry)
             _need_same(
@@ -228,9 +231,7 @@ def while_loop(
             return _truth(cond_fun(new)), new
 
         inner = (TensorType(int64, ()), TensorType(bool_, ()), *types)
-        return _Body(
-            "body", run, inner, lambda xs: unflatten(loop.structure, xs[2:])
-        ), 1
+        return Body("body", run, inner, lambda xs: unflatten(loop.structure, xs[2:])), 1
 
     body = loop.body(make)
     start = cond_fun(_tensors(loop.values, loop.structure))
@@ -244,9 +245,9 @@ def _truth(pred: Any) -> Handle:
 
 
 def _run_while(
-    b: Emitter, body: _Body, loop: _Loop, trips: Value, first: Value, scanned: Any
+    b: Emitter, body: Body, loop: _Loop, trips: Value, first: Value, scanned: Any
 ) -> tuple[Value, ...]:
-    keys, captured = _captured([body])
+    keys, captured = captured_by([body])
     return b.emit_all(
         "while_loop",
         *(trips, first, *loop.values, *captured),
@@ -260,12 +261,13 @@ def fori_loop(
     lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init: Any
 ) -> Any:
     """``state = body_fun(i, state)`` for ``i`` from ``lower`` up to ``upper``."""
+    body_fun = rewired(body_fun)
     b = state.emitter("fori_loop")
     loop = _Loop("fori_loop", b, init)
     begin = Handle.make(as_dtype(b, operand_of(b, lower), int64))
     end = as_dtype(b, operand_of(b, upper), int64)
 
-    def make(types: Sequence[TensorType]) -> tuple[_Body, int]:
+    def make(types: Sequence[TensorType]) -> tuple[Body, int]:
         def run(args: Any) -> Any:
             i, carry = args
             inner = state.emitter("fori_loop")
@@ -277,7 +279,7 @@ def fori_loop(
             return xs[0], unflatten(loop.structure, xs[2:])
 
         inner = (TensorType(int64, ()), TensorType(bool_, ()), *types)
-        return _Body("body", run, inner, split), 1
+        return Body("body", run, inner, split), 1
 
     body = loop.body(make)
     trips = b.max(b.sub(end, begin.read()), 0)
@@ -301,6 +303,7 @@ def scan(
     Raises:
         TraceError: If rows differ in number, or the carry changes its shapes.
     """
+    function = rewired(function)
     b = state.emitter("scan")
     loop = _Loop("scan", b, init)
     rows, row_structure = flatten(xs)
@@ -310,7 +313,7 @@ def scan(
         values, row_structure = [b.iota((count,), 0, int64)], None
     outer: list[Structure] = []
 
-    def make(types: Sequence[TensorType]) -> tuple[_Body, int]:
+    def make(types: Sequence[TensorType]) -> tuple[Body, int]:
         def run(args: Any) -> Any:
             carry, x = args
             new, y = function(carry, None if xs is None else x)
@@ -326,12 +329,12 @@ def scan(
             )
 
         items = [TensorType(v.dtype, v.shape[1:]) for v in values]
-        return _Body("body", run, (*types, *items), split), 0
+        return Body("body", run, (*types, *items), split), 0
 
     body = loop.body(make)
     carried = len(loop.values)
     stacked = [t.with_shape((count, *t.dims)) for t in body.types[carried:]]
-    keys, captured = _captured([body])
+    keys, captured = captured_by([body])
     found = b.emit_all(
         "scan",
         *(*loop.values, *values, *captured),
@@ -363,4 +366,5 @@ def _length(values: Sequence[Value], length: Dim | None) -> Dim:
 
 def map(function: Callable[[Any], Any], xs: Any) -> Any:
     """``function`` of each row of ``xs``, stacked."""
+    function = rewired(function)
     return scan(lambda _, x: ((), function(x)), (), xs)[1]

@@ -17,6 +17,7 @@ from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
 from graphwright.frontends.tracing.placement import default
 from graphwright.frontends.tracing.pytree import Structure, flatten
+from graphwright.frontends.tracing.rewire import rewired
 from graphwright.frontends.tracing.spec import Spec
 from graphwright.frontends.tracing.storage import Cell, Handle
 from graphwright.frontends.tracing.trace import (
@@ -191,7 +192,7 @@ class Jit:
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The function's result, of a graph that was traced for such arguments."""
         if state.current.get() is not None:  # inside another trace: part of it
-            return self._function(*args, **options)
+            return rewired(self._function)(*args, **options)
         home = self._home()
         quick = None if options or self._specs else self._quick_key(args, home)
         entry = self._quick.get(quick) if quick is not None else None

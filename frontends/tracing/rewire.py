@@ -16,7 +16,6 @@ import numpy as np
 
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.methods import namespace
-from graphwright.frontends.tracing.storage import Trace
 from graphwright.frontends.tracing.tensor import Tensor, find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
@@ -69,8 +68,8 @@ class _Scope(dict[str, Any]):
 class Rewiring:
     """The copies made for one trace."""
 
-    def __init__(self, trace: Trace) -> None:
-        self.trace, self.reads = trace, Reads()
+    def __init__(self) -> None:
+        self.reads = Reads()
         self._scopes: dict[int, _Scope] = {}
         self._copies: dict[int, tuple[Any, Any]] = {}
 
@@ -86,7 +85,9 @@ class Rewiring:
             inner = self.function(function.func)
             return partial(inner, *function.args, **function.keywords)
         if not isinstance(function, FunctionType):
-            return function
+            call = vars(type(function)).get("__call__")
+            plain = isinstance(call, FunctionType) and not isinstance(function, type)
+            return self.function(MethodType(call, function)) if plain else function
         home = function.__globals__
         own = str(home.get("__name__", "")).startswith(("graphwright.", "numpy."))
         return function if own or isinstance(home, _Scope) else self._copy(function)
@@ -119,8 +120,9 @@ class Rewiring:
         if isinstance(value, ModuleType):
             return _module(value)
         if isinstance(value, np.ndarray):
-            trace = state.current.get() or self.trace
-            return trace.import_array(value) if value.dtype.kind in "biufc" else value
+            trace = state.current.get()
+            known = trace is not None and value.dtype.kind in "biufc"
+            return trace.import_array(value) if trace and known else value
         if isinstance(value, FunctionType) and value.__globals__ is home:
             return self.function(value)
         if value is np.ndarray:
@@ -128,6 +130,13 @@ class Rewiring:
         if isinstance(value, (np.ufunc, FunctionType, BuiltinFunctionType)):
             return _numpy_function(value)
         return value
+
+
+def rewired(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a trace calls for a function that it is given, or that a body will be."""
+    trace = state.current.get()
+    rewiring = None if trace is None else trace.rewiring
+    return (rewiring or Rewiring()).function(function)
 
 
 def _module(module: ModuleType) -> Any:

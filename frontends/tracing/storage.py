@@ -331,6 +331,7 @@ class Trace:
         parent: The trace around a body, None for a function's.
         weak: Names of the inputs that are Python numbers.
         masks: Where each mask that indexed something holds.
+        rewiring: What copies the functions that it calls; see ``rewire.py``.
         hidden: What it uses from outside, in the order of the inputs they became.
     """
 
@@ -342,6 +343,7 @@ class Trace:
         self.hidden: dict[int, Hidden] = {}
         self.masks: dict[Value, Value] = {}
         self.weak: dict[Value, str] = {}
+        self.rewiring: Any = None if parent is None else parent.rewiring
 
     @contextmanager
     def active(self) -> Iterator[None]:

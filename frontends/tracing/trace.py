@@ -131,7 +131,7 @@ def run_trace(
 ) -> Traced:
     """Traces a function on ``(args, kwargs)`` of a structure with these leaves."""
     trace = Trace(builder)
-    rewiring = Rewiring(trace)
+    rewiring = trace.rewiring = Rewiring()
     handles: list[Any] = []
     for leaf, name in zip(leaves, names, strict=True):
         if leaf.type is None:

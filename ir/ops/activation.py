@@ -5,11 +5,12 @@ otherwise.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import OPS, Cotangents, Op, Tier, Trait
+from graphwright.ir.op import OPS, Cotangents, Op, Rows, Tier, Trait
 from graphwright.ir.rules import check_axes, need_kind, ranked
 from graphwright.ir.types import TensorType
 
@@ -132,6 +133,9 @@ class Normalizing(Activation):
         """The same on arrays."""
         top = OPS["reduce"](kind="max", axes=(self.axis,)).compute(xp, x)
         return xp.subtract(x, xp.expand_dims(top, self.axis))
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axis=self.axis + 1)
 
 
 class Softmax(Normalizing):

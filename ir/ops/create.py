@@ -1,14 +1,16 @@
 """Tensors from nothing or from dims, and dims from tensors."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, Expr, symbols
-from graphwright.ir.dtype import DType, int64, uint32
-from graphwright.ir.op import Op, Trait
-from graphwright.ir.philox import philox4x32
+from graphwright.ir.dim import Dim, Expr, ceildiv, product, symbols
+from graphwright.ir.dtype import DType, int64, uint32, uint64
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.op import Op, Rows, Trait
+from graphwright.ir.philox import MULTIPLIERS, WEYL, philox4x32
 from graphwright.ir.rules import (
     check_axes,
     ints,
@@ -119,3 +121,39 @@ class RandomBits(Op):
 
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return (None,)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Any:
+        (keys,), n = operands, rows.size
+        count = product(self.shape)
+        blocks = ceildiv(count, 4)
+        key = [b.cast(b.slice_axis(keys, 1, i, i + 1), uint64) for i in (0, 1)]
+        words = philox_words(b, key, b.iota((n, blocks), 1, uint64))
+        line = b.reshape(b.stack(words, 2), (n, blocks * 4))
+        bits = b.cast(b.slice_axis(line, 1, 0, count), uint32)
+        return (b.reshape(bits, (n, *self.shape)),)
+
+
+def philox_words(b: Emitter, key: Sequence[Value], counter: Value) -> list[Value]:
+    """``philox4x32`` in 64-bit integers: the four words of the blocks of counters.
+
+    Args:
+        b: Where the operations are added.
+        key: The two words of the key, uint64, which broadcast to the counters.
+        counter: Numbers of the blocks, uint64.
+    """
+    low = 0xFFFFFFFF
+
+    def rounds(word: Value, multiplier: int) -> tuple[Value, Value]:
+        whole = b.mul(word, multiplier)
+        return b.shr(whole, 32), b.and_(whole, low)
+
+    zero = b.zeros_like(counter)
+    c0, c1, c2, c3 = b.and_(counter, low), b.shr(counter, 32), zero, zero
+    k0, k1 = key
+    for _ in range(10):
+        high0, low0 = rounds(c0, MULTIPLIERS[0])
+        high1, low1 = rounds(c2, MULTIPLIERS[1])
+        c0, c1 = b.xor(b.xor(high1, c1), k0), low1
+        c2, c3 = b.xor(b.xor(high0, c3), k1), low0
+        k0, k1 = (b.and_(b.add(k, w), low) for k, w in zip((k0, k1), WEYL, strict=True))
+    return [c0, c1, c2, c3]

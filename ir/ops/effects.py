@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from graphwright.ir.errors import DTypeError, UnsupportedOpError
-from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.op import Op, Rows, Tier, Trait
 from graphwright.ir.types import TensorType, TokenType, Type
 
 _EFFECT = frozenset({Trait.EFFECT})
@@ -78,6 +78,9 @@ class Barrier(Op):
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return cotangents
 
+    def batch(self, b: Any, operands: Any, rows: Rows) -> Any:
+        return self.again(b, rows.spread(b, operands))
+
 
 class CopyTo(Op):
     """The operand on another device; made by partitioning."""
@@ -94,3 +97,6 @@ class CopyTo(Op):
 
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return cotangents
+
+    def batch(self, b: Any, operands: Any, rows: Rows) -> Any:
+        return self.again(b, rows.spread(b, operands))

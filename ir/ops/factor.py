@@ -1,5 +1,6 @@
 """Matrix factorisations and linear systems over the last two axes, on the host."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from graphwright.ir.dim import Dim, minimum
 from graphwright.ir.dtype import DTYPES, DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
-from graphwright.ir.op import Cotangents, Op, Tier
+from graphwright.ir.op import Cotangents, Op, Rows, Tier
 from graphwright.ir.rules import need, need_kind, ranked, same_dtype
 from graphwright.ir.types import TensorType, agree, agree_shapes
 
@@ -59,6 +60,9 @@ class Factor(Op):
     def factor(self, xp: Any, *operands: Any) -> Any:
         """The results on arrays of at least 32 bits."""
         raise NotImplementedError
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, rows.spread(b, operands))
 
 
 def _type_of(x: Any) -> TensorType:

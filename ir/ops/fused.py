@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from graphwright.ir.dim import Dim
-from graphwright.ir.op import Call, Op, Tier
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.op import Call, Op, Rows, Tier
 from graphwright.ir.rules import need
 from graphwright.ir.types import Type
 
@@ -40,6 +41,11 @@ class Fused(Op):
 
     def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
         return call(self.body, operands)
+
+    def batch(
+        self, b: Emitter, operands: Sequence[Value], rows: Rows
+    ) -> Sequence[Value] | None:
+        return rows.spread(b, *rows.inline(b, self.body, operands, rows.mapped))
 
     def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
         total: Dim = 0

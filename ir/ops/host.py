@@ -9,7 +9,7 @@ from graphwright.ir.dim import Dim, Expr, symbols
 from graphwright.ir.dtype import dtype, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
-from graphwright.ir.op import Cotangents, Op, Tier
+from graphwright.ir.op import Cotangents, Op, Rows, Tier
 from graphwright.ir.rules import check_axes, need_kind, ranked
 from graphwright.ir.types import TensorType, agree
 
@@ -112,6 +112,9 @@ class Det(Op):
         scale = b.expand_dims(b.mul(ct, y), [x.rank - 2, x.rank - 1])
         return (b.mul(_transposed(b, b.emit("inverse", x)), scale),)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Any:
+        return self.again(b, operands)
+
 
 def _transposed(b: Emitter, x: Value) -> Value:
     return b.transpose(x, (*range(x.rank - 2), x.rank - 1, x.rank - 2))
@@ -140,3 +143,6 @@ class Inverse(Op):
         (y,), (ct,) = results, cotangents
         turned = _transposed(b, y)
         return (b.neg(b.dot(b.dot(turned, ct), turned)),)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Any:
+        return self.again(b, operands)

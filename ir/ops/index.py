@@ -3,6 +3,7 @@
 Indices must lie in ``[0, size)``: frontends resolve negative ones.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from graphwright.ir.dim import Dim, Expr, symbols
 from graphwright.ir.dtype import dtype, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import IndexBoundsError
-from graphwright.ir.op import Cotangents, Op, Tier, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Tier, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked, same_dtype, typed
 from graphwright.ir.types import Contents, TensorType, agree_shapes
 
@@ -76,6 +77,16 @@ class Gather(Op):
         (x, indices), (ct,) = operands, cotangents
         zeros = b.zeros_like(x)
         return b.scatter(zeros, indices, ct, self.axis, "add", self.batch_dims), None
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        (x, indices), axis = operands, self.axis
+        if rows.mapped == (True, False) and not self.batch_dims:
+            return self.again(b, operands, axis=axis + 1)
+        if rows.mapped == (False, True) and not self.batch_dims:
+            (y,) = self.again(b, operands)
+            return (b.transpose(y, [axis, *(i for i in range(y.rank) if i != axis)]),)
+        fields = {"axis": axis + 1, "batch_dims": self.batch_dims + 1}
+        return self.again(b, rows.spread(b, [x, indices]), **fields)
 
 
 def _batched_index(xp: Any, x: Any, indices: Any, axis: int, batch: int) -> Any:
@@ -166,6 +177,10 @@ class Scatter(Op):
             return hole, None, taken
         return super().vjp(b, operands, results, cotangents)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        fields = {"axis": self.axis + 1, "batch_dims": self.batch_dims + 1}
+        return self.again(b, rows.spread(b, operands), **fields)
+
 
 class TakeAlongAxis(Op):
     """``numpy.take_along_axis``: indices have the operand's rank."""
@@ -200,6 +215,9 @@ class TakeAlongAxis(Op):
         flat = flat_positions(b, x, indices, self.axis)
         zeros = b.full((x.tensor.size,), 0, x.dtype)
         return b.reshape(b.scatter(zeros, flat, ct, 0, "add"), x.shape), None
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, rows.spread(b, operands), axis=self.axis + 1)
 
 
 class ScatterAlongAxis(Op):
@@ -248,6 +266,9 @@ class ScatterAlongAxis(Op):
             zeros = b.zeros_like(updates)
             ct = b.emit(self.name, ct, indices, zeros, axis=self.axis, mode="set")
         return ct, None, taken
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, rows.spread(b, operands), axis=self.axis + 1)
 
 
 def flat_positions(b: Emitter, x: Value, indices: Value, axis: int) -> Value:
@@ -320,3 +341,6 @@ class Sort(Op):
         flat = flat_positions(b, x, order, self.axis)
         zeros = b.full((x.tensor.size,), 0, x.dtype)
         return (b.reshape(b.scatter(zeros, flat, ct, 0, "add"), x.shape),)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axis=self.axis + 1)

@@ -5,6 +5,7 @@ round once; integers are exact modulo their width.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphwright.ir.dim import Dim, evaluate, floordiv, maximum, product
 from graphwright.ir.dtype import DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
-from graphwright.ir.op import Cotangents, Op, Tier, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Tier, Trait
 from graphwright.ir.rules import need, need_kind, ranked, same_dtype
 from graphwright.ir.types import TensorType, agree, agree_shapes, require
 
@@ -67,6 +68,14 @@ class Dot(Op):
     ) -> Cotangents:
         (x, y), (ct,) = operands, cotangents
         return b.dot(ct, _swap(b, y)), b.dot(_swap(b, x), ct)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        (x, y), n = operands, rows.size
+        if rows.mapped == (True, False) and y.rank == 2:  # one product of all rows
+            flat = b.reshape(x, (n * x.shape[1], x.shape[2]))
+            (z,) = self.again(b, [flat, y])
+            return (b.reshape(z, (n, x.shape[1], y.shape[1])),)
+        return self.again(b, rows.spread(b, operands))
 
 
 def _swap(b: Emitter, x: Value) -> Value:
@@ -208,6 +217,26 @@ class Conv(Op):
             batch_groups=g,
         )
         return b.transpose(y, swap)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        """Rows go to the batch, or the filters of each become groups of their own."""
+        n = rows.size
+        if self.batch_groups != 1:
+            return None
+        if not rows.mapped[1]:
+            (x, w) = operands
+            flat = b.reshape(x, (n * x.shape[1], *x.shape[2:]))
+            (y,) = self.again(b, [flat, w])
+            return (b.reshape(y, (n, x.shape[1], *y.shape[1:])),)
+        if not isinstance(n, int):
+            return None
+        x, w = rows.spread(b, operands)
+        side = b.transpose(x, (1, 0, *range(2, x.rank)))
+        side = b.reshape(side, (x.shape[1], n * x.shape[2], *x.shape[3:]))
+        filters = b.reshape(w, (n * w.shape[1], *w.shape[2:]))
+        (y,) = self.again(b, [side, filters], groups=self.groups * n)
+        y = b.reshape(y, (x.shape[1], n, w.shape[1], *y.shape[2:]))
+        return (b.transpose(y, (1, 0, *range(2, y.rank))),)
 
 
 def _depthwise(xp: Any, view: Any, w: Any, groups: int) -> Any:

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, broadcast_dim, equal, maximum, minimum, product
+from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
-from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Trait
 from graphwright.ir.rules import (
     check_axes,
     ints,
@@ -63,6 +64,9 @@ class Reshape(Movement):
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         return b.reshape(ct, x.shape)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, shape=(rows.size, *self.shape))
+
 
 def _moved(op: Op, x: TensorType) -> Contents | None:
     """What is known of the elements after a movement whose fields hold no symbols."""
@@ -91,6 +95,9 @@ class Transpose(Movement):
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         inverse = sorted(range(len(self.perm)), key=self.perm.__getitem__)
         return b.transpose(ct, inverse)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, perm=(0, *(p + 1 for p in self.perm)))
 
 
 def _repeats(few: Sequence[Dim], many: Sequence[Dim]) -> bool:
@@ -130,6 +137,12 @@ class BroadcastTo(Movement):
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         return b.sum_to(ct, x.shape)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        (x,) = operands
+        gap: tuple[Dim, ...] = (1,) * (len(self.shape) + 1 - x.rank)
+        x = b.reshape(x, (rows.size, *gap, *x.shape[1:]))
+        return self.again(b, [x], shape=(rows.size, *self.shape))
+
 
 class SumTo(Movement):
     """Sums over the axes that ``broadcast_to`` would repeat: its transpose."""
@@ -162,6 +175,12 @@ class SumTo(Movement):
 
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         return b.broadcast_to(ct, x.shape)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        (x,) = operands
+        gap: tuple[Dim, ...] = (1,) * (x.rank - 1 - len(self.shape))
+        (y,) = self.again(b, [x], shape=(rows.size, *gap, *self.shape))
+        return (b.reshape(y, (rows.size, *self.shape)),)
 
 
 def _index(start: Any, size: Any, step: Any) -> tuple[slice, ...]:
@@ -210,6 +229,12 @@ class Slice(Movement):
         total = b.zeros_like(x)
         return b.emit("slice_add", total, ct, start=self.start, step=self.step)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        start, step = (0, *self.start), (1, *self.step)
+        return self.again(
+            b, operands, start=start, size=(rows.size, *self.size), step=step
+        )
+
 
 def _check_slice(x: TensorType, dim: Dim, start: Dim, size: Dim, step: Dim) -> None:
     if not all(isinstance(d, int) for d in (dim, start, size, step)):
@@ -256,6 +281,10 @@ class SliceAdd(Op):
     ) -> Cotangents:
         (ct,), y = cotangents, operands[1]
         return ct, b.slice(ct, self.start, y.shape, self.step)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        start, step = (0, *self.start), (1, *self.step)
+        return self.again(b, rows.spread(b, operands), start=start, step=step)
 
 
 class Pad(Op):
@@ -319,6 +348,15 @@ class Pad(Op):
         border = b.sub(b.sum(ct, range(ct.rank)), b.sum(inside, range(x.rank)))
         return inside, b.reshape(border, value.shape)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        x, value = operands
+        if rows.mapped[1]:
+            return None
+        (x,) = rows.spread(b, [x], rows.mapped[:1])
+        low, high = (0, *self.low), (0, *self.high)
+        interior = (0, *self.interior)
+        return self.again(b, [x, value], low=low, high=high, interior=interior)
+
 
 def _spread(xp: Any, x: Any, value: Any, interior: tuple[int, ...]) -> Any:
     shape = tuple(n + max(n - 1, 0) * g for n, g in zip(x.shape, interior, strict=True))
@@ -370,6 +408,9 @@ class Concat(Op):
         sizes = [x.shape[self.axis] for x in operands]
         return b.split(cotangents[0], sizes, self.axis)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, rows.spread(b, operands), axis=self.axis + 1)
+
 
 class DynamicUpdateSlice(Op):
     """``x`` with ``y`` written at ``start``, one 0-d integer operand an axis.
@@ -397,3 +438,10 @@ class DynamicUpdateSlice(Op):
         window = (slice(s, s + m) for s, m in zip(begin, y.shape, strict=True))
         out[tuple(window)] = y
         return out
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        if any(rows.mapped[2:]):
+            return None
+        x, y = rows.spread(b, operands[:2], rows.mapped[:2])
+        first = b.scalar(0, operands[2].dtype if operands[2:] else int64)
+        return self.again(b, [x, y, first, *operands[2:]])

@@ -3,12 +3,13 @@
 Statistics are taken in ``dtype.accumulate``, and the result is rounded once.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.op import Op, Rows, Tier, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked
 from graphwright.ir.types import TensorType, agree_shapes
 
@@ -66,6 +67,11 @@ class Norm(Op):
     def flops(self, operands: Any, results: Any) -> Dim:
         size: Dim = operands[0].size
         return size * 8
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        if any(rows.mapped[1:]):
+            return None
+        return self.again(b, operands, axis=self.axis + 1)
 
 
 class LayerNorm(Norm):

@@ -13,7 +13,7 @@ import numpy as np
 from graphwright.ir.dim import Dim, floordiv, maximum, minimum, product
 from graphwright.ir.dtype import DType, dtype, int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked, typed
 from graphwright.ir.types import Contents, TensorType, require
 
@@ -102,6 +102,9 @@ class Reduce(Op):
         size: Dim = operands[0].size
         return size
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axes=tuple(a + 1 for a in self.axes))
+
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
     ) -> Cotangents:
@@ -166,6 +169,9 @@ class ArgReduce(Op):
     ) -> Cotangents:
         return (None,)
 
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axis=self.axis + 1)
+
 
 class Cumulative(Op):
     """Running ``sum``, ``prod``, ``max`` or ``min`` along an axis.
@@ -206,6 +212,9 @@ class Cumulative(Op):
         slopes = self._slopes(b, x, y, square)
         rows = b.mul(slopes, b.expand_dims(ct, [self.axis]))
         return (b.sum(b.where(self._reach(b, square), rows, 0), [self.axis + 1]),)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axis=self.axis + 1)
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
@@ -292,6 +301,9 @@ class Window(Op):
         steps += [slice(None, None, s) for s in self.strides]
         steps += [slice(None, None, d) for d in self.dilations]
         return view[tuple(steps)]
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands)
 
     def _no_windows(self, xp: Any, x: Any, reach: list[int]) -> Any:
         """What ``windows`` gives where one reaches beyond its whole axis."""

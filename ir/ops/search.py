@@ -1,5 +1,6 @@
 """Places in sorted vectors."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Tier
+from graphwright.ir.op import Cotangents, Op, Rows, Tier
 from graphwright.ir.rules import need, ranked, same_dtype
 from graphwright.ir.types import TensorType
 
@@ -64,6 +65,9 @@ class SearchSorted(Op):
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
     ) -> Cotangents:
         return None, None
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return None if rows.mapped[0] else self.again(b, operands)
 
 
 def _halvings(n: Dim) -> int:

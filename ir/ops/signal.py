@@ -1,5 +1,6 @@
 """The discrete Fourier transform."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from graphwright.ir.dim import Dim, evaluate, floordiv
 from graphwright.ir.dtype import DTYPES, int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked
 from graphwright.ir.types import TensorType
 
@@ -67,6 +68,9 @@ class Fft(Op):
         else:
             grown = b.emit("fft", ct, kind=self.kind, axis=self.axis, n=self.n)
         return (b.cast(_resized(b, grown, self.axis, x.shape[self.axis]), x.dtype),)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, operands, axis=self.axis + 1)
 
     def _irfft_vjp(self, b: Emitter, ct: Value) -> Value:
         """Conjugate terms over n; those with a mirror image count twice."""

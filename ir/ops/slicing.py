@@ -1,11 +1,12 @@
 """Writing to a strided window: what assignment to a slice means."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Tier
+from graphwright.ir.op import Cotangents, Op, Rows, Tier
 from graphwright.ir.ops.movement import Slice
 from graphwright.ir.rules import need, ranked, same_dtype, small_size, typed
 from graphwright.ir.types import Contents, TensorType
@@ -77,3 +78,7 @@ class UpdateSlice(Op):
         y, (ct,) = operands[1], cotangents
         hole = b.emit(self.name, ct, b.zeros_like(y), start=self.start, step=self.step)
         return hole, b.slice(ct, self.start, y.shape, self.step)
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        start, step = (0, *self.start), (1, *self.step)
+        return self.again(b, rows.spread(b, operands), start=start, step=step)
