@@ -120,15 +120,16 @@ def _float(value: Value) -> DType:
 def _instruction(node: Node, operands: "list[int | np.generic]") -> Instruction:
     """The function of an op, its bound baked in where it clamps by a number."""
     name = node.op.name
-    if isinstance(node.op, Gelu) and node.op.tanh:
-        raise _Declined
     if name in ("max", "min"):
         for x, y in (operands, operands[::-1]):
             if not isinstance(y, int) and isinstance(x, int) and not np.isnan(y):
                 return Instruction(_clamp(name, y), (x,))
     if not any(isinstance(x, int) for x in operands):
         raise _Declined
-    return Instruction(_FUNCTIONS[name], tuple(operands))
+    function = _FUNCTIONS[name]
+    if isinstance(node.op, Gelu) and node.op.tanh:
+        function = elementwise.gelu_tanh_block
+    return Instruction(function, tuple(operands))
 
 
 def _clamp(name: str, bound: Any) -> Callable[..., object]:

@@ -39,9 +39,11 @@ def _into(request: Request, kernel: Callable[..., Any]) -> Kernel:
 @kernel_for(*_ELEMENTWISE)
 def activation(request: Request) -> Kernel | None:
     """An elementwise function in cache-sized blocks on all cores."""
-    if isinstance(request.op, Gelu) and request.op.tanh:
-        return None
-    return _into(request, _ELEMENTWISE[request.op.name]) if _wide(request) else None
+    op = request.op
+    kernel = _ELEMENTWISE[op.name]
+    if isinstance(op, Gelu) and op.tanh:
+        kernel = elementwise.gelu_tanh
+    return _into(request, kernel) if _wide(request) else None
 
 
 @kernel_for(*_ROWS)

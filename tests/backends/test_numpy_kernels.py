@@ -623,8 +623,29 @@ def test_erf_is_accurate(dtype: str, ulps: int) -> None:
 
 
 _ERF: Any = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _bent(v: Array) -> Array:
+    wanted = np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))
+    return np.asarray(v / 2 * (1 + wanted))
+
+
+@pytest.mark.parametrize("function", [elementwise.gelu, elementwise.gelu_tanh])
+def test_gelu_is_accurate(function: Any) -> None:
+    x = np.linspace(-12, 12, 40001, dtype=np.float32)
+    wanted = FUNCTIONS[function](x.astype(np.float64))
+    error = np.abs(function(x) - wanted)
+    assert np.all(error <= 1.2e-7 + 2 * np.spacing(np.abs(wanted).astype(np.float32)))
+    ends = np.array([np.nan, np.inf, 3e38, 1e-30, 0.0, -0.0, -3e38], np.float32)
+    got = function(ends)
+    halved = np.float32(1e-30) / 2
+    np.testing.assert_array_equal(got, [np.nan, np.inf, ends[2], halved, 0, 0, 0])
+    assert list(np.signbit(got[4:])) == [False, True, True]
+
+
 FUNCTIONS: dict[Any, Callable[[Array], Array]] = {
     elementwise.gelu: lambda v: v / 2 * (1 + _ERF(v / math.sqrt(2))),
+    elementwise.gelu_tanh: _bent,
     elementwise.sigmoid: lambda v: 1 / (1 + np.exp(-v)),
     elementwise.silu: lambda v: v / (1 + np.exp(-v)),
     norm.softmax: lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),

@@ -19,7 +19,7 @@ from graphwright.backends.numpy.kernels import blas
 Array = NDArray[Any]
 _Product = tuple[Array, Array, Array]
 
-_DEEPEST = 1024
+_DEEPEST = 768
 _FEWEST_ROWS = 28
 
 
