@@ -145,7 +145,11 @@ class Backend(ABC):
         return [self.name]
 
     def layout(self) -> Mapping[str, str]:
-        """Layouts it prefers, by op name; passes ask."""
+        """Layouts it prefers, by op name; passes ask.
+
+        ``conv: NHWC``: channels last. ``attention: strided``: it takes a region of the
+        op and the views around it, and never copies for them.
+        """
         return {}
 
     def fusable(self) -> frozenset[str]:

@@ -35,7 +35,7 @@ def _absorb(w: Walk, node: Node) -> list[Value] | None:
     return None
 
 
-class _Region:
+class Region:
     """The body of a fused node under construction."""
 
     def __init__(self, w: Walk) -> None:
@@ -71,7 +71,7 @@ class _Region:
 
 
 def _extended(w: Walk, root: Node, x: Value, node: Node) -> list[Value]:
-    region = _Region(w)
+    region = Region(w)
     region.splice(root)
     for v in node.operands:
         spread = None if v is x else w.made_by(v, "broadcast_to")

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from graphwright.ir.graph import Graph
 from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fuse import fuse_elementwise, fuse_epilogues
+from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
 
 Pass: TypeAlias = Callable[[Graph], Graph]
@@ -16,14 +17,19 @@ def lowering_passes(
 ) -> list[Pass]:
     """Passes for a backend that prefers these layouts and fuses these ops.
 
-    One that names none to fuse is given no ``fused`` nodes.
+    ``NHWC`` wants channels last, ``strided`` takes operands as strided views. One that
+    names none to fuse is given no ``fused`` nodes.
     """
+    strided = frozenset(name for name, like in layout.items() if like == "strided")
 
     def fuse_regions(graph: Graph) -> Graph:
         return fuse_elementwise(graph, fusable)
 
+    def fuse_strided(graph: Graph) -> Graph:
+        return fuse_views(graph, strided)
+
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
-    fusing = [fuse_epilogues, fuse_regions, remove_dead] if fusable else []
-    return [*last, sink_reshapes, remove_dead, *fusing]
+    fusing = [fuse_epilogues, fuse_regions, fuse_strided, remove_dead]
+    return [*last, sink_reshapes, remove_dead, *(fusing if fusable else [])]

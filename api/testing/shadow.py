@@ -109,12 +109,13 @@ class Shadow(Evaluator):
         return out
 
     def _noisy(self, x: Any, step: float, scale: float = 0.0) -> Any:
-        """An array, each element off by ``step`` of its size, or of ``scale``."""
+        """An array, what is finite off by ``step`` of its size, or of ``scale``."""
         noise = self.rng.uniform(-step, step, np.shape(x))
         if x.dtype.kind == "c":
             noise = noise + 1j * self.rng.uniform(-step, step, np.shape(x))
         with np.errstate(all="ignore"):
-            return x + np.maximum(np.abs(x), scale) * noise
+            size = np.where(np.isfinite(x), np.maximum(np.abs(x), scale), 0.0)
+            return x + size * noise
 
 
 def _complex(type_: Type) -> bool:

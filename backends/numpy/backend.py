@@ -33,8 +33,8 @@ class NumpyBackend(Backend):
         return op.tier is not Tier.CONTROL or isinstance(op, Fused)
 
     def layout(self) -> Mapping[str, str]:
-        """Channels last suit vector loops along them."""
-        return {"conv": "NHWC"}
+        """Channels last suit vector loops along them; BLAS takes strides."""
+        return {"conv": "NHWC", "attention": "strided"}
 
     def fusable(self) -> frozenset[str]:
         """Ops which run block by block."""

@@ -1,71 +1,129 @@
-"""Kernel of attention: two products around a softmax, on all cores."""
+"""Kernels of attention, alone and with the views around it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
-from graphwright.backends.numpy.kernels.matmul import matmul
-from graphwright.backends.numpy.kernels.norm import softmax
-from graphwright.backends.numpy.table import kernel_for
+from graphwright.backends.numpy.kernels import scratch
+from graphwright.backends.numpy.kernels.attention import AttentionPlan
+from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.dtype import float32, float64
+from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.attention import Attention
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.ops.movement import Reshape, Transpose
 from graphwright.ir.types import TensorType
 
-
-def _plain(request: Request) -> bool:
-    """Whether nothing but a mask and a triangle changes the scores of wide floats."""
-    op, shapes = request.op, request.types
-    assert isinstance(op, Attention)
-    bent = op.softcap or op.lengths or op.left >= 0 or op.right >= 0 or op.precision
-    wide = (float32, float64)
-    tensors = [t for t in shapes if isinstance(t, TensorType)]
-    full = all(0 not in t.dims for t in tensors)
-    return not bent and full and all(t.dtype in wide for t in tensors[:3])
+View: TypeAlias = Callable[[Any], Any]
 
 
 @kernel_for("attention")
 def attention(request: Request) -> Kernel | None:
     """``softmax(q k^T * scale + mask) v``."""
-    op, q = request.op, request.types[0]
-    assert isinstance(op, Attention)
-    assert isinstance(q, TensorType)
-    if not _plain(request):
+    assert isinstance(request.op, Attention)
+    types = [t for t in request.types if isinstance(t, TensorType)]
+    plan = _plan(request.op, types)
+    if plan is None:
         return None
-    scale, causal, offset = q.dtype.numpy.type(op.scale), op.causal, op.offset
-
-    def run(q: Any, k: Any, v: Any, *rest: Any) -> Any:
-        n, heads, rows, size = q.shape
-        groups, columns = k.shape[1:3]
-        folded = (n, groups, heads // groups * rows)
-        scores = matmul(q.reshape(*folded, size), k.swapaxes(2, 3))
-        scores = scores.reshape(n, heads, rows, columns)
-        scores *= scale
-        bias = _bias(rest[0] if rest else None, scores.dtype)
-        if causal:
-            place = np.arange(rows)[:, None] + offset
-            triangle = _bias(np.arange(columns) <= place, scores.dtype)
-            bias = triangle if bias is None else bias + triangle
-        weights = _weights(scores, bias).reshape(*folded, columns)
-        return matmul(weights, v).reshape(n, heads, rows, v.shape[3])
-
-    return run
+    count = len(types)
+    return _kernel(request, plan, [(i, _same) for i in range(count)], _same)
 
 
-def _bias(mask: Any, dtype: Any) -> Any:
-    """What a mask adds to the scores."""
-    if mask is None or mask.dtype != np.bool_:
-        return mask
-    return np.where(mask, dtype.type(0), dtype.type(-np.inf))
+def attention_region(op: Fused, request: Request) -> Kernel | None:
+    """Attention of strided views into a strided view."""
+    body: Graph = op.body
+    number, root = next(
+        (i, n) for i, n in enumerate(body.nodes) if n.op.name == "attention"
+    )
+    assert isinstance(root.op, Attention)
+    types = [v.type for v in root.operands if isinstance(v.type, TensorType)]
+    plan = _plan(root.op, types)
+    if plan is None:
+        return None
+    makers = body.producers()
+    sources: list[tuple[int, View]] = []
+    for v in root.operands:
+        chain: list[Node] = []
+        while v in makers:
+            chain.append(makers[v])
+            v = chain[-1].operands[0]  # noqa: PLW2901
+        sources.append((body.inputs.index(v), _forward(chain[::-1])))
+    return _kernel(request, plan, sources, _backward(body.nodes[number + 1 :]))
 
 
-def _weights(scores: Any, bias: Any) -> Any:
-    """The softmax of scores, which are overwritten; zeros where no key is allowed."""
-    if bias is None:
-        return softmax(scores, out=scores)
-    scores += bias
-    softmax(scores, out=scores)
-    dead = np.isneginf(bias.max(axis=-1, keepdims=True))
-    if dead.any():
-        np.copyto(scores, 0, where=dead)
-    return scores
+def _plan(op: Attention, types: list[TensorType]) -> AttentionPlan | None:
+    """The plan for sizes and dtypes, or None where no kernel fits."""
+    q, k, v = types[:3]
+    if op.lengths or op.precision or any(0 in t.dims for t in types):
+        return None
+    if q.dtype not in (float32, float64) or not k.dtype is v.dtype is q.dtype:
+        return None
+    above = [x for x in (0 if op.causal else -1, op.right) if x >= 0]
+    names = ("batch", "heads", "groups", "rows", "columns", "depth", "width")
+    n, heads, rows, depth = q.dims
+    sizes = (n, heads, k.dims[1], rows, k.dims[2], depth, v.dims[3])
+    fields: dict[str, Any] = dict(zip(names, sizes, strict=True))
+    return AttentionPlan(
+        dtype=q.dtype.numpy,
+        scale=op.scale,
+        softcap=op.softcap,
+        below=op.left if op.left >= 0 else None,
+        above=min(above) if above else None,
+        **fields,
+        offset=op.offset,  # type: ignore[arg-type]
+    )
+
+
+def _kernel(
+    request: Request,
+    plan: AttentionPlan,
+    sources: "list[tuple[int, View]]",
+    target: View,
+) -> Kernel:
+    def bind(memory: Any, out: Any, *operands: Any) -> Any:
+        values = [view(operands[i]) for i, view in sources]
+        return plan.bind(memory, target(out), *values)
+
+    def run(out: Any, *operands: Any) -> None:
+        memory = scratch.take(plan.scratch_bytes)
+        bind(memory, out, *operands)()
+        scratch.give(memory)
+
+    size = plan.scratch_bytes
+    return writing(request, run, bind=bind, scratch_bytes=size)
+
+
+# Views --------------------------------------------------------------------------------
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _forward(nodes: list[Node]) -> View:
+    """What views do to an array."""
+
+    def view(x: Any) -> Any:
+        for node in nodes:
+            x = node.op.compute(np, x)
+        return x
+
+    return view
+
+
+def _backward(nodes: "tuple[Node, ...]") -> View:
+    """A view of the result of views that is their operand."""
+
+    def view(x: Any) -> Any:
+        for node in reversed(nodes):
+            if isinstance(node.op, Transpose):
+                x = x.transpose(np.argsort(node.op.perm))
+            else:
+                assert isinstance(node.op, Reshape)
+                shape: Any = node.operands[0].shape
+                x = x.reshape(shape)
+        return x
+
+    return view

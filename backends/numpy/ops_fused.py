@@ -1,6 +1,7 @@
 """Kernels of fused regions, by kind."""
 
 from graphwright.backends.contract import Kernel, Request
+from graphwright.backends.numpy.ops_attention import attention_region
 from graphwright.backends.numpy.ops_conv import region_kernel
 from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
 from graphwright.backends.numpy.table import kernel_for
@@ -13,6 +14,8 @@ def fused(request: Request) -> Kernel | None:
     assert isinstance(request.op, Fused)
     if request.op.kind == "elementwise":
         return elementwise_kernel(request.op, request)
+    if request.op.kind == "attention":
+        return attention_region(request.op, request)
     if request.op.kind in ("conv", "dot"):
         return region_kernel(request.op, request)
     return None
