@@ -135,7 +135,7 @@ _HOMES = {
     "vmap": "frontends.tracing.vmap",
     **dict.fromkeys(_ERRORS, "ir.errors"),
 }
-_MODULES = ("backends", "numpy", "onnx_backend", "testing")
+_MODULES = ("backends", "numpy", "onnx_backend", "random", "testing")
 
 __all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore # noqa: PLE0605
 

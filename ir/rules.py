@@ -108,9 +108,23 @@ def typed(dtype: DType, shape: Sequence[Dim], contents: Contents | None) -> Tens
         usable = (
             dtype.kind in "iub" and dtype.bits >= 8 and small_size(shape) is not None
         )
+        if usable and dtype.is_int:
+            contents = _wrapped(dtype, contents)
         if not usable or (contents and all(c is None for c in contents)):
             contents = None
     return TensorType(dtype, shape, contents)
+
+
+def _wrapped(dtype: DType, contents: Contents) -> Contents:
+    """Integers modulo the dtype's width; dims are below 2^31."""
+    low, high = dtype.limits
+    if all(c is None or (isinstance(c, int) and low <= c <= high) for c in contents):
+        return contents
+    span, wide = high - low + 1, dtype.bits >= 32
+    return tuple(
+        (c - low) % span + low if isinstance(c, int) else c if wide else None
+        for c in contents
+    )
 
 
 def map_contents(

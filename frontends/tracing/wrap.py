@@ -74,7 +74,7 @@ from graphwright.frontends.tracing.promotion import (
 from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
 from graphwright.ir.dim import Dim, Expr
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.errors import DTypeError, ShapeError, TraceError
+from graphwright.ir.errors import DTypeError, GraphwrightError, ShapeError, TraceError
 
 __all__ = [
     "Operand",
@@ -253,7 +253,13 @@ def array_function(
     def call(*args: Any, **options: Any) -> Any:
         out = None if takes_out else options.pop("out", None)
         b = state.emitter(name)
-        found = inner(b, *arguments.convert(b, args, options), **options)
+        try:
+            found = inner(b, *arguments.convert(b, args, options), **options)
+        except GraphwrightError as error:
+            place = state.where()
+            if place in str(error):
+                raise
+            raise type(error)(f"{place}: {name}: {error}") from error
         if view and args and isinstance(args[0], Handle) and isinstance(found, Value):
             found = args[0].view_of(found, dense=dense)
         else:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from graphwright.ir import dtype as dt
+from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.errors import ModelError
 
@@ -119,6 +120,17 @@ def test_a_digest_alone_compares_but_holds_no_data() -> None:
     assert bare == full
     with pytest.raises(ModelError, match="parse"):
         bare.array()
+
+
+def test_contents_wrap_around_as_values_do() -> None:
+    b = Builder()
+    x = b.constant(np.array([200, 3], np.uint8))
+    assert b.add(x, x).tensor.contents == (144, 6)
+    assert b.sub(b.scalar(3, dt.uint64), b.scalar(5, dt.uint64)).tensor.contents == (
+        2**64 - 2,
+    )
+    big = b.constant(np.array([2**62]))
+    assert b.mul(b.add(big, big), b.scalar(1, dt.int64)).tensor.contents == (-(2**63),)
 
 
 def test_small_integers_are_contents_of_the_type() -> None:
