@@ -151,8 +151,8 @@ class Frame:
     def _view(self, step: Step, operands: list[Any]) -> Callable[[], object] | None:
         """Nothing is left to do for a view of what does not move."""
         (found,) = step.run(operands, {}, None)
-        if not isinstance(found, np.ndarray):  # an array of another kind
-            return None
+        if not (isinstance(found, np.ndarray) and isinstance(operands[0], np.ndarray)):
+            return None  # an array of another kind, or fetched from a device
         if not np.may_share_memory(found, operands[0]):
             return None
         self.slots[step.outputs[0]] = found

@@ -1,5 +1,6 @@
 """Arrays that cross the border: DLPack, buffers, lists of strings."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,20 @@ def _plain(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
-        try:
-            return np.from_dlpack(x)
-        except (BufferError, TypeError, RuntimeError):
-            return np.asarray(x)
+        return _shared(x)
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
         return np.asarray(x)
     return np.asarray(memoryview(x)) if isinstance(x, (bytearray, memoryview)) else None
+
+
+def _shared(x: Any) -> Any:
+    """An array by DLPack: its memory, else a copy from the device that it is on."""
+    refusals = (BufferError, TypeError, RuntimeError, ValueError)
+    with suppress(*refusals):
+        return np.from_dlpack(x)
+    with suppress(*refusals):
+        return np.from_dlpack(x, device="cpu")
+    return np.asarray(x)
 
 
 def _converted(x: Any, type_: TensorType, name: str) -> Any:

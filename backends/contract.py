@@ -21,6 +21,7 @@ import numpy as np
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType, string
 from graphwright.ir.emitter import Value
+from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
@@ -139,6 +140,24 @@ class Backend(ABC):
         The array itself where nobody can write to it.
         """
         return self.to_device(np.array(self.to_host(array)))
+
+    def adopt(self, x: Any, dtype: DType) -> Any:
+        """A caller's array that lies on the device already, or None.
+
+        What is None comes through the host's memory. No copy is made here: a run does
+        not write to its inputs.
+        """
+        return None
+
+    def at(self, device: int) -> "Backend":
+        """The same backend on another of the machine's devices: ``"name:1"``.
+
+        Raises:
+            BackendUnavailable: If it has one device only.
+        """
+        if device:
+            raise BackendUnavailable(f"backend {self.name!r} has one device, number 0")
+        return self
 
     def devices(self) -> list[str]:
         """Names of its devices on this machine."""

@@ -19,7 +19,7 @@ from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import Type, bind_type
+from graphwright.ir.types import TensorType, Type, bind_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,14 @@ class Executable:
             raise FeedError(
                 f"{graph.name} takes {count} inputs ({names}), got {len(feeds)}"
             )
-        accepted: list[Any] = []
+        accepted, backend = list[Any](), self.options.backend
         for x, v, name in zip(feeds, graph.inputs, graph.input_names, strict=True):
-            host = as_host_array(x, v.type, name)
-            accepted.append(placed(host, v.type, self.options.backend))
+            there = None
+            if isinstance(v.type, TensorType) and not isinstance(x, np.ndarray):
+                there = backend.adopt(x, v.type.dtype)
+            if there is None:
+                there = placed(as_host_array(x, v.type, name), v.type, backend)
+            accepted.append(there)
         if not graph.input_symbols():
             for x, v, name in zip(
                 accepted, graph.inputs, graph.input_names, strict=True

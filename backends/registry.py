@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from threading import Lock
 
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
+from graphwright.backends.cuda.backend import CudaBackend
 from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.ir.errors import BackendUnavailable
 
@@ -15,10 +16,13 @@ GROUP = "graphwright.backends"
 AUTO = ("cuda", "opencl", "numpy")
 """What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set: fastest first."""
 
-_LIBRARIES = {"cuda": "cupy", "opencl": "pyopencl"}
+_LIBRARIES = {"opencl": "pyopencl"}
 """The optional library of a backend, which an extra of the backend's name brings."""
 
-_factories: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend}
+_factories: dict[str, Callable[[], Backend]] = {
+    "numpy": NumpyBackend,
+    "cuda": CudaBackend,
+}
 _instances: dict[str, Backend] = {}
 _lock = Lock()
 
@@ -32,7 +36,8 @@ def register_backend(name: str, factory: Callable[[], Backend]) -> None:
     _check_contract(name, getattr(factory, "contract", None))
     with _lock:
         _factories[name] = factory
-        _instances.pop(name, None)
+        for made in [n for n in _instances if n.partition(":")[0] == name]:
+            del _instances[made]
 
 
 def backend_names() -> list[str]:
@@ -74,16 +79,27 @@ def preferences() -> list[str]:
 
 
 def get_backend(name: str) -> Backend:
-    """The backend of a name, made once.
+    """The backend of a name, made once; ``"name:1"`` is its device number 1.
 
     Raises:
-        BackendUnavailable: If there is none, or it was written for another version of
-            the contract.
+        BackendUnavailable: If there is none, it was written for another version of the
+            contract, or what follows the colon is no number of a device.
     """
+    base, colon, number = name.partition(":")
     with _lock:
-        if name not in _instances:
-            _instances[name] = _checked(name, _load(name))
+        if base not in _instances:
+            _instances[base] = _checked(base, _load(base))
+        if colon and name not in _instances:
+            _instances[name] = _instances[base].at(_device_number(name, number))
         return _instances[name]
+
+
+def _device_number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise BackendUnavailable(
+            f"{name!r} names no device: they have numbers, as in 'cuda:1'"
+        )
+    return int(text)
 
 
 def _checked(name: str, backend: Backend) -> Backend:

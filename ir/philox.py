@@ -12,13 +12,14 @@ _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
 
-def philox4x32(
-    key: "np.ndarray[Any, Any]", blocks: int, first: int = 0
-) -> "np.ndarray[Any, np.dtype[np.uint32]]":
-    """uint32[blocks, 4] for counters ``first, first + 1, ...`` and a uint32[2] key."""
-    counter = np.arange(first, first + blocks, dtype=np.uint64)
+def philox4x32(key: Any, blocks: int, first: int = 0, xp: Any = np) -> Any:
+    """uint32[blocks, 4] for counters ``first, first + 1, ...`` and a uint32[2] key.
+
+    Arrays are those of ``xp``, numpy or a library of the same interface.
+    """
+    counter = xp.arange(first, first + blocks, dtype=np.uint64)
     c0, c1 = counter & _LOW, counter >> _SHIFT
-    c2, c3 = np.zeros_like(c0), np.zeros_like(c0)
+    c2, c3 = xp.zeros_like(c0), xp.zeros_like(c0)
     k0, k1 = int(key[0]), int(key[1])
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
@@ -28,4 +29,4 @@ def philox4x32(
         )
         c1, c3 = p1 & _LOW, p0 & _LOW
         k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+    return xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)

@@ -23,6 +23,7 @@ IR_ORDER = (
     "types",
     "rules",
     "philox",
+    "special",
     "constant",
     "emitter",
     "op",

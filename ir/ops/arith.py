@@ -7,13 +7,12 @@ remainder, so that no backend can trap. Floats follow IEEE 754.
 import math
 from typing import Any, ClassVar
 
-import numpy as np
-
 from graphwright.ir.dim import Dim, floordiv, maximum, minimum
 from graphwright.ir.dtype import DTYPES, DType, bool_, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Trait
 from graphwright.ir.rules import map_contents, need_kind, same_dtype, same_shape, typed
+from graphwright.ir.special import erf
 from graphwright.ir.types import TensorType
 
 _NUMBER = "iufc"
@@ -610,9 +609,6 @@ class Tanh(Unary):
         return b.mul(ct, b.sub(b.full(y.shape, 1, y.dtype), b.mul(y, y)))
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
 class Erf(Unary):
     """The error function, ``2 / sqrt(pi)`` times the integral of ``exp(-t ** 2)``."""
 
@@ -620,7 +616,7 @@ class Erf(Unary):
     kinds = "f"
 
     def compute(self, xp: Any, x: Any) -> Any:
-        return xp.asarray(_erf(np.asarray(x, np.float64)), np.float64).astype(x.dtype)
+        return erf(xp, x.astype(xp.float64, copy=False)).astype(x.dtype, copy=False)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         scaled = b.mul(ct, 2 / math.sqrt(math.pi))

@@ -116,8 +116,8 @@ class RandomBits(Op):
     def compute(self, xp: Any, key: Any) -> Any:
         shape = ints(self.shape)
         size = math.prod(shape)
-        bits = philox4x32(np.asarray(key), -(-size // 4)).ravel()[:size]
-        return xp.asarray(bits.reshape(shape))
+        bits = philox4x32(key, -(-size // 4), xp=xp).ravel()[:size]
+        return bits.reshape(shape)
 
     def vjp(self, b: Any, operands: Any, results: Any, cotangents: Any) -> Any:
         return (None,)

@@ -114,14 +114,52 @@ _SCATTER = {"add": "add", "mul": "multiply", "min": "minimum", "max": "maximum"}
 def _combined(xp: Any, x: Any, where: Any, updates: Any, mode: str) -> Any:
     """A copy of ``x`` with updates combined in at an advanced index."""
     if mode == "set":
+        if xp is not np:
+            return _set_in_turn(xp, x, where, updates)
         out = x.copy()
         # NumPy writes in the order of memory, so that "last" needs C order.
         places = tuple(xp.ascontiguousarray(i).reshape(i.shape) for i in where)
         out[places] = xp.ascontiguousarray(updates).reshape(updates.shape)
         return out
     out = x.astype(dtype(x.dtype).accumulate.numpy)
-    getattr(xp, _SCATTER[mode]).at(out, where, updates.astype(out.dtype, copy=False))
+    updates = updates.astype(out.dtype, copy=False)
+    try:
+        getattr(xp, _SCATTER[mode]).at(out, where, updates)
+    except (NotImplementedError, TypeError):  # CuPy: no products, not every dtype
+        out = _combined_in_turn(xp, out, where, updates, mode)
     return out.astype(x.dtype, copy=False)
+
+
+def _flat(xp: Any, x: Any, where: Any, updates: Any) -> tuple[Any, Any, Any]:
+    """A copy of ``x``, the positions of an advanced index and the updates, all 1-d."""
+    places = xp.zeros((), np.int64)
+    for index, n in zip(where, x.shape, strict=True):
+        places = places * n + index
+    places = xp.broadcast_to(places, updates.shape).ravel()
+    return x.copy().ravel(), places, updates.ravel()
+
+
+def _set_in_turn(xp: Any, x: Any, where: Any, updates: Any) -> Any:
+    """The last of several updates wins, where CuPy promises no order."""
+    flat, places, updates = _flat(xp, x, where, updates)
+    _, last = xp.unique(xp.flip(places), return_index=True)
+    last = places.size - 1 - last
+    flat[places[last]] = updates[last]
+    return flat.reshape(x.shape)
+
+
+def _combined_in_turn(xp: Any, x: Any, where: Any, updates: Any, mode: str) -> Any:
+    """``ufunc.at`` by rounds, in each of which no two updates meet."""
+    combine = getattr(xp, _SCATTER[mode])
+    flat, places, updates = _flat(xp, x, where, updates)
+    while places.size:
+        _, first = xp.unique(places, return_index=True)
+        now = places[first]
+        flat[now] = combine(flat[now], updates[first])
+        rest = xp.ones(places.shape, np.bool_)
+        rest[first] = False
+        places, updates = places[rest], updates[rest]
+    return flat.reshape(x.shape)
 
 
 class Scatter(Op):
@@ -199,7 +237,7 @@ class TakeAlongAxis(Op):
 
     def compute(self, xp: Any, x: Any, indices: Any) -> Any:
         check_bounds(self.name, indices, x.shape[self.axis])
-        grid = list(np.ix_(*(np.arange(n) for n in indices.shape)))
+        grid = list(xp.ix_(*(xp.arange(n) for n in indices.shape)))
         grid[self.axis] = indices
         return x[tuple(grid)]
 
@@ -245,7 +283,7 @@ class ScatterAlongAxis(Op):
 
     def compute(self, xp: Any, x: Any, indices: Any, updates: Any) -> Any:
         check_bounds(self.name, indices, x.shape[self.axis])
-        grid = list(np.ix_(*(np.arange(n) for n in indices.shape)))
+        grid = list(xp.ix_(*(xp.arange(n) for n in indices.shape)))
         grid[self.axis] = indices
         return _combined(xp, x, tuple(grid), updates, self.mode)
 

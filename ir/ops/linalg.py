@@ -361,7 +361,7 @@ def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:
         lines = zip(x.shape[2:], reach, op.strides, strict=True)
         sizes = [max((size - r) // s + 1, 0) for size, r, s in lines]
         return xp.zeros((*x.shape[:2], *sizes, *kernel), x.dtype)
-    view = np.lib.stride_tricks.sliding_window_view(
+    view = xp.lib.stride_tricks.sliding_window_view(
         x, reach, axis=tuple(range(2, n + 2))
     )
     steps = [slice(None, None, s) for s in (*op.strides, *op.rhs_dilation)]

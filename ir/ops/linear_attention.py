@@ -62,9 +62,9 @@ class LinearAttention(Op):
         wide = dtype(q.dtype).accumulate.numpy
         lines = [x.astype(wide, copy=False) for x in (q, k, v, *rest)]
         memory = state.astype(wide, copy=False)
-        y = xp.zeros((*q.shape[:3], v.shape[3]), wide)
+        y, m = xp.zeros((*q.shape[:3], v.shape[3]), wide), Arrays(xp)
         for t in range(len(q)):
-            (memory,), (y[t],) = self._step(Arrays, [memory], [x[t] for x in lines], ())
+            (memory,), (y[t],) = self._step(m, [memory], [x[t] for x in lines], ())
         return y.astype(q.dtype, copy=False), memory.astype(state.dtype, copy=False)
 
     def decompose(self, b: Emitter, *operands: Value) -> tuple[Value, ...]:

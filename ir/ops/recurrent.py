@@ -4,10 +4,9 @@ A cell is stated once, in the emitter's vocabulary; ``Arrays`` is that vocabular
 NumPy arrays, so that ``compute`` and ``decompose`` cannot differ.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
-
-import numpy as np
 
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import dtype, int64
@@ -21,39 +20,43 @@ Activation = tuple[str, float, float]
 
 
 class Arrays:
-    """What cells say of an emitter, on NumPy arrays."""
+    """What cells say of an emitter, on arrays of ``xp``, numpy or cupy."""
 
-    add = staticmethod(np.add)
-    sub = staticmethod(np.subtract)
-    mul = staticmethod(np.multiply)
-    div = staticmethod(np.divide)
-    max = staticmethod(np.maximum)
-    min = staticmethod(np.minimum)
-    lt = staticmethod(np.less)
-    abs = staticmethod(np.abs)
-    neg = staticmethod(np.negative)
-    exp = staticmethod(np.exp)
-    tanh = staticmethod(np.tanh)
-    matmul = staticmethod(np.matmul)
-    transpose = staticmethod(np.transpose)
-    where = staticmethod(np.where)
-    reshape = staticmethod(np.reshape)
-    zeros_like = staticmethod(np.zeros_like)
+    NAMES: ClassVar[dict[str, str]] = {
+        **{n: n for n in ("abs", "exp", "matmul", "reshape", "tanh", "transpose")},
+        "add": "add",
+        "sub": "subtract",
+        "mul": "multiply",
+        "div": "divide",
+        "max": "maximum",
+        "min": "minimum",
+        "lt": "less",
+        "neg": "negative",
+        "where": "where",
+        "zeros_like": "zeros_like",
+    }
 
-    @staticmethod
-    def expand_dims(x: Any, axes: Sequence[int]) -> Any:
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        vars(self).update({own: getattr(xp, name) for own, name in self.NAMES.items()})
+
+    def expand_dims(self, x: Any, axes: Sequence[int]) -> Any:
         """New axes of size 1."""
-        return np.expand_dims(x, tuple(axes))
+        return self.xp.expand_dims(x, tuple(axes))
 
-    @staticmethod
-    def unary(name: str, x: Any) -> Any:
+    def concat(self, xs: Sequence[Any], axis: int) -> Any:
+        """Arrays one after the other."""
+        return self.xp.concatenate(xs, axis)
+
+    def unary(self, name: str, x: Any) -> Any:
         """NumPy's function of this name."""
-        return getattr(np, name)(x)
+        return getattr(self.xp, name)(x)
 
-    @staticmethod
-    def split(x: Any, sizes: Sequence[int], axis: int) -> list[Any]:
+    def split(self, x: Any, sizes: Sequence[int], axis: int) -> list[Any]:
         """Consecutive parts of these sizes."""
-        return np.split(x, np.cumsum(sizes)[:-1].tolist(), axis)
+        ends = list(itertools.accumulate(sizes))[:-1]
+        found: list[Any] = self.xp.split(x, ends, axis)
+        return found
 
 
 def _sigmoid(m: Any, x: Any) -> Any:
@@ -206,12 +209,13 @@ class Recurrent(Op):
         count = 3 + self.states + self.extras
         w, r, bias, *more = (v.astype(wide, copy=False) for v in rest[:count])
         state, extra = more[: self.states], more[self.states :]
-        w, shift, fixed = self.prepare(Arrays, w, r, bias, extra)
+        m = Arrays(xp)
+        w, shift, fixed = self.prepare(m, w, r, bias, extra)
         gates = xp.matmul(x.astype(wide, copy=False), w) + shift
         y = xp.zeros((*x.shape[:2], state[0].shape[1]), wide)
         order = range(len(x))
         for t in reversed(order) if self.reverse else order:
-            after = self.step(Arrays, gates[t], state, fixed)
+            after = self.step(m, gates[t], state, fixed)
             if self.lengths:
                 here = (t < rest[-1])[:, None]
                 y[t] = xp.where(here, after[0], 0)
@@ -301,7 +305,7 @@ class Gru(Recurrent):
 
 
 def _joined(m: Any, parts: list[Any]) -> Any:
-    return np.concatenate(parts) if m is Arrays else m.concat(parts, 0)
+    return m.concat(parts, 0)
 
 
 class Lstm(Recurrent):

@@ -3,6 +3,7 @@
 Sums of floats below 32 bits run in float32 (``accumulate``) and round once.
 """
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import reduce as fold
@@ -91,12 +92,8 @@ class Reduce(Op):
 
     def compute(self, xp: Any, x: Any) -> Any:
         d = dtype(x.dtype)
-        ufunc = getattr(xp, _UFUNC[self.kind])
-        start = identity(self.kind, d)
         wide = x.astype(d.accumulate.numpy, copy=False)
-        if self.kind in ("sum", "prod"):
-            return ufunc.reduce(wide, axis=self.axes, dtype=wide.dtype).astype(x.dtype)
-        return ufunc.reduce(wide, axis=self.axes, initial=start).astype(x.dtype)
+        return _reduced(xp, self.kind, wide, self.axes, d).astype(x.dtype)
 
     def flops(self, operands: Any, results: Any) -> Dim:
         size: Dim = operands[0].size
@@ -194,7 +191,7 @@ class Cumulative(Op):
         d, axis = dtype(x.dtype), self.axis
         wide = x.astype(d.accumulate.numpy, copy=False)
         wide = xp.flip(wide, axis) if self.reverse else wide
-        out = getattr(xp, _UFUNC[self.kind]).accumulate(wide, axis=axis)
+        out = _accumulated(xp, self.kind, wide, axis)
         if self.exclusive:
             out = _shifted(xp, out, axis, identity(self.kind, d))
         out = xp.flip(out, axis) if self.reverse else out
@@ -239,6 +236,32 @@ class Cumulative(Op):
         each, best = b.expand_dims(x, [self.axis + 1]), b.expand_dims(y, [self.axis])
         chosen = b.cast(b.and_(b.eq(each, best), self._reach(b, square)), x.dtype)
         return b.div(chosen, b.max(b.sum(chosen, [self.axis], keepdims=True), 1))
+
+
+def _reduced(xp: Any, kind: str, x: Any, axes: tuple[int, ...], d: DType) -> Any:
+    """A reduction of an array of ``d.accumulate``; over nothing, ``d``'s identity."""
+    if kind in ("sum", "prod"):
+        return getattr(xp, _UFUNC[kind]).reduce(x, axis=axes, dtype=x.dtype)
+    if math.prod(x.shape[a] for a in axes):
+        return (xp.max if kind == "max" else xp.min)(x, axis=axes)
+    gone = {a % x.ndim for a in axes}
+    shape = [n for i, n in enumerate(x.shape) if i not in gone]
+    return xp.full(shape, identity(kind, d), x.dtype)
+
+
+def _accumulated(xp: Any, kind: str, x: Any, axis: int) -> Any:
+    """Running results; where only sums and products can run, by doubling steps.
+
+    Source: Hillis and Steele, "Data Parallel Algorithms" (1986).
+    """
+    ufunc = getattr(xp, _UFUNC[kind])
+    if xp is np or kind in ("sum", "prod"):
+        return ufunc.accumulate(x, axis=axis)
+    out, step = xp.moveaxis(x.copy(), axis, 0), 1
+    while step < len(out):
+        out[step:] = ufunc(out[step:], out[:-step])
+        step *= 2
+    return xp.moveaxis(out, 0, axis)
 
 
 def _shifted(xp: Any, x: Any, axis: int, first: Any) -> Any:
@@ -296,7 +319,7 @@ class Window(Op):
             lines = zip(x.shape[x.ndim - n :], reach, self.strides, strict=True)
             sizes = [max((size - r) // s + 1, 0) for size, r, s in lines]
             return xp.zeros((*x.shape[: x.ndim - n], *sizes, *self.window), x.dtype)
-        view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
+        view = xp.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
         steps: list[Any] = [slice(None)] * (x.ndim - n)
         steps += [slice(None, None, s) for s in self.strides]
         steps += [slice(None, None, d) for d in self.dilations]
@@ -341,15 +364,9 @@ class ReduceWindow(Window):
     def compute(self, xp: Any, x: Any) -> Any:
         d = dtype(x.dtype)
         wide = x.astype(d.accumulate.numpy, copy=False)
-        start = identity(self.kind, d)
-        view = self.windows(xp, wide, start)
+        view = self.windows(xp, wide, identity(self.kind, d))
         axes = tuple(range(-len(self.window), 0))
-        ufunc = getattr(xp, _UFUNC[self.kind])
-        if self.kind in ("sum", "prod"):
-            y = ufunc.reduce(view, axis=axes, dtype=wide.dtype)
-        else:
-            y = ufunc.reduce(view, axis=axes, initial=start)
-        return y.astype(x.dtype, copy=False)
+        return _reduced(xp, self.kind, view, axes, d).astype(x.dtype, copy=False)
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
@@ -377,14 +394,14 @@ class WindowArgmax(Window):
         wide = x.astype(dtype(x.dtype).accumulate.numpy, copy=False)
         view = self.windows(xp, wide, least(dtype(x.dtype)))
         shape = x.shape[x.ndim - n :]
-        at = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
-        places = self.windows(np, at, -1)
-        taps = int(np.prod(self.window))
+        at = xp.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        places = self.windows(xp, at, -1)
+        taps = math.prod(self.window)
         flat = view.reshape(*view.shape[: x.ndim], taps)
         inside = places.reshape(*places.shape[:n], taps) >= 0
         lowest = flat == least(dtype(x.dtype))
-        best = np.argmax(flat, axis=-1)
-        only = np.argmax(np.broadcast_to(inside, flat.shape) & lowest, axis=-1)
-        best = np.where(lowest.all(axis=-1), only, best)
-        spots = np.broadcast_to(places.reshape(*places.shape[:n], taps), flat.shape)
-        return np.take_along_axis(spots, best[..., None], -1)[..., 0]
+        best = xp.argmax(flat, axis=-1)
+        only = xp.argmax(xp.broadcast_to(inside, flat.shape) & lowest, axis=-1)
+        best = xp.where(lowest.all(axis=-1), only, best)
+        spots = xp.broadcast_to(places.reshape(*places.shape[:n], taps), flat.shape)
+        return xp.take_along_axis(spots, best[..., None], -1)[..., 0]

@@ -263,9 +263,10 @@ def test_a_missing_optional_package(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("graphwright.backends.registry.find_spec", lambda _: None)
+    for home in ("registry", "cuda.library"):
+        monkeypatch.setattr(f"graphwright.backends.{home}.find_spec", lambda _: None)
     monkeypatch.setattr("graphwright.backends.registry._instances", {})
-    words = rf'{library}.*pip install "graphwright\[{name}\]"'
+    words = rf'(?i){library}.*pip install "graphwright\[{name}\]"'
     with pytest.raises(gw.BackendUnavailable, match=words) as found:
         gw.compile(DIGITS, backend=name)
     assert isinstance(found.value, ImportError)

@@ -1,0 +1,1 @@
+"""NVIDIA GPUs, through CuPy: each op's ``compute`` on the device's arrays."""
