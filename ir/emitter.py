@@ -378,6 +378,8 @@ class Emitter(ABC):
 
     def flip(self, x: Value, axes: Sequence[int]) -> Value:
         """Elements in the opposite order along axes."""
+        if not axes:
+            return x
         start: list[Dim] = [0] * x.rank
         step: list[Dim] = [1] * x.rank
         for axis in axes:

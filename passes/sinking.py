@@ -54,7 +54,12 @@ def _one_shape(node: Node) -> bool:
 
 
 def _worth(node: Node, shape: Sequence[Dim]) -> bool:
-    """Whether types stay: small integer tensors carry contents, best left alone."""
+    """Whether types stay: small integer tensors carry contents, best left alone.
+
+    Empty ones have many shapes, which could be exchanged without end.
+    """
+    if 0 in shape or 0 in node.results[0].shape:
+        return False
     kept = node.results[0].dtype.kind == "f" or all(
         v.dtype.kind == "f" for v in node.operands
     )

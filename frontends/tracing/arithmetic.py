@@ -134,6 +134,16 @@ def power(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
 
 
 @array_function
+def power_operator(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
+    """``x1 ** x2``: a square is ``numpy.square``'s, int8 of booleans."""
+    squared = isinstance(x2, int) and x2 == 2
+    if squared and isinstance(x1, Value) and x1.dtype is bool_:
+        return b.cast(x1, int8)
+    found: Value = power.__wrapped__(b, x1, x2)
+    return found
+
+
+@array_function
 def negative(b: Emitter, x: Value, /) -> Value:
     """``-x``."""
     _no_bool("negative", x, "use logical_not or ~")

@@ -14,7 +14,7 @@ import numpy as np
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.lazy import Deferred
 from graphwright.frontends.tracing.promotion import as_dtype
-from graphwright.frontends.tracing.storage import Handle, operand_of
+from graphwright.frontends.tracing.storage import Handle, known_value, operand_of
 from graphwright.frontends.tracing.wrap import strong
 from graphwright.ir.builder import Builder
 from graphwright.ir.dim import Dim, Expr, ceildiv, maximum, minimum, product
@@ -97,7 +97,7 @@ class _Index:
     def _add_mask(self, mask: Value, axis: int) -> None:
         sizes = self.full[axis : axis + mask.rank]
         for i, (n, m) in enumerate(zip(sizes, mask.shape, strict=True)):
-            if isinstance(n, int) and isinstance(m, int) and n != m:
+            if isinstance(n, int) and isinstance(m, int) and m not in (n, 0):
                 raise IndexError(
                     f"boolean index did not match indexed array along axis {axis + i};"
                     f" size of axis is {n} but size of corresponding boolean axis is"
@@ -247,12 +247,13 @@ def _item(b: Emitter, x: Any) -> Any:
             "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and"
             f" integer or boolean arrays are valid indices, not {type(x).__name__}"
         )
-    value = strong(b, operand_of(b, np.asarray(x) if _plain(x) else x))
+    known = _plain(x) and not isinstance(x, np.ndarray)
+    value = known_value(np.asarray(x)) if known else strong(b, operand_of(b, x))
     if value.dtype.kind not in "biu":
         raise IndexError("arrays used as indices must be of integer (or boolean) type")
-    known = _fixed(b, value)
-    if value.rank == 0 and known is not None and value.dtype is not bool_:
-        return int(known)
+    fixed = _fixed(b, value)
+    if value.rank == 0 and fixed is not None and value.dtype is not bool_:
+        return int(fixed)
     return value if value.dtype is bool_ else b.cast(value, int64)
 
 
@@ -382,9 +383,13 @@ def _fitted(b: Emitter, value: Any, shape: Sequence[Dim], like: Value) -> Value:
         return b.broadcast_to(have, shape)
     except ShapeError:
         raise ShapeError(
-            f"could not broadcast input array from shape {have.shape} into shape"
-            f" {tuple(shape)}"
+            f"could not broadcast input array from shape {_words(have.shape)} into"
+            f" shape {_words(shape)}"
         ) from None
+
+
+def _words(shape: Sequence[Dim]) -> str:
+    return f"({', '.join(map(str, shape))})"
 
 
 def assign_index(x: Handle, index: Any, value: Any) -> None:
@@ -395,6 +400,7 @@ def assign_index(x: Handle, index: Any, value: Any) -> None:
         return
     parsed = _Index(b, whole.shape, index)
     part = parsed.basic(whole)
+    x.boxed()  # it is written to, as no scalar of NumPy's could be
     if not parsed.arrays:
         view = x.view_of(part)
         view.write(_fitted(b, value, part.shape, whole))

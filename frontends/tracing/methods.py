@@ -23,6 +23,42 @@ def _method(name: str) -> Any:
     return call
 
 
+class Flat:
+    """A tensor's elements in C order: read, iterated over and written by position."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, base: Any) -> None:
+        self.base = base if base._boxed or base.ndim else base.copy()  # of a scalar
+
+    def __tensor__(self) -> Any:
+        """A vector of the elements."""
+        return self.base.flatten()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.__tensor__().__array__(dtype, copy)
+
+    def __len__(self) -> Any:
+        return self.base.size
+
+    def __iter__(self) -> Any:
+        return iter(self.__tensor__())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.__tensor__()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Writes; too few values are repeated, as NumPy does."""
+        line = self.__tensor__()
+        part = line[index]
+        line[index] = namespace().resize(value, part.shape) if part.ndim else value
+        self.base[...] = line.reshape(self.base.shape)
+
+    def copy(self) -> Any:
+        """A vector of the elements."""
+        return self.__tensor__()
+
+
 class Methods:
     """What numpy's arrays can do, by calling the namespace's function of that name."""
 
@@ -36,8 +72,6 @@ class Methods:
     argsort = _method("argsort")
     clip = _method("clip")
     compress = _method("compress")
-    conj = _method("conj")
-    conjugate = _method("conjugate")
     cumprod = _method("cumprod")
     cumsum = _method("cumsum")
     diagonal = _method("diagonal")
@@ -86,26 +120,46 @@ class Methods:
 
     @property
     def real(self: Any) -> Any:
-        """The real part."""
+        """The real part: a view."""
         return namespace().real(self)
+
+    @real.setter
+    def real(self: Any, value: Any) -> None:
+        namespace().real(self)[...] = value
 
     @property
     def imag(self: Any) -> Any:
-        """The imaginary part."""
+        """The imaginary part: a view, of a complex tensor."""
         return namespace().imag(self)
+
+    @imag.setter
+    def imag(self: Any, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        namespace().imag(self)[...] = value
 
     @property
     def flat(self: Any) -> Any:
-        """The elements in C order, as a vector."""
-        return namespace().ravel(self)
+        """The elements in C order, as a vector that writes to them."""
+        return Flat(self)
+
+    @flat.setter
+    def flat(self: Any, value: Any) -> None:
+        Flat(self)[:] = value
+
+    def conj(self: Any) -> Any:
+        """The complex conjugate; itself if it is not complex."""
+        return namespace().conj(self) if self.dtype.kind == "c" else self
+
+    conjugate = conj
 
     def astype(self: Any, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Any:
         """Another element type."""
-        return namespace().astype(self, dtype, copy=copy)
+        return self.same_kind_of(namespace().astype(self, dtype, copy=copy))
 
     def copy(self: Any, order: str = "C") -> Any:
         """The same elements in storage of their own."""
-        return type(self).make(self.read())
+        return self.same_kind_of(type(self).make(self.read()))
 
     def flatten(self: Any, order: str = "C") -> Any:
         """A copy as a vector."""
@@ -126,5 +180,5 @@ class Methods:
     def view(self: Any, dtype: Any = None) -> Any:
         """The same storage; with a dtype, its bits as that."""
         if dtype is None:
-            return self[...]
+            return self[...] if self._boxed or self.ndim else self
         return namespace().view(self, dtype)

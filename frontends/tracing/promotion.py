@@ -84,7 +84,7 @@ def as_dtype(b: Emitter, x: Operand, dtype: DType) -> Value:
         OverflowError: If a Python integer does not fit, as in NumPy 2.
     """
     if isinstance(x, Value):
-        if x.dtype.kind == "c" and dtype.kind in "biuf":  # the imaginary part goes
+        if x.dtype.kind == "c" and dtype.kind in "iuf":  # the imaginary part goes
             x = b.emit("complex_part", x, part="real")
         return b.cast(x, dtype)
     if isinstance(x, Expr):

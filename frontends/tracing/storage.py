@@ -93,6 +93,10 @@ class Handle:
         self._boxed = True
         return self
 
+    def same_kind_of(self, other: "Handle") -> "Handle":
+        """Another tensor as an array if this is one; a scalar stays what it is."""
+        return other.boxed() if self._boxed else other
+
     @staticmethod
     def stacked(rows: Sequence[Any]) -> "Handle":
         """The tensor of nested lists that hold tensors."""
@@ -152,8 +156,13 @@ class Handle:
         b = state.emitter("assign")
         cell.set(write_path(b, cell.value, self._path, value))
 
-    def view_of(self, found: Value, *, dense: bool = False) -> "Handle":
-        """A tensor of a value that was made from this one's: a view where it can be.
+    def view_of(self, found: Value) -> "Handle":
+        """A tensor of a value that was made from this one's: a view where it can be."""
+        view = self.viewed(found)
+        return Handle.make(found).boxed() if view is None else view
+
+    def viewed(self, found: Value, *, dense: bool = False) -> "Handle | None":
+        """The view that a value is of this tensor, or None if it is none.
 
         With ``dense`` it is one only if this one's elements lie side by side.
         """
@@ -166,13 +175,17 @@ class Handle:
         scalar = not self._boxed and not source.read().rank
         whole = source._cell.value.shape
         if steps is None or scalar or (dense and not is_dense(whole, source._path)):
-            return Handle.make(found).boxed()
+            return None
         path = (*source._path, *steps)
         if not is_view(source._cell.value.shape, path):
-            return Handle.make(found)
+            return None
         made = Handle.concrete.on(source._cell, path)
         made._value, made._version = found, source._cell.version
         return made.boxed()
+
+    def is_dense(self) -> bool:
+        """Whether its elements lie side by side in C order."""
+        return is_dense(self._cell.value.shape, self._path)
 
     def type_of(self) -> TensorType:
         """Its type, readable wherever it is."""
@@ -266,12 +279,16 @@ def operand_of(b: Emitter, x: Any) -> Operand:
         return x
     if isinstance(x, (list, tuple)) and has_tensors(x):
         return Handle.concrete.stacked(x).read()
-    array = np.from_dlpack(x) if hasattr(x, "__dlpack__") else np.asarray(x)
+    if hasattr(x, "__tensor__"):
+        return operand_of(b, x.__tensor__())
+    if hasattr(x, "__dlpack__"):
+        return array_value(np.from_dlpack(x))
+    array = np.asarray(x)
     if array.dtype == object:
         raise TraceError(
             f"{state.where()}: no tensor can be made of {type(x).__name__}"
         )
-    return array_value(array)
+    return known_value(array)
 
 
 def has_tensors(x: Any) -> bool:
@@ -286,6 +303,12 @@ def array_value(array: "np.ndarray[Any, Any]") -> Value:
     trace = state.current.get()
     if trace is not None and array.ndim:
         return trace.import_array(array).read()
+    return known_value(array)
+
+
+def known_value(array: "np.ndarray[Any, Any]") -> Value:
+    """What a numpy array holds now, as a value: a constant of the trace, or a leaf."""
+    trace = state.current.get()
     kind = dtype(array.dtype)
     copy = np.array(array, dtype=kind.numpy, order="C", ndmin=array.ndim)
     copy.flags.writeable = False

@@ -241,14 +241,20 @@ class Tensor(Methods, Handle):
     ) -> Any:
         self.data("DLPack")
         array = self.array
-        if isinstance(
-            array, np.ndarray
-        ):  # older versions cannot say that it is read-only
-            old = max_version is None or max_version[0] < 1
-            array = array.copy() if old and copy is not False else array
+        old = max_version is None or max_version[0] < 1
+        if old and isinstance(array, np.ndarray):  # it cannot say "read-only"
+            array = self._own() if copy is False else array.copy()
         return array.__dlpack__(
             stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
         )
+
+    def _own(self) -> "np.ndarray[Any, Any]":
+        """Memory that nothing else shares, so that whoever gets it may write to it."""
+        if self._path:
+            raise BufferError("a view's memory is not given away: copy the tensor")
+        array = np.array(self.array)
+        self._cell.set(leaf(array, self.type_of()))
+        return array
 
     def __dlpack_device__(self) -> Any:
         self.data("DLPack")
@@ -384,7 +390,7 @@ class Tensor(Methods, Handle):
     __floordiv__, __rfloordiv__ = _binary(arithmetic.floor_divide)
     __mod__, __rmod__ = _binary(arithmetic.remainder)
     __divmod__, __rdivmod__ = _binary(arithmetic.divmod_)
-    __pow__, __rpow__ = _binary(arithmetic.power)
+    __pow__, __rpow__ = _binary(arithmetic.power_operator)
     __and__, __rand__ = _binary(arithmetic.bitwise_and)
     __or__, __ror__ = _binary(arithmetic.bitwise_or)
     __xor__, __rxor__ = _binary(arithmetic.bitwise_xor)

@@ -1,7 +1,8 @@
 """Views: how a part of a tensor's storage is read, and written back.
 
-A view is a path of movement ops from the storage's value: ``slice``, ``transpose``,
-``reshape``, ``broadcast_to``. Writing to it moves the new part back along the path.
+A view is a path of ops from the storage's value: movements (``slice``, ``transpose``,
+``reshape``, ``broadcast_to``), a part of complex numbers, or the bits as another dtype.
+Writing to it moves the new part back along the path.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from graphwright.ir.op import Op
 
 Path: TypeAlias = tuple[Op, ...]
 
-MOVEMENTS = ("slice", "transpose", "reshape", "broadcast_to")
+STEPS = ("slice", "transpose", "reshape", "broadcast_to", "complex_part", "bitcast")
 
 
 def read_path(b: Emitter, base: Value, path: Path) -> Value:
@@ -43,15 +44,26 @@ def write_path(b: Emitter, base: Value, path: Path, part: Value) -> Value:
         return b.transpose(part, sorted(range(len(perm)), key=perm.__getitem__))
     if op.name == "reshape":
         return b.reshape(part, base.shape)
+    if op.name == "complex_part":
+        return _with_part(b, base, part, fields["part"])
+    if op.name == "bitcast":
+        return b.emit("bitcast", part, dtype=base.dtype)
     raise ValueError("assignment destination is read-only: it was broadcast")
 
 
+def _with_part(b: Emitter, base: Value, part: Value, which: str) -> Value:
+    """Complex numbers, their real or imaginary parts replaced."""
+    if which == "real":
+        return b.emit("complex", part, b.emit("complex_part", base, part="imag"))
+    return b.emit("complex", b.emit("complex_part", base, part="real"), part)
+
+
 def path_between(b: Emitter, start: Value, end: Value) -> Path | None:
-    """The movements that made one value from another; None if more than those did."""
+    """The steps that made one value from another; None if more than those did."""
     ops: list[Op] = []
     while end is not start:
         made = b.producer(end)
-        if made is None or made.op.name not in MOVEMENTS:
+        if made is None or made.op.name not in STEPS:
             return None
         ops.append(made.op)
         end = made.operands[0]
@@ -67,8 +79,7 @@ def is_view(shape: Sequence[Dim], path: Path) -> bool:
     Only a reshape may be impossible; of sizes that are not known it is, unless they
     stay as they are or all of the storage is seen.
     """
-    kinds = {op.name for op in path}
-    if "reshape" not in kinds or kinds == {"reshape"}:
+    if all(op.name != "reshape" for op in path):
         return True
     sizes, steps = list(shape), _contiguous(shape)
     for op in path:
@@ -112,6 +123,10 @@ def _follow(op: Op, sizes: list[Dim], steps: list[Dim]) -> _Layout | None:
     if op.name == "transpose":
         perm = fields["perm"]
         return [sizes[p] for p in perm], [steps[p] for p in perm]
+    if op.name == "complex_part":
+        return sizes, [2 * s for s in steps]
+    if op.name == "bitcast":
+        return sizes, steps
     if op.name == "broadcast_to":
         shape = fields["shape"]
         lead = len(shape) - len(sizes)
@@ -120,8 +135,11 @@ def _follow(op: Op, sizes: list[Dim], steps: list[Dim]) -> _Layout | None:
             for step, size, n in zip(steps, sizes, shape[lead:], strict=True)
         ]
         return list(shape), [0] * lead + kept
-    found = reshaped_steps(sizes, steps, fields["shape"])
-    return None if found is None else (list(fields["shape"]), found)
+    shape = list(fields["shape"])
+    if steps == _contiguous(sizes):  # sizes need not be known
+        return shape, _contiguous(shape)
+    found = reshaped_steps(sizes, steps, shape)
+    return None if found is None else (shape, found)
 
 
 def reshaped_steps(

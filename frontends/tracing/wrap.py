@@ -68,7 +68,6 @@ from graphwright.frontends.tracing.promotion import (
     as_dtype,
     promote,
     result_dtype,
-    same_kind,
     strong,
 )
 from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
@@ -83,11 +82,14 @@ __all__ = [
     "axes_of",
     "axis_of",
     "concrete",
+    "folded_axes",
+    "lane_axis",
     "promote",
     "result_dtype",
     "shape_of",
     "strong",
     "unsupported",
+    "write_cast",
 ]
 
 Convert = Callable[[Emitter, Any], Any]
@@ -186,6 +188,25 @@ def _wrap(result: Any) -> Any:
     return result
 
 
+def _viewed(args: Sequence[Any], found: Any, dense: bool, array: bool) -> Any:
+    """Values as views of the first tensor that they were made from, if of any.
+
+    Of a scalar NumPy's functions give scalars, unless they are said to give arrays.
+    """
+    if not isinstance(found, Value):
+        if not isinstance(found, (tuple, list)):
+            return found
+        return type(found)([_viewed(args, part, dense, array) for part in found])
+    handles = [x for x in args if isinstance(x, Handle)]
+    for x in handles:
+        view = x.viewed(found, dense=dense)
+        if view is not None:
+            return view
+    made = Handle.make(found)
+    scalar = handles and not handles[0]._boxed and not handles[0].read().rank
+    return made if scalar and not array else made.boxed()
+
+
 def _write(out: Any, result: Any) -> Any:
     """Writes results to ``out`` where it is given, as NumPy's ``out=`` does."""
     if isinstance(out, tuple):
@@ -203,14 +224,25 @@ def _write(out: Any, result: Any) -> Any:
     target = out.read()
     if tuple(value.shape) != tuple(target.shape):
         raise ShapeError(f"out has shape {target.shape}, the result {value.shape}")
-    if not same_kind(value.dtype, target.dtype):
+    write_cast(out, value)
+    return out
+
+
+def write_cast(out: Handle, value: Value, casting: Any = "same_kind") -> None:
+    """Writes a value, broadcast, to a tensor, if a rule allows to cast it.
+
+    Raises:
+        DTypeError: If the rule does not.
+    """
+    target = out.read()
+    if not np.can_cast(value.dtype.numpy, target.dtype.numpy, casting):
         raise DTypeError(
             f"out has dtype {target.dtype}: {value.dtype} is not cast to it by the rule"
-            " same_kind"
+            f" {casting}"
         )
     b = state.emitter("out")
-    out.write(as_dtype(b, strong(b, value), target.dtype))
-    return out
+    new = as_dtype(b, strong(b, value), target.dtype)
+    out.boxed().write(b.broadcast_to(new, target.shape))
 
 
 def _is_tensor(x: Any) -> bool:
@@ -222,17 +254,22 @@ def _is_tensor(x: Any) -> bool:
 
 @overload
 def array_function(
-    function: Callable[..., Any], *, view: bool = ..., dense: bool = ...
+    function: Callable[..., Any],
+    *,
+    view: bool = ...,
+    dense: bool = ...,
+    array: bool = ...,
 ) -> Any: ...
 @overload
 def array_function(
-    *, view: bool, dense: bool = ...
+    *, view: bool = ..., dense: bool = ..., array: bool = ...
 ) -> Callable[[Callable[..., Any]], Any]: ...
 def array_function(
     function: Callable[..., Any] | None = None,
     *,
     view: bool = False,
     dense: bool = False,
+    array: bool = False,
 ) -> Any:
     """Makes an array function of one over an emitter and values; see the module's top.
 
@@ -240,9 +277,11 @@ def array_function(
         function: Takes the emitter first.
         view: Whether NumPy returns a view of the first argument.
         dense: Whether it does so only if the argument's elements lie side by side.
+        array: Whether it gives an array, which can be written to, where others give a
+            scalar: of 0-d results.
     """
     if function is None:
-        return lambda f: array_function(f, view=view, dense=dense)
+        return lambda f: array_function(f, view=view, dense=dense, array=array)
     inner = function
     parameters = list(signature(inner).parameters.values())[1:]
     arguments = _Arguments(parameters)
@@ -260,11 +299,13 @@ def array_function(
             if place in str(error):
                 raise
             raise type(error)(f"{place}: {name}: {error}") from error
-        if view and args and isinstance(args[0], Handle) and isinstance(found, Value):
-            found = args[0].view_of(found, dense=dense)
+        if view:
+            found = _viewed(args, found, dense, array)
         else:
             found = _wrap(found)
-            if type(found) is Handle.concrete and not any(map(_is_tensor, args)):
+            if type(found) is Handle.concrete and (
+                array or not any(map(_is_tensor, args))
+            ):
                 found.boxed()  # a creation function makes arrays, 0-d ones too
         return found if out is None else _write(out, found)
 
@@ -286,6 +327,18 @@ def axis_of(axis: Any, rank: int) -> int:
     if not -rank <= number < rank:
         raise np.exceptions.AxisError(number, rank)
     return number % rank
+
+
+def lane_axis(axis: Any, rank: int) -> int:
+    """The same, where a 0-d array counts as a vector of one element, as in NumPy."""
+    return axis_of(axis, max(rank, 1))
+
+
+def folded_axes(axis: Any, rank: int) -> tuple[int, ...]:
+    """``axes_of`` a reduction: NumPy's take axis 0 of a 0-d array for none."""
+    if rank == 0 and isinstance(axis, int) and axis in (0, -1):
+        return ()
+    return axes_of(axis, rank)
 
 
 def axes_of(axis: Any, rank: int) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ class UpdateSlice(Op):
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         out = x.copy()
-        window = self._window(y.shape).compute(xp, out)
+        window = self._window(y.shape).compute(xp, out) if y.ndim else out
         window[...] = y
         return out
 

@@ -1,25 +1,42 @@
-"""Random NumPy programs: statements over a pool of arrays, run by an interpreter.
+"""Random NumPy programs as the text of modules, and what NumPy makes of them."""
 
-Each statement is a name and parameters; operands are positions in the pool. The
-interpreter is plain NumPy: tensors run it as it is, and ``gw.jit`` through a copy.
-"""
-
-import operator
+import importlib.util
+import itertools
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from pathlib import Path
+from random import Random
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from tracing.differences import reason
+from tracing.statements import DTYPES, EFFECTS, EXPRESSIONS, SHAPES, weighted
 
-DTYPES = ("bool", "int8", "int32", "int64", "float32", "float64", "complex128")
-SHAPES = ((), (1,), (3,), (4,), (2, 3), (3, 1), (1, 4), (3, 4), (2, 1, 3))
+HEAD = """\
+import numpy as np
 
-AXIS_FUNCTIONS = ("sum", "max", "mean", "cumsum")
+SCALE = np.array([2.0, 1.0, 0.5])
 
-Statement = tuple[str, tuple[Any, ...]]
+
+def helper(x, y):
+    both = np.concatenate([np.ravel(x), np.ravel(y)])
+    both[0] = 3
+    return both[::2] * SCALE[0]
+
+
+def bumped(x):
+    x += 1
+    return x * 2
+
+
+TOOLS = {"twice": lambda x: np.stack([x, x])}
+
+"""
 
 
 def start(kind: str, shape: tuple[int, ...]) -> Any:
@@ -27,218 +44,6 @@ def start(kind: str, shape: tuple[int, ...]) -> Any:
     n = int(np.prod(shape, dtype=int))
     values = (np.arange(n) * 5 + 3) % 7 - 2
     return values.reshape(shape).astype(kind)
-
-
-def run(statements: Any, *arrays: Any) -> list[Any]:
-    """The pool after all statements."""
-    pool = list(arrays)
-    for name, args in statements:
-        step(name, args, pool)
-    return pool
-
-
-def step(  # noqa: PLR0912
-    name: str, args: tuple[Any, ...], pool: list[Any]
-) -> None:
-    """Runs a statement: it appends to the pool, or writes to a member of it."""
-    if name == "create":
-        kind, shape, dtype, fill = args
-        if kind == "full":
-            pool.append(np.full(shape, fill, dtype=dtype))
-        elif kind == "arange":
-            pool.append(np.arange(fill, fill + 5, dtype=dtype))
-        else:
-            pool.append(np.zeros(shape, dtype=dtype) if kind == "zeros" else np.eye(3))
-    elif name == "binary":
-        op, i, j = args
-        pool.append(binary(op, pool[i], pool[j]))
-    elif name == "number":
-        op, i, number = args
-        pool.append(binary(op, pool[i], number))
-    elif name == "unary":
-        op, i = args
-        pool.append(unary(op, pool[i]))
-    elif name == "get":
-        i, index = args
-        pool.append(pool[i][index])
-    elif name == "set":
-        i, index, number = args
-        pool[i][index] = number
-    elif name == "copy_in":
-        i, index, j = args
-        pool[i][index] = pool[j]
-    elif name == "mask":
-        i, number, new = args
-        pool[i][binary(">=", pool[i], number)] = new
-    elif name == "inplace":
-        op, i, j = args
-        pool[i] = inplace(op, pool[i], pool[j])
-    elif name == "inplace_at":
-        i, index, number = args
-        pool[i][index] += number
-    else:
-        pool.append(function(name, args, pool))
-
-
-def function(  # noqa: PLR0912
-    name: str, args: tuple[Any, ...], pool: list[Any]
-) -> Any:
-    i, *rest = args
-    x = pool[i]
-    if name == "max" and x.dtype.kind == "c":
-        raise ValueError("complex numbers have no order but NumPy's own")
-    match name:
-        case "transpose":
-            return x.T
-        case "reshape":
-            return x.reshape(rest[0])
-        case "ravel":
-            return x.ravel()
-        case "swapaxes":
-            return x.swapaxes(0, -1)
-        case "broadcast":
-            return np.broadcast_to(x, rest[0])
-        case "astype":
-            return x.astype(rest[0])
-        case _ if name in AXIS_FUNCTIONS and not np.ndim(x):
-            raise ValueError("an old NumPy takes axis 0 of a 0-d array, none else does")
-        case "sum":
-            return np.sum(x, axis=rest[0])
-        case "max":
-            return x.max(axis=rest[0])
-        case "mean":
-            return np.mean(x, axis=rest[0])
-        case "cumsum":
-            return np.cumsum(x, axis=rest[0])
-        case "where":
-            return np.where(x > 0, x, rest[0])
-        case "stack":
-            return np.stack([x, x])
-        case "concatenate":
-            return np.concatenate([x, pool[rest[0]]])
-        case "array":
-            return np.array([x[0], x[-1]])
-        case _:
-            raise AssertionError(name)
-
-
-OPERATORS = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": operator.mod,
-    "<": operator.lt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "&": operator.and_,
-    "|": operator.or_,
-    "@": operator.matmul,
-}
-
-
-def binary(op: str, x: Any, y: Any) -> Any:
-    if op in ("<", ">=", "minimum") and np.result_type(x, y).kind == "c":
-        raise ValueError("complex numbers have no order but NumPy's own")
-    return np.minimum(x, y) if op == "minimum" else OPERATORS[op](x, y)
-
-
-def inplace(op: str, x: Any, y: Any) -> Any:
-    match op:
-        case "+":
-            x += y
-        case "-":
-            x -= y
-        case "*":
-            x *= y
-        case _:
-            x |= y
-    return x
-
-
-def unary(op: str, x: Any) -> Any:
-    match op:
-        case "-":
-            return -x
-        case "+":
-            return +x
-        case "~":
-            return ~x
-        case "abs":
-            return abs(x)
-        case "sqrt":
-            return np.sqrt(x)
-        case _:
-            return np.exp(x)
-
-
-# What is drawn ------------------------------------------------------------------------
-
-SLICES = st.one_of(
-    st.just(slice(None)),
-    st.builds(
-        slice,
-        st.none() | st.integers(-3, 3),
-        st.none() | st.integers(-3, 5),
-        st.sampled_from([None, 1, 2, -1, -2]),
-    ),
-)
-ITEMS = st.one_of(
-    SLICES,
-    SLICES,
-    st.integers(-2, 2),
-    st.sampled_from([None, Ellipsis]),
-    st.sampled_from([[0, 1], [1, -1, 0], [[0], [1]], [True, False, True]]),
-)
-INDICES = st.one_of(ITEMS, st.lists(ITEMS, min_size=1, max_size=3).map(tuple))
-NUMBERS = st.sampled_from([0, 1, 2, -1, 3, 0.5, -1.5, True, 1j])
-SMALL = st.sampled_from([0, 1, 2, -1])
-AXES = st.sampled_from([None, 0, -1, (0,)])
-BINARY = (*OPERATORS, "minimum")
-UNARY = ("-", "+", "~", "abs", "sqrt", "exp")
-
-
-@cache
-def statements(count: int) -> Any:
-    """One statement over a pool of ``count`` arrays."""
-    at = st.integers(0, count - 1)
-    dtypes, shapes = st.sampled_from(DTYPES), st.sampled_from(SHAPES)
-    kinds = st.sampled_from(["full", "zeros", "arange", "eye"])
-
-    def row(name: str, *parts: Any) -> Any:
-        return st.tuples(st.just(name), st.tuples(*parts))
-
-    return st.one_of(
-        row("create", kinds, shapes, dtypes, SMALL),
-        row("binary", st.sampled_from(BINARY), at, at),
-        row("binary", st.sampled_from(BINARY), at, at),
-        row("number", st.sampled_from(BINARY[:10]), at, NUMBERS),
-        row("unary", st.sampled_from(UNARY), at),
-        row("get", at, INDICES),
-        row("get", at, INDICES),
-        row("set", at, INDICES, NUMBERS),
-        row("set", at, INDICES, NUMBERS),
-        row("copy_in", at, INDICES, at),
-        row("mask", at, SMALL, NUMBERS),
-        row("inplace", st.sampled_from(["+", "-", "*", "|"]), at, at),
-        row("inplace_at", at, INDICES, SMALL),
-        row("transpose", at),
-        row("reshape", at, st.sampled_from([(-1,), (2, -1), (-1, 3), (1, -1)])),
-        row("ravel", at),
-        row("swapaxes", at),
-        row("broadcast", at, shapes),
-        row("astype", at, dtypes),
-        row("sum", at, AXES),
-        row("max", at, AXES),
-        row("mean", at, AXES),
-        row("cumsum", at, AXES),
-        row("where", at, NUMBERS),
-        row("stack", at),
-        row("concatenate", at, at),
-        row("array", at),
-    )
 
 
 @contextmanager
@@ -249,50 +54,155 @@ def quiet() -> Iterator[None]:
         yield
 
 
+_LIMIT = 512
+_NAME = re.compile(r"\b[av]\d+\b")
+_FAILURES = (
+    *(ValueError, TypeError, IndexError, OverflowError, AttributeError),
+    *(NameError, RecursionError, RuntimeError, ZeroDivisionError),
+)
+
+
 class Program:
-    """Starting arrays, statements that NumPy can run, and what it makes of them."""
+    """A module's text: a function of arrays, with helpers; each line runs in NumPy.
+
+    Attributes:
+        inputs: Dtype and shape of each argument.
+        lines: The function's statements.
+        left_out: For each named class of difference how many statements it took away.
+        trusting: Whether statements are added that belong to such a class.
+    """
 
     def __init__(self, inputs: list[tuple[str, tuple[int, ...]]]) -> None:
-        self.inputs = inputs
-        self.statements: list[Statement] = []
+        self.inputs, self.lines = inputs, list[str]()
+        self.left_out: dict[str, int] = {}
+        self.trusting = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """Arrays as they are after all lines."""
+        self.space: dict[str, Any] = {}
+        exec(HEAD, self.space)
         self.arguments = self.arrays()
-        self.pool: list[Any] = list(self.arguments)
+        self.names = [f"a{i}" for i in range(len(self.inputs))]
+        self.space.update(zip(self.names, self.arguments, strict=True))
+        for line in self.lines:
+            self._run(line)
 
     def arrays(self) -> list[Any]:
-        """The starting arrays, fresh."""
+        """The arguments, fresh."""
         return [start(*row) for row in self.inputs]
 
-    def add(self, statement: Statement) -> None:
-        """Runs a statement in NumPy; one that fails there is left out."""
-        name, args = statement
-        try:
-            with quiet():
-                step(name, args, self.pool)
-        except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
-            self._again()
-            return
-        if any(np.size(x) > 4096 for x in self.pool[-1:]):
-            self._again()
-            return
-        self.statements.append(statement)
+    @property
+    def here(self) -> dict[str, Any]:
+        """The arrays that there are, by name."""
+        return {n: self.space[n] for n in self.names}
 
-    def _again(self) -> None:
-        """Back to before a statement that failed halfway."""
-        self.arguments = self.arrays()
-        self.pool = list(self.arguments)
-        with quiet():
-            for name, args in self.statements:
-                step(name, args, self.pool)
+    def _run(self, line: str) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            exec(line, self.space)
+        for n in _NAME.findall(line):
+            if n not in self.names and n in self.space:
+                self.names.append(n)
+        return [str(w.message) for w in caught]
+
+    def add(self, line: str) -> bool:
+        """Adds a statement, unless it fails in NumPy or belongs to a named class."""
+        before = self.here
+        why = None if self.trusting else reason(line, before, None, [])
+        if why is None:
+            try:
+                said = self._run(line)
+            except _FAILURES:
+                self._reset()
+                return False
+            why = None if self.trusting else reason(line, before, self.here, said)
+        if why is not None:
+            self.left_out[why] = self.left_out.get(why, 0) + 1
+        large = any(np.size(x) > _LIMIT for x in self.here.values())
+        if why is not None or large or not all(map(_known, self.here.values())):
+            self._reset()
+            return False
+        self.lines.append(line)
+        return True
+
+    def results(self) -> list[Any]:
+        """What it returns."""
+        return list(self.here.values())
+
+    def without(self, *words: str) -> "Program":
+        """The program without the statements that hold any of some words."""
+        made = Program(self.inputs)
+        for line in self.lines:
+            if not any(word in line for word in words):
+                made.add(line)
+        return made
+
+    def text(self, namespace: str = "numpy") -> str:
+        """The module, its ``np`` a namespace."""
+        head = HEAD.replace("import numpy", f"import {namespace}", 1)
+        inputs = ", ".join(f"a{i}" for i in range(len(self.inputs)))
+        body = "\n".join(f"    {line}" for line in self.lines)
+        copies = ", ".join(f"a{i}.copy()" for i in range(len(self.inputs)))
+        return (
+            f"{head}\ndef program({inputs}):\n{body}\n"
+            f"    return [{', '.join(self.names)}]\n\n\n"
+            f"def pure({inputs}):\n    return program({copies})\n"
+        )
 
     def __repr__(self) -> str:
-        return f"Program({self.inputs}, {self.statements})"
+        return f"inputs: {self.inputs}\n{self.text()}"
+
+
+def _known(x: Any) -> bool:
+    if isinstance(x, (tuple, list)):
+        return all(map(_known, x))
+    return isinstance(x, (np.ndarray, np.generic, bool, int)) and (
+        np.asarray(x).dtype.kind in "biufc" and np.asarray(x).dtype.itemsize <= 16
+    )
+
+
+def build(r: Random, size: int) -> Program:
+    """A program of up to ``size`` statements."""
+    rows = [(r.choice(DTYPES), r.choice(SHAPES)) for _ in range(r.randint(1, 3))]
+    program = Program(rows)
+    count = itertools.count()
+    for _ in range(r.randint(1, size)):
+        if r.random() < 0.62:
+            line = f"v{next(count)} = {weighted(r, EXPRESSIONS)(r, _arrays(program))}"
+        else:
+            line = weighted(r, EFFECTS)(r, _arrays(program))
+        program.add(line)
+    return program
+
+
+def _arrays(program: Program) -> dict[str, Any]:
+    return {n: x for n, x in program.here.items() if not isinstance(x, (tuple, list))}
 
 
 @st.composite
 def programs(draw: Any, size: int) -> Program:
     """A program of up to ``size`` statements."""
-    rows = st.tuples(st.sampled_from(DTYPES), st.sampled_from(SHAPES))
-    program = Program(draw(st.lists(rows, min_size=1, max_size=3)))
-    for _ in range(draw(st.integers(1, size))):
-        program.add(draw(statements(len(program.pool))))
-    return program
+    return build(draw(st.randoms(use_true_random=False)), size)
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def module(text: str, folder: Path) -> Iterator[ModuleType]:
+    """A module of a text, from a real file."""
+    name = f"random_program_{next(_numbers)}"
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    try:
+        spec.loader.exec_module(made)
+        yield made
+    finally:
+        del sys.modules[name]
+        path.unlink()

@@ -89,7 +89,7 @@ _ALIASES = {
     "rad2deg": "degrees",
     "remainder": "mod",
     "right_shift": "bitwise_right_shift",
-    "round": "around round_ rint",
+    "round": "around round_",
     "trapezoid": "trapz",
     "vstack": "row_stack",
 }

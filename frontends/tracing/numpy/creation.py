@@ -11,6 +11,7 @@ from graphwright.frontends.tracing.numpy.support import (
     optional_dtype,
     to_dtype,
 )
+from graphwright.frontends.tracing.storage import known_value
 from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.frontends.tracing.wrap import (
     Operand,
@@ -103,7 +104,7 @@ def _like(x: Value, dtype: Any, shape: Any) -> tuple[tuple[Dim, ...], DType]:
     )
 
 
-@array_function
+@array_function(array=True)
 def full_like(
     b: Emitter,
     x: Value,
@@ -121,7 +122,7 @@ def full_like(
     return b.broadcast_to(as_dtype(b, fill_value, d), dims)
 
 
-@array_function
+@array_function(array=True)
 def zeros_like(
     b: Emitter,
     x: Value,
@@ -138,7 +139,7 @@ def zeros_like(
     return b.full(dims, 0, d)
 
 
-@array_function
+@array_function(array=True)
 def ones_like(
     b: Emitter,
     x: Value,
@@ -204,15 +205,19 @@ def tri(b: Emitter, N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Val
 @array_function
 def tril(b: Emitter, x: Value, /, k: int = 0) -> Value:
     """The lower triangles of the last two axes, zeros above."""
-    need_rank("tril", x, 2)
-    return b.where(below_diagonal(b, x.shape, k), x, b.zeros_like(x))
+    return b.where(below_diagonal(b, _matrix(x), k), x, b.scalar(0, x.dtype))
 
 
 @array_function
 def triu(b: Emitter, x: Value, /, k: int = 0) -> Value:
     """The upper triangles of the last two axes, zeros below."""
-    need_rank("triu", x, 2)
-    return b.where(below_diagonal(b, x.shape, k - 1), b.zeros_like(x), x)
+    return b.where(below_diagonal(b, _matrix(x), k - 1), b.scalar(0, x.dtype), x)
+
+
+def _matrix(x: Value) -> tuple[Dim, ...]:
+    """The shape of a matrix or a stack of them; a vector becomes equal rows."""
+    need_rank("a triangle", x, 1)
+    return x.shape if x.rank > 1 else (*x.shape, *x.shape)
 
 
 @array_function
@@ -422,17 +427,26 @@ def asarray(
         same = d is None or obj.dtype == d.numpy
         if not same and copy is False:
             raise ValueError(f"{obj.dtype} as {d} needs a copy")
-        if same and not copy:
+        if same and not copy and (obj._boxed or obj.ndim):
             return obj
-        return _copied(obj, d)
+        return _copied(obj, d).boxed()
     if copy is False and not isinstance(obj, np.ndarray):
         raise ValueError(f"{type(obj).__name__} needs a copy")
     if not _has_tensor(obj) and d is not None:
-        return _copied(np.asarray(obj, d.numpy), d)
+        same = isinstance(obj, np.ndarray)
+        return _copied(obj if same else known_value(np.asarray(obj, d.numpy)), d)
     return _copied(obj, d)
 
 
-asanyarray = ascontiguousarray = asarray
+asanyarray = asarray
+
+
+def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
+    """A tensor in C order, of at least one axis: a copy of a view with gaps."""
+    x = asarray(a, dtype)
+    if not x.ndim:
+        return x.reshape(1)
+    return x if x.is_dense() else x.copy()
 
 
 def array(
@@ -446,14 +460,14 @@ def array(
     ndmin: int = 0,
 ) -> Any:
     """A new tensor of anything array-like, of at least ``ndmin`` axes."""
-    found = asarray(obj, dtype, copy=copy or None)
+    found = asarray(obj, dtype, copy=copy or None).boxed()
     missing = ndmin - found.ndim
     return found.reshape((*(1,) * missing, *found.shape)) if missing > 0 else found
 
 
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """A copy that shares no storage."""
-    return asarray(a, copy=True)
+    return asarray(a, copy=True).boxed()
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:

@@ -195,12 +195,14 @@ def clip(
 @array_function
 def square(b: Emitter, x: Value, /) -> Value:
     """``x * x``."""
-    return b.and_(x, x) if x.dtype is bool_ else b.mul(x, x)
+    x = b.cast(x, int8) if x.dtype is bool_ else x
+    return b.mul(x, x)
 
 
 @array_function
 def reciprocal(b: Emitter, x: Value, /) -> Value:
     """``1 / x``."""
+    x = b.cast(x, int8) if x.dtype is bool_ else x
     return b.div(b.full((), 1, x.dtype), x)
 
 

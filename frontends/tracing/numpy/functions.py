@@ -19,7 +19,7 @@ from graphwright.frontends.tracing.numpy.support import (
     real as real_part,
 )
 from graphwright.frontends.tracing.wrap import Operand, array_function
-from graphwright.ir.dtype import bool_, float64
+from graphwright.ir.dtype import bool_, float64, int8
 from graphwright.ir.emitter import Emitter, Value
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "nan_to_num",
     "rad2deg",
     "real",
+    "rint",
     "round",
     "sign",
     "sin",
@@ -142,12 +143,13 @@ def log10(b: Emitter, x: Value, /) -> Value:
 
 def _log_add(b: Emitter, operands: Sequence[Value], base: float) -> Value:
     """``log(base^x + base^y)`` to the base: the larger plus what the smaller adds."""
-    x, y = b.align(*operands)
+    own = operands[0].dtype
+    x, y = b.align(*(b.cast(v, own.accumulate) for v in operands))
     scale = math.log(base)
     gap = b.mul(b.abs(b.sub(x, y)), -scale)
     tail = b.mul(b.unary("log1p", b.exp(gap)), 1 / scale)
     twice = b.full((), math.log(2) / scale, x.dtype)
-    return b.add(b.max(x, y), b.where(b.eq(x, y), twice, tail))
+    return b.cast(b.add(b.max(x, y), b.where(b.eq(x, y), twice, tail)), own)
 
 
 @array_function
@@ -277,12 +279,14 @@ def hypot(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
 @array_function
 def deg2rad(b: Emitter, x: Value, /) -> Value:
     """Degrees as radians."""
+    need_kinds("deg2rad", x, "biuf")
     return b.mul(_float(b, x), math.pi / 180)
 
 
 @array_function
 def rad2deg(b: Emitter, x: Value, /) -> Value:
     """Radians as degrees."""
+    need_kinds("rad2deg", x, "biuf")
     return b.mul(_float(b, x), 180 / math.pi)
 
 
@@ -344,6 +348,12 @@ def round(b: Emitter, x: Value, /, decimals: int = 0) -> Value:
 
 
 @array_function
+def rint(b: Emitter, x: Value, /) -> Value:
+    """Nearest integer as a float, halves to even."""
+    return _rounded(b, "round", _float(b, x))
+
+
+@array_function
 def modf(b: Emitter, x: Value, /) -> tuple[Value, Value]:
     """Fraction and integer parts, both of the operand's sign."""
     y = _float(b, x)
@@ -359,6 +369,7 @@ def modf(b: Emitter, x: Value, /) -> tuple[Value, Value]:
 @array_function
 def fabs(b: Emitter, x: Value, /) -> Value:
     """Magnitude, as a float."""
+    need_kinds("fabs", x, "biuf")
     return b.abs(_float(b, x))
 
 
@@ -373,13 +384,13 @@ def sign(b: Emitter, x: Value, /) -> Value:
     return b.where(b.eq(x, 0), zeros(b, x), b.div(x, size))
 
 
-@array_function
+@array_function(view=True)
 def real(b: Emitter, x: Value, /) -> Value:
     """Real part."""
     return real_part(b, x)
 
 
-@array_function
+@array_function(view=True)
 def imag(b: Emitter, x: Value, /) -> Value:
     """Imaginary part; zeros of a real tensor."""
     return imaginary(b, x)
@@ -388,7 +399,7 @@ def imag(b: Emitter, x: Value, /) -> Value:
 @array_function
 def conj(b: Emitter, x: Value, /) -> Value:
     """Complex conjugate."""
-    return conjugate(b, x)
+    return conjugate(b, b.cast(x, int8) if x.dtype is bool_ else x)
 
 
 @array_function

@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.frontends.tracing.numpy.support import flat, optional_dtype, to_dtype
+from graphwright.frontends.tracing.numpy.support import (
+    flat,
+    lanes_of,
+    optional_dtype,
+    to_dtype,
+)
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
@@ -173,7 +178,7 @@ def append(b: Emitter, arr: Operand, values: Operand, axis: int | None = None) -
 # Apart --------------------------------------------------------------------------------
 
 
-@array_function
+@array_function(view=True)
 def unstack(b: Emitter, x: Value, /, *, axis: int = 0) -> tuple[Value, ...]:
     """The slices along an axis."""
     if x.rank == 0:
@@ -221,7 +226,7 @@ def _split(b: Emitter, x: Value, sections: Any, axis: int, equal: bool) -> list[
     return b.split(x, sizes, place)
 
 
-@array_function
+@array_function(view=True)
 def split(
     b: Emitter, ary: Value, indices_or_sections: Any, axis: int = 0
 ) -> list[Value]:
@@ -229,7 +234,7 @@ def split(
     return _split(b, ary, indices_or_sections, axis, True)
 
 
-@array_function
+@array_function(view=True)
 def array_split(
     b: Emitter, ary: Value, indices_or_sections: Any, axis: int = 0
 ) -> list[Value]:
@@ -237,19 +242,19 @@ def array_split(
     return _split(b, ary, indices_or_sections, axis, False)
 
 
-@array_function
+@array_function(view=True)
 def vsplit(b: Emitter, ary: Value, indices_or_sections: Any) -> list[Value]:
     """Parts along axis 0."""
     return _split(b, ary, indices_or_sections, 0, True)
 
 
-@array_function
+@array_function(view=True)
 def hsplit(b: Emitter, ary: Value, indices_or_sections: Any) -> list[Value]:
     """Parts along axis 1, of a vector along axis 0."""
     return _split(b, ary, indices_or_sections, min(ary.rank - 1, 1), True)
 
 
-@array_function
+@array_function(view=True)
 def dsplit(b: Emitter, ary: Value, indices_or_sections: Any) -> list[Value]:
     """Parts along axis 2."""
     return _split(b, ary, indices_or_sections, 2, True)
@@ -279,7 +284,7 @@ def repeat(
     total_repeat_length: int | None = None,
 ) -> Value:
     """Each element, or slice along an axis, so many times."""
-    x, place = (flat(b, x), 0) if axis is None else (x, axis_of(axis, x.rank))
+    x, place = lanes_of(b, x, axis)
     n = x.shape[place]
     if repeats.rank == 0 or repeats.shape == (1,):
         (count,) = b.bind_dims(b.reshape(b.cast(repeats, int64), (1,)))

@@ -11,8 +11,9 @@ from graphwright.frontends.tracing.wrap import (
     axes_of,
     axis_of,
     shape_of,
+    unsupported,
 )
-from graphwright.ir.dim import Dim, Expr, exact_quotient, maximum, product
+from graphwright.ir.dim import Dim, Expr, equal, exact_quotient, maximum, product
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError
 
@@ -20,6 +21,7 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "broadcast",
     "broadcast_arrays",
     "broadcast_shapes",
     "broadcast_to",
@@ -63,7 +65,7 @@ def _quotient(x: Value, size: Dim, rest: Dim) -> Dim:
     return size // rest if exact is None else exact
 
 
-@array_function(view=True)
+@array_function(view=True, array=True)
 def reshape(
     b: Emitter,
     x: Value,
@@ -115,13 +117,27 @@ def expand_dims(b: Emitter, x: Value, /, axis: Any) -> Value:
 def squeeze(b: Emitter, x: Value, /, axis: Any = None) -> Value:
     """Without axes of size 1: those named, or all."""
     if axis is None:
-        axes = tuple(i for i, d in enumerate(x.shape) if d == 1)
+        axes = tuple(i for i, d in enumerate(x.shape) if _is_one(x, d))
     else:
         axes = axes_of(axis, x.rank)
     for i in axes:
         if isinstance(x.shape[i], int) and x.shape[i] != 1:
             raise ShapeError(f"squeeze of axis {i} of {x.type}: its size is not 1")
     return b.squeeze(x, axes)
+
+
+def _is_one(x: Value, size: Dim) -> bool:
+    """Whether an axis has one element.
+
+    Raises:
+        ShapeError: If only a run knows.
+    """
+    one = equal(size, 1)
+    if one is None:
+        raise ShapeError(
+            f"squeeze of {x.type}: only a run tells whether {size} is 1: give axis="
+        )
+    return one
 
 
 @array_function(view=True)
@@ -230,7 +246,7 @@ def rolled(b: Emitter, x: Value, shift: Any, axis: int) -> Value:
     return b.concat(parts, axis)
 
 
-@array_function
+@array_function(array=True)
 def roll(b: Emitter, x: Value, /, shift: Any, axis: Any = None) -> Value:
     """Elements moved along axes, what leaves at the end entering at the front."""
     if axis is None:
@@ -253,7 +269,7 @@ def _numbers(shift: Any, count: int) -> list[Any]:
 # Broadcasting -------------------------------------------------------------------------
 
 
-@array_function(view=True)
+@array_function(view=True, array=True)
 def broadcast_to(b: Emitter, x: Value, /, shape: Any, subok: bool = False) -> Value:
     """Repeated to a shape."""
     return b.broadcast_to(x, shape_of(shape))
@@ -271,6 +287,25 @@ def broadcast_arrays(
 def broadcast_shapes(*shapes: Any) -> tuple[Dim, ...]:
     """The shape to which shapes broadcast."""
     return broadcast_shape(*(shape_of(s) for s in shapes))
+
+
+class broadcast:  # noqa: N801
+    """The shape to which arrays broadcast, as ``numpy.broadcast`` tells it."""
+
+    def __init__(self, *arrays: Any) -> None:
+        self.shape = broadcast_shape(*map(_sizes, arrays))
+        self.numiter = len(arrays)
+
+    ndim = nd = property(lambda self: len(self.shape))
+    size = property(lambda self: product(self.shape))
+
+    def __iter__(self) -> Any:
+        raise unsupported("iterating over np.broadcast", "use np.broadcast_arrays")
+
+
+@array_function
+def _sizes(b: Emitter, x: Value) -> Any:
+    return x.shape
 
 
 def _at_least(b: Emitter, x: Value, rank: int) -> Value:

@@ -50,6 +50,11 @@ def contract(b: Emitter, x: Value, y: Value) -> Value:
     return found
 
 
+def times(b: Emitter, x: Value, y: Value) -> Value:
+    """``x * y``; of booleans, whether both hold."""
+    return b.and_(x, y) if x.dtype is bool_ else b.mul(x, y)
+
+
 def _same(x: Dim, y: Dim, what: str) -> None:
     if equal(x, y) is False:
         raise ShapeError(f"{what}: axes of {x} and {y} elements do not fit")
@@ -140,7 +145,7 @@ def dot(b: Emitter, a: Operand, other: Operand, /) -> Value:
     """NumPy's ``dot``: the last axis with the last but one of the second."""
     x, y = promote(b, a, other)
     if x.rank == 0 or y.rank == 0:
-        return b.and_(x, y) if x.dtype is bool_ else b.mul(x, y)
+        return times(b, x, y)
     if x.rank <= 2 and y.rank <= 2:
         return contract(b, x, y)
     return _contracted(b, x, y, [x.rank - 1], [max(y.rank - 2, 0)])
@@ -151,7 +156,7 @@ def inner(b: Emitter, a: Operand, other: Operand, /) -> Value:
     """Sums of products over the last axes."""
     x, y = promote(b, a, other)
     if x.rank == 0 or y.rank == 0:
-        return b.mul(x, y)
+        return times(b, x, y)
     return _contracted(b, x, y, [x.rank - 1], [y.rank - 1])
 
 
@@ -167,7 +172,7 @@ def outer(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     """Products of all pairs of elements."""
     x, y = (flat(b, v) for v in promote(b, x1, x2))
     column, row = b.expand_dims(x, [1]), b.expand_dims(y, [0])
-    return b.and_(column, row) if x.dtype is bool_ else b.mul(column, row)
+    return times(b, column, row)
 
 
 @array_function
@@ -179,7 +184,7 @@ def kron(b: Emitter, a: Operand, other: Operand, /) -> Value:
     wide = b.expand_dims(x, range(1, 2 * rank, 2))
     small = b.expand_dims(y, range(0, 2 * rank, 2))
     pairs = zip(x.shape, y.shape, strict=True)
-    return b.reshape(b.mul(wide, small), [m * n for m, n in pairs])
+    return b.reshape(times(b, wide, small), [m * n for m, n in pairs])
 
 
 def crossed(b: Emitter, x: Value, y: Value, axis: int) -> Value:
@@ -253,21 +258,20 @@ def diagonals(b: Emitter, x: Value, offset: int) -> Value:
     size = maximum(minimum(rows - down, columns - right), 0)
     if isinstance(size, int) and size == 0:
         return b.full((*lead, 0), 0, x.dtype)
-    part = b.slice(
-        x,
-        (*(0,) * len(lead), down, right),
-        (*lead, size, size),
-    )
-    line = b.reshape(part, (*lead, size * size))
-    step = (*(1,) * len(lead), size + 1)
-    return b.slice(line, (0,) * line.rank, (*lead, size), step)
+    none = (0,) * len(lead)
+    if not isinstance(columns, int):
+        part = b.slice(x, (*none, down, right), (*lead, size, size))
+        x, columns, down, right = part, size, 0, 0
+    line = b.reshape(x, (*lead, x.shape[-2] * columns))
+    step = (*(1,) * len(lead), columns + 1)
+    return b.slice(line, (*none, down * columns + right), (*lead, size), step)
 
 
 def _moved(x: Value, axis1: int, axis2: int) -> list[int]:
     return to_end(x, [axis_of(axis1, x.rank), axis_of(axis2, x.rank)])
 
 
-@array_function
+@array_function(view=True)
 def diagonal(
     b: Emitter, x: Value, /, offset: int = 0, axis1: int = 0, axis2: int = 1
 ) -> Value:
@@ -308,7 +312,7 @@ def placed_diagonal(b: Emitter, x: Value, k: int) -> Value:
     return b.where(b.eq(b.sub(column, row), k), spread, b.zeros_like(spread))
 
 
-@array_function
+@array_function(view=True)
 def diag(b: Emitter, v: Value, k: int = 0) -> Value:
     """The diagonal of a matrix, or the matrix of a diagonal."""
     if v.rank == 1:

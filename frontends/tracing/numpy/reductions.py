@@ -19,6 +19,8 @@ from graphwright.frontends.tracing.wrap import (
     array_function,
     axes_of,
     axis_of,
+    folded_axes,
+    lane_axis,
     promote,
 )
 from graphwright.ir.dim import product
@@ -59,7 +61,7 @@ def reduced(
     """A reduction of what a mask leaves, combined with an initial value."""
     if where is not None:
         x = b.where(truth(b, where), x, b.full((), identity(kind, x.dtype), x.dtype))
-    y = b.reduce(kind, x, axes_of(axis, x.rank), keepdims=bool(keepdims))
+    y = b.reduce(kind, x, folded_axes(axis, x.rank), keepdims=bool(keepdims))
     if initial is None:
         return y
     (start,) = promote(b, initial, to=x.dtype)
@@ -125,7 +127,7 @@ def _extreme(
     initial: Operand | None,
     where: Value | None,
 ) -> Value:
-    axes = axes_of(axis, x.rank)
+    axes = folded_axes(axis, x.rank)
     if initial is None:
         if where is not None:
             raise ValueError(f"{kind} with where= needs initial=")
@@ -211,6 +213,9 @@ def _argument(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Val
     if axis is None:
         found = b.arg_reduce(kind, flat(b, x), 0)
         return b.reshape(found, (1,) * x.rank) if keepdims else found
+    if not x.rank:
+        lane_axis(axis, x.rank)
+        return b.full((), 0, int64)
     place = axis_of(axis, x.rank)
     found = b.arg_reduce(kind, x, place)
     return b.expand_dims(found, [place]) if keepdims else found
@@ -241,7 +246,7 @@ def count(
     """How many elements a reduction takes, in the dtype of their magnitude."""
     d = real_of(x.dtype).accumulate
     if where is None:
-        size = product([x.shape[a] for a in axes_of(axis, x.rank)])
+        size = product([x.shape[a] for a in folded_axes(axis, x.rank)])
         return b.dim_scalar(size, d)
     mask = b.broadcast_to(b.cast(truth(b, where), int64), x.shape)
     return b.cast(reduced(b, "sum", mask, axis, keepdims), d)

@@ -14,6 +14,7 @@ from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
     axis_of,
+    lane_axis,
     promote,
 )
 from graphwright.ir.dim import minimum
@@ -35,7 +36,8 @@ __all__ = [
 def running(b: Emitter, kind: str, x: Value, axis: Any, dtype: Any) -> Value:
     """A running sum or product in a dtype that is wide enough."""
     y = to_dtype(b, x, optional_dtype(dtype) or total_dtype(x.dtype))
-    if axis is None:
+    if axis is None or not y.rank:
+        lane_axis(0 if axis is None else axis, y.rank)
         return b.cumulative(kind, flat(b, y), 0)
     return b.cumulative(kind, y, axis_of(axis, y.rank))
 

@@ -5,16 +5,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from graphwright.frontends.tracing.numpy.support import flat, truth, wrapped
+from graphwright.frontends.tracing.numpy.support import flat, lanes_of, truth, wrapped
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
+    as_dtype,
     axis_of,
     promote,
+    result_dtype,
     strong,
 )
 from graphwright.ir.dim import Dim
-from graphwright.ir.dtype import int64
+from graphwright.ir.dtype import DType, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError
 
@@ -55,7 +57,7 @@ def _rows(b: Emitter, found: Value) -> tuple[Value, ...]:
     return tuple(b.squeeze(row, [0]) for row in rows)
 
 
-@array_function
+@array_function(array=True)
 def where(
     b: Emitter,
     condition: Value,
@@ -68,8 +70,16 @@ def where(
         return _rows(b, positions(b, condition))
     if x1 is None or x2 is None:
         raise ValueError("either both or neither of x and y should be given")
-    x, y = promote(b, x1, x2)
+    common = result_dtype(x1, x2)
+    x, y = (_wrapping(b, v, common) for v in (x1, x2))
     return b.where(truth(b, condition), x, y)
+
+
+def _wrapping(b: Emitter, x: Operand, d: DType) -> Value:
+    """An operand in a dtype; a Python integer that does not fit wraps around."""
+    if d.is_int and isinstance(x, int):
+        return b.constant(np.asarray(x).astype(d.numpy), d)
+    return as_dtype(b, x, d)
 
 
 @array_function
@@ -81,7 +91,10 @@ def nonzero(b: Emitter, x: Value, /) -> tuple[Value, ...]:
 @array_function
 def argwhere(b: Emitter, x: Value, /) -> Value:
     """Positions of the elements that are not zero, one row for each."""
-    return b.transpose(positions(b, x), [1, 0])
+    if x.rank:
+        return b.transpose(positions(b, x), [1, 0])
+    found = positions(b, flat(b, x))
+    return b.full((found.shape[1], 0), 0, int64)
 
 
 @array_function
@@ -98,7 +111,7 @@ def kept(b: Emitter, x: Value, mask: Value, axis: int) -> Value:
 @array_function
 def compress(b: Emitter, condition: Value, a: Value, axis: int | None = None) -> Value:
     """The slices along an axis where a condition holds; missing ones do not."""
-    x, place = (flat(b, a), 0) if axis is None else (a, axis_of(axis, a.rank))
+    x, place = lanes_of(b, a, axis)
     return kept(b, x, condition, place)
 
 
@@ -108,7 +121,7 @@ def extract(b: Emitter, condition: Value, arr: Value) -> Value:
     return kept(b, flat(b, arr), flat(b, condition), 0)
 
 
-@array_function
+@array_function(array=True)
 def select(
     b: Emitter,
     condlist: Sequence[Value],
@@ -167,7 +180,7 @@ def take(
     mode: str = "raise",
 ) -> Value:
     """Slices at indices along an axis, or elements of all flattened."""
-    source, place = (flat(b, x), 0) if axis is None else (x, axis_of(axis, x.rank))
+    source, place = lanes_of(b, x, axis)
     index = _index(b, indices, source.shape[place], mode)
     return b.gather(source, index, place)
 
@@ -201,9 +214,8 @@ def take_along_axis(
 def _ordered(
     b: Emitter, x: Value, axis: int | None, descending: bool
 ) -> tuple[Value, Value]:
-    if axis is None:
-        return b.sort(flat(b, x), 0, descending=descending)
-    return b.sort(x, axis_of(axis, x.rank), descending=descending)
+    x, place = lanes_of(b, x, axis)
+    return b.sort(x, place, descending=descending)
 
 
 @array_function

@@ -354,7 +354,7 @@ def _fill(b: Emitter, x: Value, value: Any) -> Value:
     return b.constant(np.asarray(value).astype(x.dtype.numpy), x.dtype)
 
 
-@array_function
+@array_function(array=True)
 def pad(
     b: Emitter,
     array: Value,

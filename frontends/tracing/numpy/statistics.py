@@ -78,6 +78,10 @@ def sorted_lanes(b: Emitter, x: Value, skip: bool) -> tuple[Value, Value]:
 
 def picked(b: Emitter, line: Value, index: Value) -> Value:
     """The element of each lane at an index, which is clamped to the lane."""
+    if line.shape[-1] == 0:
+        return b.full(line.shape[:-1], float("nan"), line.dtype)
+    if not isinstance(line.shape[-1], int):  # it may be 0 in a run
+        line = b.pad(line, [0] * line.rank, [0] * (line.rank - 1) + [1], float("nan"))
     last = b.dim_scalar(line.shape[-1] - 1, int64)
     inside = b.max(b.min(index, last), 0)
     found = b.take_along_axis(line, b.expand_dims(inside, [inside.rank]), line.rank - 1)

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.frontends.tracing.wrap import Operand, promote, result_dtype
+from graphwright.frontends.tracing.promotion import weak_type
+from graphwright.frontends.tracing.wrap import (
+    Operand,
+    axis_of,
+    lane_axis,
+    promote,
+    result_dtype,
+)
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import DTYPES, DType, bool_, float64, int64, uint64
 from graphwright.ir.dtype import dtype as dtype_of
@@ -23,12 +30,17 @@ def float_of(d: DType) -> DType:
 
 
 def floats(b: Emitter, *operands: Operand) -> list[Value]:
-    """Operands in the floating dtype in which NumPy combines them."""
+    """Operands in the floating dtype in which NumPy combines them.
+
+    Each integer operand asks for the float that holds it; a Python number only for the
+    default one, and only beside booleans.
+    """
     common = result_dtype(*operands)
-    if common.kind in "fc":
-        return promote(b, *operands, to=common)
-    own = [float_of(x.dtype) for x in operands if isinstance(x, Value)]
-    return promote(b, *operands, to=result_dtype(*own) if own else float64)
+    if common.kind not in "fc":
+        own = [x.dtype for x in operands if weak_type(x) is None]
+        bools = all(d is bool_ for d in own)
+        common = float_of(common) if bools else result_dtype(*map(float_of, own))
+    return promote(b, *operands, to=common)
 
 
 def inexact(b: Emitter, x: Value) -> Value:
@@ -114,6 +126,13 @@ def need_rank(name: str, x: Value, least: int) -> None:
 def flat(b: Emitter, x: Value) -> Value:
     """One axis of all elements in C order."""
     return b.reshape(x, (product(x.shape),))
+
+
+def lanes_of(b: Emitter, x: Value, axis: int | None) -> tuple[Value, int]:
+    """An array and its axis; all elements as a vector for None, and for a number."""
+    if axis is None or not x.rank:
+        return flat(b, x), lane_axis(axis or 0, 0)
+    return x, axis_of(axis, x.rank)
 
 
 def to_end(x: Value, axes: Sequence[int]) -> list[int]:

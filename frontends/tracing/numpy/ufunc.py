@@ -4,14 +4,18 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+import numpy as np
+
 from graphwright.frontends.tracing.numpy import (
     bits,
     elementwise,
     functions,
+    products,
     reductions,
     running,
 )
-from graphwright.frontends.tracing.numpy.creation import asarray, empty_like
+from graphwright.frontends.tracing.numpy.creation import asarray, zeros_like
+from graphwright.frontends.tracing.numpy.dtypes import result_type
 from graphwright.frontends.tracing.numpy.joining import concat, stack
 from graphwright.frontends.tracing.numpy.manipulation import (
     broadcast_to,
@@ -19,17 +23,23 @@ from graphwright.frontends.tracing.numpy.manipulation import (
     reshape,
 )
 from graphwright.frontends.tracing.numpy.searching import where as choose
-from graphwright.frontends.tracing.numpy.support import wrapped
+from graphwright.frontends.tracing.numpy.support import flat, wrapped
+from graphwright.frontends.tracing.storage import Handle
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
     as_dtype,
-    axes_of,
     axis_of,
+    concrete,
+    folded_axes,
+    lane_axis,
     unsupported,
+    write_cast,
 )
+from graphwright.ir.dim import product
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import DTypeError, ShapeError
 
 Function = Callable[..., Any]
 
@@ -72,29 +82,29 @@ class UFunc:
         out: Any = None,
         where: Any = True,
         dtype: Any = None,
-        casting: str = "same_kind",
+        casting: Any = "same_kind",
         order: str = "K",
         subok: bool = True,
+        **options: Any,
     ) -> Any:
-        """The function of operands, written where a mask holds."""
-        if len(operands) > self.nin:
-            out = operands[self.nin :] if self.nout > 1 else operands[self.nin]
-            operands = operands[: self.nin]
-        if isinstance(out, tuple) and len(out) == 1:
-            out = out[0]
-        if dtype is not None:
-            operands = tuple(_cast(x, dtype) for x in operands)
-        if where is True:
-            if out is None:
-                return self._function(*operands)
-            return self._function(*operands, out=out)
-        found = self._function(*operands)
-        before = empty_like(found) if out is None else out
-        mixed = choose(where, found, before)
-        if out is None:
-            return mixed
-        out[...] = mixed.astype(out.dtype)
-        return out
+        """The function of operands, written where a mask holds.
+
+        Without ``out``, elements where the mask does not hold are 0: NumPy says nothing
+        about them.
+        """
+        targets = operands[self.nin :] or out
+        operands = operands[: self.nin]
+        if dtype is not None and self.__name__ not in _TESTS:
+            operands = tuple(_cast(x, dtype, casting) for x in operands)
+        found = self._function(*operands, **options)
+        if targets is None and where is True:
+            return found
+        if not isinstance(targets, tuple):
+            targets = (targets,) * self.nout if targets is None else (targets,)
+        results = found if isinstance(found, tuple) else (found,)
+        pairs = zip(results, targets, strict=True)
+        written = tuple(_written(r, out, where, casting) for r, out in pairs)
+        return written if self.nout > 1 else written[0]
 
     def reduce(
         self,
@@ -131,10 +141,11 @@ class UFunc:
             raise unsupported(
                 f"{self.__name__}.reduce with where", "use np.where first"
             )
-        axes = axes_of(axis, x.ndim)
+        axes = folded_axes(axis, x.ndim)
         x = x if dtype is None else x.astype(dtype)
         moved = moveaxis(x, axes, tuple(range(len(axes))))
-        lanes = reshape(moved, (-1, *moved.shape[len(axes) :]))
+        lead, rest = moved.shape[: len(axes)], moved.shape[len(axes) :]
+        lanes = reshape(moved, (product(lead), *rest))
         parts = list(lanes)
         if "initial" in options:
             parts.insert(0, options["initial"])
@@ -142,12 +153,17 @@ class UFunc:
             if self.identity is None:
                 raise ValueError(f"{self.__name__}.reduce of nothing has no identity")
             return broadcast_to(asarray(self.identity, x.dtype), lanes.shape[1:])
-        found = parts[0]
+        found = self._first(parts[0])
         for part in parts[1:]:
             found = self._function(found, part)
         if not options["keepdims"]:
             return found
         return reshape(found, [1 if i in axes else n for i, n in enumerate(x.shape)])
+
+    def _first(self, part: Any) -> Any:
+        """What a fold begins with: a copy in the dtype that the function gives."""
+        x = part if isinstance(part, Handle) else asarray(part)
+        return x.astype(self._function(part, part).dtype)
 
     def accumulate(
         self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None
@@ -159,9 +175,12 @@ class UFunc:
         if self._accumulate is not None:
             return _given(self._accumulate(x, axis=axis), out)
         place = axis_of(axis, x.ndim)
+        if 0 in x.shape:
+            return _given(self._first(x), out)
         found: list[Any] = []
         for part in moveaxis(x, place, 0):
-            found.append(self._function(found[-1], part) if found else part)
+            more = self._function(found[-1], part) if found else self._first(part)
+            found.append(more)
         return _given(stack(found, axis=place), out)
 
     def outer(self, x1: Any, x2: Any, /, **options: Any) -> Any:
@@ -182,21 +201,26 @@ class UFunc:
         x = asarray(array)
         place = axis_of(axis, x.ndim)
         moved = moveaxis(x, place, 0)
-        starts = [int(i) for i in asarray(indices)]
-        ends = [*starts[1:], moved.shape[0]]
+        starts = _starts(indices)
         parts = [
             self.reduce(moved[i:j], 0, dtype, keepdims=True)
-            if i < j
+            if j is None or i < j
             else moved[i : i + 1]
-            for i, j in zip(starts, ends, strict=True)
+            for i, j in zip(starts, [*starts[1:], None], strict=True)
         ]
-        return _given(moveaxis(concat(parts), 0, place), out)
+        return _given(moveaxis(concat(parts), 0, place).copy(), out)
 
     def at(self, a: Any, indices: Any, b: Any = None, /) -> None:
         """Applies the function at indices in place, as often as they occur."""
         if self.nin == 1:
             a[indices] = self._function(a[indices])
             return
+        common = result_type(a, b)
+        if a.dtype.kind == "b":  # cast back after each write
+            self._at_each(a, indices, b)
+            return
+        if not np.can_cast(common, a.dtype, "same_kind"):
+            raise DTypeError(f"{self.__name__}.at: {common} is not cast to {a.dtype}")
         mode = _MODES.get(self.__name__)
         if mode is not None and not isinstance(indices, (tuple, slice)):
             spots = asarray(indices)
@@ -237,21 +261,66 @@ def _scattered(b: Emitter, x: Value, spots: Value, values: Operand, mode: str) -
 
 
 @array_function
+def _starts(b: Emitter, indices: Value) -> Any:
+    """Indices that must be known now."""
+    return concrete(b, indices, "reduceat").tolist()
+
+
+@array_function
 def _numbered(b: Emitter, x: Value) -> Value:
     """The position of each element in C order."""
     line = b.iota((x.tensor.size,), 0, int64)
     return b.reshape(line, x.shape)
 
 
-def _cast(x: Any, dtype: Any) -> Any:
-    return asarray(x).astype(dtype)
+_TESTS = (
+    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
+    *("logical_and", "logical_or", "logical_xor", "logical_not"),
+    *("isnan", "isinf", "isfinite", "signbit"),
+)
+"""Those whose ``dtype`` is that of the result, bool, and not the operands'."""
+
+
+def _cast(x: Any, dtype: Any, casting: Any) -> Any:
+    y = asarray(x)
+    weak = isinstance(x, (int, float, complex)) and not isinstance(x, np.generic)
+    if not weak and not np.can_cast(y.dtype, dtype, casting):
+        raise DTypeError(f"{y.dtype} is not cast to {dtype} by the rule {casting}")
+    return y.astype(dtype)
+
+
+def _written(found: Any, out: Any, where: Any, casting: Any) -> Any:
+    """A result where a mask holds, in a tensor or array given or in a new one."""
+    if out is None:
+        return choose(where, found, zeros_like(found))
+    if isinstance(out, np.ndarray):
+        np.copyto(out, np.asarray(found), casting, np.asarray(where))
+        return out
+    if not isinstance(out, Handle):
+        raise TypeError(f"return arrays must be of ArrayType, got {type(out).__name__}")
+    if where is not True:
+        found = choose(where, _as(found, out, casting), out)
+    write_cast(out, found.read(), casting)
+    return out
+
+
+def _as(found: Any, out: Any, casting: Any) -> Any:
+    """A result in the dtype of ``out``, if a rule allows that."""
+    if not np.can_cast(found.dtype, out.dtype, casting):
+        raise DTypeError(f"{found.dtype} is not cast to {out.dtype} by {casting!r}")
+    return found.astype(out.dtype)
 
 
 def _given(found: Any, out: Any) -> Any:
     target = out[0] if isinstance(out, tuple) else out
     if target is None:
         return found
-    target[...] = found
+    if isinstance(target, np.ndarray):
+        np.copyto(target, np.asarray(found))
+        return target
+    if tuple(found.shape) != tuple(target.shape):
+        raise ShapeError(f"out has shape {target.shape}, the result {found.shape}")
+    write_cast(target, found.read())
     return target
 
 
@@ -269,7 +338,8 @@ _PLAIN = {
 
 @array_function
 def _running(b: Emitter, x: Value, kind: str, axis: int) -> Value:
-    return b.cumulative(kind, x, axis_of(axis, x.rank))
+    place = lane_axis(axis, x.rank)
+    return b.cumulative(kind, x if x.rank else flat(b, x), place)
 
 
 def _cumulative(kind: str) -> Function:
@@ -310,6 +380,9 @@ def ufuncs() -> dict[str, UFunc]:
     found = _combining()
     for module, names in _PLAIN.items():
         found.update({name: UFunc(getattr(module, name)) for name in names.split()})
+    for name in ("matmul", "matvec", "vecdot", "vecmat"):
+        found[name] = UFunc(getattr(products, name))
+    found["rint"] = UFunc(functions.rint)
     found["divmod"] = UFunc(elementwise.divmod, nout=2)
     found["frexp"] = UFunc(bits.frexp, nout=2)
     found["modf"] = UFunc(functions.modf, nout=2)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.frontends.tracing.numpy.creation import asarray, zeros_like
 from graphwright.frontends.tracing.numpy.searching import lined_up
 from graphwright.frontends.tracing.numpy.support import flat, wrapped
 from graphwright.frontends.tracing.wrap import array_function, axis_of
@@ -22,8 +23,7 @@ __all__ = [
 
 
 @array_function
-def _chosen(b: Emitter, x: Value, mask: Value, values: Value) -> Value:
-    new = b.broadcast_to(b.cast(values, x.dtype), x.shape)
+def _chosen(b: Emitter, mask: Value, new: Value, x: Value) -> Value:
     return b.where(b.broadcast_to(b.cast(mask, bool_), x.shape), new, x)
 
 
@@ -32,7 +32,12 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     source = getattr(src, "dtype", None)
     if source is not None and not np.can_cast(source, dst.dtype, casting):  # type: ignore[arg-type]
         raise DTypeError(f"copyto: {source} is not cast to {dst.dtype} by {casting!r}")
-    dst[...] = src if where is True else _chosen(dst, where, src)
+    if where is True:
+        dst[...] = src
+        return
+    new = zeros_like(dst)
+    new[...] = src
+    dst[...] = _chosen(where, new, dst)
 
 
 @array_function
@@ -47,6 +52,8 @@ def _repeated(b: Emitter, x: Value, mask: Value, values: Value) -> Value:
 
 def putmask(a: Any, /, mask: Any, values: Any) -> None:
     """Writes values, by place and repeated, where a mask holds."""
+    if 0 in asarray(values).shape:
+        return
     a[...] = _repeated(a, mask, values)
 
 
