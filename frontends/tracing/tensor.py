@@ -253,7 +253,7 @@ class Tensor(Methods, Handle):
         if self._path:
             raise BufferError("a view's memory is not given away: copy the tensor")
         array = np.array(self.array)
-        self._cell.set(leaf(array, self.type_of()))
+        self._cell.set(leaf(array, self.type_of(), default()))
         return array
 
     def __dlpack_device__(self) -> Any:

@@ -1,7 +1,7 @@
 """``trace``: the graph of a Python function."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -244,17 +244,14 @@ def with_constants(traced: Traced) -> Graph:
     inner = {
         h.value: Constant.of(_contents(h.origin), h.value.dtype) for h in traced.hidden
     }
-    kept = [
-        (v, n)
-        for v, n in zip(graph.inputs, graph.input_names, strict=True)
-        if v not in inner
+    b = Builder(graph.name)  # types are inferred anew: small constants tell of shapes
+    b.number_symbols_from(len(graph.symbols()))
+    operands = [
+        b.constant_of(inner[v]) if v in inner else b.input(name, v.type)
+        for v, name in zip(graph.inputs, graph.input_names, strict=True)
     ]
-    return replace(
-        graph,
-        inputs=tuple(v for v, _ in kept),
-        input_names=tuple(n for _, n in kept),
-        constants={**graph.constants, **inner},
-    )
+    b.variables = dict(graph.variables)
+    return b.finish(b.splice(graph, operands), graph.output_names)
 
 
 def _contents(origin: Any) -> Any:

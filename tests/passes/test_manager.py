@@ -10,6 +10,7 @@ import pytest
 import graphwright as gw
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
+from graphwright.ir.dim import symbol
 from graphwright.ir.errors import GraphwrightError, ModelError
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph, Node, Origin
@@ -206,6 +207,15 @@ def test_types_follow_what_folding_finds_out() -> None:
     after = optimize(graph, ["fold_constants"])
     assert ops(after) == ["neg"]
     assert after.constants[after.outputs[0]].array().tolist() == [10, 15]
+
+
+def test_reshapes_of_nothing_are_not_exchanged_without_end() -> None:
+    b = Builder("g")
+    x = b.input("x", TensorType(dt.float32, (symbol("n"), 0)))
+    line = b.reshape(x, (0,))
+    big = b.lt(b.full((0,), 2, dt.float32), line)
+    graph = b.finish([b.where(big, b.add(line, 1), line), b.reshape(big, x.shape)])
+    assert [v.shape for v in optimize(graph).outputs] == [(0,), (symbol("n"), 0)]
 
 
 def test_allowed_classes() -> None:

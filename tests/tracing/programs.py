@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -72,7 +72,7 @@ class Program:
         trusting: Whether statements are added that belong to such a class.
     """
 
-    def __init__(self, inputs: list[tuple[str, tuple[int, ...]]]) -> None:
+    def __init__(self, inputs: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         self.inputs, self.lines = inputs, list[str]()
         self.left_out: dict[str, int] = {}
         self.trusting = False

@@ -79,7 +79,7 @@ def test_dtypes_and_values_of_ufuncs(name: str) -> None:
 @pytest.mark.parametrize("left", DTYPES)
 def test_result_type_of_all_pairs(left: str) -> None:
     for right in (*DTYPES, *NUMBERS):
-        want = np.result_type(left, right)  # type: ignore[arg-type]
+        want = np.result_type(left, right)
         assert gnp.result_type(array(left), right) == want
         if isinstance(right, str):
             assert gnp.promote_types(left, right) == want

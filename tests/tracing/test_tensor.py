@@ -10,6 +10,7 @@ import pytest
 import graphwright as gw
 from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.frontends.tracing import lazy
+from graphwright.ir.verify import verify
 
 
 def tensor(*shape: int) -> Any:
@@ -215,3 +216,58 @@ def test_ravel_copies_what_has_gaps() -> None:
     assert x[0].item() == 0
     x[2:4].ravel()[0] = 9
     assert x[2].item() == 9
+
+
+def test_memory_is_given_away_if_nothing_shares_it() -> None:
+    x = tensor(2, 3)
+    given = np.from_dlpack(_Old(x))
+    assert np.shares_memory(given, x.array)
+    with pytest.raises(BufferError):
+        x[0].__dlpack__(copy=False)
+
+
+class _Old:
+    """What a consumer of DLPack before 1.0 sees, that wants no copy."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.x.__dlpack__(copy=False)
+
+    def __dlpack_device__(self) -> Any:
+        return self.x.__dlpack_device__()
+
+
+def test_masks_may_be_empty_along_an_axis() -> None:
+    x = tensor(3, 2)
+    assert x[np.zeros((0,), bool)].shape == (0, 2)
+    assert x[np.zeros((3, 0), bool)].shape == (0,)
+    with pytest.raises(IndexError):
+        x[np.zeros(2, bool)]
+
+
+def test_lists_are_constants_of_a_trace() -> None:
+    def f(x: Any) -> Any:
+        return x[[0, -1]] + [1, 2]
+
+    graph = gw.trace(f, gw.spec("float64", (4,)))
+    assert len(graph.inputs) == 1
+    assert gw.jit(f)(np.arange(4.0)).tolist() == [1, 5]
+    names = gw.jit(f).lower(np.arange(4.0)).graph.input_names
+    assert names == ("x",)
+
+
+INDEX = np.array([2, -3])
+
+
+def test_captured_constants_tell_their_contents() -> None:
+    graph = gw.trace(lambda x: x[INDEX], gw.spec("float64", (4,)))
+    verify(graph)
+    assert "slice" in str(gw.optimize(graph))
+    assert gw.compile(graph)(np.arange(4.0)).tolist() == [2, 1]
+
+
+def test_squeeze_says_that_it_needs_an_axis() -> None:
+    with pytest.raises(gw.ShapeError, match="batch is 1: give axis="):
+        gw.trace(lambda x: x.squeeze(), gw.spec("float32", ("batch", 4)))

@@ -37,7 +37,8 @@ def floats(b: Emitter, *operands: Operand) -> list[Value]:
     """
     common = result_dtype(*operands)
     if common.kind not in "fc":
-        own = [x.dtype for x in operands if weak_type(x) is None]
+        strong = (x for x in operands if weak_type(x) is None)
+        own = [x.dtype for x in strong if isinstance(x, Value)]
         bools = all(d is bool_ for d in own)
         common = float_of(common) if bools else result_dtype(*map(float_of, own))
     return promote(b, *operands, to=common)

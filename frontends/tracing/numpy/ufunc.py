@@ -162,7 +162,7 @@ class UFunc:
 
     def _first(self, part: Any) -> Any:
         """What a fold begins with: a copy in the dtype that the function gives."""
-        x = part if isinstance(part, Handle) else asarray(part)
+        x: Any = part if isinstance(part, Handle) else asarray(part)
         return x.astype(self._function(part, part).dtype)
 
     def accumulate(
