@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from graphwright.backends.contract import REGION, Backend
+from graphwright.backends.contract import REGION, Backend, GraphBackend
 from graphwright.backends.limits import Limits
 from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backend
@@ -33,8 +33,10 @@ def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
     def decompose(graph: Graph) -> Graph:
         return decompose_unsupported(graph, backend.supports)
 
+    claims = backend.claims if isinstance(backend, GraphBackend) else backend.supports
+
     def claim(graph: Graph) -> Graph:
-        return claim_regions(graph, backend.supports, REGION)
+        return claim_regions(graph, claims, REGION)
 
     passes: list[Pass] = [decompose]
     if optimize:

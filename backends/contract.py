@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeAlias, final
 import numpy as np
 
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType, string
+from graphwright.ir.dtype import DTYPES, DType, string
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.graph import Graph, Node
@@ -159,6 +159,13 @@ class Backend(ABC):
             raise BackendUnavailable(f"backend {self.name!r} has one device, number 0")
         return self
 
+    def holds(self, type_: Type) -> bool:
+        """Whether values of a type are its arrays; others stay numpy's, on the host.
+
+        By default all tensors of numbers and booleans are.
+        """
+        return on_device(type_)
+
     def devices(self) -> list[str]:
         """Names of its devices on this machine."""
         return [self.name]
@@ -186,37 +193,68 @@ class TableBackend(Backend):
     Attributes:
         table: The functions, by the names of ops.
         dtypes: Names of the dtypes which it takes; all if empty.
+        wide: Dtypes that the functions compute in another one, as ``{"float16":
+            "float32"}``: operands are converted by ``convert``. A result is converted
+            to its own dtype wherever it has another one.
     """
 
     table: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     dtypes: ClassVar[frozenset[str]] = frozenset()
+    wide: ClassVar[Mapping[str, str]] = {}
 
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether the op is in the table, on dtypes that it takes."""
         known = op.name in self.table or op.name in _STRUCTURE
         return known and self.takes(op, types) and self.accepts(op, types)
 
+    def holds(self, type_: Type) -> bool:
+        """Tensors of its dtypes."""
+        if not on_device(type_) or not isinstance(type_, TensorType):
+            return False
+        return not self.dtypes or type_.dtype.name in self.dtypes
+
     def takes(self, op: Op, types: Sequence[Type]) -> bool:
-        """Whether operands, and a result whose dtype the op names, are tensors of it.
+        """Whether operands, and a result whose dtype the op names, can be its arrays.
 
         An op that names none gives results of the operands' dtype or of another that
         follows from it (bool of a comparison, int64 of a position).
         """
-        if not all(map(on_device, types)):
-            return False
         named: object = getattr(op, "dtype", None)
-        found = [t.dtype for t in types if isinstance(t, TensorType)]
-        found += [named] if isinstance(named, DType) else []
-        return not self.dtypes or all(d.name in self.dtypes for d in found)
+        ends = [TensorType(named, ())] if isinstance(named, DType) else []
+        return all(map(self.holds, [*types, *ends]))
 
     def accepts(self, op: Op, types: Sequence[Type]) -> bool:
         """What else it asks of an op in the table; by default nothing."""
         return True
 
+    def convert(self, array: Any, dtype: DType) -> Any:
+        """An array as one of another dtype, or itself if it has it; ``wide`` needs it.
+
+        Integers wrap around, floats round.
+        """
+        return array
+
     def kernel(self, request: Request) -> Kernel:
         """The op's function, for this op."""
-        name = request.op.name
-        return partial(self.table.get(name) or _STRUCTURE[name], request.op)
+        op, name, convert = request.op, request.op.name, self.convert
+        run = partial(self.table.get(name) or _STRUCTURE[name], op)
+        if not self.wide:
+            return run
+        into = [_wider(t, self.wide if op.wide else {}) for t in request.types]
+        ends = [t.dtype for t in request.results if isinstance(t, TensorType)]
+
+        def call(*arrays: Any) -> Any:
+            found = run(*map(convert, arrays, into))
+            results = found if isinstance(found, tuple) else (found,)
+            return tuple(map(convert, results, ends))
+
+        return call
+
+
+def _wider(type_: Type, wide: Mapping[str, str]) -> DType:
+    assert isinstance(type_, TensorType)
+    name = type_.dtype.name
+    return DTYPES[wide.get(name, name)]
 
 
 def _same(op: Op, *arrays: Any) -> tuple[Any, ...]:
@@ -232,7 +270,7 @@ _STRUCTURE: dict[str, Kernel] = {
     "copy_to": _same,
     "bind_dims": _nothing,
 }
-"""Ops that compute nothing: a table need not have them."""
+"""Ops that compute nothing: no table needs them, and they are in no region."""
 
 
 class GraphBackend(Backend):
@@ -261,16 +299,18 @@ class GraphBackend(Backend):
 
     @final
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
-        """What it claims, and regions of that."""
+        """What it claims, regions of that, and ops that compute nothing."""
         if isinstance(op, Fused):
             return op.kind == REGION
-        return self.claims(op, types)
+        return op.name in _STRUCTURE or self.claims(op, types)
 
     @final
     def kernel(self, request: Request) -> Kernel:
         """A region compiled, or a single op that could not join one."""
         if isinstance(request.op, Fused):
             return self.compile(request.op.body)
+        if request.op.name in _STRUCTURE:
+            return partial(_STRUCTURE[request.op.name], request.op)
         return self.compile(graph_of(request))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.arrays import as_host_array
-from graphwright.backends.contract import on_device
 from graphwright.backends.host import fetched, placed
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
@@ -107,12 +106,12 @@ class Executable:
     def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
         """Results that share no memory with inputs, constants or each other."""
         held = {id(x) for x in feeds}
-        copy, fresh = self.options.backend.copy, list[Any]()
+        backend, fresh = self.options.backend, list[Any]()
         for r, v in zip(results, self.graph.outputs, strict=True):
             if isinstance(r, np.ndarray):
                 fresh.append(np.array(r, order="C") if _borrowed(r, held) else r)
             else:
-                fresh.append(copy(r) if on_device(v.type) else r)
+                fresh.append(backend.copy(r) if backend.holds(v.type) else r)
             held.add(id(fresh[-1]))
         return fresh
 

@@ -5,25 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.contract import Backend, Kernel, Request, on_device
+from graphwright.backends.contract import Backend, Kernel, Request
 from graphwright.ir.types import TensorType, Type
 
 
 def placed(x: Any, type_: Type, backend: Backend) -> Any:
-    """A value of a type where the backend wants it: an array of its own, if numeric."""
+    """A value of a type where it belongs: with the backend, if that holds such."""
     if isinstance(x, Remote):
         return x.value
     if not isinstance(type_, TensorType):
         return x
     if isinstance(x, np.generic | bool | int | float | complex):
         x = np.asarray(x, type_.dtype.numpy)
-    there = isinstance(x, np.ndarray) and on_device(type_)
+    there = isinstance(x, np.ndarray) and backend.holds(type_)
     return backend.to_device(x) if there else x
 
 
 def fetched(x: Any, type_: Type, backend: Backend) -> Any:
     """A value on the host: a numpy array, if it is a tensor."""
-    if isinstance(x, np.ndarray) or not on_device(type_):
+    if isinstance(x, np.ndarray) or not backend.holds(type_):
         return x
     return backend.to_host(x)
 
@@ -61,7 +61,7 @@ class Remote:
 def remote(values: Sequence[Any], types: Sequence[Type], backend: Backend) -> list[Any]:
     """Values as control flow takes them: numpy arrays, or what stands for arrays."""
     return [
-        Remote(x, backend) if on_device(t) and not isinstance(x, np.ndarray) else x
+        Remote(x, backend) if backend.holds(t) and not isinstance(x, np.ndarray) else x
         for x, t in zip(values, types, strict=True)
     ]
 

@@ -134,6 +134,8 @@ class Op:
         steps: Whether results jump as operands vary: tests feed exact values then.
         scale: Magnitude below which errors do not shrink with the results.
         wide: Whether float64 computes the same more precisely; not so of bits.
+        moves: Which operands' elements the result is made of as they are, if it is; the
+            others are indices.
     """
 
     name: ClassVar[str] = ""
@@ -146,6 +148,7 @@ class Op:
     steps: ClassVar[bool] = False
     error_floor: ClassVar[float] = 0.0
     wide: ClassVar[bool] = True
+    moves: ClassVar[slice | None] = None
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()

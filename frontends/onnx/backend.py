@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep
 
+from graphwright.backends import contract
 from graphwright.backends.compile import lower
 from graphwright.backends.executable import Executable
 from graphwright.frontends.onnx.load import import_model
@@ -16,7 +17,7 @@ from graphwright.frontends.onnx.load import import_model
 class GraphwrightRep(BackendRep):
     """A model made ready to run."""
 
-    def __init__(self, model: Any, backend: str) -> None:
+    def __init__(self, model: Any, backend: "str | contract.Backend") -> None:
         graph = import_model(model)
         self.executable = Executable(graph, *lower(graph, backend=backend))
 

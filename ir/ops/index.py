@@ -48,6 +48,7 @@ class Gather(Op):
 
     name = "gather"
     ulps = 0.0
+    moves = slice(1)
     axis: int
     batch_dims: int = 0
 

@@ -9,7 +9,7 @@ from graphwright.ir.dim import Dim, broadcast_dim, equal, maximum, minimum, prod
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
-from graphwright.ir.op import Cotangents, Op, Rows, Trait
+from graphwright.ir.op import Cotangents, Op, Rows, Tier, Trait
 from graphwright.ir.rules import (
     check_axes,
     ints,
@@ -46,6 +46,7 @@ class Reshape(Movement):
     """Another shape of the same elements, in C order."""
 
     name = "reshape"
+    moves = slice(1)
     shape: tuple[Dim, ...]
 
     def result_type(self, x: TensorType) -> TensorType:
@@ -80,6 +81,7 @@ class Transpose(Movement):
     """Axes in another order: axis i of the result is the operand's ``perm[i]``."""
 
     name = "transpose"
+    moves = slice(1)
     perm: tuple[int, ...]
 
     def result_type(self, x: TensorType) -> TensorType:
@@ -118,6 +120,7 @@ class BroadcastTo(Movement):
     """NumPy's broadcasting to ``shape``: axes of size 1, and missing ones, repeat."""
 
     name = "broadcast_to"
+    moves = slice(1)
     shape: tuple[Dim, ...]
 
     def result_type(self, x: TensorType) -> TensorType:
@@ -200,6 +203,7 @@ class Slice(Movement):
     """From each axis ``size`` elements ``start, start + step, ...``, all in range."""
 
     name = "slice"
+    moves = slice(1)
     start: tuple[Dim, ...]
     size: tuple[Dim, ...]
     step: tuple[Dim, ...]
@@ -262,6 +266,7 @@ class SliceAdd(Op):
     """``x`` with ``y`` added to the strided window that ``slice`` would read."""
 
     name = "slice_add"
+    tier: ClassVar[Tier] = Tier.COMPOSITE
     ulps = 1.0
     start: tuple[Dim, ...]
     step: tuple[Dim, ...]
@@ -275,6 +280,21 @@ class SliceAdd(Op):
         out = x.copy()
         out[_index(self.start, y.shape, self.step)] += y
         return out
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        x, y = operands
+        low, high, gaps = list[Dim](), list[Dim](), list[int]()
+        for axis, (start, step) in enumerate(zip(self.start, self.step, strict=True)):
+            if not isinstance(step, int):
+                raise UnsupportedOpError(f"{self.name} by {step} is not decomposable")
+            n, gap = y.shape[axis], abs(step) - 1
+            if step < 0:  # read from the other end
+                y = b.flip(y, [axis])
+                start = start + maximum(n - 1, 0) * step  # noqa: PLW2901
+            low.append(start)
+            high.append(x.shape[axis] - start - n - maximum(n - 1, 0) * gap)
+            gaps.append(gap)
+        return b.add(x, b.pad(y, low, high, interior=gaps))
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
@@ -295,6 +315,7 @@ class Pad(Op):
 
     name = "pad"
     ulps = 0.0
+    moves = slice(2)
     low: tuple[Dim, ...]
     high: tuple[Dim, ...]
     interior: tuple[int, ...]
@@ -370,6 +391,7 @@ class Concat(Op):
 
     name = "concat"
     ulps = 0.0
+    moves = slice(None)
     axis: int
 
     def result_type(self, *xs: TensorType) -> TensorType:
@@ -420,6 +442,7 @@ class DynamicUpdateSlice(Op):
 
     name = "dynamic_update_slice"
     ulps = 0.0
+    moves = slice(2)
 
     def result_type(
         self, x: TensorType, y: TensorType, *start: TensorType

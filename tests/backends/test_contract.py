@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import pytest
 import graphwright as gw
 from graphwright.backends import registry
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
+from graphwright.backends.movement import positions
 from graphwright.ir.dim import symbol
-from graphwright.ir.dtype import DType, bool_, float32, int64, string
+from graphwright.ir.dtype import DType, bool_, float16, float32, int64, string
 from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.op import OPS, Op
@@ -22,6 +24,7 @@ from graphwright.testing import (
     RecordingBackend,
     RecordingGraphBackend,
     assert_agree,
+    cases,
     inputs_for,
     random_graph,
 )
@@ -80,6 +83,60 @@ def test_a_dtype_that_an_op_names_counts() -> None:
     op, types = OPS["cast"](dtype=int64), [TensorType(float32, (2,))]
     assert not Caster().supports(op, types)
     assert Caster().supports(op.replace(dtype=float32), types)
+
+
+class Halves(gw.TableBackend):
+    """Computes in float32 what is float16; nothing else is its own."""
+
+    table = {"exp": lambda op, x: _single(np.exp(x))}  # noqa: RUF012
+    dtypes = frozenset({"float16", "float32"})
+    wide = {"float16": "float32"}  # noqa: RUF012
+
+    def convert(self, array: Any, dtype: DType) -> Any:
+        return array.astype(dtype.numpy)
+
+
+def _single(x: Any) -> Any:
+    assert x.dtype == np.float32
+    return x
+
+
+def test_a_table_computes_in_wider_dtypes() -> None:
+    b = gw.Builder("half")
+    graph = b.finish([b.exp(b.input("x", TensorType(float16, (3,))))])
+    x = np.array([0, 1, 2], np.float16)
+    (found,) = gw.compile(graph, backend=Halves(), strict=True).run(None, {"x": x})
+    assert found.tolist() == np.exp(x.astype(np.float32)).astype(np.float16).tolist()
+
+
+def test_what_a_backend_does_not_hold_stays_on_the_host() -> None:
+    class Picky(Halves):
+        def to_device(self, array: Any) -> Any:
+            assert array.dtype.name in self.dtypes
+            return array
+
+    b = gw.Builder("mixed")
+    x, i = (
+        b.input("x", TensorType(float16, (3,))),
+        b.input("i", TensorType(int64, (2,))),
+    )
+    graph = b.finish([b.exp(b.gather(x, i, 0)), b.add(i, i)])
+    feeds = [np.array([1, 2, 3], np.float16), np.array([0, 2])]
+    assert_agree(graph, feeds, backend=Picky())
+
+
+@pytest.mark.parametrize("name", [n for n, cls in OPS.items() if cls.moves])
+def test_ops_that_move_say_where_from(name: str) -> None:
+    for case in list(cases(name))[:12]:
+        (node,) = [n for n in case.graph.nodes if n.op.name == name][:1]
+        if case.graph.input_symbols() or node.operands != case.graph.inputs:
+            continue
+        xs = [np.asarray(x) for x in case.inputs]
+        moves = node.op.moves or slice(0)
+        line = np.concatenate([x.ravel() for x in xs[moves]])
+        at = positions(node.op, xs, np.asarray)
+        (want,) = evaluate(case.graph, case.inputs)
+        assert line[at].tolist() == want.tolist()
 
 
 @pytest.mark.parametrize(
