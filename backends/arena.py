@@ -1,7 +1,7 @@
 """Where results lie: offsets in one buffer, planned from when each is needed."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from graphwright.backends.contract import Into
 
 _ALIGN = 64
+_MOST_PINNED = 4 << 20
 
 
 class Step(Protocol):
@@ -126,6 +127,8 @@ class Frame:
     def __init__(self, plan: "Layout", constants: Iterable[tuple[int, Any]]) -> None:
         buffer, scratch = aligned(plan.size), aligned(plan.scratch_bytes)
         self.slots: list[Any] = [None] * plan.count
+        for slot, block in plan.pinned.items():
+            self.slots[slot] = block.view(aligned(block.nbytes))
         for slot, value in constants:
             self.slots[slot] = value
         self.places = [None if b is None else b.view(buffer) for b in plan.blocks]
@@ -144,7 +147,7 @@ class Frame:
         if place is None:
             return None
         self.slots[step.outputs[0]] = place
-        if kernel.bind is None or not fixed or not _contiguous(operands):
+        if kernel.bind is None or not fixed or not _contiguous(operands, kernel):
             return None
         return kernel.bind(scratch, place, *operands)
 
@@ -159,8 +162,9 @@ class Frame:
         return _nothing
 
 
-def _contiguous(operands: Sequence[Any]) -> bool:
-    return all(x is None or x.flags.c_contiguous for x in operands)
+def _contiguous(operands: Sequence[Any], kernel: Into) -> bool:
+    rest = [x for i, x in enumerate(operands) if i not in kernel.strided]
+    return all(x is None or x.flags.c_contiguous for x in rest)
 
 
 def _nothing() -> None:
@@ -169,12 +173,21 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Places of the results of steps in an arena of ``size`` bytes."""
+    """Places of the results of steps in an arena of ``size`` bytes.
+
+    Attributes:
+        steps: What runs, in order.
+        blocks: The place of each step's result, or None.
+        size: Bytes of the arena.
+        count: How many slots there are.
+        pinned: Memory of inputs that a run copies there.
+    """
 
     steps: Sequence[Step]
     blocks: Sequence[Block | None]
     size: int
     count: int
+    pinned: Mapping[int, Block]
 
     @property
     def scratch_bytes(self) -> int:
@@ -273,8 +286,32 @@ class _Planner:
         return None
 
 
+def _pinned(
+    steps: Sequence[Step], kept: Collection[int], inputs: Mapping[int, Block]
+) -> dict[int, Block]:
+    """Inputs that kernels want at one place, and that nothing keeps after the run."""
+    source = {slot: slot for slot in inputs}
+    wanted: set[int] = set()
+    leaked = {slot for slot in inputs if slot in kept}
+    for step in steps:
+        read = {source[s] for s in step.inputs if s in source}
+        if step.views and step.into is None:
+            source |= {slot: owner for owner in read for slot in step.outputs}
+            leaked |= {owner for owner in read for s in step.outputs if s in kept}
+        elif step.into is None:
+            leaked |= read
+        elif step.into.pins and step.into.bind is not None:
+            wanted |= read
+    few = {s for s, block in inputs.items() if block.nbytes <= _MOST_PINNED}
+    return {s: inputs[s] for s in (wanted - leaked) & few}
+
+
 def plan_layout(
-    steps: Sequence[Step], kept: Iterable[int], outside: Collection[int], count: int
+    steps: Sequence[Step],
+    kept: Collection[int],
+    outside: Collection[int],
+    count: int,
+    inputs: Mapping[int, Block],
 ) -> Layout:
     """Places for the results of steps.
 
@@ -283,7 +320,9 @@ def plan_layout(
         kept: Slots whose memory the caller keeps: they get none of the arena.
         outside: Slots of inputs and constants.
         count: How many slots there are.
+        inputs: Shapes and dtypes of the inputs that have them.
     """
     planner = _Planner(steps, kept, outside)
     blocks = planner.blocks()
-    return Layout(steps, blocks, planner.space.size, count)
+    pinned = _pinned(steps, kept, inputs)
+    return Layout(steps, blocks, planner.space.size, count, pinned)

@@ -12,6 +12,7 @@ dictionaries and what may be None stay on the host, as numpy arrays and Python v
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeAlias, final
@@ -49,8 +50,11 @@ class Into:
         unread: Operands which it does not read: it has packed these constants.
         bind: Called like ``run``, but first with ``scratch_bytes`` of memory; gives a
             function that does the same to the same arrays again and again, faster.
-            Operands are contiguous then.
+            Operands are contiguous then, but for ``strided`` ones.
+        strided: Operands that ``bind`` takes in any layout.
         scratch_bytes: What ``bind`` asks for, aligned to 64 bytes.
+        pins: Whether an input of the run is best copied to memory of its own, so that
+            ``bind`` finds it at the same place in each run.
     """
 
     run: Callable[..., object]
@@ -60,6 +64,8 @@ class Into:
     unread: tuple[int, ...] = ()
     bind: Callable[..., Callable[[], object]] | None = None
     scratch_bytes: int = 0
+    pins: bool = False
+    strided: tuple[int, ...] = ()
 
     def __call__(self, *operands: Any) -> Any:
         """The result in new memory."""
@@ -165,6 +171,10 @@ class Backend(ABC):
         By default all tensors of numbers and booleans are.
         """
         return on_device(type_)
+
+    def running(self) -> AbstractContextManager[object]:
+        """What surrounds each run, such as threads that stay awake."""
+        return nullcontext()
 
     def devices(self) -> list[str]:
         """Names of its devices on this machine."""

@@ -97,7 +97,7 @@ class Executable:
         if self._callback is not None:
             observer = Observer(self._callback, backend.to_host)
         run = Run(self.state, meter, observer)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), backend.running():
             if not self.state:
                 return self._owned(self.program.run(arrays, run, {}), arrays)
             with self._turn:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.arena import Frame, Layout, plan_layout
+from graphwright.backends.arena import Block, Frame, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
 from graphwright.backends.host import fetched, host_kernel, placed, remote
 from graphwright.backends.limits import Limits, Meter
@@ -130,6 +130,16 @@ def nbytes_of(type_: Type) -> int:
     return size * type_.dtype.itemsize if isinstance(size, int) else 0
 
 
+def _block(type_: Type, env: Env) -> Block | None:
+    """Shape and dtype of a tensor of numbers whose dims are all known."""
+    bound = bind_type(type_, env)
+    if not isinstance(bound, TensorType) or bound.shape is None:
+        return None
+    shape = tuple(d for d in bound.shape if isinstance(d, int))
+    plain = len(shape) == bound.rank and bound.dtype.numpy.kind in "biufc"
+    return Block(shape, bound.dtype.numpy, 0) if plain else None
+
+
 class Plan:
     """The steps of a program for one binding."""
 
@@ -154,12 +164,14 @@ class Plan:
 
     def _layout(self) -> Layout:
         """Places in the arena of all results but those that outlive the run."""
-        kept = list(self.outputs)
+        kept, graph_inputs = set(self.outputs), self.program.graph.inputs
         for step in self.steps:
             if isinstance(step.node.op, Effect):
-                kept += step.inputs
+                kept.update(step.inputs)
         outside = {*self.inputs, *(slot for slot, _ in self.initial)}
-        return plan_layout(self.steps, kept, outside, len(self.slots))
+        blocks = {self.slots[v]: _block(v.type, self.env) for v in graph_inputs}
+        inputs = {slot: block for slot, block in blocks.items() if block is not None}
+        return plan_layout(self.steps, kept, outside, len(self.slots), inputs)
 
     def _frame(self) -> Frame:
         """A frame that no other run uses; a run gives it back."""
@@ -203,7 +215,10 @@ class Plan:
         frame = self._frame()
         slots = list(frame.slots)
         for slot, value in zip(self.inputs, feeds, strict=True):
-            slots[slot] = value
+            if slot in self.layout.pinned:
+                np.copyto(slots[slot], value)
+            else:
+                slots[slot] = value
         try:
             self._run_steps(slots, frame, env, run)
         finally:

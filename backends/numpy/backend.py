@@ -1,6 +1,7 @@
 """The numpy backend: each op's ``compute``, and faster kernels where there are some."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from graphwright.backends.numpy import (
     ops_rows,
 )
 from graphwright.backends.numpy.kernels.mapped import release
+from graphwright.backends.numpy.kernels.threads import awake
 from graphwright.backends.numpy.ops_elementwise import FUSABLE
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
@@ -39,6 +41,10 @@ class NumpyBackend(Backend):
     def fusable(self) -> frozenset[str]:
         """Ops which run block by block."""
         return FUSABLE
+
+    def running(self) -> AbstractContextManager[None]:
+        """Threads wait awake for the next kernel."""
+        return awake()
 
     def to_device(self, array: Any) -> Any:
         """The array, copied if its data is not aligned, as mapped weights may be."""

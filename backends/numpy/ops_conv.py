@@ -109,7 +109,7 @@ def _planned(request: Request, plan: ConvPlan, x: int, residual: int | None) -> 
         added = None if residual is None else operands[residual]
         return plan.bind(scratch, operands[x], out, added)
 
-    return _packed(request, plan, run, bind, {x, residual})
+    return _packed(request, plan, run, bind, x, residual)
 
 
 def _result(wanted: DType | None, own: DType) -> DType:
@@ -177,13 +177,14 @@ def _planned_rows(
         added = None if residual is None else operands[residual][None]
         return plan.bind(scratch, operands[x][None], out[None], added)
 
-    return _packed(request, plan, run, bind, {x, residual})
+    return _packed(request, plan, run, bind, x, residual)
 
 
 def _packed(
-    request: Request, plan: ConvPlan, run: Any, bind: Any, read: set[int | None]
+    request: Request, plan: ConvPlan, run: Any, bind: Any, x: int, rest: int | None
 ) -> Kernel:
-    """A kernel that has packed all operands but those which it reads."""
-    unread = tuple(i for i in range(len(request.types)) if i not in read)
-    size = plan.scratch_bytes
-    return writing(request, run, unread=unread, bind=bind, scratch_bytes=size)
+    """A kernel that has packed all operands but ``x`` and ``rest``."""
+    unread = tuple(i for i in range(len(request.types)) if i not in (x, rest))
+    more: dict[str, Any] = {"scratch_bytes": plan.scratch_bytes, "pins": True}
+    strided = (x,) if plan.strided else ()
+    return writing(request, run, unread=unread, bind=bind, strided=strided, **more)

@@ -30,7 +30,11 @@ def reduce_window(request: Request) -> Kernel | None:
     def run(out: Any, array: Any) -> None:
         plan(array.reshape(shape), out=out.reshape(plan.out_shape))
 
-    return writing(request, run)
+    def bind(scratch: Any, out: Any, array: Any) -> Any:
+        return plan.bind(scratch, array.reshape(shape), out.reshape(plan.out_shape))
+
+    size = plan.scratch_bytes
+    return writing(request, run, bind=bind, scratch_bytes=size, pins=True)
 
 
 def _rows(op: ReduceWindow, rank: int) -> list[_Row]:

@@ -104,7 +104,7 @@ class _Users:
 
 
 _users = _Users()
-forget_users = _users.forget
+enter, leave, forget_users = _users.enter, _users.leave, _users.forget
 
 
 class OneThread:

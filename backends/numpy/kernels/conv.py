@@ -34,6 +34,8 @@ class ConvPlan:
         self.x_shape = spec.shape(tuple(a.size for a in spec.axes), spec.channels)
         self.out_shape = spec.shape(spec.out, spec.filters)
         self.scratch_bytes = 0 if algorithm is None else algorithm.scratch_bytes
+        self.strided = not (isinstance(algorithm, GemmConv) and algorithm.direct)
+        """Whether `bind` takes `x` in any layout."""
 
     def __call__(
         self,
@@ -151,7 +153,7 @@ def _choose(spec: Spec, w: Array, method: Method) -> Algorithm | None:
         method = _best(spec)
     if method == "winograd" and WinogradConv.accepts(spec, w):
         return WinogradConv(spec, w)
-    if method == "depthwise":
+    if method == "depthwise" and DepthwiseConv.accepts(spec, w):
         return DepthwiseConv(spec, w)
     return GemmConv(spec, w)
 

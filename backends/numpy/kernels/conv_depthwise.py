@@ -1,11 +1,15 @@
-"""Depthwise convolution: multiply-add of shifted rows, channels last, in cache.
+"""Depthwise convolution: multiply-add of shifted rows, channels last.
 
-`np.einsum` without `optimize` fuses multiply and add in one vector loop; its inner
-loop runs along width and channels merged, so weights are repeated along the width.
+`np.einsum` without `optimize` fuses multiply and add in one vector loop, which takes
+all taps of a box of outputs in one call. Nothing is padded: outputs fall into boxes
+that read the same taps. Where windows move by one, width and channels are one long
+axis, for which the weights are repeated along the width.
 """
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,20 +17,14 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage
+from graphwright.backends.numpy.kernels.conv_spec import Spec, Stage
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
-from graphwright.backends.numpy.kernels.geometry import (
-    Axis,
-    Block,
-    Run,
-    blocks,
-    tap_runs,
-)
+from graphwright.backends.numpy.kernels.geometry import Axis, TapSpan, tap_spans
 
 Array = NDArray[Any]
 
-_RUN_ELEMENTS = 8192
-_BLOCK_ELEMENTS = 98304
+_TASK_PRODUCTS = 600_000
+_WIDEST = 1 << 15
 
 
 class DepthwiseConv:
@@ -37,162 +35,162 @@ class DepthwiseConv:
         self.repeats = spec.filters // spec.groups
         self.flat_rank = len(spec.axes) == 1
         axes = (Axis(1, 1), *spec.axes) if self.flat_rank else spec.axes
-        self.spec = dataclasses.replace(spec, channels=spec.filters, axes=axes)
-        self.padded = Padded(self.spec, axes, planar=False)
-        self.columns = self._columns()
-        wide = max(high - low for low, high in self.columns)
+        self.spec = spec = dataclasses.replace(spec, channels=spec.filters, axes=axes)
+        across = axes[-1]
+        self.merged = across.stride == 1 and across.out * spec.filters <= _WIDEST
         kernel = tuple(axis.kernel for axis in axes)
         last = np.moveaxis(w.reshape(spec.filters, *kernel), 0, -1)
-        self.weights = np.tile(last, wide)
-        self.epilogue = _widen(spec.epilogue, wide)
-        self.runs = tap_runs(axes[-1])
-        self.blocks = blocks(self.spec.out[:-1], self._rows(wide * spec.filters))
-        self.slots = threads.get_num_threads()
-        self.slot_elements = max(b.size for b in self.blocks) * wide * spec.filters
+        wide = across.out if self.merged else 1
+        self.weights = np.ascontiguousarray(np.tile(last, wide))
+        self.epilogue = _widen(spec.epilogue, across.out)
+        self.spans = [tap_spans(axis) for axis in axes]
+        products = spec.positions * spec.filters * spec.taps
+        parts = 2 * round(products / _TASK_PRODUCTS / 2) or 1 + (products > 1 << 17)
+        self.cuts = threads.ranges(axes[0].out, -(-axes[0].out // parts))
 
-    def _columns(self) -> list[tuple[int, int]]:
-        """Cut the width so that a run stays near `_RUN_ELEMENTS`."""
-        out, channels = self.spec.out[-1], self.spec.filters
-        return threads.ranges(out, max(1, _RUN_ELEMENTS // channels))
+    @staticmethod
+    def accepts(spec: Spec, w: Array) -> bool:
+        """Whether skipping the padding gives the same, and nothing is dilated."""
+        plain = all(axis.spread == 1 for axis in spec.axes)
+        return plain and spec.depth == 1 and bool(np.isfinite(w).all())
 
-    def _rows(self, row: int) -> int:
-        """Return the rows of a block; a call of einsum costs as 10K elements do."""
-        rows = math.prod(self.spec.out[:-1])
-        parts = max(1, min(4, rows * row // 16384))
-        return max(1, min(_BLOCK_ELEMENTS // row, -(-rows // parts)))
+    @property
+    def _copies(self) -> bool:
+        """Whether the input is copied first: cast, repeated or transposed."""
+        spec = self.spec
+        return self.repeats > 1 or spec.dtype != spec.acc or not spec.last
+
+    @property
+    def _gathers(self) -> bool:
+        """Whether sums are collected apart from the output."""
+        return self.spec.out_dtype != self.spec.acc or not self.spec.last
+
+    def _shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.spec.batch, *spatial, self.spec.filters)
+
+    @property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the copied input and of the sums, as far as there are any."""
+        spec = self.spec
+        sizes = tuple(axis.size for axis in spec.axes)
+        found = [self._shape(sizes)] if self._copies else []
+        return found + ([self._shape(spec.out)] if self._gathers else [])
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of scratch: the padded input and two blocks a slot."""
-        block = scratch.nbytes((self.slots, 2, self.slot_elements), self.spec.acc)
-        return self.padded.scratch_bytes + block
+        """Bytes of scratch: the copied input and the sums, if any."""
+        return sum(scratch.nbytes(shape, self.spec.acc) for shape in self._shapes)
 
     def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
     ) -> Stage:
         """Return what computes all of `out`; see `Algorithm`."""
-        if self.repeats > 1 or (self.padded.in_place and not _contiguous(x)):
-            return lambda: self._copied(x, out, residual)
-        return self._bind(x, out, residual, arena)
-
-    def _copied(self, x: Array, out: Array, residual: Array | None) -> None:
-        """Run on a contiguous copy: runs cross from pixel to pixel."""
-        x = np.ascontiguousarray(np.repeat(x, self.repeats, axis=-1))
-        buffer = scratch.take(self.scratch_bytes)
-        self._bind(x, out, residual, scratch.Arena(buffer))()
-        scratch.give(buffer)
-
-    def _bind(
-        self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
-    ) -> Stage:
         if self.flat_rank:
             x, out = x[:, None], out[:, None]
             residual = None if residual is None else residual[:, None]
-        padded, fill = self.padded.bind(x, arena)
-        rooms = arena.array((self.slots, 2, self.slot_elements), self.spec.acc)
-        tasks = [
-            (n, block, columns)
-            for n in range(self.spec.batch)
-            for block in self.blocks
-            for columns in self.columns
-        ]
+        memory = [arena.array(shape, self.spec.acc) for shape in self._shapes]
+        stages: list[Stage] = []
+        if self._copies or not _contiguous(x):
+            x, copy = self._copied(x, memory[0] if self._copies else None)
+            stages.append(copy)
+        sums = memory[-1] if self._gathers else out
+        if not _contiguous(sums):
+            sums = np.empty(out.shape, self.spec.acc)
+        count = len(self.cuts)
 
-        def make(index: int, slot: int) -> Stage:
-            n, block, columns = tasks[index]
-            place: Any = (n, *block.box, slice(*columns))
-            rest = None if residual is None else residual[place]
-            return self._block(padded[n], block, columns, out[place], rest, rooms[slot])
+        def make(index: int, _slot: int) -> Stage:
+            n, number = divmod(index, count)
+            rows = slice(*self.cuts[number])
+            rest = None if residual is None else residual[n, rows]
+            total = self._sum(x[n], sums[n], self.cuts[number])
+            if sums is not out:
+                return threads.in_turn(
+                    [total, self._finish(sums[n, rows], out[n, rows], rest)]
+                )
+            return threads.in_turn([total, self._finish(sums[n, rows], None, rest)])
 
-        return threads.in_turn([fill, threads.Prepared(make, len(tasks), self.slots)])
+        stages.append(threads.Prepared(make, count * self.spec.batch))
+        return threads.in_turn(stages)
 
-    def _block(
-        self,
-        padded: Array,
-        block: Block,
-        columns: tuple[int, int],
-        out: Array,
-        residual: Array | None,
-        rooms: Array,
-    ) -> Stage:
-        """Return what computes one box of rows and columns of `out` [*rows, W, M]."""
-        lead, wide = out.shape[:-2], out.shape[-2] * out.shape[-1]
-        size = math.prod(lead) * wide
-        acc, other = (room[:size].reshape(*lead, wide) for room in rooms)
-        merged = _merge(out) if out.dtype == acc.dtype else None
-        if merged is not None:
-            acc = merged
-        total = self._sum(padded, block, columns, acc, other)
-        epilogue = _narrow(self.epilogue, wide)
-        target = acc if merged is not None else out
+    def _copied(self, x: Array, room: Array | None) -> tuple[Array, Stage]:
+        """Contiguous input with a channel for each filter, and what fills it."""
+        if room is None:
+            room = np.empty((*x.shape[:-1], self.spec.filters), self.spec.acc)
+        target = room.reshape(*x.shape, self.repeats)
+        source = x[..., None]
+        return room, lambda: np.copyto(target, source, casting="unsafe")
 
-        def run() -> None:
-            total()
-            rest = None if residual is None else residual.reshape(acc.shape)
-            self._finish(epilogue, acc, target, rest)
+    def _finish(self, sums: Array, out: Array | None, residual: Array | None) -> Stage:
+        """Return what applies the epilogue to rows [*rows, W, M]; None: in place."""
+        long = (*sums.shape[:-2], -1)
+        acc = sums.reshape(long)
+        rest = None if residual is None else residual.reshape(long)
+        if out is None:
+            return self.epilogue.bind(acc, acc, rest)
+        target = out
 
-        return run
+        def finish() -> None:
+            room = np.empty(acc.shape, target.dtype)
+            self.epilogue.apply(acc, room, rest)
+            np.copyto(target, room.reshape(target.shape))
 
-    def _finish(
-        self, epilogue: Epilogue, acc: Array, out: Array, residual: Array | None
-    ) -> None:
-        """Apply the epilogue to merged `acc`; `out` is acc itself or [*rows, W, M]."""
-        if acc is out:
-            epilogue.apply(acc, acc, residual)
-            return
-        room = (
-            acc if acc.dtype.kind == out.dtype.kind else np.empty(acc.shape, out.dtype)
+        return finish
+
+    def _sum(self, x: Array, sums: Array, rows: tuple[int, int]) -> Stage:
+        """Return what sums all taps of some rows of `sums` [*rows, W, M]."""
+        lead = [[s.clipped(*rows) for s in self.spans[0]], *self.spans[1:]]
+        boxes = itertools.product(*lead)
+        return threads.in_turn(
+            [self._box(x, sums, box) for box in boxes if all(s.size for s in box)]
         )
-        epilogue.apply(acc, room, residual)
-        np.copyto(out, room.reshape(out.shape), casting="unsafe")
 
-    def _sum(
-        self,
-        padded: Array,
-        block: Block,
-        columns: tuple[int, int],
-        acc: Array,
-        other: Array,
-    ) -> Stage:
-        """Return what sums all taps into `acc`, run after run."""
-        rank = len(block.box)
-        rows, taps = [*range(rank)], [*range(rank, 2 * rank + 1)]
-        inner = 2 * rank + 1
-        labels = ([*rows, *taps, inner], [*taps, inner], [*rows, inner])
-        views: list[tuple[Array, Array]] = []
-        for run in self.runs:
-            part = slice(run.first, None, run.step)
-            weights = self.weights[..., part, : acc.shape[-1]]
-            views.append((self._taps(padded, run, block, columns), weights))
-
-        def total() -> None:
-            for number, (view, weights) in enumerate(views):
-                target = other if number else acc
-                np.einsum(view, labels[0], weights, labels[1], labels[2], out=target)
-                if number:
-                    np.add(acc, other, out=acc)
-
-        return total
-
-    def _taps(
-        self, padded: Array, run: Run, block: Block, columns: tuple[int, int]
-    ) -> Array:
-        """View a run's inputs as [*rows, *lead taps, run taps, W * C]."""
-        axes, low = self.spec.axes, columns[0]
-        *lead, _, wide, deep = padded.strides
-        pairs = list(zip(lead, axes[:-1], strict=True))
-        start = padded[..., run.phase, run.offset + low :, :]
-        corner = [b.start * a.stride for b, a in zip(block.box, axes[:-1], strict=True)]
-        start = start[tuple(slice(c, None) for c in corner)]
-        shape = (
-            *(b.stop - b.start for b in block.box),
-            *(a.kernel for a in axes[:-1]),
-            run.count,
-            (columns[1] - low) * padded.shape[-1],
+    def _box(self, x: Array, sums: Array, box: tuple[TapSpan, ...]) -> Stage:
+        """Return what sums the taps of a box, all of which are in the input."""
+        place: Any = tuple(slice(s.low, s.high) for s in box)
+        target = sums[place]
+        if any(s.taps == 0 for s in box):
+            return lambda: target.fill(0)
+        axes, filters = self.spec.axes, self.spec.filters
+        pairs = list(zip(box, axes, strict=True))
+        corner = tuple(
+            s.low * a.stride + s.first * a.dilation - a.before for s, a in pairs
         )
-        window = [s * a.stride for s, a in pairs]
-        taps = [s * a.dilation for s, a in pairs]
-        strides = (*window, *taps, run.stride * wide, deep)
-        return as_strided(start, shape, strides, writeable=False)
+        chosen: Any = tuple(slice(s.first, s.last) for s in box)
+        weights = self.weights[chosen]
+        rank, strides = len(box), x.strides
+        steps = [x.strides[i] * a.stride for i, a in enumerate(axes)]
+        taps = [x.strides[i] * a.dilation for i, a in enumerate(axes)]
+        sizes = [s.size for s in box]
+        if self.merged:
+            length = sizes[-1] * filters
+            weights, target = weights[..., :length], _merge(target)
+            sizes, steps = sizes[:-1], steps[:-1]
+        else:
+            length = filters
+        start: Any = tuple(slice(c, None) for c in corner)
+        shape = (*sizes, *(s.taps for s in box), length)
+        view = as_strided(
+            x[start], shape, (*steps, *taps, strides[-1]), writeable=False
+        )
+        free = list(range(len(sizes)))
+        summed = list(range(len(sizes), len(sizes) + rank))
+        inner = len(sizes) + rank
+        labels = ([*free, *summed, inner], [*summed, inner], [*free, inner])
+        return _products(view, weights, target, labels)
+
+
+def _products(
+    view: Array,
+    weights: Array,
+    target: Array,
+    labels: tuple[list[int], list[int], list[int]],
+) -> Callable[[], object]:
+    left, right, kept = labels
+
+    def run() -> None:
+        np.einsum(view, left, weights, right, kept, out=target)
+
+    return run
 
 
 def _contiguous(x: Array) -> bool:
@@ -201,21 +199,13 @@ def _contiguous(x: Array) -> bool:
     return x.strides[-1] == x.itemsize and x.strides[-2] == deep
 
 
-def _merge(out: Array) -> Array | None:
-    """View [*rows, W, M] as [*rows, W * M], or None where memory does not allow it."""
-    if (
-        out.strides[-1] != out.itemsize
-        or out.strides[-2] != out.shape[-1] * out.itemsize
-    ):
-        return None
-    return out.reshape(*out.shape[:-2], -1)
+def _merge(box: Array) -> Array:
+    """View [*rows, W, M], the last two in C order, as [*rows, W * M]."""
+    shape = (*box.shape[:-2], math.prod(box.shape[-2:]))
+    return as_strided(box, shape, (*box.strides[:-2], box.itemsize))
 
 
 def _widen(given: Epilogue, wide: int) -> Epilogue:
     scale = None if given.scale is None else np.tile(given.scale, wide)
     bias = None if given.bias is None else np.tile(given.bias, wide)
     return Epilogue(scale, bias, given.clip)
-
-
-def _narrow(given: Epilogue, width: int) -> Epilogue:
-    return given.part(slice(0, width))

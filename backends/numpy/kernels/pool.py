@@ -8,13 +8,16 @@ Tasks are blocks which stay in cache: of channels in NCHW, of rows in NHWC.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import precision, scratch, threads
+from graphwright.backends.numpy.kernels.conv_spec import Stage
 from graphwright.backends.numpy.kernels.geometry import Axis, make_axes
+from graphwright.backends.numpy.kernels.scratch import Arena, give, take
 
 Array = NDArray[Any]
 Kind = Literal["max", "min", "sum", "prod", "mean"]
@@ -28,7 +31,7 @@ _COMBINE: dict[str, _Combine] = {
     "prod": np.multiply,
     "mean": np.add,
 }
-_CHUNK_ELEMENTS = 1 << 17
+_CHUNK_ELEMENTS = 1 << 18
 
 
 def neutral(kind: Kind, dtype: precision.DType) -> float:
@@ -101,40 +104,38 @@ class PoolPlan:
         """Pool `x`, which has the planned shape and dtype."""
         if out is None:
             out = np.empty(self.out_shape, self.dtype)
-        if out.size:
-            source, target = (
-                a if self.last else np.moveaxis(a, 1, -1) for a in (x, out)
-            )
-            self._run(source, target, scratch)
+        buffer = take(self.scratch_bytes) if scratch is None else scratch
+        self.bind(buffer, x, out)()
+        if scratch is None:
+            give(buffer)
         return out
 
-    def _run(self, x: Array, out: Array, given: NDArray[np.uint8] | None) -> None:
-        buffer = scratch.take(self.scratch_bytes) if given is None else given
+    def bind(self, scratch: NDArray[np.uint8], x: Array, out: Array) -> Stage:
+        """Return what pools `x` into `out` as often as it is called."""
         size, count = self._slot_bytes, len(self.chunks)
+        source, target = (a if self.last else np.moveaxis(a, 1, -1) for a in (x, out))
 
-        def task(index: int, slot: int) -> None:
+        def make(index: int, slot: int) -> Stage:
             n, number = divmod(index, count)
-            arena = scratch.Arena(buffer[slot * size : (slot + 1) * size])
-            self._chunk(x[n], out[n], self.chunks[number], arena)
+            arena = Arena(scratch[slot * size : (slot + 1) * size])
+            return self._chunk(source[n], target[n], self.chunks[number], arena)
 
-        threads.parallel(task, count * self.batch, self.slots)
-        if given is None:
-            scratch.give(buffer)
+        total = count * self.batch if out.size else 0
+        return threads.Prepared(make, total, self.slots)
 
     def _chunk(
-        self, x: Array, out: Array, chunk: tuple[int, int], arena: scratch.Arena
-    ) -> None:
-        """Pool some rows, or some channels, of one canonical image."""
+        self, x: Array, out: Array, chunk: tuple[int, int], arena: Arena
+    ) -> Stage:
+        """Return what pools some rows, or some channels, of one canonical image."""
         low, high = chunk
         if not self.last:
             part = (..., slice(low, high))
-            self._reduce(x[part], out[part], self.axes, self.inverse, arena)
-            return
+            return self._reduce(x[part], out[part], self.axes, self.inverse, arena)
         axes = (self.axes[0].outs(low, high), *self.axes[1:])
         inverse = None if self.inverse is None else self.inverse[low:high]
-        self._reduce(x, out[low:high], axes, inverse, arena)
+        return self._reduce(x, out[low:high], axes, inverse, arena)
 
-    def _array(self, shape: Sequence[int], arena: scratch.Arena) -> Array:
+    def _array(self, shape: Sequence[int], arena: Arena) -> Array:
         """Return canonical scratch [*spatial, C], in x's order in memory."""
         *spatial, channels = shape
         if self.last:
@@ -147,20 +148,22 @@ class PoolPlan:
         out: Array,
         axes: Sequence[Axis],
         inverse: Array | None,
-        arena: scratch.Arena,
-    ) -> None:
-        """Pool canonical x [*spatial, C] into out, axis after axis."""
+        arena: Arena,
+    ) -> Stage:
+        """Return what pools canonical x [*spatial, C] into out, axis after axis."""
         combine, empty = _COMBINE[self.kind], neutral(self.kind, self.acc)
         shapes = _stages(axes, x.shape[-1])
+        stages: list[Stage] = []
         for number, axis in enumerate(axes):
             final = number == len(axes) - 1 and out.dtype == self.acc
             target = out if final else self._array(shapes[number], arena)
-            _fold(combine, x, target, number, axis, empty)
+            stages += _fold(combine, x, target, number, axis, empty)
             x = target
         if inverse is not None:
-            np.multiply(x, inverse, out=x)
+            stages.append(partial(np.multiply, x, inverse, x))
         if x is not out:
-            np.copyto(out, x, casting="unsafe")
+            stages.append(partial(np.copyto, out, x, casting="unsafe"))
+        return threads.in_turn(stages)
 
 
 def _stages(axes: Sequence[Axis], channels: int) -> list[tuple[int, ...]]:
@@ -187,39 +190,44 @@ def _view(x: Array, number: int, axis: Axis, tap: int, span: range) -> Array:
 
 def _start(
     combine: _Combine, x: Array, out: Array, number: int, axis: Axis, taps: list[int]
-) -> None:
+) -> list[Stage]:
     """Write the first tap, combined with the second (if any) where that reads."""
     head = (slice(None),) * number
     whole = _covered(axis, taps[0])
     both = range(whole.stop, whole.stop)
+    stages: list[Stage] = []
     if len(taps) > 1:
         both = _covered(axis, taps[1])
         views = [_view(x, number, axis, tap, both) for tap in taps]
-        combine(*views, out=out[(*head, slice(both.start, both.stop))])
+        target = out[(*head, slice(both.start, both.stop))]
+        stages.append(partial(combine, *views, target))
     for span in (range(whole.start, both.start), range(both.stop, whole.stop)):
         if span:
             target = out[(*head, slice(span.start, span.stop))]
             view = _view(x, number, axis, taps[0], span)
-            np.copyto(target, view, casting="unsafe")
+            stages.append(partial(np.copyto, target, view, casting="unsafe"))
+    return stages
 
 
 def _fold(
     combine: _Combine, x: Array, out: Array, number: int, axis: Axis, empty: float
-) -> None:
+) -> list[Stage]:
     """Reduce one axis of x into out; windows outside the input get `empty`."""
     spans = [_covered(axis, tap) for tap in range(axis.kernel)]
     taps = sorted(range(axis.kernel), key=lambda tap: -len(spans[tap]))
+    stages: list[Stage] = []
     if len(spans[taps[0]]) < axis.out:
-        out.fill(empty)
+        stages.append(partial(out.fill, empty))
     joint = len(taps) > 1 and _contains(spans[taps[0]], spans[taps[1]])
     start = 2 if joint else 1
-    _start(combine, x, out, number, axis, taps[:start])
+    stages += _start(combine, x, out, number, axis, taps[:start])
     for tap in taps[start:]:
         if spans[tap]:
             place = slice(spans[tap].start, spans[tap].stop)
             target = out[(*(slice(None),) * number, place)]
             view = _view(x, number, axis, tap, spans[tap])
-            combine(target, view, out=target)
+            stages.append(partial(combine, target, view, target))
+    return stages
 
 
 def _contains(whole: range, part: range) -> bool:
@@ -272,7 +280,7 @@ def _chunks(channels: int, axes: Sequence[Axis], last: bool) -> list[tuple[int, 
     """Cut the channels, or out rows where channels come last, to fit in cache."""
     total = max(1, channels * math.prod(axis.size for axis in axes))
     cut = axes[0].out if last else channels
-    parts = max(-(-total // _CHUNK_ELEMENTS), min(4, total >> 14), 1)
+    parts = 2 * (-(-total // _CHUNK_ELEMENTS) // 2) or min(2, max(1, total >> 15))
     return threads.ranges(cut, -(-cut // parts))
 
 

@@ -1,22 +1,18 @@
 """Run a task over indices on all cores; numpy releases the GIL inside its loops.
 
-The caller works too, and indices are handed out one by one, so a late or busy worker
+The caller works too, and indices are handed out one by one, so a late or busy helper
 costs little. Which thread runs an index never changes what the index computes.
 """
 
-import itertools
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from queue import SimpleQueue
 
 import numpy as np
 
 from graphwright.backends.numpy.kernels import blas
-
-Task = Callable[[int, int], object]
-"""Called with an index and a slot: equal slots never run at the same time."""
+from graphwright.backends.numpy.kernels.team import Pool, Task, Team
 
 
 def _default_threads() -> int:
@@ -24,91 +20,33 @@ def _default_threads() -> int:
     return max(1, int(wanted)) if wanted.isdecimal() else os.cpu_count() or 1
 
 
-class _Job:
-    """One call of `parallel`: indices still to take, slots given, indices to finish."""
-
-    def __init__(self, task: Task, count: int) -> None:
-        self.task, self.count = task, count
-        self.indices, self.slots = itertools.count(), itertools.count()
-        self.left, self.lock = count, threading.Lock()
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.error: BaseException | None = None
-
-    def run_one(self, index: int, slot: int) -> None:
-        try:
-            if self.error is None:
-                self.task(index, slot)
-        except BaseException as error:  # the caller raises it again
-            self.error = error
-
-    def work(self) -> None:
-        """Take indices until none is left."""
-        index = next(self.indices)
-        if index >= self.count:
-            return
-        slot, finished = next(self.slots), 0
-        while index < self.count:
-            self.run_one(index, slot)
-            finished += 1
-            index = next(self.indices)
-        self.finish(finished)
-
-    def finish(self, finished: int) -> None:
-        with self.lock:
-            self.left -= finished
-            last = self.left == 0
-        if last:
-            self.done.release()
-
-
-class _Pool:
-    """Daemon threads which wait for jobs in one queue."""
-
-    def __init__(self) -> None:
-        self.inbox: SimpleQueue[_Job] = SimpleQueue()
-        self.workers = 0
-        self.lock = threading.Lock()
-
-    def offer(self, job: _Job, helpers: int) -> None:
-        if self.workers < helpers:
-            self.grow(helpers)
-        for _ in range(helpers):
-            self.inbox.put(job)
-
-    def grow(self, workers: int) -> None:
-        with self.lock:
-            for number in range(self.workers, workers):
-                name = f"graphwright-{number}"
-                threading.Thread(target=self.serve, name=name, daemon=True).start()
-            self.workers = max(self.workers, workers)
-
-    def serve(self) -> None:
-        _state.inside = True
-        with np.errstate(all="ignore"):
-            while True:
-                self.inbox.get().work()
-
-
 class _State(threading.local):
     inside = False
     limit: int | None = None
+    awake = 0
+    team: Team | None = None
 
 
 class _Settings:
     """What may change while the process lives."""
 
     def __init__(self) -> None:
-        self.threads, self.pool = _default_threads(), _Pool()
+        self.threads, self.pool = _default_threads(), Pool(_enter_helper)
 
 
 _state = _State()
+
+
+def _enter_helper() -> None:
+    _state.inside = True
+
+
 _settings = _Settings()
 
 
 def _after_fork() -> None:
-    _settings.pool = _Pool()
-    _state.inside = False
+    _settings.pool = Pool(_enter_helper)
+    _state.inside, _state.team = False, None
     blas.forget_users()
 
 
@@ -143,6 +81,26 @@ def slots() -> int:
     return 1 if _state.inside else get_num_threads()
 
 
+@contextmanager
+def awake() -> Generator[None, None, None]:
+    """Keep helpers awake from the first call of `parallel` to the end of the block."""
+    _state.awake += 1
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        _state.awake -= 1
+        if not _state.awake:
+            _dismiss()
+
+
+def _dismiss() -> None:
+    team, _state.team = _state.team, None
+    if team is not None:
+        _settings.pool.release(team)
+        blas.leave()
+
+
 def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
     """Call `task(index, slot)` for each index below `count`, in any order.
 
@@ -153,24 +111,36 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
     if count <= 0:
         return
     helpers = min(slots(), count, max_slots) - 1
-    with blas.OneThread(), np.errstate(all="ignore"):
-        if helpers == 0 or not blas.controllable():
-            for index in range(count):
-                task(index, 0)
-        else:
-            _share(_Job(task, count), helpers)
+    if helpers and _state.team is not None:
+        _share(_state.team, task, count, helpers)
+    elif helpers and blas.controllable():
+        with awake():
+            _share(_claimed(), task, count, helpers)
+    elif _state.team is not None or _state.inside:
+        _in_line(task, count)
+    else:
+        with blas.OneThread(), np.errstate(all="ignore"):
+            _in_line(task, count)
 
 
-def _share(job: _Job, helpers: int) -> None:
-    _settings.pool.offer(job, helpers)
+def _in_line(task: Task, count: int) -> None:
+    for index in range(count):
+        task(index, 0)
+
+
+def _claimed() -> Team:
+    """A team of this thread; BLAS keeps to one thread while there is one."""
+    blas.enter()
+    _state.team = _settings.pool.claim(get_num_threads() - 1)
+    return _state.team
+
+
+def _share(team: Team, task: Task, count: int, helpers: int) -> None:
     _state.inside = True
     try:
-        job.work()
+        team.share(task, count, helpers)
     finally:
         _state.inside = False
-    job.done.acquire()
-    if job.error is not None:
-        raise job.error
 
 
 class Prepared:

@@ -1,0 +1,144 @@
+"""Helper threads, claimed for the length of a run.
+
+Handing a job over is then one lock to release, with no queue between; and a run that
+finds no helper idle works alone instead of contending for the processors.
+"""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import numpy as np
+
+Task = Callable[[int, int], object]
+"""Called with an index and a slot: equal slots never run at the same time."""
+
+
+class Gate:
+    """Closed at first; who waits passes once each time that it was opened."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.wait = self._lock.acquire
+
+    def open(self) -> None:
+        """Let one pass; the gate may be open already."""
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
+
+
+class Job:
+    """Indices still to take, slots given, indices to finish."""
+
+    def __init__(self, task: Task, count: int, finished: Gate) -> None:
+        """Keep `task`, to be called for each index below `count`."""
+        self.task, self.count, self.finished = task, count, finished
+        self.indices, self.slots = itertools.count(), itertools.count()
+        self.left, self.lock = count, threading.Lock()
+        self.error: BaseException | None = None
+
+    def _run_one(self, index: int, slot: int) -> None:
+        try:
+            if self.error is None:
+                self.task(index, slot)
+        except BaseException as error:  # the caller raises it again
+            self.error = error
+
+    def work(self) -> bool:
+        """Take indices until none is left; whether all are finished by that."""
+        index = next(self.indices)
+        if index >= self.count:
+            return False
+        slot, finished = next(self.slots), 0
+        while index < self.count:
+            self._run_one(index, slot)
+            finished += 1
+            index = next(self.indices)
+        with self.lock:
+            self.left -= finished
+            return self.left == 0
+
+    def help(self) -> None:
+        """Work, and tell the caller if it has to wait for that."""
+        if self.work():
+            self.finished.open()
+
+
+class _Helper:
+    """A daemon thread that follows one team after another."""
+
+    def __init__(self, name: str, enter: Callable[[], object]) -> None:
+        self.inbox: SimpleQueue[tuple[Team, Gate]] = SimpleQueue()
+        self._enter = enter
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def _serve(self) -> None:
+        self._enter()
+        with np.errstate(all="ignore"):
+            while True:
+                self._follow(*self.inbox.get())
+
+    def _follow(self, team: "Team", gate: Gate) -> None:
+        while True:
+            gate.wait()
+            job = team.job
+            if job is None:
+                return
+            job.help()
+
+
+class Team:
+    """Helpers that one thread has to itself until it lets them go."""
+
+    def __init__(self, helpers: list[_Helper]) -> None:
+        """Wake the helpers; they come when they come."""
+        self.helpers = helpers
+        self.job: Job | None = None
+        self.finished = Gate()
+        self._gates = [Gate() for _ in helpers]
+        for helper, gate in zip(helpers, self._gates, strict=True):
+            helper.inbox.put((self, gate))
+
+    def share(self, task: Task, count: int, helpers: int) -> None:
+        """Run all indices with some of the helpers; the first error is raised."""
+        job = self.job = Job(task, count, self.finished)
+        for gate in self._gates[:helpers]:
+            gate.open()
+        if not job.work():
+            self.finished.wait()
+        if job.error is not None:
+            raise job.error
+
+    def dismiss(self) -> None:
+        """Let the helpers sleep."""
+        self.job = None
+        for gate in self._gates:
+            gate.open()
+
+
+class Pool:
+    """All helpers of the process."""
+
+    def __init__(self, enter: Callable[[], object]) -> None:
+        """Keep `enter`, which each helper calls when it starts."""
+        self._enter, self._lock = enter, threading.Lock()
+        self._idle: list[_Helper] = []
+        self._made = 0
+
+    def claim(self, wanted: int) -> Team:
+        """A team of as many helpers as are wanted and not with other teams."""
+        with self._lock:
+            while len(self._idle) < wanted and self._made < wanted:
+                self._idle.append(_Helper(f"graphwright-{self._made}", self._enter))
+                self._made += 1
+            found = [self._idle.pop() for _ in range(min(wanted, len(self._idle)))]
+        return Team(found)
+
+    def release(self, team: Team) -> None:
+        """Take the helpers of a team back."""
+        team.dismiss()
+        with self._lock:
+            self._idle += team.helpers
