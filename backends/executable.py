@@ -13,7 +13,8 @@ from graphwright.backends.arrays import as_host_array
 from graphwright.backends.host import fetched, placed
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
-from graphwright.backends.plan import Fallback, Options, Plan, Program, Run
+from graphwright.backends.plan import Fallback, Options, Plan, Program
+from graphwright.backends.steps import Run
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape

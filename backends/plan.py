@@ -7,7 +7,7 @@ the run.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -15,11 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.arena import Block, Frame, Layout, plan_layout
+from graphwright.backends.arena import Frame, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
 from graphwright.backends.host import fetched, host_kernel, placed, remote
-from graphwright.backends.limits import Limits, Meter
-from graphwright.backends.observe import Observer
+from graphwright.backends.limits import Limits
+from graphwright.backends.steps import (
+    Run,
+    Step,
+    StepFunction,
+    View,
+    block_of,
+    nbytes_of,
+)
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
@@ -70,76 +77,6 @@ class Fallback:
         return f"{self.source or self.op}: {self.op}({self.types}) runs on the host"
 
 
-class Run:
-    """What one run of an executable carries along."""
-
-    __slots__ = ("meter", "observer", "state")
-
-    def __init__(
-        self, state: dict[str, Any], meter: Meter, observer: Observer | None
-    ) -> None:
-        self.state, self.meter, self.observer = state, meter, observer
-
-
-StepFunction = Callable[[list[Any], Env, Run], Sequence[Any]]
-
-
-class _View:
-    """A step that depends on nothing but its operand, which it views if it can."""
-
-    __slots__ = ("_run",)
-
-    def __init__(self, run: StepFunction) -> None:
-        self._run = run
-
-    def __call__(self, operands: list[Any], env: Env, run: Any) -> Sequence[Any]:
-        return self._run(operands, env, run)
-
-
-class Step:
-    """One kernel call: which slots it reads, writes and frees.
-
-    ``into`` is set where the kernel writes to the arena; else ``run`` is called.
-    """
-
-    __slots__ = (
-        *("frees", "inputs", "into", "nbytes", "node", "outputs", "run", "views"),
-    )
-
-    def __init__(
-        self,
-        node: Node,
-        run: "StepFunction | Into",
-        inputs: tuple[int, ...],
-        outputs: tuple[int, ...],
-        frees: tuple[int, ...],
-        nbytes: int,
-    ) -> None:
-        self.node, self.inputs = node, inputs
-        self.into = run if isinstance(run, Into) else None
-        self.run = _unplanned if isinstance(run, Into) else run
-        self.views = isinstance(run, _View)
-        self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
-
-
-def nbytes_of(type_: Type) -> int:
-    """Bytes of a tensor type whose dims are all known, else 0."""
-    if not isinstance(type_, TensorType) or type_.shape is None:
-        return 0
-    size = type_.size
-    return size * type_.dtype.itemsize if isinstance(size, int) else 0
-
-
-def _block(type_: Type, env: Env) -> Block | None:
-    """Shape and dtype of a tensor of numbers whose dims are all known."""
-    bound = bind_type(type_, env)
-    if not isinstance(bound, TensorType) or bound.shape is None:
-        return None
-    shape = tuple(d for d in bound.shape if isinstance(d, int))
-    plain = len(shape) == bound.rank and bound.dtype.numpy.kind in "biufc"
-    return Block(shape, bound.dtype.numpy, 0) if plain else None
-
-
 class Plan:
     """The steps of a program for one binding."""
 
@@ -169,7 +106,7 @@ class Plan:
             if isinstance(step.node.op, Effect):
                 kept.update(step.inputs)
         outside = {*self.inputs, *(slot for slot, _ in self.initial)}
-        blocks = {self.slots[v]: _block(v.type, self.env) for v in graph_inputs}
+        blocks = {self.slots[v]: block_of(v.type, self.env) for v in graph_inputs}
         inputs = {slot: block for slot, block in blocks.items() if block is not None}
         return plan_layout(self.steps, kept, outside, len(self.slots), inputs)
 
@@ -375,7 +312,7 @@ class Program:
                 return several
             return (_array(found[0] if type(found) is tuple else found, results[0]),)
 
-        return _View(step) if Trait.VIEW in node.op.traits else step
+        return View(step) if Trait.VIEW in node.op.traits else step
 
     def _dynamic_step(self, node: Node) -> StepFunction:
         constants = self._constants_of(node)
@@ -496,10 +433,6 @@ def _written(kernel: Into, place: Any, operands: list[Any], node: Node) -> Any:
     except GraphwrightError as error:
         raise _blamed(error, node) from error
     return place
-
-
-def _unplanned(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
-    raise AssertionError("a step with a place in the arena runs by its `into`")
 
 
 def _outer_symbols(graph: Graph) -> frozenset[str]:

@@ -1,0 +1,86 @@
+"""Steps of a plan: kernel calls on numbered slots."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphwright.backends.arena import Block
+from graphwright.backends.contract import Into
+from graphwright.backends.limits import Meter
+from graphwright.backends.observe import Observer
+from graphwright.ir.graph import Node
+from graphwright.ir.types import TensorType, Type, bind_type
+
+
+class Run:
+    """What one run of an executable carries along."""
+
+    __slots__ = ("meter", "observer", "state")
+
+    def __init__(
+        self, state: dict[str, Any], meter: Meter, observer: Observer | None
+    ) -> None:
+        self.state, self.meter, self.observer = state, meter, observer
+
+
+StepFunction = Callable[[list[Any], Any, Run], Sequence[Any]]
+
+
+class View:
+    """A step that depends on nothing but its operand, which it views if it can."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: StepFunction) -> None:
+        self._run = run
+
+    def __call__(self, operands: list[Any], env: Any, run: Any) -> Sequence[Any]:
+        """The operand, seen another way."""
+        return self._run(operands, env, run)
+
+
+class Step:
+    """One kernel call: which slots it reads, writes and frees.
+
+    ``into`` is set where the kernel writes to the arena; else ``run`` is called.
+    """
+
+    __slots__ = (
+        *("frees", "inputs", "into", "nbytes", "node", "outputs", "run", "views"),
+    )
+
+    def __init__(
+        self,
+        node: Node,
+        run: "StepFunction | Into",
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        frees: tuple[int, ...],
+        nbytes: int,
+    ) -> None:
+        self.node, self.inputs = node, inputs
+        self.into = run if isinstance(run, Into) else None
+        self.run = _unplanned if isinstance(run, Into) else run
+        self.views = isinstance(run, View)
+        self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
+
+
+def nbytes_of(type_: Type) -> int:
+    """Bytes of a tensor type whose dims are all known, else 0."""
+    if not isinstance(type_, TensorType) or type_.shape is None:
+        return 0
+    size = type_.size
+    return size * type_.dtype.itemsize if isinstance(size, int) else 0
+
+
+def block_of(type_: Type, env: Mapping[str, int]) -> Block | None:
+    """Shape and dtype of a tensor of numbers whose dims are all known."""
+    bound = bind_type(type_, env)
+    if not isinstance(bound, TensorType) or bound.shape is None:
+        return None
+    shape = tuple(d for d in bound.shape if isinstance(d, int))
+    plain = len(shape) == bound.rank and bound.dtype.numpy.kind in "biufc"
+    return Block(shape, bound.dtype.numpy, 0) if plain else None
+
+
+def _unplanned(operands: list[Any], env: Any, run: Run) -> Sequence[Any]:
+    raise AssertionError("a step with a place in the arena runs by its `into`")
