@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from graphwright.backends.contract import Into
+from graphwright.backends.contract import Into, Place
 
 _ALIGN = 64
 _MOST_PINNED = 4 << 20
+SMALL = 1 << 16
+"""Bytes of an input or output that are copied sooner than steps are bound anew."""
 
 
 class Step(Protocol):
@@ -115,76 +117,20 @@ def aligned(size: int) -> Any:
     return raw[-raw.ctypes.data % _ALIGN :][:size]
 
 
-class Frame:
-    """Memory of one run at a time: the arrays that are the same in each run.
-
-    Attributes:
-        slots: Constants and the results that lie in the arena; None for the rest.
-        calls: What a step has left to do where all its arrays are in ``slots``, else
-            None.
-    """
-
-    def __init__(self, plan: "Layout", constants: Iterable[tuple[int, Any]]) -> None:
-        buffer, scratch = aligned(plan.size), aligned(plan.scratch_bytes)
-        self.slots: list[Any] = [None] * plan.count
-        for slot, block in plan.pinned.items():
-            self.slots[slot] = block.view(aligned(block.nbytes))
-        for slot, value in constants:
-            self.slots[slot] = value
-        self.places = [None if b is None else b.view(buffer) for b in plan.blocks]
-        self.calls: list[Callable[[], object] | None] = []
-        for step, place in zip(plan.steps, self.places, strict=True):
-            self.calls.append(self._call(step, place, scratch))
-
-    def _call(
-        self, step: Step, place: Any, scratch: Any
-    ) -> Callable[[], object] | None:
-        kernel, operands = step.into, [self.slots[s] for s in step.inputs]
-        unread = () if kernel is None else kernel.unread
-        fixed = all(x is not None or i in unread for i, x in enumerate(operands))
-        if kernel is None:
-            return self._view(step, operands) if fixed and step.views else None
-        if place is None:
-            return None
-        self.slots[step.outputs[0]] = place
-        if kernel.bind is None or not fixed or not _contiguous(operands, kernel):
-            return None
-        return kernel.bind(scratch, place, *operands)
-
-    def _view(self, step: Step, operands: list[Any]) -> Callable[[], object] | None:
-        """Nothing is left to do for a view of what does not move."""
-        (found,) = step.run(operands, {}, None)
-        if not (isinstance(found, np.ndarray) and isinstance(operands[0], np.ndarray)):
-            return None  # an array of another kind, or fetched from a device
-        if not np.may_share_memory(found, operands[0]):
-            return None
-        self.slots[step.outputs[0]] = found
-        return _nothing
-
-
-def _contiguous(operands: Sequence[Any], kernel: Into) -> bool:
-    rest = [x for i, x in enumerate(operands) if i not in kernel.strided]
-    return all(x is None or x.flags.c_contiguous for x in rest)
-
-
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Places of the results of steps in an arena of ``size`` bytes.
 
     Attributes:
         steps: What runs, in order.
-        blocks: The place of each step's result, or None.
+        blocks: The places of each step's results, None where they lie elsewhere.
         size: Bytes of the arena.
         count: How many slots there are.
         pinned: Memory of inputs that a run copies there.
     """
 
     steps: Sequence[Step]
-    blocks: Sequence[Block | None]
+    blocks: Sequence[Sequence[Block | None]]
     size: int
     count: int
     pinned: Mapping[int, Block]
@@ -234,52 +180,57 @@ class _Planner:
     """Goes through the steps and gives each result its place."""
 
     def __init__(
-        self, steps: Sequence[Step], kept: Iterable[int], outside: Collection[int]
+        self, steps: Sequence[Step], ends: "Ends", outside: Collection[int]
     ) -> None:
         self.steps, self.space = steps, Space()
         self.lives = _Lifetimes(steps, outside)
-        self.kept = {self.lives.root(s) for s in kept}
+        self.kept = {self.lives.root(s) for s in ends.kept}
+        for slot in ends.copied:
+            self.lives.last[self.lives.root(slot)] = len(steps)
         self.dying: dict[int, list[int]] = {}
         for root, number in self.lives.last.items():
             self.dying.setdefault(number, []).append(root)
         self.owned: dict[int, list[tuple[int, Block]]] = {}
 
-    def blocks(self) -> list[Block | None]:
-        """The place of each step's result, or None."""
-        found: list[Block | None] = []
+    def blocks(self) -> list[list[Block | None]]:
+        """The places of each step's results, or None."""
+        found: list[list[Block | None]] = []
         for number, step in enumerate(self.steps):
-            found.append(None if step.into is None else self._place(number, step))
+            places = () if step.into is None else step.into.places
+            rows = zip(step.outputs, places, strict=False)
+            found.append([self._place(number, step, *row) for row in rows])
             for root in self.dying.get(number, ()):
                 for _, block in self.owned.pop(root, ()):
                     self.space.give(block.offset, block.nbytes)
         return found
 
-    def _place(self, number: int, step: Step) -> Block | None:
-        kernel, slot = step.into, step.outputs[0]
-        assert kernel is not None
+    def _place(self, number: int, step: Step, slot: int, place: Place) -> Block | None:
         root = self.lives.root(slot)
         if root in self.kept:
             return None
-        block = self._over(number, step, kernel)
+        block = self._over(number, step, place)
         if block is None:
-            block = Block(kernel.shape, kernel.dtype, 0)
-            offset = self.space.take(block.nbytes)
-            block = Block(kernel.shape, kernel.dtype, offset)
+            block = self.new_block(place)
         self.owned.setdefault(root, []).append((slot, block))
         return block
 
-    def _over(self, number: int, step: Step, kernel: Into) -> Block | None:
+    def new_block(self, place: Place) -> Block:
+        """A block of its own."""
+        size = Block(place.shape, place.dtype, 0).nbytes
+        return Block(place.shape, place.dtype, self.space.take(size))
+
+    def _over(self, number: int, step: Step, place: Place) -> Block | None:
         """The place of an operand that dies here and may be written over."""
-        for index in kernel.over:
+        for index in place.over:
             slot = step.inputs[index]
             root = self.lives.root(slot)
             same = [i for i, s in enumerate(step.inputs) if self.lives.root(s) == root]
-            alone = all(i in kernel.over and step.inputs[i] == slot for i in same)
+            alone = all(i in place.over and step.inputs[i] == slot for i in same)
             rows = self.owned.get(root, [])
             if self.lives.last[root] != number or not alone or len(rows) != 1:
                 continue
             owner, block = rows[0]
-            new = Block(kernel.shape, kernel.dtype, block.offset)
+            new = Block(place.shape, place.dtype, block.offset)
             if owner == slot and block.nbytes == new.nbytes:
                 del self.owned[root]
                 return new
@@ -289,7 +240,7 @@ class _Planner:
 def _pinned(
     steps: Sequence[Step], kept: Collection[int], inputs: Mapping[int, Block]
 ) -> dict[int, Block]:
-    """Inputs that kernels want at one place, and that nothing keeps after the run."""
+    """Inputs that are small, or that kernels want at one place and nothing keeps."""
     source = {slot: slot for slot in inputs}
     wanted: set[int] = set()
     leaked = {slot for slot in inputs if slot in kept}
@@ -303,26 +254,38 @@ def _pinned(
         elif step.into.pins and step.into.bind is not None:
             wanted |= read
     few = {s for s, block in inputs.items() if block.nbytes <= _MOST_PINNED}
-    return {s: inputs[s] for s in (wanted - leaked) & few}
+    small = {s for s, block in inputs.items() if 0 < block.nbytes <= SMALL}
+    return {s: inputs[s] for s in (wanted - leaked) & few | small}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How values enter and leave a run.
+
+    Attributes:
+        inputs: Shapes and dtypes of the inputs that have them, by slot.
+        kept: Slots whose memory the caller keeps: they get none of the arena.
+        copied: Slots that are copied at the end of the run.
+    """
+
+    inputs: Mapping[int, Block]
+    kept: Collection[int] = ()
+    copied: Collection[int] = ()
 
 
 def plan_layout(
-    steps: Sequence[Step],
-    kept: Collection[int],
-    outside: Collection[int],
-    count: int,
-    inputs: Mapping[int, Block],
+    steps: Sequence[Step], ends: Ends, outside: Collection[int], count: int
 ) -> Layout:
     """Places for the results of steps.
 
     Args:
         steps: What runs, in order.
-        kept: Slots whose memory the caller keeps: they get none of the arena.
+        ends: How values enter and leave the run.
         outside: Slots of inputs and constants.
         count: How many slots there are.
-        inputs: Shapes and dtypes of the inputs that have them.
     """
-    planner = _Planner(steps, kept, outside)
+    planner = _Planner(steps, ends, outside)
     blocks = planner.blocks()
-    pinned = _pinned(steps, kept, inputs)
+    hosted = any(step.into is not None for step in steps)
+    pinned = _pinned(steps, ends.kept, ends.inputs) if hosted else {}
     return Layout(steps, blocks, planner.space.size, count, pinned)

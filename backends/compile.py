@@ -40,7 +40,8 @@ def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
 
     passes: list[Pass] = [decompose]
     if optimize:
-        passes += lowering_passes(backend.layout(), backend.fusable())
+        fuses = backend.fuses if backend.fusable() else None
+        passes += lowering_passes(backend.layout(), fuses)
     return [*passes, claim] if backend.regions else passes
 
 

@@ -39,14 +39,31 @@ Kernel: TypeAlias = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Into:
-    """A kernel on host arrays that writes its one result into the run's arena.
+class Place:
+    """What a result needs: a shape, a dtype, and perhaps no memory of its own.
 
     Attributes:
-        run: Called with the result's array, contiguous, and then the operands.
         shape: The result's shape.
         dtype: The result's dtype.
         over: Operands whose memory the result may take if nothing reads them later.
+    """
+
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    over: tuple[int, ...] = ()
+
+    def empty(self) -> "np.ndarray[Any, Any]":
+        """New memory for it."""
+        return np.empty(self.shape, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A kernel on host arrays that writes its results into the run's arena.
+
+    Attributes:
+        run: Called with each result's array, contiguous, and then the operands.
+        places: What each result needs.
         unread: Operands which it does not read: it has packed these constants.
         bind: Called like ``run``, but first with ``scratch_bytes`` of memory; gives a
             function that does the same to the same arrays again and again, faster.
@@ -58,9 +75,7 @@ class Into:
     """
 
     run: Callable[..., object]
-    shape: tuple[int, ...]
-    dtype: "np.dtype[Any]"
-    over: tuple[int, ...] = ()
+    places: tuple[Place, ...]
     unread: tuple[int, ...] = ()
     bind: Callable[..., Callable[[], object]] | None = None
     scratch_bytes: int = 0
@@ -68,10 +83,10 @@ class Into:
     strided: tuple[int, ...] = ()
 
     def __call__(self, *operands: Any) -> Any:
-        """The result in new memory."""
-        out = np.empty(self.shape, self.dtype)
-        self.run(out, *operands)
-        return out
+        """The results in new memory: one array, or a tuple of them."""
+        found = tuple([place.empty() for place in self.places])
+        self.run(*found, *operands)
+        return found[0] if len(found) == 1 else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +206,19 @@ class Backend(ABC):
     def fusable(self) -> frozenset[str]:
         """Names of the elementwise ops which it runs as one region; passes ask."""
         return frozenset()
+
+    def fuses(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether an op on operands of these types may stand in such a region.
+
+        By default those named, on floats of 32 bits or more. A backend may take
+        ``update_slice`` and ``reduce`` of a region's values at its end too.
+        """
+        if op.name not in self.fusable():
+            return False
+        dtypes = {t.dtype for t in types if isinstance(t, TensorType)}
+        return len(dtypes) == 1 and all(
+            d.is_float and d.accumulate is d for d in dtypes
+        )
 
 
 class TableBackend(Backend):

@@ -66,6 +66,11 @@ class Meter:
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self.live = 0
 
+    @property
+    def ticking(self) -> bool:
+        """Whether ``check`` may raise."""
+        return self._deadline is not None or self._cancel is not None
+
     def check(self) -> None:
         """Raises BudgetError if the run is out of time or cancelled."""
         if self._deadline is not None and time.monotonic() > self._deadline:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.arena import Frame, Layout, plan_layout
+from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
+from graphwright.backends.frame import Frame
 from graphwright.backends.host import fetched, host_kernel, placed, remote
 from graphwright.backends.limits import Limits
 from graphwright.backends.steps import (
@@ -101,14 +102,20 @@ class Plan:
 
     def _layout(self) -> Layout:
         """Places in the arena of all results but those that outlive the run."""
-        kept, graph_inputs = set(self.outputs), self.program.graph.inputs
+        graph = self.program.graph
+        kept, copied = set[int](), set[int]()
         for step in self.steps:
             if isinstance(step.node.op, Effect):
                 kept.update(step.inputs)
+        for v in graph.outputs:
+            block = block_of(v.type, self.env)
+            small = block is not None and block.nbytes <= SMALL
+            (copied if small else kept).add(self.slots[v])
         outside = {*self.inputs, *(slot for slot, _ in self.initial)}
-        blocks = {self.slots[v]: block_of(v.type, self.env) for v in graph_inputs}
+        blocks = {self.slots[v]: block_of(v.type, self.env) for v in graph.inputs}
         inputs = {slot: block for slot, block in blocks.items() if block is not None}
-        return plan_layout(self.steps, kept, outside, len(self.slots), inputs)
+        ends = Ends(inputs, kept, copied - kept)
+        return plan_layout(self.steps, ends, outside, len(self.slots))
 
     def _frame(self) -> Frame:
         """A frame that no other run uses; a run gives it back."""
@@ -120,7 +127,7 @@ class Plan:
                 unread = () if step.into is None else step.into.unread
                 read.update(s for i, s in enumerate(step.inputs) if i not in unread)
             constants = [(s, c.value) for s, c in self.initial if s in read]
-            return Frame(self.layout, constants)
+            return Frame(self.layout, constants, self.inputs, self.outputs)
 
     def _slot(self, v: Value) -> int:
         return self.slots.setdefault(v, len(self.slots))
@@ -150,38 +157,65 @@ class Plan:
         """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""
         run.meter.reserve(self.peak_bytes, "this run")
         frame = self._frame()
-        slots = list(frame.slots)
-        for slot, value in zip(self.inputs, feeds, strict=True):
-            if slot in self.layout.pinned:
-                np.copyto(slots[slot], value)
-            else:
-                slots[slot] = value
         try:
-            self._run_steps(slots, frame, env, run)
+            if run.observer is None:
+                return self._run_bound(frame, feeds, env, run)
+            slots = self._filled(list(frame.slots), feeds)
+            for number in range(len(self.steps)):
+                run.meter.check()
+                self._run_step(number, slots, frame, env, run)
+            return self._results(slots)
         finally:
             self._idle.append(frame)
-        return [slots[i] for i in self.outputs]
 
-    def _run_steps(self, slots: list[Any], frame: Frame, env: Env, run: Run) -> None:
-        check, observer = run.meter.check, run.observer
-        rows = zip(self.steps, frame.calls, frame.places, strict=True)
-        for step, call, place in rows:
-            check()
-            if call is not None and observer is None:
+    def _filled(self, slots: list[Any], feeds: Sequence[Any]) -> list[Any]:
+        for slot, value in zip(self.inputs, feeds, strict=True):
+            slots[slot] = value
+        return slots
+
+    def _results(self, slots: list[Any]) -> list[Any]:
+        """The outputs, those copied that share memory which the next run writes to."""
+        found = [slots[i] for i in self.outputs]
+        for row, (slot, x) in enumerate(zip(self.outputs, found, strict=True)):
+            fed = slot in self.inputs
+            if not fed and isinstance(x, np.ndarray) and x.base is not None:
+                found[row] = np.array(x, order="C")
+        return found
+
+    def _run_bound(
+        self, frame: Frame, feeds: Sequence[Any], env: Env, run: Run
+    ) -> list[Any]:
+        binding = frame.binding(feeds)
+        slots = self._filled(list(binding.slots), feeds)
+        check = run.meter.check if run.meter.ticking else None
+        for calls, number in binding.segments:
+            for call in calls:
+                if check is not None:
+                    check()
                 call()
-                continue
-            operands = [slots[i] for i in step.inputs]
-            results: Sequence[Any]
-            if step.into is not None:
-                results = (_written(step.into, place, operands, step.node),)
-            else:
-                results = step.run(operands, env, run)
-            for slot, value in zip(step.outputs, results, strict=True):
-                slots[slot] = value
-            if observer is not None:
-                observer.after(step.node, results, self.program.graph)
-            for slot in step.frees:
-                slots[slot] = None
+            if number is not None:
+                if check is not None:
+                    check()
+                self._run_step(number, slots, frame, env, run)
+        return self._results(slots)
+
+    def _run_step(
+        self, number: int, slots: list[Any], frame: Frame, env: Env, run: Run
+    ) -> None:
+        """Runs a step with what is in the slots."""
+        step = self.steps[number]
+        operands = [slots[i] for i in step.inputs]
+        if step.into is not None:
+            places = frame.places[number]
+            results: Sequence[Any] = _written(step.into, places, operands, step.node)
+        else:
+            results = step.run(operands, env, run)
+        for slot, value in zip(step.outputs, results, strict=True):
+            slots[slot] = value
+        if run.observer is not None:
+            run.observer.after(step.node, results, self.program.graph)
+        for slot in step.frees:
+            slots[slot] = None
 
 
 class _Resident:
@@ -424,15 +458,17 @@ class Program:
         return found[1]
 
 
-def _written(kernel: Into, place: Any, operands: list[Any], node: Node) -> Any:
-    """The result of a kernel, in its place in the arena or, without one, anew."""
+def _written(
+    kernel: Into, places: Sequence[Any], operands: list[Any], node: Node
+) -> Sequence[Any]:
+    """The results of a kernel, in their places in the arena or, without one, anew."""
+    rows = zip(places, kernel.places, strict=True)
+    results = [new.empty() if place is None else place for place, new in rows]
     try:
-        if place is None:
-            return kernel(*operands)
-        kernel.run(place, *operands)
+        kernel.run(*results, *operands)
     except GraphwrightError as error:
         raise _blamed(error, node) from error
-    return place
+    return results
 
 
 def _outer_symbols(graph: Graph) -> frozenset[str]:

@@ -14,6 +14,7 @@ Handle: TypeAlias = tuple[str, int, int]
 """Where data lies: real path of a file, offset and length in bytes."""
 
 _INLINE = 8
+_SMALL = 1 << 16
 
 
 class Constant:
@@ -74,6 +75,14 @@ class Constant:
     def nbytes(self) -> int:
         """Bytes in memory."""
         return self.size * self.dtype.itemsize
+
+    def uniform(self) -> "Constant | None":
+        """The one element that it repeats, bit by bit, if it does and is small."""
+        if not 0 < self.nbytes <= _SMALL or self.dtype is string:
+            return None
+        flat = np.ascontiguousarray(self.array()).reshape(-1)
+        rows = flat.view(np.uint8).reshape(self.size, -1)
+        return Constant.of(flat[0], self.dtype) if (rows == rows[0]).all() else None
 
     def array(self) -> "np.ndarray[Any, Any]":
         """The data, read-only.

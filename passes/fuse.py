@@ -1,13 +1,9 @@
-"""Regions that a backend runs as one kernel: epilogues and elementwise chains."""
-
-from collections.abc import Sequence
-from dataclasses import replace
+"""Epilogues: what follows a convolution or product becomes part of its kernel."""
 
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Fused
-from graphwright.passes.steps import exhausted, note
 from graphwright.passes.walk import Walk
 
 _ROOTS = ("conv", "dot")
@@ -81,112 +77,3 @@ def _extended(w: Walk, root: Node, x: Value, node: Node) -> list[Value]:
     kind = root.op.kind if isinstance(root.op, Fused) else root.op.name
     op = Fused(kind=kind, body=region.body.finish(results))
     return list(w.add_node(op, region.outside, tuple(Value(v.type) for v in results)))
-
-
-_MOST = 24
-"""Ops of a region: more would only add registers."""
-
-
-def fuse_elementwise(graph: Graph, names: frozenset[str]) -> Graph:
-    """Chains of ops of these names become one region each: exact.
-
-    A region grows along values that are read once; what it broadcasts comes with it.
-    """
-    groups = _Groups(graph, names)
-    chosen: dict[int, list[Node]] = {}
-    for group in filter(groups.worthwhile, groups.found()):
-        if not exhausted():
-            note("fuse_elementwise", group[-1])
-            chosen[id(group[-1])] = group
-    inside = {id(node) for g in chosen.values() for node in g}
-    if not chosen:
-        return graph
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        if id(node) in chosen:
-            nodes.append(_region(graph, groups.producers, chosen[id(node)]))
-        elif id(node) not in inside:
-            nodes.append(node)
-    return replace(graph, nodes=tuple(nodes))
-
-
-class _Groups:
-    """Elementwise nodes put together with the only readers of their results."""
-
-    def __init__(self, graph: Graph, names: frozenset[str]) -> None:
-        self.graph, self.names = graph, names
-        self.uses, self.producers = graph.use_counts(), graph.producers()
-        self._of: dict[int, list[Node]] = {}
-
-    def found(self) -> list[list[Node]]:
-        """All groups, nodes in the graph's order; the last one gives the result."""
-        for node in self.graph.nodes:
-            if self._fits(node):
-                self._of[id(node)] = self._joined(node)
-        return list({id(g): g for g in self._of.values()}.values())
-
-    def _fits(self, node: Node) -> bool:
-        if node.op.name not in self.names:
-            return False
-        dtype = node.results[0].dtype
-        plain = dtype.is_float and dtype.accumulate is dtype
-        return plain and all(v.dtype is dtype for v in node.operands)
-
-    def _joined(self, node: Node) -> list[Node]:
-        """The groups of the node's operands, as far as they may join, and the node."""
-        group: list[Node] = []
-        shape = node.results[0].shape
-        for v in dict.fromkeys(node.operands):
-            maker = self.producers.get(v)
-            other = self._of.get(id(maker)) if maker is not None else None
-            if other is None or self.uses[v] != 1 or v.shape != shape:
-                continue
-            if len(group) + len(other) < _MOST:
-                group += other
-        for member in group:
-            self._of[id(member)] = group
-        group.append(node)
-        return group
-
-    def worthwhile(self, group: Sequence[Node]) -> bool:
-        """Whether a region saves anything: two steps at least."""
-        spread = any(
-            (maker := self.producers.get(v)) and maker.op.name == "broadcast_to"
-            for node in group
-            for v in node.operands
-        )
-        return len(group) + spread > 1
-
-
-def _region(
-    graph: Graph, producers: "dict[Value, Node]", group: Sequence[Node]
-) -> Node:
-    """The node that computes a group; it defines the last one's result."""
-    body = Builder("region")
-    inside: dict[Value, Value] = {}
-    outside: list[Value] = []
-
-    def outer(v: Value) -> Value:
-        constant = graph.constants.get(v)
-        if constant is not None and constant.size == 1:
-            return body.constant_of(constant)
-        outside.append(v)
-        return body.input(f"in{len(outside) - 1}", v.type)
-
-    def use(v: Value) -> Value:
-        if v not in inside:
-            maker = producers.get(v)
-            spread = maker is not None and maker.op.name == "broadcast_to"
-            if maker is not None and spread:
-                inside[v] = body.apply(maker.op, [use(maker.operands[0])])[0]
-            else:
-                inside[v] = outer(v)
-        return inside[v]
-
-    for node in group:
-        body.source = node.source
-        result = body.apply(node.op, [use(v) for v in node.operands])[0]
-        inside[node.results[0]] = result
-    op = Fused(kind="elementwise", body=body.finish([inside[group[-1].results[0]]]))
-    last = group[-1]
-    return Node(op, tuple(outside), last.results, last.source)

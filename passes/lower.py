@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 from graphwright.ir.graph import Graph
 from graphwright.passes.cleanup import merge_common, remove_dead
-from graphwright.passes.fuse import fuse_elementwise, fuse_epilogues
+from graphwright.passes.fuse import fuse_epilogues
+from graphwright.passes.fuse_elementwise import Fuses, fuse_elementwise
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
 
@@ -13,17 +14,17 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 
 
 def lowering_passes(
-    layout: Mapping[str, str], fusable: frozenset[str] = frozenset()
+    layout: Mapping[str, str], fuses: Fuses | None = None
 ) -> list[Pass]:
     """Passes for a backend that prefers these layouts and fuses these ops.
 
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views. One that
-    names none to fuse is given no ``fused`` nodes.
+    fuses nothing is given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
     def fuse_regions(graph: Graph) -> Graph:
-        return fuse_elementwise(graph, fusable)
+        return graph if fuses is None else fuse_elementwise(graph, fuses)
 
     def fuse_strided(graph: Graph) -> Graph:
         return fuse_views(graph, strided)
@@ -32,4 +33,4 @@ def lowering_passes(
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
     fusing = [fuse_epilogues, fuse_regions, fuse_strided, remove_dead]
-    return [*last, sink_reshapes, remove_dead, *(fusing if fusable else [])]
+    return [*last, sink_reshapes, remove_dead, *(fusing if fuses else [])]

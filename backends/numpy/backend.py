@@ -15,9 +15,9 @@ from graphwright.backends.numpy import (
     ops_pool,
     ops_rows,
 )
+from graphwright.backends.numpy.functions import FUSABLE
 from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.threads import awake
-from graphwright.backends.numpy.ops_elementwise import FUSABLE
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier

@@ -1,143 +1,197 @@
-"""Kernels of elementwise regions."""
+"""Kernels of elementwise ops, and of regions of them with windows and reductions."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from graphwright.backends.contract import Kernel, Request
-from graphwright.backends.numpy.kernels import elementwise
-from graphwright.backends.numpy.kernels.fusion import Function, Instruction, Program
-from graphwright.backends.numpy.table import writing
-from graphwright.ir.dtype import DType, float32, float64
+from graphwright.backends.contract import Into, Kernel, Request, graph_of
+from graphwright.backends.numpy.functions import (
+    FUSABLE,
+    Assembler,
+    is_known,
+    plain_dtypes,
+)
+from graphwright.backends.numpy.kernels.program import (
+    Operand,
+    Program,
+    Result,
+    Source,
+    Window,
+)
+from graphwright.backends.numpy.table import kernel_for, place_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.ops.activation import Gelu
+from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
-from graphwright.ir.types import TensorType
+from graphwright.ir.ops.movement import Slice
+from graphwright.ir.ops.reduce import Reduce
+from graphwright.ir.ops.slicing import UpdateSlice
+from graphwright.ir.types import TensorType, Type
 
-_FUNCTIONS: dict[str, Function] = {
-    "abs": np.abs,
-    "add": np.add,
-    "ceil": np.ceil,
-    "cos": np.cos,
-    "div": np.divide,
-    "erf": elementwise.erf_block,
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "floor": np.floor,
-    "gelu": elementwise.gelu_block,
-    "log": np.log,
-    "log1p": np.log1p,
+ROWS = frozenset({"erf", "gelu", "sigmoid"})
+"""Ops that have kernels of their own besides."""
+
+_REDUCTIONS: dict[str, Any] = {
+    "sum": np.add,
+    "prod": np.multiply,
     "max": np.maximum,
     "min": np.minimum,
-    "mul": np.multiply,
-    "neg": np.negative,
-    "pow": np.power,
-    "sigmoid": elementwise.sigmoid_block,
-    "sin": np.sin,
-    "sqrt": np.sqrt,
-    "sub": np.subtract,
-    "tanh": np.tanh,
 }
-FUSABLE = frozenset(_FUNCTIONS)
-"""Names of the ops that elementwise regions may hold."""
+
+
+def fuses(op: Op, types: Sequence[Type]) -> bool:
+    """Whether an op on operands of these types may stand in a region."""
+    dtypes = plain_dtypes(types)
+    if dtypes is None:
+        return False
+    if isinstance(op, UpdateSlice | Slice):
+        return True
+    if isinstance(op, Reduce):
+        return _reduces(types[0])
+    if op.name not in FUSABLE:
+        return False
+    found: Any = op.result_type(*types)
+    result = plain_dtypes([found])
+    return result is not None and is_known(op, dtypes, result[0])
+
+
+def _reduces(type_: Type) -> bool:
+    assert isinstance(type_, TensorType)
+    return type_.dtype.kind in "fi" and type_.dtype.accumulate is type_.dtype
+
+
+@kernel_for(*FUSABLE - ROWS, "update_slice", "reduce")
+def single(request: Request) -> Kernel | None:
+    """An op by itself, as a region of one."""
+    if not fuses(request.op, request.types):
+        return None
+    return region(graph_of(request), request)
+
+
+def elementwise_kernel(op: Fused, request: Request) -> Kernel | None:
+    """A region in cache-sized blocks."""
+    return region(op.body, request)
+
+
+def region(body: Graph, request: Request) -> Into | None:
+    """The kernel of a body, None where it has nothing to do."""
+    try:
+        program = _Reader(body).program()
+    except _Declined:
+        return None
+    places = [
+        place_of(type_, program.over(i)) for i, type_ in enumerate(request.results)
+    ]
+    return Into(
+        program.run,
+        tuple(places),
+        bind=program.bind,
+        strided=tuple(range(len(body.inputs))),
+        scratch_bytes=program.scratch_bytes,
+    )
 
 
 class _Declined(Exception):
     pass
 
 
-def elementwise_kernel(op: Fused, request: Request) -> Kernel | None:
-    """A region of elementwise ops and broadcasts in cache-sized blocks."""
-    try:
-        program = _Reader(op.body).program()
-    except _Declined:
-        return None
-
-    def run(out: Any, *arrays: Any) -> None:
-        program(arrays, out)
-
-    return writing(
-        request,
-        run,
-        over=program.over,
-        bind=program.bind,
-        scratch_bytes=program.scratch_bytes,
-    )
-
-
 class _Reader:
     """Turns a body into a program."""
 
     def __init__(self, body: Graph) -> None:
-        self.body = body
-        self.values: dict[Value, int | np.generic] = {
-            v: i for i, v in enumerate(body.inputs)
+        self.body, self.assembler = body, Assembler()
+        self.sources: list[Source] = []
+        self.parts: dict[Value, tuple[int, Window | None]] = {
+            v: (i, None) for i, v in enumerate(body.inputs)
         }
-        (result,) = body.outputs
-        self.shape: Any = result.shape
-        self.dtype = _float(result)
-        self.instructions: list[Instruction] = []
+        self.values: dict[Value, Operand] = {}
+        self.results: dict[Value, Result] = {}
+        for v, constant in body.constants.items():
+            if constant.size == 1:
+                array = constant.array().reshape(())
+                self.values[v] = Operand(array, array.dtype)
 
     def program(self) -> Program:
         """The program of the whole body."""
-        for v, constant in self.body.constants.items():
-            if constant.size != 1:
-                raise _Declined
-            number: Any = constant.array().reshape(())[()]
-            self.values[v] = number
         for node in self.body.nodes:
-            if node.op.name == "broadcast_to":
-                self.values[node.results[0]] = self.values[node.operands[0]]
-            else:
-                self._add(node)
-        inputs: Any = [v.shape for v in self.body.inputs]
-        last = -len(self.instructions)
-        if not self.instructions or self.values[self.body.outputs[0]] != last:
+            self._add(node)
+        results = [
+            self.results.get(v) or Result(self._operand(v)) for v in self.body.outputs
+        ]
+        instructions = self.assembler.instructions
+        return Program(self._shape(), self.sources, instructions, results)
+
+    def _shape(self) -> Any:
+        """The shape that all elementwise values have."""
+        for node in self.body.nodes:
+            if isinstance(node.op, UpdateSlice):
+                return node.operands[1].shape
+            if isinstance(node.op, Reduce):
+                return node.operands[0].shape
+            if node.op.name not in ("slice", "broadcast_to"):
+                return node.results[0].shape
+        raise _Declined
+
+    def _operand(self, v: Value) -> Operand:
+        """A value as instructions read it."""
+        if v not in self.values:
+            if v not in self.parts:
+                raise _Declined
+            self.values[v] = Operand(len(self.sources), v.dtype.numpy)
+            self.sources.append(Source(*self.parts[v]))
+        return self.values[v]
+
+    def _whole(self, v: Value) -> int:
+        """The number of an input of which a window is read or written."""
+        number, window = self.parts.get(v, (-1, None))
+        if number < 0 or window is not None or v not in self.body.inputs:
             raise _Declined
-        dtype = self.dtype.numpy
-        return Program(self.shape, dtype, inputs, self.instructions)
+        return number
 
     def _add(self, node: Node) -> None:
-        same = all(v.dtype is self.dtype for v in (*node.operands, *node.results))
-        if node.op.name not in _FUNCTIONS or not same:
+        op, (result, *_) = node.op, node.results
+        empty = any(0 in v.shape for v in (*node.operands, result))
+        if empty or not _stands(node):
             raise _Declined
-        if node.results[0].shape != self.shape:
-            raise _Declined
-        operands = [self.values[v] for v in node.operands]
-        self.instructions.append(_instruction(node, operands))
-        self.values[node.results[0]] = -len(self.instructions)
+        if isinstance(op, Slice):
+            self.parts[result] = self._whole(node.operands[0]), _window_of(op)
+        elif op.name == "broadcast_to":
+            (x,) = node.operands
+            if x in self.values:
+                self.values[result] = self.values[x]
+            else:
+                if x not in self.parts:
+                    raise _Declined
+                self.parts[result] = self.parts[x]
+        elif isinstance(op, UpdateSlice):
+            base, part = node.operands
+            window = _window_of(op.window(part.shape))
+            number = self._whole(base)
+            self.results[result] = Result(self._operand(part), number, window)
+        elif isinstance(op, Reduce):
+            operand = self._operand(node.operands[0])
+            if not isinstance(operand.source, int) or not op.axes:
+                raise _Declined
+            kind = _REDUCTIONS[op.kind]
+            self.results[result] = Result(operand, reduce=kind, axes=op.axes)
+        else:
+            operands = [self._operand(v) for v in node.operands]
+            found = self.assembler.lower(op, operands, result.dtype.numpy)
+            self.values[result] = found
 
 
-def _float(value: Value) -> DType:
-    dtype = value.dtype if isinstance(value.type, TensorType) else None
-    if dtype not in (float32, float64) or dtype is None:
-        raise _Declined
-    return dtype
+def _stands(node: Node) -> bool:
+    if node.op.name == "broadcast_to":
+        return True
+    return fuses(node.op, [v.type for v in node.operands])
 
 
-def _instruction(node: Node, operands: "list[int | np.generic]") -> Instruction:
-    """The function of an op, its bound baked in where it clamps by a number."""
-    name = node.op.name
-    if name in ("max", "min"):
-        for x, y in (operands, operands[::-1]):
-            if not isinstance(y, int) and isinstance(x, int) and not np.isnan(y):
-                return Instruction(_clamp(name, y), (x,))
-    if not any(isinstance(x, int) for x in operands):
-        raise _Declined
-    function = _FUNCTIONS[name]
-    if isinstance(node.op, Gelu) and node.op.tanh:
-        function = elementwise.gelu_tanh_block
-    return Instruction(function, tuple(operands))
-
-
-def _clamp(name: str, bound: Any) -> Callable[..., object]:
-    """np.clip is three times as fast as np.maximum with a scalar."""
-    end = type(bound)(np.inf)
-    low, high = (bound, end) if name == "max" else (-end, bound)
-
-    def clamp(x: Any, out: Any) -> object:
-        return np.clip(x, low, high, out=out)
-
-    return clamp
+def _window_of(op: Slice) -> Window:
+    """Python slices; one that ends before the first element needs None as its stop."""
+    rows: list[slice] = []
+    known: Any = zip(op.start, op.size, op.step, strict=True)
+    for begin, count, by in known:
+        stop = begin + count * by if by < 0 else begin + (count - 1) * by + 1
+        rows.append(slice(begin, None if stop < 0 else stop, by))
+    return tuple(rows)

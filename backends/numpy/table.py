@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from graphwright.backends.contract import Into, Kernel, Request
-from graphwright.ir.types import TensorType
+from graphwright.backends.contract import Into, Kernel, Place, Request
+from graphwright.ir.types import TensorType, Type
 
 MakeKernel: TypeAlias = Callable[[Request], Kernel | None]
 """Makes a kernel for a request, or None to decline."""
@@ -23,12 +23,23 @@ def kernel_for(*names: str) -> Callable[[MakeKernel], MakeKernel]:
     return register
 
 
-def writing(request: Request, run: Callable[..., object], **more: Any) -> Into:
+def writing(
+    request: Request,
+    run: Callable[..., object],
+    *,
+    over: tuple[int, ...] = (),
+    **more: Any,
+) -> Into:
     """The kernel ``run(out, *operands)`` of a request with one result.
 
     ``more`` are further fields of ``Into``.
     """
     (result,) = request.results
-    assert isinstance(result, TensorType)
-    shape: Any = result.dims
-    return Into(run, shape, result.dtype.numpy, **more)
+    return Into(run, (place_of(result, over),), **more)
+
+
+def place_of(type_: Type, over: tuple[int, ...] = ()) -> Place:
+    """What a result of a type needs."""
+    assert isinstance(type_, TensorType)
+    shape: Any = type_.dims
+    return Place(shape, type_.dtype.numpy, over)

@@ -28,10 +28,11 @@ class UpdateSlice(Op):
         ranked(self.name, x, y)
         same_dtype(self.name, x, y)
         need(x.rank == y.rank, f"{self.name} of {y} into {x}")
-        self._window(y.dims).result_type(x)
+        self.window(y.dims).result_type(x)
         return typed(x.dtype, x.dims, self._contents(x, y))
 
-    def _window(self, size: tuple[Dim, ...]) -> Slice:
+    def window(self, size: tuple[Dim, ...]) -> Slice:
+        """What reads a part of that size back."""
         return Slice(start=self.start, size=size, step=self.step)
 
     def _contents(self, x: TensorType, y: TensorType) -> Contents | None:
@@ -48,7 +49,7 @@ class UpdateSlice(Op):
 
     def compute(self, xp: Any, x: Any, y: Any) -> Any:
         out = x.copy()
-        window = self._window(y.shape).compute(xp, out) if y.ndim else out
+        window = self.window(y.shape).compute(xp, out) if y.ndim else out
         window[...] = y
         return out
 

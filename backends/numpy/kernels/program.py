@@ -1,0 +1,457 @@
+"""Straight-line programs of elementwise functions, run block by block in cache.
+
+A `Program` has registers of any dtype. Its operands have any strides and broadcast to
+one shape; axes that all of them walk alike are merged, so that inner loops are long.
+Results are whole arrays, windows of arrays, or reductions.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.geometry import Block, blocks
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Window = tuple[slice, ...]
+Function = Callable[..., object]
+"""Called with its operands, then with the result's array, which may be an operand."""
+Call = Callable[[], object]
+
+_BLOCK_BYTES = 1 << 17
+_MOST_BLOCKS = 2048
+_SHARED = 100_000  # nanoseconds of work which a second thread is woken for
+_BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """What an instruction reads.
+
+    Attributes:
+        source: The number of a source, one less than minus that of an earlier
+            instruction, or a 0-d array.
+        dtype: The element type.
+        bits: Whether the instruction takes it as integers of the same size.
+    """
+
+    source: "int | Array"
+    dtype: "np.dtype[Any]"
+    bits: bool = False
+
+    @property
+    def as_bits(self) -> "Operand":
+        """The same, taken as integers."""
+        if isinstance(self.source, int):
+            return Operand(self.source, self.dtype, bits=True)
+        return Operand(self.source.view(_BITS[self.dtype.itemsize]), self.dtype)
+
+    @property
+    def key(self) -> tuple[int, bool]:
+        """What tells operands apart that are not constants."""
+        assert isinstance(self.source, int)
+        return self.source, self.bits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instruction:
+    """`target = function(*operands)`; `cost` is in nanoseconds an element."""
+
+    function: Function
+    operands: tuple[Operand, ...]
+    dtype: "np.dtype[Any]"
+    cost: float = 0.3
+    bits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input, or a window of it, as it broadcasts to the program's shape."""
+
+    number: int
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Where a value goes.
+
+    Attributes:
+        value: The value.
+        base: The input that a window is written into, None for a whole array.
+        window: That window.
+        reduce: The universal function that reduces it, or None.
+        axes: The axes that are reduced.
+    """
+
+    value: Operand
+    base: int | None = None
+    window: Window | None = None
+    reduce: Any = None
+    axes: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Registers:
+    """Chooses a register for each instruction; one is free after its last use."""
+
+    sizes: list[int] = field(default_factory=list)
+    _free: list[int] = field(default_factory=list)
+
+    def take(self, size: int, dying: list[int]) -> int:
+        """A register of so many bytes an element, that of a dying operand if it fits.
+
+        Of another size it could be overwritten before it is read.
+        """
+        for at in dying:
+            if self.sizes[at] == size:
+                dying.remove(at)
+                return at
+        for at in self._free:
+            if self.sizes[at] == size:
+                self._free.remove(at)
+                return at
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def give(self, registers: Sequence[int]) -> None:
+        """Takes registers back."""
+        self._free += registers
+
+
+class Program:
+    """Instructions planned for a shape; `bind` makes the views of given arrays."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        sources: Sequence[Source],
+        instructions: Sequence[Instruction],
+        results: Sequence[Result],
+    ) -> None:
+        """Plan registers and where results are written."""
+        self.shape, self.sources = shape, sources
+        self.instructions, self.results = instructions, results
+        self.direct = self._written_directly()
+        self.where, self.sizes = self._registers()
+        size = math.prod(shape)
+        widest = max((i.dtype.itemsize for i in instructions), default=8)
+        self.target = max(_BLOCK_BYTES // widest, size // _MOST_BLOCKS)
+        cost = size * (0.3 * len(results) + sum(i.cost for i in instructions))
+        self.slots = threads.get_num_threads() if cost > _SHARED else 1
+        self.room = min(size, self.target)
+
+    def _written_directly(self) -> dict[int, int]:
+        """Instructions whose result is a result's memory, and which."""
+        found: dict[int, int] = {}
+        for number, result in enumerate(self.results):
+            at = result.value.source
+            if isinstance(at, int) and at < 0 and result.reduce is None:
+                found.setdefault(-at - 1, number)
+        return found
+
+    def _registers(self) -> tuple[dict[int, int], list[int]]:
+        last: dict[int, int] = {}
+        for number, instruction in enumerate(self.instructions):
+            for x in instruction.operands:
+                if isinstance(x.source, int) and x.source < 0:
+                    last[-x.source - 1] = number
+        for result in self.results:
+            if isinstance(result.value.source, int) and result.value.source < 0:
+                last[-result.value.source - 1] = len(self.instructions)
+        dying: dict[int, list[int]] = {}
+        for value, number in last.items():
+            if value not in self.direct:
+                dying.setdefault(number, []).append(value)
+        registers, where = _Registers(), dict[int, int]()
+        for number, instruction in enumerate(self.instructions):
+            over = [where[v] for v in dying.get(number, ())]
+            if number not in self.direct:
+                where[number] = registers.take(instruction.dtype.itemsize, over)
+            registers.give(over)
+        return where, registers.sizes
+
+    def over(self, number: int) -> tuple[int, ...]:
+        """Inputs over whose memory a result may be written.
+
+        They are not read after it has been written to, and a window only over its base.
+        """
+        result = self.results[number]
+        if result.reduce is not None:
+            return ()
+        wanted = [i for i, n in self.direct.items() if n == number]
+        first = min(wanted, default=len(self.instructions))
+        later = {
+            x.source
+            for i in self.instructions[first + 1 :]
+            for x in i.operands
+            if isinstance(x.source, int)
+        }
+        later.update(
+            r.value.source
+            for r in self.results
+            if isinstance(r.value.source, int) and r is not result
+        )
+        read = {self.sources[s].number for s in later if s >= 0}
+        if result.base is not None:
+            same = all(
+                s.window == result.window
+                for s in self.sources
+                if s.number == result.base
+            )
+            return (result.base,) if same and result.base not in read else ()
+        parts = {s.number for s in self.sources if s.window is not None}
+        whole = {s.number for s in self.sources} - parts - read
+        return tuple(sorted(whole))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of the registers of all slots."""
+        return self.slots * sum(
+            scratch.nbytes((self.room,), f"V{n}") for n in self.sizes
+        )
+
+    def run(self, *arrays: Array) -> None:
+        """Compute results from inputs: results first, as in `bind`."""
+        buffer = scratch.take(self.scratch_bytes)
+        self.bind(buffer, *arrays)()
+        scratch.give(buffer)
+
+    def bind(self, buffer: NDArray[np.uint8], *arrays: Array) -> Call:
+        """Return what computes results from inputs again and again."""
+        return _Bound(self, buffer, arrays).call()
+
+
+class _Bound:
+    """A program with the views of the arrays that it works on."""
+
+    def __init__(
+        self, program: Program, buffer: NDArray[np.uint8], arrays: Sequence[Array]
+    ) -> None:
+        self.program = program
+        count = len(program.results)
+        outs, inputs = arrays[:count], arrays[count:]
+        views = [
+            np.broadcast_to(_part(inputs[s.number], s.window), program.shape)
+            for s in program.sources
+        ]
+        targets = [
+            None if r.reduce is not None else _part(out, r.window)
+            for r, out in zip(program.results, outs, strict=True)
+        ]
+        walked = [*views, *(t for t in targets if t is not None)]
+        self.shape, groups = _merged(program, walked)
+        self.views = [_folded(v, groups, self.shape) for v in views]
+        self.targets = [
+            None if t is None else _folded(t, groups, self.shape) for t in targets
+        ]
+        self.blocks = blocks(self.shape, program.target) if 0 not in self.shape else []
+        self.rooms = self._rooms(buffer)
+        self.first = [
+            call
+            for r, out in zip(program.results, outs, strict=True)
+            if r.base is not None and r.window is not None
+            for call in _around(inputs[r.base], out, r.window)
+        ]
+        self.folds = [
+            _Fold(r, out, self.shape, groups, self.blocks)
+            for r, out in zip(program.results, outs, strict=True)
+            if r.reduce is not None
+        ]
+
+    def _rooms(self, buffer: NDArray[np.uint8]) -> list[list[Array]]:
+        arena, program = scratch.Arena(buffer), self.program
+        return [
+            [arena.array((program.room,), f"V{n}") for n in program.sizes]
+            for _ in range(program.slots)
+        ]
+
+    def call(self) -> Call:
+        """What runs it all."""
+        last: list[Call] = [f.finish for f in self.folds if not f.whole]
+        if len(self.blocks) == 1:
+            return _sequence([*self.first, *self._block(0, 0), *last])
+        if self.program.slots == 1:
+            tasks = [self._task(i, 0) for i in range(len(self.blocks))]
+            return _sequence([*self.first, *tasks, *last])
+        work = threads.Prepared(self._task, len(self.blocks), self.program.slots)
+        return _sequence([*self.first, work, *last])
+
+    def _task(self, index: int, slot: int) -> Call:
+        return _sequence(self._block(index, slot))
+
+    def _block(self, index: int, slot: int) -> list[Call]:
+        """The calls of a block, bound to a slot's registers."""
+        block, program = self.blocks[index], self.program
+        shape = tuple(part.stop - part.start for part in block.box)
+        sources = [v[block.box] for v in self.views]
+        made: dict[int, Array] = {}
+        calls: list[Call] = []
+
+        def read(x: Operand) -> Any:
+            if not isinstance(x.source, int):
+                return x.source
+            array = sources[x.source] if x.source >= 0 else made[-x.source - 1]
+            return array.view(_BITS[array.dtype.itemsize]) if x.bits else array
+
+        for number, instruction in enumerate(program.instructions):
+            if number in program.direct:
+                target: Any = self.targets[program.direct[number]]
+                out = target[block.box]
+            else:
+                room = self.rooms[slot][program.where[number]][: block.size]
+                out = room.view(instruction.dtype).reshape(shape)
+            made[number] = out
+            out = out.view(_BITS[out.dtype.itemsize]) if instruction.bits else out
+            operands = [read(x) for x in instruction.operands]
+            calls.append(_bound(instruction.function, operands, out))
+        for number, result in enumerate(program.results):
+            if result.reduce is not None or number in program.direct.values():
+                continue
+            target = self.targets[number]
+            calls.append(_bound(_copy, [read(result.value)], target[block.box]))
+        for fold in self.folds:
+            calls.append(fold.block(index, read(fold.result.value)))
+        return calls
+
+
+def _sequence(calls: Sequence[Call]) -> Call:
+    return calls[0] if len(calls) == 1 else threads.in_turn(calls)
+
+
+def _bound(function: Function, operands: list[Any], out: Any) -> Call:
+    if len(operands) == 1:
+        (x,) = operands
+        return lambda: function(x, out)
+    if len(operands) == 2:
+        x, y = operands
+        return lambda: function(x, y, out)
+    return lambda: function(*operands, out)
+
+
+def _copy(x: Array, out: Array) -> None:
+    np.copyto(out, x)
+
+
+def _part(x: Array, window: Window | None) -> Array:
+    return x if window is None else x[window]
+
+
+# Axes ---------------------------------------------------------------------------------
+
+
+def _merged(program: Program, arrays: Sequence[Array]) -> tuple[Shape, list[list[int]]]:
+    """Sizes of the merged axes, and the axes that each is made of."""
+    reduced = [
+        tuple(axis in r.axes for r in program.results if r.reduce is not None)
+        for axis in range(len(program.shape))
+    ]
+    sizes: list[int] = []
+    groups: list[list[int]] = []
+    for axis, size in enumerate(program.shape):
+        if size == 1:
+            continue
+        if groups and reduced[groups[-1][-1]] == reduced[axis]:
+            before = groups[-1][-1]
+            if all(a.strides[before] == a.strides[axis] * size for a in arrays):
+                groups[-1].append(axis)
+                sizes[-1] *= size
+                continue
+        groups.append([axis])
+        sizes.append(size)
+    return (tuple(sizes), groups) if sizes else ((1,), [[]])
+
+
+def _folded(x: Array, groups: Sequence[Sequence[int]], shape: Shape) -> Array:
+    """The view of an array in which groups of its axes are one axis each."""
+    steps = [x.strides[g[-1]] if g else 0 for g in groups]
+    return np.lib.stride_tricks.as_strided(x, shape, steps, writeable=x.flags.writeable)
+
+
+# Windows ------------------------------------------------------------------------------
+
+
+def _around(base: Array, out: Array, window: Window) -> list[Call]:
+    """Calls that copy what lies around a window, if the result is a new array."""
+    if _start(base) == _start(out):
+        return []
+    if any(part.step not in (None, 1) for part in window):
+        return [lambda: np.copyto(out, base)]
+    calls: list[Call] = []
+    inner: list[slice] = []
+    for axis, part in enumerate(window):
+        rest = [slice(None)] * (out.ndim - axis - 1)
+        for side in (slice(0, part.start), slice(part.stop, out.shape[axis])):
+            at = (*inner, side, *rest)
+            if out[at].size:
+                calls.append(_bound(_copy, [base[at]], out[at]))
+        inner.append(part)
+    return calls
+
+
+def _start(x: Array) -> Any:
+    return x.__array_interface__["data"][0]
+
+
+# Reductions ---------------------------------------------------------------------------
+
+
+class _Fold:
+    """A reduction: of each block by itself, then of what the blocks gave."""
+
+    def __init__(
+        self,
+        result: Result,
+        out: Array,
+        shape: Shape,
+        groups: Sequence[Sequence[int]],
+        pieces: Sequence[Block],
+    ) -> None:
+        self.result = result
+        self.axes = tuple(
+            i for i, g in enumerate(groups) if not g or g[0] in result.axes
+        )
+        kept = [n for i, n in enumerate(shape) if i not in self.axes]
+        self.out, self.pieces = out.reshape(kept), pieces
+        self.whole = all(
+            p.box[i].start == 0 and p.box[i].stop == shape[i]
+            for p in pieces
+            for i in self.axes
+        )
+        self.parts: list[Array] = []
+        if not self.whole:
+            shapes = [self._at(i).shape for i in range(len(pieces))]
+            self.parts = [np.empty(s, out.dtype) for s in shapes]
+
+    def _box(self, index: int) -> tuple[slice, ...]:
+        box = self.pieces[index].box
+        return tuple(part for i, part in enumerate(box) if i not in self.axes)
+
+    def _at(self, index: int) -> Array:
+        """The part of the result that a block goes to, an array even if 0-d."""
+        at: Any = (*self._box(index), ...)
+        found: Array = self.out[at]
+        return found
+
+    def block(self, index: int, x: Array) -> Call:
+        """What reduces a block, to its place or to a partial result."""
+        out = self._at(index) if self.whole else self.parts[index]
+        reduce, axes = self.result.reduce.reduce, self.axes
+        return lambda: reduce(x, axis=axes, out=out)
+
+    def finish(self) -> None:
+        """Reduce the partial results, in the order of the blocks."""
+        combine, begun = self.result.reduce, set[Any]()
+        for index in range(len(self.pieces)):
+            out = self._at(index)
+            key = tuple([(p.start, p.stop) for p in self._box(index)])
+            if key in begun:
+                combine(out, self.parts[index], out=out)
+            else:
+                out[...] = self.parts[index]
+                begun.add(key)
