@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from graphwright.frontends.tracing.control import switch as switch
     from graphwright.frontends.tracing.control import while_loop as while_loop
     from graphwright.frontends.tracing.jit import jit as jit
+    from graphwright.frontends.tracing.nonfinite import check_nans as check_nans
     from graphwright.frontends.tracing.placement import (
         default_backend as default_backend,
     )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from graphwright.ir.errors import GraphwrightError as GraphwrightError
     from graphwright.ir.errors import IndexBoundsError as IndexBoundsError
     from graphwright.ir.errors import ModelError as ModelError
+    from graphwright.ir.errors import NonFiniteError as NonFiniteError
     from graphwright.ir.errors import ParseError as ParseError
     from graphwright.ir.errors import ShapeError as ShapeError
     from graphwright.ir.errors import TraceError as TraceError
@@ -84,6 +86,7 @@ _ERRORS = [
     "GraphwrightError",
     "IndexBoundsError",
     "ModelError",
+    "NonFiniteError",
     "ParseError",
     "ShapeError",
     "TraceError",
@@ -131,6 +134,7 @@ _HOMES = {
     "switch": "frontends.tracing.control",
     "trace": "frontends.tracing.trace",
     "while_loop": "frontends.tracing.control",
+    "check_nans": "frontends.tracing.nonfinite",
     "map": "frontends.tracing.control",
     "vmap": "frontends.tracing.vmap",
     **dict.fromkeys(_ERRORS, "ir.errors"),

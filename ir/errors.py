@@ -82,6 +82,10 @@ class BackendUnavailable(GraphwrightError, ImportError):
     """A backend, or an optional library, that is not installed or not usable."""
 
 
+class NonFiniteError(GraphwrightError, FloatingPointError):
+    """A NaN or an infinity where none is wanted."""
+
+
 class DeviceMemoryError(GraphwrightError, MemoryError):
     """A device that has too little memory for a request."""
 

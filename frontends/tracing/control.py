@@ -150,7 +150,7 @@ def cond(
     _need_types("cond", yes.structure, yes.types, no.types)
     keys, captured = captured_by([yes, no])
     kinds = _types(captured)
-    found = b.emit_all(
+    found = state.emitter("cond").emit_all(
         "cond",
         *(_scalar_bool(b, pred), *values, *captured),
         then_graph=yes.graph(keys, kinds),
@@ -248,7 +248,7 @@ def _run_while(
     b: Emitter, body: Body, loop: _Loop, trips: Value, first: Value, scanned: Any
 ) -> tuple[Value, ...]:
     keys, captured = captured_by([body])
-    return b.emit_all(
+    return state.emitter(loop.name).emit_all(
         "while_loop",
         *(trips, first, *loop.values, *captured),
         body=body.graph(keys, _types(captured)),
@@ -335,7 +335,7 @@ def scan(
     carried = len(loop.values)
     stacked = [t.with_shape((count, *t.dims)) for t in body.types[carried:]]
     keys, captured = captured_by([body])
-    found = b.emit_all(
+    found = state.emitter("scan").emit_all(
         "scan",
         *(*loop.values, *values, *captured),
         body=body.graph(keys, _types(captured)),

@@ -14,12 +14,13 @@ from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
 from graphwright.backends.registry import choose_backend
 from graphwright.frontends.tracing import state
-from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
+from graphwright.frontends.tracing.entry import Entry, same_arrays
+from graphwright.frontends.tracing.lowered import Lowered
 from graphwright.frontends.tracing.placement import default
 from graphwright.frontends.tracing.pytree import Structure, flatten
 from graphwright.frontends.tracing.rewire import rewired
 from graphwright.frontends.tracing.spec import Spec
-from graphwright.frontends.tracing.storage import Cell, Handle
+from graphwright.frontends.tracing.storage import Handle
 from graphwright.frontends.tracing.trace import (
     Leaf,
     Traced,
@@ -28,13 +29,9 @@ from graphwright.frontends.tracing.trace import (
     is_array,
     leaf_of,
     name_of,
-    plain,
     traced_with_numbers,
-    with_constants,
 )
 from graphwright.ir.errors import TraceError
-from graphwright.ir.graph import Graph
-from graphwright.ir.types import type_symbols
 
 _MAX_ENTRIES = 128
 
@@ -54,117 +51,19 @@ class Static:
         return hash(self.value)
 
 
-class Entry:
-    """A function compiled for one kind of arguments."""
+class Same:
+    """An argument that is the same array as an earlier one, by its number."""
 
-    def __init__(
-        self, traced: Traced, leaves: Sequence[Leaf], executable: Executable
-    ) -> None:
-        self.traced, self.executable = traced, executable
-        self.inputs = [i for i, kind in enumerate(leaves) if kind.type is not None]
-        self.count = len(leaves)
-        self.home = executable.options.backend
-        self._results = sum(o is None for o in traced.outputs)
-        outputs = traced.graph.outputs[: self._results]
-        fixed = not any(type_symbols(v.type) for v in outputs)
-        self._types = [plain(v) for v in outputs] if fixed else None
-        self._checked = not traced.graph.input_symbols()
+    __slots__ = ("number",)
 
-    def call(self, values: Sequence[Any]) -> Any:
-        """The result for the leaves of the arguments; what it writes to is written."""
-        traced = self.traced
-        feeds = [self._feed(values[i]) for i in self.inputs]
-        feeds += [self._feed(h.origin) for h in traced.hidden]
-        if self._checked:  # the signature says that they fit
-            device = self.home.to_device
-            found = self.executable.run_arrays([device(x) for x in feeds])
-        else:
-            found = self.executable.execute(feeds)
-        n = self._results
-        for i, array in zip(traced.written, found[n:], strict=True):
-            hidden = i - self.count
-            self._store(
-                values[i] if hidden < 0 else traced.hidden[hidden].origin, array
-            )
-        tensors = self._tensors(found[:n])
-        if traced.structure is None and n == 1:
-            return tensors[0]
-        return traced.result(tensors)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
-    def _tensors(self, arrays: list[Any]) -> list[Handle]:
-        home = self.home
-        if self._types is None:
-            return [Handle.known(a, home) for a in arrays]
-        typed = Handle.typed
-        return [typed(a, t, home) for a, t in zip(arrays, self._types, strict=True)]
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.number == other.number
 
-    def _feed(self, x: Any) -> Any:
-        if isinstance(x, np.ndarray):
-            return x
-        if isinstance(x, Cell):
-            x = Handle.concrete.on(x)
-        if isinstance(x, Handle):
-            value = x.read()
-            assert isinstance(value, Deferred)
-            if value.call is not None:
-                materialise((value,))
-            if value.home is None or value.home is self.home:
-                return value.data
-            return value.home.to_host(value.data)
-        return np.asarray(x) if isinstance(x, (float, complex)) else x
-
-    def _store(self, target: Any, array: Any) -> None:
-        if isinstance(target, np.ndarray):
-            np.copyto(target, self.home.to_host(array))
-        elif isinstance(target, Cell):
-            target.set(leaf(array, target.value.type, self.home))
-        elif isinstance(target, Handle):
-            target.write(leaf(array, target.read().type, self.home))
-
-
-class Lowered:
-    """A function traced for some arguments: its graph, before or after the passes."""
-
-    def __init__(self, graph: Graph, backend: Backend) -> None:
-        self.graph, self.backend = graph, backend
-
-    def as_text(self) -> str:
-        """The graph's text."""
-        return str(self.graph)
-
-    def compile(self) -> "Compiled":
-        """The graph made ready to run."""
-        lowered, options = lower(self.graph, backend=self.backend)
-        return Compiled(Executable(self.graph, lowered, options))
-
-    def cost_analysis(self, **sizes: int) -> dict[str, float]:
-        """FLOPs and bytes of a run, for sizes of the named dims."""
-        return self.compile().cost_analysis(**sizes)
-
-
-class Compiled:
-    """A lowered function made ready: called with the arrays it was lowered for."""
-
-    def __init__(self, executable: Executable) -> None:
-        self.executable = executable
-
-    def __call__(self, *arrays: Any) -> Any:
-        """Runs it: one tensor, or a tuple of them."""
-        home = self.executable.options.backend
-        found = [Handle.known(a, home) for a in self.executable.execute(arrays)]
-        return found[0] if len(found) == 1 else tuple(found)
-
-    def as_text(self) -> str:
-        """The text of the graph after the passes."""
-        return str(self.executable.program.graph)
-
-    def cost_analysis(self, **sizes: int) -> dict[str, float]:
-        """FLOPs and bytes of a run, for sizes of the named dims."""
-        return self.executable.cost_analysis(**sizes)
-
-    def memory_analysis(self, **sizes: int) -> dict[str, int]:
-        """Bytes of constants, and the peak of results alive, of a run."""
-        return self.executable.memory_analysis(**sizes)
+    def __hash__(self) -> int:
+        return hash((Same, self.number))
 
 
 class Jit:
@@ -175,11 +74,14 @@ class Jit:
         function: Callable[..., Any],
         backend: "str | Backend | Sequence[str] | None",
         static: frozenset[str],
+        donated: frozenset[str],
         specs: Mapping[str, Any],
     ) -> None:
         update_wrapper(self, function)
         self._function, self._backend = function, backend
-        self._static, self._specs = static, specs
+        self._static, self._donated, self._specs = static, donated, specs
+        named = static or donated or specs
+        self._signature = signature(function) if named else None
         self._entries: dict[Any, Entry] = {}
         self._quick: dict[Any, Entry] = {}
         self._numbers: dict[Structure, set[int]] = {}
@@ -193,23 +95,51 @@ class Jit:
         """The function's result, of a graph that was traced for such arguments."""
         if state.current.get() is not None:  # inside another trace: part of it
             return rewired(self._function)(*args, **options)
-        home = self._home()
-        quick = None if options or self._specs else self._quick_key(args, home)
+        home = self.home()
+        quick = None if options or self._signature else self._quick_key(args, home)
         entry = self._quick.get(quick) if quick is not None else None
         if entry is not None and entry.traced.reads.changed() is None:
             return entry.call(args)
+        entry, values = self.entry_for(args, options, home)
+        if quick is not None:
+            self._quick[quick] = entry
+        found = entry.call(values)
+        if self._donated:
+            self._give_away(entry, values)
+        return found
+
+    def entry_for(
+        self, args: tuple[Any, ...], options: dict[str, Any], home: Backend
+    ) -> tuple[Entry, list[Any]]:
+        """What runs a call, traced if need be, and the leaves of its arguments."""
         values, structure = self._flatten(args, options)
         key = self._key(values, structure, home)
+        entry = self._fresh(key)
+        if entry is None:
+            with self._lock:  # another thread may have traced it meanwhile
+                entry = self._fresh(self._key(values, structure, home))
+                entry = entry or self._traced(key, values, structure, home)
+        return entry, values
+
+    def _fresh(self, key: Any) -> Entry | None:
+        """The entry of a signature, if what it read is still what it was."""
         entry = self._entries.get(key)
         if entry is None or entry.traced.reads.changed() is not None:
-            with self._lock:
-                entry = self._traced(key, values, structure, home)
-        if quick is not None and not self._static:
-            self._quick[quick] = entry
-        return entry.call(values)
+            return None
+        return entry
+
+    def _give_away(self, entry: Entry, values: Sequence[Any]) -> None:
+        """Donated tensors are read no more."""
+        kept = {i for i in entry.traced.written if i < entry.count}
+        for i, (x, name) in enumerate(zip(values, entry.names, strict=True)):
+            root = name.replace("[", ".").split(".")[0]
+            if root in self._donated and isinstance(x, Handle) and i not in kept:
+                x.donate(name_of(self._function))
 
     def _quick_key(self, args: tuple[Any, ...], home: Backend) -> Any:
         """What tells calls of nothing but arrays apart; None for other calls."""
+        if len(args) > 1 and len(set(map(id, args))) < len(args):
+            return None
         kinds: list[Any] = [home]
         for x in args:
             if type(x) is np.ndarray:
@@ -221,18 +151,19 @@ class Jit:
                 return None
         return tuple(kinds)
 
-    def _home(self) -> Backend:
+    def home(self) -> Backend:
+        """The backend that runs it now."""
         return default() if self._backend is None else choose_backend(self._backend)
 
     def _flatten(
         self, args: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[list[Any], Structure]:
-        if self._static or self._specs:
-            bound = signature(self._function).bind(*args, **options)
+        if self._signature is not None:
+            bound = self._signature.bind(*args, **options)
             for name in self._static & bound.arguments.keys():
                 bound.arguments[name] = Static(bound.arguments[name])
             args, options = bound.args, bound.kwargs
-        return flatten((args, options))
+        return flatten((args, dict(sorted(options.items()))))
 
     # Signatures -----------------------------------------------------------------------
 
@@ -244,15 +175,22 @@ class Jit:
         ]
         if self._specs:
             self._declared(kinds, values, structure)
+        for i, j in same_arrays(values).items():
+            kinds[i] = Same(j)
         try:
             key = (structure, tuple(kinds), home)
             hash(key)
         except TypeError:
-            bad = next(x for x in values if not is_array(x) and not _hashable(x))
+            names = argument_names(self._function, structure, len(values))
+            pairs = zip(names, values, strict=True)
+            name, x = next(
+                p for p in pairs if not is_array(p[1]) and not _hashable(p[1])
+            )
+            bad = x.value if isinstance(x, Static) else x
             raise TraceError(
-                f"{state.where()}: {name_of(self._function)} got a"
-                f" {type(bad).__name__}, which is no array and cannot be a static"
-                " argument: it has no hash"
+                f"{state.where()}: {name_of(self._function)}: {name} is a"
+                f" {type(bad).__name__}, which is no array, and cannot be static as it"
+                " has no hash: pass a tuple, or a tensor"
             ) from None
         return key
 
@@ -295,7 +233,8 @@ class Jit:
             self._numbers.setdefault(structure, set()).update(read)
             key = self._key(values, structure, home)
         lowered, options = lower(traced.graph, backend=home)
-        entry = Entry(traced, leaves, Executable(traced.graph, lowered, options))
+        executable = Executable(traced.graph, lowered, options)
+        entry = Entry(traced, leaves, names, executable)
         if len(self._entries) >= _MAX_ENTRIES:
             self._entries.pop(next(iter(self._entries)))
             self._quick.clear()
@@ -308,6 +247,8 @@ class Jit:
         for kind, x in zip(key[1], values, strict=True):
             if isinstance(kind, Spec):
                 leaves.append(Leaf(kind.type))
+            elif isinstance(kind, Same):
+                leaves.append(Leaf(None, alias=kind.number))
             elif isinstance(x, Static):
                 leaves.append(Leaf(None, value=x.value))
             elif type(x) in (float, complex) and kind is not type(x):
@@ -333,8 +274,12 @@ class Jit:
         if key in self._entries:
             changed = self._entries[key].traced.reads.changed()
             return f"{changed} is no longer what the function read"
-        differences = [_difference(old, key, names) for old, _, _ in self._history]
-        return min(differences, key=len)
+        alike = [row for row in self._history if row[0][0] == key[0]]
+        return min(
+            (_difference(old, key, names) for old, _, _ in alike),
+            key=len,
+            default=_other_arguments(names, self._history[-1][1]),
+        )
 
     # What was done --------------------------------------------------------------------
 
@@ -356,7 +301,8 @@ class Jit:
             for x in values
         ]
         traced = self._trace(values, leaves, structure, names)
-        return Lowered(with_constants(traced), self._home())
+        home = self.home()
+        return Lowered(traced, leaves, structure, names, home, self._flatten)
 
     def as_text(self, *args: Any, **options: Any) -> str:
         """The text of the graph for arguments."""
@@ -384,6 +330,8 @@ def _words(kind: Any) -> str:
         return str(kind.type)
     if isinstance(kind, type):
         return kind.__name__
+    if isinstance(kind, Same):
+        return "the same array as an earlier one"
     first, second = kind
     if isinstance(first, np.dtype):
         return f"{first}[{', '.join(map(str, second))}]"
@@ -392,8 +340,6 @@ def _words(kind: Any) -> str:
 
 
 def _difference(old: Any, new: Any, names: Sequence[str]) -> str:
-    if old[0] != new[0]:
-        return "the arguments are put together in another way than before"
     if old[2] is not new[2]:
         return "the backend is another one"
     rows = [
@@ -404,6 +350,17 @@ def _difference(old: Any, new: Any, names: Sequence[str]) -> str:
     return "; ".join(rows)
 
 
+def _other_arguments(names: Sequence[str], before: Sequence[str]) -> str:
+    """What differs where arguments are put together in another way."""
+    more = ", ".join(n for n in names if n not in before)
+    less = ", ".join(n for n in before if n not in names)
+    rows = [f"{more} is there"] if more else []
+    rows += [f"{less} is not"] if less else []
+    if not rows:
+        return "the same leaves come in trees of other types, or in another order"
+    return " and ".join(rows) + ", other than before"
+
+
 @overload
 def jit(
     function: Callable[..., Any],
@@ -411,7 +368,7 @@ def jit(
     backend: "str | Backend | Sequence[str] | None" = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
-    donate: str | Sequence[str] = (),
+    donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
 ) -> Jit: ...
 @overload
@@ -421,7 +378,7 @@ def jit(
     backend: "str | Backend | Sequence[str] | None" = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
-    donate: str | Sequence[str] = (),
+    donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
 ) -> Callable[[Callable[..., Any]], Jit]: ...
 def jit(
@@ -430,7 +387,7 @@ def jit(
     backend: "str | Backend | Sequence[str] | None" = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
-    donate: str | Sequence[str] = (),
+    donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
 ) -> Any:
     """Makes a function that is traced once per signature, compiled, and run as a graph.
@@ -445,7 +402,8 @@ def jit(
         backend: What runs it, as in ``gw.compile``; the default backend if None.
         static_argnums: Positions of arguments that count by their value.
         static_argnames: Names of such arguments.
-        donate: Arguments that the caller does not need any more.
+        donate: Arguments, by name or position, that the caller does not need any more:
+            their tensors cannot be read after the call, and their memory is released.
         specs: Types of arguments, by position or by name: with named dims one graph
             serves all their sizes.
     """
@@ -462,15 +420,42 @@ def jit(
             )
 
         return decorate
-    wanted = [static_argnums] if isinstance(static_argnums, int) else static_argnums
+    numbers = [static_argnums] if isinstance(static_argnums, int) else static_argnums
     names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
-    parameters = list(signature(function).parameters) if wanted or specs else []
-    static = frozenset([*names, *(parameters[i] for i in wanted)])
-    declared = (
-        dict(specs) if isinstance(specs, Mapping) else _by_name(specs, parameters)
-    )
-    return Jit(function, backend, static, declared)
+    given: Sequence[int | str] = [donate] if isinstance(donate, (int, str)) else donate
+    choose = _Parameters(function)
+    chosen: Sequence[int | str] = [*numbers, *names]
+    static = frozenset(choose.name(x, "static") for x in chosen)
+    donated = frozenset(choose.name(x, "donated") for x in given)
+    if isinstance(specs, Mapping):
+        declared = {choose.name(n, "declared"): s for n, s in specs.items()}
+    else:
+        pairs = enumerate(specs)
+        declared = {choose.name(i, "declared"): s for i, s in pairs if s is not None}
+    return Jit(function, backend, static, donated, declared)
 
 
-def _by_name(specs: Sequence[Spec | None], names: Sequence[str]) -> dict[str, Any]:
-    return {n: s for n, s in zip(names, specs, strict=False) if s is not None}
+class _Parameters:
+    """A function's parameters, looked at when one is named."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def name(self, which: int | str, what: str) -> str:
+        """The name of a parameter, given by name or position.
+
+        Raises:
+            TraceError: If there is none.
+        """
+        parameters = signature(self._function).parameters
+        names = list(parameters)
+        if isinstance(which, str):
+            rest = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+            if which in names or rest:
+                return which
+        elif -len(names) <= which < len(names):
+            return names[which]
+        raise TraceError(
+            f"{state.where()}: jit: {name_of(self._function)} has no parameter"
+            f" {which!r} that could be {what}; it has {', '.join(names)}"
+        )

@@ -1,15 +1,23 @@
 """Trees of arguments and results: tuples, lists, dicts, dataclasses of leaves."""
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Structure: TypeAlias = Any
 """A hashable description of a tree: ``LEAF``, or kind, keys and children."""
 
 LEAF = None
 
-_PLAIN = (tuple, list, dict)
+
+class _Default(NamedTuple):
+    """The kind of a ``defaultdict``: what it makes of a missing key counts too."""
+
+    factory: Any
+
+
+_DICTS = (dict, OrderedDict, defaultdict)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -24,7 +32,10 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
         leaves.append(tree)
         return LEAF
     names, items = children
-    return type(tree), names, tuple([_flatten(x, leaves) for x in items])
+    kind: Any = type(tree)
+    if kind is defaultdict:
+        kind = _Default(tree.default_factory)
+    return kind, names, tuple([_flatten(x, leaves) for x in items])
 
 
 def _children(tree: Any) -> tuple[tuple[Any, ...], Sequence[Any]] | None:
@@ -32,14 +43,32 @@ def _children(tree: Any) -> tuple[tuple[Any, ...], Sequence[Any]] | None:
     kind = type(tree)
     if kind is tuple or kind is list:
         return (), tree
-    if kind is dict:
+    if kind in _DICTS:
         return tuple(tree), list(tree.values())
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return (), tree
+        return tree._fields, tree
     if is_dataclass(tree) and not isinstance(tree, type):
-        names = tuple(f.name for f in fields(tree))
+        names = tuple(f.name for f in fields(tree) if hasattr(tree, f.name))
         return names, [getattr(tree, n) for n in names]
     return None
+
+
+def leaves_as(structure: Structure, tree: Any) -> list[Any] | None:
+    """What stands in a tree where a structure has its leaves; None if it is another."""
+    if structure is LEAF:
+        return [tree]
+    children = _children(tree)
+    if children is None or children[0] != structure[1]:
+        return None
+    if len(children[1]) != len(structure[2]):
+        return None
+    found: list[Any] = []
+    for part, item in zip(structure[2], children[1], strict=True):
+        leaves = leaves_as(part, item)
+        if leaves is None:
+            return None
+        found += leaves
+    return found
 
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
@@ -50,14 +79,25 @@ def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
         if part is LEAF:
             return next(rest)
         kind, names, children = part
-        items = [build(c) for c in children]
-        if kind is dict:
-            return dict(zip(names, items, strict=True))
-        if names:
-            return kind(**dict(zip(names, items, strict=True)))
-        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+        return _made(kind, names, [build(c) for c in children])
 
     return build(structure)
+
+
+def _made(kind: Any, names: tuple[Any, ...], items: list[Any]) -> Any:
+    """The inner node of a kind with these children."""
+    if kind in _DICTS:
+        return kind(zip(names, items, strict=True))
+    if isinstance(kind, _Default):
+        return defaultdict(kind.factory, zip(names, items, strict=True))
+    if isinstance(kind, type) and is_dataclass(
+        kind
+    ):  # a copy: what its constructor checks was checked before
+        made = object.__new__(kind)
+        for name, item in zip(names, items, strict=True):
+            object.__setattr__(made, name, item)
+        return made
+    return kind(*items) if hasattr(kind, "_fields") else kind(items)
 
 
 def paths(structure: Structure, root: str = "") -> list[str]:
@@ -67,9 +107,8 @@ def paths(structure: Structure, root: str = "") -> list[str]:
     kind, names, children = structure
     found: list[str] = []
     for i, child in enumerate(children):
-        key = (
-            f"[{names[i]!r}]" if kind is dict else f".{names[i]}" if names else f"[{i}]"
-        )
+        mapping = kind in _DICTS or isinstance(kind, _Default)
+        key = f"[{names[i]!r}]" if mapping else f".{names[i]}" if names else f"[{i}]"
         found += paths(child, root + key)
     return found
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from graphwright.frontends.tracing import numpy as xp
+from graphwright.frontends.tracing import numpy as namespace
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.control import while_loop
 from graphwright.frontends.tracing.wrap import (
@@ -55,6 +55,8 @@ __all__ = [
     "split",
     "uniform",
 ]
+
+xp: Any = namespace
 
 _SPLIT, _FOLD = 0x53504C49, 0x464F4C44
 """What tells keys for keys from keys for numbers: no draw has the bits of a key."""

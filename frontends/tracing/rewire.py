@@ -7,15 +7,31 @@ stand for them.
 """
 
 import builtins
-from collections.abc import Callable
-from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
 
 from graphwright.frontends.tracing import state
+from graphwright.frontends.tracing.effects import (
+    Watch,
+    changed_arguments,
+    codes_of,
+    rebound_name,
+    refused,
+    refused_builtins,
+)
 from graphwright.frontends.tracing.methods import namespace
+from graphwright.frontends.tracing.pytree import leaves_as
 from graphwright.frontends.tracing.tensor import Tensor, find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
@@ -53,25 +69,33 @@ class _Scope(dict[str, Any]):
     """The globals of copied functions: the real ones, seen through ``Rewiring``."""
 
     def __init__(self, real: dict[str, Any], rewiring: "Rewiring") -> None:
-        inner = {**vars(builtins), "__import__": rewiring.import_}
+        inner = {**vars(builtins), **refused_builtins()}
+        inner["__import__"] = rewiring.import_
         super().__init__(__builtins__=inner, __name__=real.get("__name__", ""))
         self._real, self._rewiring = real, rewiring
+        self._own = set(self)
 
     def __getitem__(self, name: str) -> Any:
         if dict.__contains__(self, name):
             return dict.__getitem__(self, name)
         value = self._real[name]
         self._rewiring.reads.note(self._real, name, value)
+        self._rewiring.watch.note(name, value)
         return self._rewiring.swapped(value, self._real)
+
+    def rebound(self) -> str | None:
+        """A global variable that the copies set, or None."""
+        return next((name for name in self if name not in self._own), None)
 
 
 class Rewiring:
     """The copies made for one trace."""
 
     def __init__(self) -> None:
-        self.reads = Reads()
+        self.reads, self.watch = Reads(), Watch()
         self._scopes: dict[int, _Scope] = {}
         self._copies: dict[int, tuple[Any, Any]] = {}
+        self._cells: list[tuple[str, CellType, Any]] = []
 
     def import_(self, name: str, *args: Any, **options: Any) -> Any:
         """``import numpy`` inside a function."""
@@ -106,17 +130,68 @@ class Rewiring:
         )
         made.__kwdefaults__ = function.__kwdefaults__
         self._copies[id(function)] = (function, made)
-        for cell, copy in zip(function.__closure__ or (), cells, strict=True):
+        names = function.__code__.co_freevars
+        for name, cell, copy in zip(
+            names, function.__closure__ or (), cells, strict=True
+        ):
             try:
                 value = cell.cell_contents
             except ValueError:  # not assigned yet
                 continue
             self.reads.note(cell, "", value)
+            self.watch.note(name, value)
             copy.cell_contents = self.swapped(value, real)
+            self._cells.append((name, copy, copy.cell_contents))
         return made
+
+    def argument(self, name: str, value: Any) -> Any:
+        """What stands for a static argument."""
+        self.watch.note(name, value)
+        return refused(value) or value
+
+    def check_effects(self, values: Sequence[Any]) -> None:
+        """Raises TraceError if the functions changed something outside of them.
+
+        Args:
+            values: Static arguments, whose methods may have done it.
+        """
+        codes = self._codes(values)
+        for scope in self._scopes.values():
+            name = scope.rebound()
+            if name is not None:
+                rebound_name(name, codes)
+        for name, cell, before in self._cells:
+            if cell.cell_contents is not before:
+                rebound_name(name, codes)
+        self.watch.check(codes)
+
+    def check_arguments(
+        self, tree: Any, structure: Any, before: Sequence[Any], names: Sequence[str]
+    ) -> None:
+        """Raises TraceError if lists, dicts or objects of the arguments were changed.
+
+        Args:
+            tree: The arguments, after the function ran.
+            structure: How they were built before.
+            before: Their leaves before.
+            names: What the leaves are called.
+        """
+        leaves = leaves_as(structure, tree)
+        if leaves is None:
+            changed_arguments(names, [], self._codes(before))
+        rows = zip(names, leaves, before, strict=True)
+        changed = [name for name, now, then in rows if now is not then]
+        if changed:
+            changed_arguments(names, changed, self._codes(before))
+
+    def _codes(self, values: Sequence[Any]) -> list[CodeType]:
+        return codes_of([real for real, _ in self._copies.values()], values)
 
     def swapped(self, value: Any, home: dict[str, Any]) -> Any:
         """What stands for a value in a copied function."""
+        other = refused(value)
+        if other is not None:
+            return other
         if isinstance(value, ModuleType):
             return _module(value)
         if isinstance(value, np.ndarray):
@@ -139,12 +214,36 @@ def rewired(function: Callable[..., Any]) -> Callable[..., Any]:
     return (rewiring or Rewiring()).function(function)
 
 
+class _Namespace:
+    """NumPy (or a module of it) as copied functions see it.
+
+    What the namespace of array functions lacks is NumPy's own, such as ``testing``.
+    """
+
+    def __init__(self, real: ModuleType, ours: Any) -> None:
+        self.__dict__.update(_real=real, _ours=ours)
+
+    def __getattr__(self, name: str) -> Any:
+        missing = object()
+        found = getattr(self._ours, name, missing)
+        if found is missing:
+            found = getattr(self._real, name)
+            if isinstance(found, ModuleType):
+                found = refused(found) or _module(found)
+        self.__dict__[name] = found
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{self._real.__name__} under a trace>"
+
+
+@cache
 def _module(module: ModuleType) -> Any:
     name = module.__name__
     if name == "numpy":
-        return namespace()
+        return _Namespace(module, namespace())
     if name.startswith("numpy."):
-        return find(name.removeprefix("numpy.")) or module
+        return _Namespace(module, find(name.removeprefix("numpy.")))
     return module
 
 

@@ -34,16 +34,28 @@ from graphwright.ir.errors import TraceError
 from graphwright.ir.op import OPS
 from graphwright.ir.types import TensorType, Type
 
-CURES = (
-    "under a trace use gw.cond, gw.while_loop, gw.scan or np.where, or pass it as a"
-    " static argument"
-)
+_CURES = {
+    "`if t`": "use gw.cond or np.where for if, gw.while_loop for while, & | ~ for and,"
+    " or, not",
+    "an index": "index with the tensor itself, loop by gw.fori_loop or gw.scan, or make"
+    " it a static argument",
+    "a shape": "shapes must be known when tracing: make it a static argument, or take"
+    " the largest size and mask with np.where",
+    "float(": "keep it a tensor (np.sin(t), not math.sin(t)), or make it a static"
+    " argument",
+    "repr": "return it, and print it after the call",
+}
+_CURES |= dict.fromkeys(("int(", "complex("), _CURES["float("])
+_CURE = "keep it a tensor in the function, and read the result after the call"
+"""What to do instead, by what asks for a value."""
 
 
 class Cell:
     """Storage: its present value, how often it was written, and whose it is."""
 
     __slots__ = ("__weakref__", "owner", "value", "version")
+
+    owner: "Trace | Donated | None"
 
     def __init__(self, value: Value, owner: "Trace | None") -> None:
         self.value, self.owner, self.version = value, owner, 0
@@ -156,6 +168,12 @@ class Handle:
         b = state.emitter("assign")
         cell.set(write_path(b, cell.value, self._path, value))
 
+    def donate(self, name: str) -> None:
+        """Gives its storage to a function: nobody reads it any more."""
+        cell = self._cell
+        cell.set(Deferred(cell.value.type))
+        cell.owner = Donated(name)
+
     def view_of(self, found: Value) -> "Handle":
         """A tensor of a value that was made from this one's: a view where it can be."""
         view = self.viewed(found)
@@ -205,7 +223,7 @@ class Handle:
         """
         owner, value = self._cell.owner, self._cell.value
         if owner is not None:
-            if not owner.is_active():
+            if isinstance(owner, Donated) or not owner.is_active():
                 raise _leaked(self._cell)
             names = owner.numbers_below(value)
             raise NeedsStatic(names, what, value) if names else unreadable(what, value)
@@ -233,13 +251,26 @@ class NeedsStatic(TraceError):
 
 def unreadable(what: str, value: Value) -> TraceError:
     """The error for asking the value of a traced tensor."""
+    cure = next((c for k, c in _CURES.items() if what.startswith(k)), _CURE)
     return TraceError(
-        f"{state.where()}: {what} needs the value of a traced {value.type}: {CURES}"
+        f"{state.where()}: {what} needs the value of a traced {value.type}: {cure}"
     )
+
+
+class Donated:
+    """The owner of storage that was given to a function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def _leaked(cell: Cell) -> TraceError:
     owner = cell.owner
+    if isinstance(owner, Donated):
+        return TraceError(
+            f"{state.where()}: this tensor was donated to {owner.name!r}, which may"
+            " reuse its memory: pass a copy, or take the argument out of donate"
+        )
     made = owner.builder.producer(cell.value) if owner is not None else None
     place = f", made at {made.source}" if made is not None and made.source else ""
     name = owner.builder.name if owner is not None else "?"

@@ -19,6 +19,7 @@ from graphwright.frontends.tracing.promotion import (
     result_dtype,
     same_kind,
 )
+from graphwright.frontends.tracing.pytree import map_leaves
 from graphwright.frontends.tracing.storage import (
     Cell,
     Handle,
@@ -346,6 +347,8 @@ class Tensor(Methods, Handle):
         found = find(name)
         if found is None:
             raise _unsupported(f"numpy.{name}")
+        if found is function:  # NumPy's own, such as save: it works on arrays
+            args, options = _as_arrays(f"numpy.{name}", (args, options))
         return found(*args, **options)
 
     # Copies, text ---------------------------------------------------------------------
@@ -428,6 +431,11 @@ def _known(dim: Dim, what: str) -> int:
         f"{state.where()}: {what} needs the size {dim}, which every call gives anew:"
         " use gw.scan or gw.fori_loop, or trace with a fixed size"
     )
+
+
+def _as_arrays(what: str, tree: Any) -> Any:
+    """A tree with numpy arrays in place of tensors."""
+    return map_leaves(lambda x: x.data(what) if isinstance(x, Tensor) else x, tree)
 
 
 def _revived(array: Any, type_: Any) -> Tensor:

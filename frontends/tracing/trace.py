@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -39,11 +40,13 @@ class Leaf:
         type: Its type, None where it is static.
         weak: Whether it is a Python number, whose value a run gives.
         value: The static value.
+        alias: The number of the leaf that is the same array.
     """
 
     type: TensorType | None
     weak: bool = False
     value: Any = None
+    alias: int | None = None
 
 
 def is_array(x: Any) -> bool:
@@ -130,17 +133,22 @@ def run_trace(
     builder: Builder,
 ) -> Traced:
     """Traces a function on ``(args, kwargs)`` of a structure with these leaves."""
+    builder.source = Source(name_of(function), _definition(function))
     trace = Trace(builder)
     rewiring = trace.rewiring = Rewiring()
     handles: list[Any] = []
     for leaf, name in zip(leaves, names, strict=True):
-        if leaf.type is None:
-            handles.append(leaf.value)
+        if leaf.alias is not None:
+            handles.append(handles[leaf.alias])
+        elif leaf.type is None:
+            handles.append(rewiring.argument(name, leaf.value))
         else:
             handles.append(trace.input(name, leaf.type, weak=leaf.weak))
     args, options = unflatten(structure, handles)
     with trace.active():
         found = rewiring.function(function)(*args, **options)
+        rewiring.check_effects([leaf.value for leaf in leaves])
+        rewiring.check_arguments((args, options), structure, handles, names)
         results, shape = flatten(found)
         values, outputs = _outputs(results)
         written = _written(handles, trace)
@@ -149,6 +157,17 @@ def run_trace(
     hidden = list(trace.hidden.values())
     graph = builder.finish(values)
     return Traced(graph, hidden, outputs, shape, written, rewiring.reads)
+
+
+def _definition(function: Callable[..., Any]) -> str:
+    """File and line where a function is defined."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return state.where()
+    return f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _outputs(results: Sequence[Any]) -> tuple[list[Value], list[tuple[Any] | None]]:
@@ -172,13 +191,12 @@ def _cell(handles: Sequence[Any], trace: Trace, i: int) -> Cell:
 
 def _written(handles: Sequence[Any], trace: Trace) -> list[int]:
     """Numbers of the arguments and captured things that were written to."""
-    found = [
-        i
-        for i, h in enumerate(handles)
-        if isinstance(h, Handle) and h._cell.version > 0
-    ]
+    cells: dict[int, int] = {}
+    for i, h in enumerate(handles):
+        if isinstance(h, Handle) and h._cell.version > 0:
+            cells.setdefault(id(h._cell), i)
     captured = enumerate(trace.hidden.values(), len(handles))
-    return found + [i for i, h in captured if h.written]
+    return [*cells.values(), *(i for i, h in captured if h.written)]
 
 
 def traced_with_numbers(

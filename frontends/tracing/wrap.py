@@ -285,7 +285,7 @@ def array_function(
     inner = function
     parameters = list(signature(inner).parameters.values())[1:]
     arguments = _Arguments(parameters)
-    name = inner.__name__.rstrip("_")
+    name = inner.__name__.strip("_")
     takes_out = any(p.name == "out" for p in parameters)
 
     @wraps(inner)
@@ -362,8 +362,10 @@ def shape_of(shape: Any) -> tuple[Dim, ...]:
     """A shape given as an integer, a dim, a tuple, or a known tensor of integers."""
     if isinstance(shape, Expr):
         return (shape,)
-    if isinstance(shape, (Handle, np.ndarray)):
-        shape = np.asarray(shape).tolist()
+    if isinstance(shape, Handle):
+        shape = shape.data("a shape")
+    if isinstance(shape, np.ndarray):
+        shape = shape.tolist()
     if not isinstance(shape, (tuple, list)):
         return (index(shape),)
     return tuple(d if isinstance(d, Expr) else index(d) for d in shape)

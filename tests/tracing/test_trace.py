@@ -64,7 +64,7 @@ def test_reading_a_traced_value_is_an_error_with_its_line(read: Any) -> None:
     def f(x: Any) -> Any:
         return x + read(x[0])
 
-    with pytest.raises(gw.TraceError, match=rf"{__file__}:\d+: .*gw\.cond"):
+    with pytest.raises(gw.TraceError, match=rf"{__file__}:\d+: .* needs the value of"):
         gw.trace(f, gw.spec("int64", (3,)))
 
 
@@ -75,10 +75,11 @@ def test_named_dims_have_no_length() -> None:
 
 def test_leaked_tensors_are_named() -> None:
     kept: list[Any] = []
+    boxes = [(kept,)]
 
     @gw.jit
     def f(x: Any) -> Any:
-        kept.append(x + 1)
+        boxes[0][0].append(x + 1)
         return x
 
     f(np.ones(2))

@@ -200,7 +200,7 @@ def _start(
         both = _covered(axis, taps[1])
         views = [_view(x, number, axis, tap, both) for tap in taps]
         target = out[(*head, slice(both.start, both.stop))]
-        stages.append(partial(combine, *views, target))
+        stages.append(partial(combine, *views, out=target))
     for span in (range(whole.start, both.start), range(both.stop, whole.stop)):
         if span:
             target = out[(*head, slice(span.start, span.stop))]
@@ -226,7 +226,7 @@ def _fold(
             place = slice(spans[tap].start, spans[tap].stop)
             target = out[(*(slice(None),) * number, place)]
             view = _view(x, number, axis, tap, spans[tap])
-            stages.append(partial(combine, target, view, target))
+            stages.append(partial(combine, target, view, out=target))
     return stages
 
 
