@@ -25,8 +25,15 @@ from graphwright.backends.steps import (
     Step,
     StepFunction,
     View,
+    actual,
+    as_given,
+    blamed,
     block_of,
+    effect_step,
+    late_symbols,
     nbytes_of,
+    outer_symbols,
+    written,
 )
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
@@ -207,7 +214,7 @@ class Plan:
         operands = [slots[i] for i in step.inputs]
         if step.into is not None:
             places = frame.places[number]
-            results: Sequence[Any] = _written(step.into, places, operands, step.node)
+            results: Sequence[Any] = written(step.into, places, operands, step.node)
         else:
             results = step.run(operands, env, run)
         for slot, value in zip(step.outputs, results, strict=True):
@@ -221,19 +228,19 @@ class Plan:
 class _Resident:
     """A constant, put on the device when it is first needed."""
 
-    __slots__ = ("_array", "backend", "constant")
+    __slots__ = ("as_given", "backend", "constant")
 
     def __init__(self, constant: Constant, backend: Backend) -> None:
         self.constant, self.backend = constant, backend
-        self._array: Any = None
+        self.as_given: Any = None
 
     @property
     def value(self) -> Any:
         """The device's array."""
-        if self._array is None:
+        if self.as_given is None:
             array = self.constant.array()
-            self._array = placed(array, self.constant.type, self.backend)
-        return self._array
+            self.as_given = placed(array, self.constant.type, self.backend)
+        return self.as_given
 
 
 def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value]]:
@@ -265,7 +272,7 @@ class Program:
         }
         self.fallbacks: dict[Fallback, None] = {}
         self._keys = sorted(graph.input_symbols() | outer)
-        self._late = _late_symbols(graph)
+        self._late = late_symbols(graph)
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._subprograms: dict[int, tuple[Graph, Program]] = {}
         self._lock = Lock()
@@ -305,7 +312,7 @@ class Program:
         """What runs a node where the symbols in ``env`` are known."""
         op = node.op
         if isinstance(op, Effect):
-            return _effect_step(op)
+            return effect_step(op)
         if op.tier is Tier.CONTROL and not self._whole(node):
             return self._control_step(node)
         if self._settled(node, env):
@@ -340,11 +347,11 @@ class Program:
             try:
                 found = kernel(*operands)
             except GraphwrightError as error:
-                raise _blamed(error, node) from error
+                raise blamed(error, node) from error
             if not single:
                 several: Sequence[Any] = found
                 return several
-            return (_array(found[0] if type(found) is tuple else found, results[0]),)
+            return (as_given(found[0] if type(found) is tuple else found, results[0]),)
 
         return View(step) if Trait.VIEW in node.op.traits else step
 
@@ -353,7 +360,7 @@ class Program:
 
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             types = tuple(
-                _actual(x, v.type) for x, v in zip(operands, node.operands, strict=True)
+                actual(x, v.type) for x, v in zip(operands, node.operands, strict=True)
             )
             try:
                 op = node.op.bind(env)
@@ -363,7 +370,7 @@ class Program:
                 kernel = self._kernel(op, types, constants, declared, node)
                 results = kernel(*operands)
             except GraphwrightError as error:
-                raise _blamed(error, node) from error
+                raise blamed(error, node) from error
             results = results if isinstance(results, tuple) else (results,)
             return self._settle(node, operands, results, env)
 
@@ -440,7 +447,7 @@ class Program:
                     shown = remote(operands, types, backend)
                 results = op.run(call, shown)
             except GraphwrightError as error:
-                raise _blamed(error, node) from error
+                raise blamed(error, node) from error
             return self._settle(node, operands, results, env)
 
         return step
@@ -452,62 +459,7 @@ class Program:
             if found is None:
                 if len(self._subprograms) >= _MAX_KERNELS:
                     self._subprograms.pop(next(iter(self._subprograms)))
-                made = Program(graph, self.options, _outer_symbols(graph))
+                made = Program(graph, self.options, outer_symbols(graph))
                 made.fallbacks = self.fallbacks
                 found = self._subprograms[id(graph)] = (graph, made)
         return found[1]
-
-
-def _written(
-    kernel: Into, places: Sequence[Any], operands: list[Any], node: Node
-) -> Sequence[Any]:
-    """The results of a kernel, in their places in the arena or, without one, anew."""
-    rows = zip(places, kernel.places, strict=True)
-    results = [new.empty() if place is None else place for place, new in rows]
-    try:
-        kernel.run(*results, *operands)
-    except GraphwrightError as error:
-        raise _blamed(error, node) from error
-    return results
-
-
-def _outer_symbols(graph: Graph) -> frozenset[str]:
-    """Symbols of enclosing graphs that a sub-graph's plan depends on."""
-    names: set[str] = set()
-    own: set[str] = set(graph.input_symbols())
-    for node in graph.walk():
-        names |= node.op.used_symbols()
-        own |= set(node.op.defined_symbols())
-        for v in node.results:
-            names |= type_symbols(v.type)
-    return frozenset(names - own)
-
-
-def _late_symbols(graph: Graph) -> frozenset[str]:
-    return frozenset(n for node in graph.nodes for n in node.op.defined_symbols())
-
-
-def _array(x: Any, type_: Type) -> Any:
-    if isinstance(x, np.generic) and isinstance(type_, TensorType):
-        return np.asarray(x, type_.dtype.numpy)
-    return x
-
-
-def _actual(x: Any, declared: Type) -> Type:
-    """The type of an operand as the run finds it."""
-    if not isinstance(declared, TensorType):
-        return declared
-    return TensorType(declared.dtype, tuple(x.shape))
-
-
-def _effect_step(op: Effect) -> StepFunction:
-    def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
-        return op.apply(run.state, operands)
-
-    return step
-
-
-def _blamed(error: GraphwrightError, node: Node) -> GraphwrightError:
-    if node.source is None or str(node.source) in str(error):
-        return error
-    return type(error)(f"{node.source}: {error}")

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphwright.backends.arena import Block
 from graphwright.backends.contract import Into
 from graphwright.backends.limits import Meter
 from graphwright.backends.observe import Observer
-from graphwright.ir.graph import Node
-from graphwright.ir.types import TensorType, Type, bind_type
+from graphwright.ir.errors import GraphwrightError
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.ops.effects import Effect
+from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
 
 
 class Run:
@@ -84,3 +88,63 @@ def block_of(type_: Type, env: Mapping[str, int]) -> Block | None:
 
 def _unplanned(operands: list[Any], env: Any, run: Run) -> Sequence[Any]:
     raise AssertionError("a step with a place in the arena runs by its `into`")
+
+
+def written(
+    kernel: Into, places: Sequence[Any], operands: list[Any], node: Node
+) -> Sequence[Any]:
+    """The results of a kernel, in their places in the arena or, without one, anew."""
+    rows = zip(places, kernel.places, strict=True)
+    results = [new.empty() if place is None else place for place, new in rows]
+    try:
+        kernel.run(*results, *operands)
+    except GraphwrightError as error:
+        raise blamed(error, node) from error
+    return results
+
+
+def as_given(x: Any, type_: Type) -> Any:
+    """A kernel's result as an array, where it is a scalar of NumPy's."""
+    if isinstance(x, np.generic) and isinstance(type_, TensorType):
+        return np.asarray(x, type_.dtype.numpy)
+    return x
+
+
+def actual(x: Any, declared: Type) -> Type:
+    """The type of an operand as the run finds it."""
+    if not isinstance(declared, TensorType):
+        return declared
+    return TensorType(declared.dtype, tuple(x.shape))
+
+
+def effect_step(op: Effect) -> StepFunction:
+    """What reads or writes the state of a run."""
+
+    def step(operands: list[Any], env: Any, run: Run) -> Sequence[Any]:
+        return op.apply(run.state, operands)
+
+    return step
+
+
+def blamed(error: GraphwrightError, node: Node) -> GraphwrightError:
+    """The error with the place in the source that its node comes from."""
+    if node.source is None or str(node.source) in str(error):
+        return error
+    return type(error)(f"{node.source}: {error}")
+
+
+def outer_symbols(graph: Graph) -> frozenset[str]:
+    """Symbols of enclosing graphs that a sub-graph's plan depends on."""
+    names: set[str] = set()
+    own: set[str] = set(graph.input_symbols())
+    for node in graph.walk():
+        names |= node.op.used_symbols()
+        own |= set(node.op.defined_symbols())
+        for v in node.results:
+            names |= type_symbols(v.type)
+    return frozenset(names - own)
+
+
+def late_symbols(graph: Graph) -> frozenset[str]:
+    """Symbols whose values nodes of the graph find out."""
+    return frozenset(n for node in graph.nodes for n in node.op.defined_symbols())
