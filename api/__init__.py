@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from graphwright.bisection import bisect as bisect
     from graphwright.checks import CheckReport as CheckReport
     from graphwright.checks import check as check
+    from graphwright.comparison.compare import compare as compare
+    from graphwright.comparison.report import ComparisonReport as ComparisonReport
     from graphwright.compiled import Executable as Executable
     from graphwright.compiled import compile as compile
     from graphwright.frontends.onnx.load import load as load
@@ -99,6 +101,7 @@ _HOMES = {
     "Builder": "ir.builder",
     "Cancellation": "backends.limits",
     "CheckReport": "checks",
+    "ComparisonReport": "comparison.report",
     "Executable": "compiled",
     "Graph": "ir.graph",
     "GraphBackend": "backends.contract",
@@ -113,6 +116,7 @@ _HOMES = {
     "Tensor": "frontends.tracing.tensor",
     "bisect": "bisection",
     "check": "checks",
+    "compare": "comparison.compare",
     "compile": "compiled",
     "export": "frontends.onnx.save",
     "get_num_threads": "threads",

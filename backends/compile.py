@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from graphwright.backends.contract import REGION, Backend, GraphBackend
 from graphwright.backends.limits import Limits
@@ -11,20 +12,27 @@ from graphwright.backends.registry import choose_backend
 from graphwright.ir.graph import Graph
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.lower import Pass, lowering_passes
-from graphwright.passes.pipeline import DEFAULT
-from graphwright.passes.pipeline import optimize as run_pipeline
+from graphwright.passes.pipeline import DEFAULT, manager
 from graphwright.passes.regions import claim_regions
 
 _logger = logging.getLogger("graphwright.compile")
 
 
+Watch: TypeAlias = Callable[[str, Graph], None]
+"""Called with the name of each pass and the graph after it."""
+
+
 def optimized(
-    graph: Graph, *, optimize: bool = True, strict_float: bool = False
+    graph: Graph,
+    *,
+    optimize: bool = True,
+    strict_float: bool = False,
+    watch: Watch | None = None,
 ) -> Graph:
     """The graph after the passes that every compilation runs."""
     if not optimize:
         return graph
-    return run_pipeline(graph, DEFAULT, strict_float=strict_float)
+    return manager(DEFAULT, strict_float=strict_float, observe=watch)(graph)
 
 
 def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
@@ -53,6 +61,7 @@ def lower(
     optimize: bool = True,
     strict_float: bool = False,
     limits: Limits | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Graph, Options]:
     """The graph as a backend runs it, and how.
 
@@ -63,6 +72,7 @@ def lower(
         optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
         limits: Budgets of each run.
+        watch: Called with the name of each pass and the graph after it.
 
     Raises:
         BackendUnavailable: If no backend of that preference can run here.
@@ -70,10 +80,11 @@ def lower(
     """
     chosen = choose_backend(backend)
     start = time.perf_counter()
-    lowered = optimized(graph, optimize=optimize, strict_float=strict_float)
-    lowered = run_pipeline(
-        lowered, _suiting(chosen, optimize), strict_float=strict_float
+    lowered = optimized(
+        graph, optimize=optimize, strict_float=strict_float, watch=watch
     )
+    passes = _suiting(chosen, optimize)
+    lowered = manager(passes, strict_float=strict_float, observe=watch)(lowered)
     before, after = len(graph.nodes), len(lowered.nodes)
     seconds = time.perf_counter() - start
     _logger.debug(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.arrays import as_host_array
+from graphwright.backends.digest import plan_digest
 from graphwright.backends.host import fetched, placed
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
@@ -55,6 +56,7 @@ class Executable:
         }
         self._turn = threading.Lock()
         self._callback: Callback | None = None
+        self._named = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -96,7 +98,8 @@ class Executable:
         backend = self.options.backend
         observer = None
         if self._callback is not None:
-            observer = Observer(self._callback, backend.to_host)
+            named = self._named
+            observer = Observer(self._callback, backend.to_host, named=named)
         run = Run(self.state, meter, observer)
         with np.errstate(all="ignore"), backend.running():
             if not self.state:
@@ -176,16 +179,21 @@ class Executable:
     # Read-out -------------------------------------------------------------------------
 
     @contextmanager
-    def observe(self, callback: Callback) -> Iterator[None]:
+    def observe(self, callback: Callback, *, named: bool = False) -> Iterator[None]:
         """Calls back with a copy of each value that runs make inside the block.
 
         The plan stays as it is.
+
+        Args:
+            callback: Called after each step, for each of its results.
+            named: Whether to leave out what equals no value of the original graph.
         """
-        before, self._callback = self._callback, callback
+        before = self._callback, self._named
+        self._callback, self._named = callback, named
         try:
             yield
         finally:
-            self._callback = before
+            self._callback, self._named = before
 
     def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
         """Wall time of each step of one run, in order."""
@@ -211,6 +219,10 @@ class Executable:
     def plan_for(self, **sizes: int) -> Plan:
         """The plan for sizes of the named dims."""
         return self.program.plan(dict(sizes))
+
+    def digest(self, **sizes: int) -> str:
+        """What tells the plan for sizes of the named dims from other plans."""
+        return plan_digest(self.plan_for(**sizes))
 
     def cost_analysis(self, **sizes: int) -> dict[str, float]:
         """FLOPs and bytes written of a run with these sizes of the named dims."""

@@ -30,13 +30,20 @@ Callback: TypeAlias = Callable[[Reading], None]
 
 
 class Observer:
-    """Calls back with a copy of every value, step after step."""
+    """Calls back with a copy of every value, step after step.
 
-    def __init__(self, callback: Callback, to_host: Callable[[Any], Any]) -> None:
-        self._callback, self._to_host = callback, to_host
+    With ``named``, of those alone that equal values of the original graph.
+    """
+
+    def __init__(
+        self, callback: Callback, to_host: Callable[[Any], Any], *, named: bool = False
+    ) -> None:
+        self._callback, self._to_host, self._named = callback, to_host, named
 
     def after(self, node: Node, results: Sequence[Any], graph: Graph) -> None:
         """Reads the results of a step before anything reuses them."""
         for index, (v, r) in enumerate(zip(node.results, results, strict=True)):
+            if self._named and v not in graph.origins:
+                continue
             copied = np.array(self._to_host(r)) if hasattr(r, "shape") else r
             self._callback(Reading(node, index, graph.origins.get(v, ()), copied))

@@ -271,6 +271,9 @@ class Builder(Emitter):
             op = node.op.bind(env) if env else node.op
             results = self.apply(op, [use(v) for v in node.operands])
             names.update(zip(node.results, results, strict=True))
+            for v, new in zip(node.results, results, strict=True):
+                if v in graph.origins:
+                    self.origins.setdefault(new, graph.origins[v])
         self.source = outer
         return tuple(use(v) for v in graph.outputs)
 

@@ -145,10 +145,10 @@ class Evaluator:
             self.state.setdefault(name, constant.array())
         guards = list(graph.guards)
         guards = check_guards(guards, bound)
-        last = _last_uses(graph)
+        last = last_uses(graph)
         for index, node in enumerate(graph.nodes):
             operands = [_read(graph, values, v) for v in node.operands]
-            results = self._step(node, operands, bound)
+            results = self.step(node, operands, bound)
             values.update(zip(node.results, results, strict=True))
             for v in last.get(index, ()):
                 values.pop(v, None)
@@ -156,7 +156,12 @@ class Evaluator:
                 guards = check_guards(guards, bound)
         return [_read(graph, values, v) for v in graph.outputs]
 
-    def _step(self, node: Node, operands: list[Any], env: Env) -> Sequence[Any]:
+    def step(self, node: Node, operands: list[Any], env: Env) -> Sequence[Any]:
+        """Results of one node; ``env`` grows by the symbols that it defines.
+
+        Raises:
+            GraphwrightError: What its op raises, with its source.
+        """
         try:
             results = self._apply(node, operands, env)
         except GraphwrightError as error:
@@ -235,7 +240,7 @@ def _read(graph: Graph, values: dict[Value, Any], v: Value) -> Any:
     return values[v] if v in values else graph.constants[v].array()
 
 
-def _last_uses(graph: Graph) -> dict[int, list[Value]]:
+def last_uses(graph: Graph) -> dict[int, list[Value]]:
     """Values that are not needed after each node, by the node's index."""
     last: dict[Value, int] = {}
     for index, node in enumerate(graph.nodes):

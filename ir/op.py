@@ -133,6 +133,8 @@ class Op:
             singular points, from which tests draw; what is not said is near 0.
         steps: Whether results jump as operands vary: tests feed exact values then.
         scale: Magnitude below which errors do not shrink with the results.
+        growth: How many times the error of a sum of its terms a method may make that
+            shares work between elements; 1 if there is no such method.
         wide: Whether float64 computes the same more precisely; not so of bits.
         moves: Which operands' elements the result is made of as they are, if it is; the
             others are indices.
@@ -147,6 +149,7 @@ class Op:
     domains: ClassVar[tuple[tuple[float, float], ...]] = ()
     steps: ClassVar[bool] = False
     error_floor: ClassVar[float] = 0.0
+    growth: ClassVar[float] = 1.0
     wide: ClassVar[bool] = True
     moves: ClassVar[slice | None] = None
     field_names: ClassVar[tuple[str, ...]] = ()

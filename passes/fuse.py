@@ -1,13 +1,27 @@
 """Epilogues: what follows a convolution or product becomes part of its kernel."""
 
+from collections.abc import Mapping, Sequence
+
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
-from graphwright.ir.graph import Graph, Node
+from graphwright.ir.graph import Graph, Node, Origin
 from graphwright.ir.ops.fused import Fused
 from graphwright.passes.walk import Walk
 
 _ROOTS = ("conv", "dot")
 _EPILOGUE = ("add", "max", "min")
+
+
+def keep_origins(
+    body: Builder,
+    origins: Mapping[Value, tuple[Origin, ...]],
+    outer: Sequence[Value],
+    inner: Sequence[Value],
+) -> None:
+    """Notes for values of a region which values of the original graph they equal."""
+    for old, new in zip(outer, inner, strict=True):
+        if old in origins:
+            body.origins[new] = origins[old]
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
@@ -55,6 +69,7 @@ class Region:
         self.body.source = node.source
         results = self.body.apply(node.op, [self.value(v) for v in node.operands])
         self.inside.update(zip(node.results, results, strict=True))
+        keep_origins(self.body, self.w.origins, node.results, results)
         return results
 
     def splice(self, node: Node) -> tuple[Value, ...]:
@@ -63,6 +78,7 @@ class Region:
             return self.add(node)
         results = self.body.splice(node.op.body, [self.value(v) for v in node.operands])
         self.inside.update(zip(node.results, results, strict=True))
+        keep_origins(self.body, self.w.origins, node.results, results)
         return results
 
 

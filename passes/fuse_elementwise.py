@@ -19,6 +19,7 @@ from graphwright.ir.ops.movement import Slice
 from graphwright.ir.ops.reduce import Reduce
 from graphwright.ir.ops.slicing import UpdateSlice
 from graphwright.ir.types import Type
+from graphwright.passes.fuse import keep_origins
 from graphwright.passes.steps import exhausted, note
 
 Fuses: TypeAlias = Callable[[Op, Sequence[Type]], bool]
@@ -183,6 +184,7 @@ class _Body:
             operands = self._all(node.operands)
             results = self.body.apply(node.op, operands)
             self.inside.update(zip(node.results, results, strict=True))
+            keep_origins(self.body, self.fuser.graph.origins, node.results, results)
         uses, inner = self.fuser.uses, self.region.inner
         results = tuple(
             v
@@ -207,6 +209,7 @@ class _Body:
             if maker is not None and taken:
                 operands = self._all(maker.operands)
                 self.inside[v] = self.body.apply(maker.op, operands)[0]
+                keep_origins(self.body, self.fuser.graph.origins, [v], [self.inside[v]])
             else:
                 self.inside[v] = self._outer(v)
         return self.inside[v]

@@ -69,6 +69,7 @@ class _Users:
         self, graph: Graph, rows: Mapping[tuple[int, bool], Sequence[Node]]
     ) -> None:
         self._constants: Mapping[Value, Constant] = graph.constants
+        self._origins = graph.origins
         self._rows = rows
         self._homes: dict[Value, set[tuple[int, bool] | None]] = {}
         for key, nodes in rows.items():
@@ -102,6 +103,7 @@ class _Users:
             constants,
             tuple(f"in{i}" for i in range(len(outer))),
             tuple(f"out{i}" for i in range(len(results))),
+            origins={inside[v]: self._origins[v] for v in made if v in self._origins},
         )
         op = Fused(kind=kind, body=body)
         return Node(op, tuple(outer), tuple(results), nodes[-1].source)

@@ -1,7 +1,7 @@
-"""The command line: ``graphwright run|inspect|check|optimize|export|backends``.
+"""The command line: ``graphwright run|inspect|check|compare|...``, see ``COMMANDS``.
 
-Exit codes: 0 all is well, 1 ``check`` found problems, 2 bad input or usage, 3 a fault
-of graphwright's own, 130 interrupted.
+Exit codes: 0 all is well, 1 ``check``, ``compare`` or ``diff`` found something, 2 bad
+input or usage, 3 a fault of graphwright's own, 130 interrupted.
 """
 
 import importlib
@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Run a model on files or random inputs and show its outputs.",
     "inspect": "Show signature, ops, parameters, FLOPs and text form.",
     "check": "List what a backend does not run itself.",
+    "compare": "Compare what backends make of a model, value by value.",
     "optimize": "Run optimisation passes and write the result as ONNX.",
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",
@@ -24,8 +25,9 @@ COMMANDS = {
 """Each command, which lives in the module of its name, and its line of help."""
 
 _EPILOG = (
-    "Exit codes: 0 all is well, 1 check found problems, 2 bad input or usage, 3 a fault"
-    " of graphwright's own, 130 interrupted. Every command takes --json and --debug."
+    "Exit codes: 0 all is well, 1 check, compare or diff found something, 2 bad input"
+    " or usage, 3 a fault of graphwright's own, 130 interrupted. Every command takes"
+    " --json and --debug."
 )
 
 

@@ -31,21 +31,28 @@ def common_options(function: F) -> F:
     return json_option(debug_option(function))
 
 
-backend_option = click.option(
-    "--backend",
-    "backends",
-    default="auto",
-    show_default=True,
-    callback=lambda _context, _parameter, text: _names(text),
-    help="A backend, or several with commas in order of preference.",
-)
-
-
 def _names(text: str) -> list[str]:
     names = [name for name in (word.strip() for word in text.split(",")) if name]
     if not names:
         raise click.BadParameter("names no backend")
     return names
+
+
+def names_option(flag: str, default: str, words: str) -> Callable[[F], F]:
+    """An option that takes names with commas between them."""
+    return click.option(
+        flag,
+        "backends",
+        default=default,
+        show_default=True,
+        callback=lambda _context, _parameter, text: _names(text),
+        help=words,
+    )
+
+
+backend_option = names_option(
+    "--backend", "auto", "A backend, or several with commas in order of preference."
+)
 
 
 def _dims(_context: Any, _parameter: Any, words: Sequence[str]) -> dict[str, int]:

@@ -1,23 +1,16 @@
-"""Inputs of a run: read from files, or random."""
+"""Inputs of a run, read from files."""
 
-import math
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graphwright.backends.limits import Limits
 from graphwright.cli.images import pictures
-from graphwright.ir.dim import Dim, substitute, symbols
-from graphwright.ir.dtype import string
-from graphwright.ir.errors import BudgetError, FeedError
-from graphwright.ir.evaluate import bind_shape
+from graphwright.feeds import Feeds
+from graphwright.ir.errors import FeedError
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import OptionalType, SequenceType, TensorType, Type
-
-Feeds = dict[str, Any]
+from graphwright.ir.types import TensorType, Type
 
 
 def read_feeds(
@@ -133,63 +126,3 @@ def _typed(array: Any, type_: TensorType) -> Any:
     if array.dtype.kind == "V" and array.dtype.itemsize == want.itemsize:
         return array.view(want)
     return array
-
-
-def random_feeds(graph: Graph, given: Feeds, seed: int) -> Feeds:
-    """Random inputs in the place of those that are not given.
-
-    Floats are normal (mean 0, variance 1), integers and booleans 0 or 1, strings "a" or
-    "b". Dims that nothing determines are 1. An input's values depend on the seed, its
-    name, type and sizes alone.
-
-    Raises:
-        FeedError: If a rank is not known, or the kind of an input cannot be made.
-        BudgetError: If an input would not fit in memory.
-    """
-    env: dict[str, int] = {}
-    types = dict(zip(graph.input_names, graph.input_types, strict=True))
-    for name, x in given.items():
-        bind_shape(types[name], getattr(x, "shape", ()), env, f"input {name!r}")
-    made: Feeds = {}
-    for name, type_ in types.items():
-        if name not in given:
-            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-            made[name] = _random(type_, name, rng, env)
-    return {**made, **given}
-
-
-def _random(
-    type_: Type, name: str, rng: np.random.Generator, env: dict[str, int]
-) -> Any:
-    match type_:
-        case TensorType(_, None):
-            raise FeedError(f"the rank of input {name!r} is not known: give a file")
-        case TensorType(_, shape):
-            sizes = tuple(_size(dim, env) for dim in shape or ())
-            need = math.prod(sizes) * max(8, type_.dtype.itemsize)
-            if need > Limits().bytes:
-                raise BudgetError(f"input {name!r} of {list(sizes)} needs {need} bytes")
-            return _values(type_, sizes, rng)
-        case SequenceType(element):
-            return [_random(element, name, rng, env)]
-        case OptionalType(element):
-            return _random(element, name, rng, env)
-        case _:
-            raise FeedError(f"input {name!r} is {type_}, which --random does not make")
-
-
-def _size(dim: Dim, env: dict[str, int]) -> int:
-    for symbol in sorted(symbols(dim)):
-        env.setdefault(symbol, 1)
-    found = substitute(dim, env)
-    return found if isinstance(found, int) else 1
-
-
-def _values(type_: TensorType, sizes: tuple[int, ...], rng: np.random.Generator) -> Any:
-    dtype = type_.dtype
-    if dtype.kind in "fc":
-        return rng.standard_normal(sizes).astype(dtype.numpy)
-    bits = rng.integers(0, 2, sizes)
-    if dtype is string:
-        return np.array(["a", "b"], object)[bits]
-    return np.asarray(bits).astype(dtype.numpy)

@@ -17,7 +17,7 @@ from graphwright.cli.common import (
     start_logging,
     working,
 )
-from graphwright.cli.feeds import random_feeds, read_feeds
+from graphwright.cli.feeds import read_feeds
 from graphwright.cli.results import (
     is_labelled,
     labelled,
@@ -28,6 +28,7 @@ from graphwright.cli.results import (
     summary,
 )
 from graphwright.display import seconds_text, stacked, styled
+from graphwright.feeds import random_feeds
 from graphwright.ir.errors import FeedError
 
 

@@ -83,7 +83,7 @@ def _attempt(make: Callable[[], Case | None]) -> Case | None:
     """What a step gives, or None if no graph comes of it."""
     try:
         return make()
-    except (GraphwrightError, KeyError, ValueError, TypeError, IndexError):
+    except (GraphwrightError, ArithmeticError, LookupError, ValueError, TypeError):
         return None
 
 

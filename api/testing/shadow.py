@@ -74,16 +74,22 @@ class Shadow(Evaluator):
             types = [v.type for v in node.operands]
             operands = [_narrowed(x, t) for x, t in zip(operands, types, strict=True)]
         with np.errstate(all="ignore"):
-            found = _wide_op(op).compute(np, *operands)
+            found = wide_op(op).compute(np, *operands)
         results = list(found if isinstance(found, tuple) else (found,))
         if ulps and self.rng is not None:
-            for i, v in enumerate(node.results):
-                if _inexact(v.type):
-                    wide = widened(results[i], v.type)
-                    results[i] = self._noisy(
-                        wide, epsilon(v.dtype) * ulps, op.error_floor
-                    )
+            self._blur(op, node, operands, results)
         return results
+
+    def _blur(
+        self, op: Op, node: Node, operands: Sequence[Any], results: list[Any]
+    ) -> None:
+        """Puts results in place that are off by what the op allows."""
+        ulps = self._ulps(op, node)
+        for i, v in enumerate(node.results):
+            if _inexact(v.type):
+                wide = widened(results[i], v.type)
+                step = epsilon(v.dtype) * ulps
+                results[i] = self._noisy(wide, step, op.error_floor)
 
     def _ulps(self, op: Op, node: Node) -> float:
         ulps = op.error_bound()
@@ -135,8 +141,8 @@ def _narrowed(x: Any, type_: Type) -> Any:
     return x.astype(type_.dtype.numpy, copy=False)
 
 
-def _wide_op(op: Op) -> Op:
-    """The op with float64 where it names a float dtype of its result."""
+def wide_op(op: Op) -> Op:
+    """An op with float64 where it names a float dtype of its result."""
     to = getattr(op, "dtype", None)
     if not isinstance(to, DType) or not to.is_float or _narrow(op):
         return op
@@ -166,10 +172,11 @@ def bounds_of(graph: Graph, inputs: Sequence[Any], seed: int = 0) -> list[Bound]
     ]
     rows = zip(*others, strict=True)
     types = graph.output_types
-    return [_bound(x, row, t) for x, row, t in zip(exact, rows, types, strict=True)]
+    return [bound_from(x, row, t) for x, row, t in zip(exact, rows, types, strict=True)]
 
 
-def _bound(exact: Any, others: Sequence[Any], type_: Type) -> Bound:
+def bound_from(exact: Any, others: Sequence[Any], type_: Type) -> Bound:
+    """A bound from an exact run and others, each a little off."""
     if not isinstance(type_, TensorType) or type_.dtype.kind not in "fc":
         return Bound(exact)
     exact = widened(exact, type_)
@@ -178,7 +185,7 @@ def _bound(exact: Any, others: Sequence[Any], type_: Type) -> Bound:
         spread = np.zeros(np.shape(exact))
         for x in others:
             spread = np.maximum(spread, _gap(exact, widened(x, type_), last))
-        floor = np.where(spread > 0, _least(type_.dtype), 0.0)
+        floor = np.where(spread > 0, least_normal(type_.dtype), 0.0)
         return Bound(exact, SAFETY * spread + last + floor)
 
 
@@ -190,7 +197,7 @@ def _gap(exact: Any, other: Any, last: Any) -> Any:
     return np.where(np.isnan(gap), last, gap)
 
 
-def _least(dtype: DType) -> float:
+def least_normal(dtype: DType) -> float:
     """The least normal number: what is smaller a device may flush to zero."""
     real = DTYPES[f"float{dtype.bits // 2}"] if dtype.kind == "c" else dtype
     info: Any = ml_dtypes.finfo(real.numpy)  # type: ignore[no-untyped-call]

@@ -173,8 +173,8 @@ class _Recorder(Evaluator):
         self.values: dict[Value, Any] = {}
         self.env: Env = {}
 
-    def _step(self, node: Node, operands: list[Any], env: Env) -> Sequence[Any]:
-        results = super()._step(node, operands, env)
+    def step(self, node: Node, operands: list[Any], env: Env) -> Sequence[Any]:
+        results = super().step(node, operands, env)
         if id(node) in self.outer:
             self.values.update(zip(node.results, results, strict=True))
             self.env.update(env)

@@ -78,12 +78,12 @@ class _Checker(Evaluator):
         self._made = before
         return results
 
-    def _step(self, node: Node, operands: list[Any], env: dict[str, int]) -> Any:
+    def step(self, node: Node, operands: list[Any], env: dict[str, int]) -> Any:
         held = [self._made[v] for v in node.operands if v in self._made]
         for made in held:
             if made.source != node.source:
                 raise made
-        results = super()._step(node, operands, env)
+        results = super().step(node, operands, env)
         for v, x in zip(node.results, results, strict=True):
             what = _makes(x, operands)
             if what is not None:

@@ -95,6 +95,7 @@ class Conv(Op):
 
     name = "conv"
     traits: ClassVar[frozenset[Trait]] = _REDUCTION
+    growth = 6.0  # Winograd's F(4x4, 3x3)
     strides: tuple[int, ...]
     padding: tuple[tuple[Dim, Dim], ...]
     lhs_dilation: tuple[int, ...]
@@ -113,6 +114,7 @@ class Conv(Op):
         if n_in is None:
             raise ShapeError(f"conv of {x} with {w} in {self.groups} groups: channels")
         for m, parts in ((w.dims[0], self.groups), (w.dims[0], self.batch_groups)):
+            need(parts > 0, f"conv: {parts} groups")
             if isinstance(m, int):
                 need(m % parts == 0, f"conv: {m} filters do not split into {parts}")
         sizes = [self._size(x.dims[i + 2], w.dims[i + 2], i) for i in range(n)]

@@ -1,0 +1,1 @@
+"""Comparing backends: runs, provenance, derived bounds, verdicts and reports."""

@@ -1,0 +1,264 @@
+"""How far one array is from another, measured in one pass over blocks."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from graphwright.ir.dtype import DType
+from graphwright.testing.shadow import Bound, epsilon, least_normal
+
+_BLOCK = 1 << 13
+"""Elements at a time: they stay in the cache, and BLAS starts no threads for them."""
+
+SPREAD, MANY = 0.25, 256
+"""How large the mean of differences over bounds may be, of how many elements."""
+
+_EXPONENT = np.int64(0x7FF0000000000000)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How far an array is from what it should be.
+
+    Attributes:
+        max_abs, mean_abs: Of the differences of finite elements.
+        max_rel: Largest difference over the size of what should be.
+        max_ulp: Largest difference in units in the last place of the dtype.
+        cosine: Of the angle between both, as vectors.
+        snr: Signal over noise, in decibels; infinite where nothing differs.
+        argmax: Share of the rows, along the last axis, whose maxima lie alike.
+        nan, inf: Elements that are not a number or infinite, here and not there.
+        excess: Largest difference over the bound; at most 1 is within it.
+        spread: Root mean square of differences over bounds: roundings are independent,
+            and rarely come near their bound; what is wrong everywhere shows here.
+        at: Where that is, as a tuple of indices.
+        got, want: The elements there.
+        size: Number of elements.
+        form: What is wrong with its dtype or shape, if anything is.
+    """
+
+    max_abs: float = 0.0
+    mean_abs: float = 0.0
+    max_rel: float = 0.0
+    max_ulp: float = 0.0
+    cosine: float = 1.0
+    snr: float = math.inf
+    argmax: float = 1.0
+    nan: int = 0
+    inf: int = 0
+    excess: float = 0.0
+    spread: float = 0.0
+    at: tuple[int, ...] = ()
+    got: str = ""
+    want: str = ""
+    size: int = 0
+    form: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within the bound."""
+        crowded = self.spread > SPREAD and self.size >= MANY
+        return not self.form and self.excess <= 1.0 and not crowded
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a dictionary, without numbers that JSON lacks."""
+        return {k: _plain(v) for k, v in asdict(self).items()} | {"ok": self.ok}
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, float) and not math.isfinite(x):
+        return str(x)
+    return list(x) if isinstance(x, tuple) else x
+
+
+def measure(have: Any, want: Any, dtype: DType, bound: Bound | None = None) -> Metrics:
+    """How far an array is from another, and from a bound if one is given.
+
+    Args:
+        have: The array.
+        want: What it should be; in float64 or complex128 where it holds fractions.
+        dtype: Whose units in the last place count.
+        bound: What it is held against; its value need not be ``want``.
+    """
+    if dtype.kind not in "fc":
+        return _exact(have, want, bound)
+    x, y = _flat(have), _flat(want)
+    judge = None
+    if bound is not None and bound.tolerance is not None:
+        judge = _flat(bound.value), _flat(bound.tolerance)
+    sums = _Sums(dtype)
+    for start in range(0, x.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        limits = None if judge is None else (judge[0][part], judge[1][part])
+        sums.add(x[part], y[part], limits, start)
+    return sums.metrics(np.asarray(have), want, bound)
+
+
+def _flat(x: Any) -> Any:
+    return np.ascontiguousarray(x).reshape(-1)
+
+
+class _Sums:
+    """What is added up over blocks."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype, self.epsilon = dtype, epsilon(dtype)
+        self.least = least_normal(dtype)
+        self.count = self.nan = self.inf = 0
+        self.abs = self.noise = self.signal = self.product = self.own = 0.0
+        self.most = self.relative = self.ulp = self.excess = self.squares = 0.0
+        self.judged = 0
+        self.worst = -1
+
+    def add(self, have: Any, want: Any, limits: Any, start: int) -> None:
+        """Takes one block into account."""
+        wide = np.complex128 if self.dtype.kind == "c" else np.float64
+        x = have.astype(wide)
+        with np.errstate(all="ignore"):
+            difference = x - want
+            away = np.abs(difference)
+            total = float(away.sum())
+            if not math.isfinite(total):
+                x, want, away = self._finite(x, want, away)
+                total = float(away.sum())
+            self.count += away.size
+            self.abs += total
+            if away.size:
+                self._ratios(x, want, away)
+            if limits is not None:
+                value, tolerance = limits
+                self._judge(have.astype(wide), value, tolerance, start)
+
+    def _finite(self, x: Any, want: Any, away: Any) -> tuple[Any, Any, Any]:
+        self.nan += int((np.isnan(x) & ~np.isnan(want)).sum())
+        self.inf += int((np.isinf(x) & ~np.isinf(want)).sum())
+        good = np.isfinite(away)
+        return x[good], want[good], away[good]
+
+    def _ratios(self, x: Any, want: Any, away: Any) -> None:
+        most = float(away.max())
+        size = np.abs(want)
+        self.signal += float(np.dot(size, size))
+        if most == 0:
+            self.own += float(np.dot(size, size))
+            self.product += float(np.dot(size, size))
+            return
+        self.most = max(self.most, most)
+        self.noise += float(np.dot(away, away))
+        self.own += float(np.vdot(x, x).real)
+        self.product += float(np.vdot(want, x).real)
+        np.maximum(size, self.least, out=size)
+        self.relative = max(self.relative, float((away / size).max()))
+        size.view(np.int64)[...] &= _EXPONENT
+        self.ulp = max(self.ulp, float((away / size).max()) / self.epsilon)
+
+    def _judge(self, x: Any, value: Any, tolerance: Any, start: int) -> None:
+        away = np.abs(x - value)
+        ratio = away / tolerance
+        worst = float(ratio.max()) if ratio.size else 0.0
+        self.judged += ratio.size
+        if not worst <= 1.0:  # NaN, too: look again
+            same = (x == value) | (np.isnan(x) & np.isnan(value))
+            free = same | np.isposinf(tolerance)
+            ratio = np.where(free, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+            worst = float(ratio.max())
+        self.squares += float(np.dot(ratio, ratio))
+        if worst > self.excess:
+            self.excess, self.worst = worst, start + int(np.argmax(ratio))
+
+    def metrics(self, have: Any, want: Any, bound: Bound | None) -> Metrics:
+        """What was found."""
+        norm = math.sqrt(self.signal * self.own)
+        snr = math.inf
+        if self.noise:
+            ratio = self.signal / self.noise
+            snr = 10 * math.log10(ratio) if ratio else -math.inf
+        at: tuple[int, ...] = ()
+        if self.worst >= 0:
+            at = tuple(map(int, np.unravel_index(self.worst, have.shape)))
+        judged = want if bound is None else bound.value
+        return Metrics(
+            self.most,
+            self.abs / max(self.count, 1),
+            self.relative,
+            self.ulp,
+            min(1.0, self.product / norm) if norm else 1.0,
+            snr,
+            _alike(have, want) if self.most else 1.0,
+            self.nan,
+            self.inf,
+            self.excess,
+            math.sqrt(self.squares / max(self.judged, 1)),
+            at,
+            str(have[at]) if self.worst >= 0 else "",
+            f"{np.asarray(judged)[at]:.9g}" if self.worst >= 0 else "",
+            int(have.size),
+        )
+
+
+def _alike(have: Any, want: Any) -> float:
+    """Share of rows whose largest elements lie at the same place."""
+    if have.ndim == 0 or not have.size or have.dtype.kind == "c":
+        return 1.0
+    wide = have.astype(np.float64) if have.dtype.kind == "V" else have
+    return float(np.mean(wide.argmax(-1) == np.asarray(want).argmax(-1)))
+
+
+def _exact(have: Any, want: Any, bound: Bound | None) -> Metrics:
+    """Of what holds no fractions: integers, flags, text, lists, dictionaries."""
+    judged = want if bound is None else bound.value
+    free = None if bound is None else bound.tolerance
+    if not isinstance(have, np.ndarray) or have.dtype == object:
+        same = alike(have, judged) or free is not None
+        words = (str(have)[:40], str(judged)[:40])
+        return Metrics(excess=0.0 if same else math.inf, got=words[0], want=words[1])
+    if not have.size:
+        return Metrics()
+    bad = have != judged
+    if free is not None:
+        bad &= np.asarray(free) == 0
+    at = tuple(map(int, np.unravel_index(int(np.argmax(bad)), bad.shape)))
+    wrong = bool(bad.any())
+    away = np.abs(have.astype(np.float64) - np.asarray(want).astype(np.float64))
+    return Metrics(
+        max_abs=float(away.max()) if away.size else 0.0,
+        mean_abs=float(away.mean()) if away.size else 0.0,
+        excess=math.inf if wrong else 0.0,
+        at=at if wrong else (),
+        got=str(have[at]) if wrong else "",
+        want=str(judged[at]) if wrong else "",
+        size=int(have.size),
+    )
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values are equal, NaN being equal to itself; lists item by item."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(v, b[k]) for k, v in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        rows = zip(a, b, strict=False)
+        return len(a) == len(b) and all(alike(x, y) for x, y in rows)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        if a.shape != b.shape:
+            return False
+        if a.dtype.kind in "OSU" or b.dtype.kind in "OSU":
+            return bool(np.all(a == b))
+        x, y = (z.astype(np.float64) if z.dtype.kind == "V" else z for z in (a, b))
+        return bool(np.array_equal(x, y, equal_nan=a.dtype.kind in "fcV"))
+    return type(a) is type(b) and bool(a == b)
+
+
+def form_of(have: Any, want: Any) -> str:
+    """What is wrong with the kind, dtype or shape of a value, or nothing."""
+    if not isinstance(want, np.ndarray):
+        if type(have) is type(want):
+            return ""
+        return f"{type(have).__name__} instead of {type(want).__name__}"
+    if not isinstance(have, np.ndarray):
+        return f"{type(have).__name__} instead of an array"
+    if have.dtype != want.dtype or have.shape != want.shape:
+        found = f"{have.dtype}{list(have.shape)}"
+        return f"{found} instead of {want.dtype}{list(want.shape)}"
+    return ""

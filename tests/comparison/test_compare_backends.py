@@ -1,0 +1,282 @@
+"""Comparing backends: nothing is missed, nothing is invented, every value counts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from faulty_backend import Fault, Faulty, scaled, stale
+
+import graphwright as gw
+from graphwright.comparison.alignment import Fate
+from graphwright.comparison.compare import worse
+from graphwright.comparison.labels import labelled
+from graphwright.comparison.metrics import Metrics, measure
+from graphwright.comparison.runners import GraphwrightRunner
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import bfloat16, float16, float32
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+from graphwright.passes import manager, pipeline
+from graphwright.passes.rules import RuleSet
+from graphwright.testing import random_graph
+from graphwright.testing.shadow import Bound
+from graphwright.testing.values import inputs_for
+
+DIGITS = Path(str(gw.__file__)).parent / "data" / "digits.onnx"
+
+# Verdicts -----------------------------------------------------------------------------
+
+
+def test_backends_that_agree() -> None:
+    report = gw.compare(DIGITS, ["numpy", "reference", "onnxruntime", "onnx"])
+    assert report.ok
+    assert report.verdict.startswith("numpy, reference, onnxruntime and onnx agree")
+    assert str(report).startswith(report.verdict)
+    assert not report.left_out
+    assert set(report.end_to_end["probabilities"]) == {
+        *("numpy", "reference", "onnxruntime", "onnx")
+    }
+
+
+FAULTS: list[tuple[str, Fault]] = [
+    ("conv", scaled(1e-3)),
+    ("conv", scaled(1e-4)),
+    ("softmax", scaled(2e-4)),
+    ("dot", scaled(1e-4)),
+    ("reduce_window", lambda y, *_: np.roll(y, 1, -1)),
+    ("softmax", lambda y, *_: y.astype(np.float64)),
+    ("softmax", lambda y, *_: y.astype(np.float16).astype(np.float32)),
+    ("softmax", stale()),
+]
+
+
+@pytest.mark.parametrize(("op", "fault"), FAULTS)
+def test_a_wrong_kernel_is_named(op: str, fault: Fault) -> None:
+    report = gw.compare(DIGITS, [Faulty(op, fault), "reference"])
+    assert not report.ok
+    first = report.verdict
+    assert first.startswith("faulty and reference part at ")
+    assert f"the kernel of faulty for {op}(" in first
+
+
+def test_only_the_guilty_node_is_charged() -> None:
+    report = gw.compare(DIGITS, [Faulty("reduce_window", scaled(1e-2))], samples=1)
+    assert {f.value for f in report.findings} == {"p1", "p2"}
+
+
+def test_a_wrong_rewrite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``x + -0 = x`` becomes ``x + -0 = x + x / 4096``."""
+
+    def wrong(b: Any, x: Value) -> Any:
+        return b.add(
+            x, b.mul(x, b.broadcast_to(b.constant(2.0**-12, float32), x.shape))
+        )
+
+    rewrites = [
+        r if r.name != "add_nothing" else replace(r, function=wrong, wants=("x",))
+        for r in pipeline.SIMPLIFY.rewrites
+    ]
+    monkeypatch.setitem(manager.PASSES, "simplify", RuleSet("simplify", rewrites))
+    report = gw.compare(graph_with_nothing_added(), ["numpy"])
+    assert "guilty: the rewrite add_nothing in simplify" in report.verdict
+
+
+def graph_with_nothing_added() -> Graph:
+    b = Builder()
+    x = b.input("x", TensorType(float32, (3, 4)))
+    zero = b.broadcast_to(b.constant(-0.0, float32), (3, 4))
+    return b.finish([b.neg(b.exp(b.add(b.tanh(x), zero)))])
+
+
+# Provenance ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_value_is_accounted_for(seed: int) -> None:
+    graph = random_graph(seed)
+    original = labelled(graph)
+    made = sum(len(node.results) for node in graph.walk()) + len(graph.inputs)
+    assert len(original.labels) == made
+    runner = GraphwrightRunner("numpy", original, "numpy")
+    assert set(runner.accounts()) == set(original.labels)
+
+
+def test_counts_add_up_and_fusions_list_what_is_inside() -> None:
+    report = gw.compare(DIGITS, ["numpy"], samples=1)
+    counts = report.accounting("numpy")
+    assert sum(counts.values()) == len(report.original.labels)
+    fusions = report.fusions("numpy")
+    assert "c1" in fusions["r1"]
+    assert sum(map(len, fusions.values())) == counts[Fate.FUSED.value]
+    gone = [a for a in report.runners[0].accounts.values() if a.fate is Fate.GONE]
+    assert gone
+    assert all(a.where for a in gone)
+
+
+def test_the_plan_is_the_same_with_and_without_comparing() -> None:
+    report = gw.compare(DIGITS, ["numpy"], samples=1)
+    exe = gw.compile(DIGITS, backend="numpy")
+    assert report.runners[0].digest == exe.digest(batch=1)
+    assert exe.digest(batch=1) != exe.digest(batch=2)
+
+
+def test_values_of_channels_last_layouts_are_brought_back() -> None:
+    report = gw.compare(DIGITS, ["numpy"], samples=1)
+    views = {n: a.view for n, a in report.runners[0].accounts.items()}
+    assert views["r1"] == "transpose [0, 2, 3, 1]"
+    assert report.values["r1"]["numpy"].ok
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_false_alarm_over_random_graphs(seed: int) -> None:
+    graph = random_graph(seed)
+    report = gw.compare(graph, ["numpy"], inputs_for(graph, seed))
+    assert report.ok, report.verdict
+
+
+# Inputs -------------------------------------------------------------------------------
+
+
+def test_functions_of_python() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return np.tanh(x @ w) + 1
+
+    x, w = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    report = gw.compare(f, ["numpy", "python"], inputs=(x, w))
+    assert report.ok
+    assert [r.name for r in report.runners] == ["numpy", "python"]
+
+
+def test_a_callable_that_is_wrong() -> None:
+    graph = graph_with_nothing_added()
+
+    def mine(x: Any) -> Any:
+        return -np.exp(np.tanh(x)) * np.float32(1.001)
+
+    report = gw.compare(graph, ["reference", mine])
+    assert report.verdict.startswith("mine and reference part at output 'out0'")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("kind", ["random", "special", "-1:1"])
+def test_other_floats_and_kinds_of_samples(dtype: str, kind: str) -> None:
+    report = gw.compare(DIGITS, ["numpy"], samples=[kind], dtype=dtype, search=2)
+    assert report.ok, report.verdict
+    assert report.original.graph.input_types[0].dtype.name == dtype  # type: ignore[union-attr]
+    assert report.samples == [f"{kind} 0", f"searched near {kind} 0"]
+
+
+def test_what_cannot_take_part_is_left_out() -> None:
+    report = gw.compare(DIGITS, ["numpy", "nothing"], samples=1)
+    assert "no backend 'nothing'" in report.left_out["nothing"]
+    assert report.ok
+    with pytest.raises(gw.BackendUnavailable, match="nothing"):
+        gw.compare(DIGITS, ["numpy", "nothing"], strict=True)
+
+
+def test_inputs_that_do_not_fit() -> None:
+    with pytest.raises(gw.FeedError, match="no input is called 'y'"):
+        gw.compare(DIGITS, ["numpy"], {"y": 1})
+    with pytest.raises(gw.FeedError, match="say random, special or LOW:HIGH"):
+        gw.compare(DIGITS, ["numpy"], samples=["odd"])
+    with pytest.raises(gw.FeedError, match="give its arguments"):
+        gw.compare(lambda x: x, ["numpy"])
+
+
+# Golden runs, files -------------------------------------------------------------------
+
+
+def test_golden_runs(tmp_path: Path) -> None:
+    path = str(tmp_path / "golden.npz")
+    saved = gw.compare(DIGITS, ["numpy"], dtype="bfloat16", save=path)
+    assert saved.written == {"golden": path}
+    again = gw.compare(DIGITS, ["reference"], dtype="bfloat16", golden=path)
+    assert again.ok
+    assert [r.name for r in again.runners] == ["reference", "golden"]
+    wrong = gw.compare(
+        DIGITS, [Faulty("conv", scaled(0.1))], golden=path, dtype="bfloat16"
+    )
+    assert wrong.verdict.startswith("faulty and golden part at ")
+    with pytest.raises(gw.ModelError, match="are other ones"):
+        gw.compare(graph_with_nothing_added(), ["numpy"], golden=path)
+    (tmp_path / "bad.npz").write_bytes(b"no")
+    with pytest.raises(gw.ModelError, match="is no golden run"):
+        gw.compare(DIGITS, ["numpy"], golden=str(tmp_path / "bad.npz"))
+
+
+def test_reports_as_json() -> None:
+    report = gw.compare(DIGITS, [Faulty("conv", scaled(0.1)), "reference"], rounds=2)
+    data = json.loads(report.to_json())
+    assert data["ok"] is False
+    assert data["findings"][0]["text"] == data["verdict"]
+    assert data["runners"][0]["times"]["runs"] == 2
+    assert len(data["values"]) == len(report.original.labels)
+
+
+def test_a_case_is_shrunk_and_written(tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    backend = Faulty("conv", scaled(1e-4))
+    report = gw.compare(DIGITS, [backend, "reference"], bisect=str(folder))
+    assert report.reproducer is not None
+    assert len(report.reproducer.graph.nodes) <= 5
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"case.json", "data.npz", "model.onnx", "reproduce.py"}
+    again = gw.compare(folder / "model.onnx", [backend], report.reproducer.inputs)
+    assert not again.ok
+
+
+# Metrics ------------------------------------------------------------------------------
+
+
+def test_metrics_of_known_differences() -> None:
+    want = np.array([[1.0, 2.0, 4.0]])
+    have = np.array([[1.0, 2.0, 4.0 + 2**-20]], np.float32)
+    m = measure(have, want, float32)
+    assert m.max_abs == 2**-20
+    assert m.max_rel == 2**-22
+    assert m.max_ulp == 2.0
+    assert m.argmax == 1.0
+    assert m.snr == pytest.approx(10 * np.log10(21 / 2**-40))
+    assert m.ok
+
+
+def test_metrics_of_what_is_no_number() -> None:
+    have = np.array([np.nan, np.inf, 1.0], np.float32)
+    want = np.array([0.0, 0.0, 1.0])
+    m = measure(have, want, float32, Bound(want, np.full(3, 1e-3)))
+    assert (m.nan, m.inf, m.excess) == (1, 1, np.inf)
+    same = measure(have, have.astype(np.float64), float32)
+    assert (same.nan, same.inf) == (0, 0)
+
+
+def test_metrics_count_in_the_dtype_given() -> None:
+    want = np.array([1.0])
+    for dtype, eps in ((float16, 2**-10), (bfloat16, 2**-7), (float32, 2**-23)):
+        have = np.array([1 + eps]).astype(dtype.numpy)
+        assert measure(have, want, dtype).max_ulp == 1.0
+    assert have.dtype != ml_dtypes.bfloat16
+
+
+def test_an_error_everywhere_is_seen_below_the_bound() -> None:
+    want = np.linspace(1, 2, 1000)
+    bound = Bound(want, np.full(1000, 1e-3))
+    biased = measure((want + 5e-4).astype(np.float32), want, float32, bound)
+    assert biased.excess < 1
+    assert not biased.ok
+    alone = want.copy()
+    alone[0] += 5e-4
+    assert measure(alone.astype(np.float32), want, float32, bound).ok
+
+
+def test_the_worst_of_two() -> None:
+    a, b = (
+        Metrics(max_abs=1.0, excess=0.5, cosine=0.9),
+        Metrics(max_abs=0.5, excess=2.0),
+    )
+    assert worse(a, b) == worse(b, a)
+    assert (worse(a, b).max_abs, worse(a, b).excess, worse(a, b).cosine) == (1, 2, 0.9)

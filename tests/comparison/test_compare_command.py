@@ -1,0 +1,80 @@
+"""``graphwright compare``: its first line, its exit codes, its files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from faulty_backend import Faulty, scaled
+
+import graphwright as gw
+from graphwright.backends import registry
+from graphwright.cli import main
+
+DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in ("_factories", "_instances"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    gw.register_backend("faulty", lambda: Faulty("conv", scaled(1e-3)))
+
+
+def run(capsys: Capture, *words: str, code: int = 0) -> str:
+    found = main(["compare", DIGITS, *words])
+    out, err = capsys.readouterr()
+    assert found == code, err
+    return out
+
+
+def test_the_first_line_is_the_answer(capsys: Capture) -> None:
+    out = run(capsys, "--backends", "numpy,reference,onnxruntime", "--per-node")
+    first = out.splitlines()[0]
+    assert first.startswith("numpy, reference, onnxruntime and onnxruntime (all")
+    assert "inside a" in out
+
+
+@pytest.mark.usefixtures("faulty")
+def test_where_two_part(capsys: Capture, tmp_path: Path) -> None:
+    page, folder = tmp_path / "report.html", tmp_path / "case"
+    words = ["--backends", "faulty,numpy", "--html", str(page), "--bisect", str(folder)]
+    out = run(capsys, *words, code=1)
+    assert out.startswith("faulty and numpy part at Relu")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (folder / "reproduce.py").exists()
+
+
+@pytest.mark.usefixtures("faulty")
+def test_json(capsys: Capture) -> None:
+    words = ["--backends", "faulty,numpy", "--json", "--samples", "1"]
+    data = json.loads(run(capsys, *words, code=1))
+    assert data["findings"][0]["runner"] == "faulty"
+    assert "kernel of faulty" in data["findings"][0]["guilty"]
+
+
+def test_files_in_and_out(capsys: Capture, tmp_path: Path) -> None:
+    image = np.zeros((3, 1, 32, 32), np.float32)
+    np.save(tmp_path / "x.npy", image)
+    golden = str(tmp_path / "golden.npz")
+    given = f"image={tmp_path / 'x.npy'}"
+    run(capsys, "--backends", "numpy", "--input", given, "--save", golden)
+    out = run(capsys, "--backends", "reference", "--golden", golden)
+    assert "reference and golden agree" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--samples", "odd"], "say random, special or LOW:HIGH"),
+        (["--backends", "numpy,nothing", "--strict"], "no backend 'nothing'"),
+        (["--golden", "nothing.npz"], "is no golden run"),
+        (["--dtype", "int8"], "dtype 'int8' is none of"),
+    ],
+)
+def test_refuses(capsys: Capture, words: list[str], problem: Any) -> None:
+    assert main(["compare", DIGITS, *words]) == 2
+    assert problem in capsys.readouterr().err
