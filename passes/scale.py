@@ -158,6 +158,34 @@ def channels_into_conv(b: Rewriter, x: Value, c: Value, node: Node) -> Value | N
     return None if scaled is None else b.apply(op, (x, scaled))[0]
 
 
+_NORMAL = P.add(P.mul("x", _C).once, _S).once
+
+
+@_rule(P.conv(P.max(_NORMAL, P.splat("low")).once, P.constant("k")), ROUNDING)
+def bound_before_scale(
+    b: Rewriter, x: Value, c: Value, s: Value, low: float, node: Node
+) -> Value | None:
+    """``max(x * c + s, l) = max(x, (l - s) / c) * c + s`` for ``c > 0``.
+
+    Applied where the convolution that follows then takes factor and shift.
+    """
+    op: Any = node.op
+    factor, shift = along(b, c, x.rank, 1), along(b, s, x.rank, 1)
+    padded = any(side != 0 for pair in op.padding for side in pair)
+    plain = op.groups == op.batch_groups == 1 and all(d == 1 for d in op.lhs_dilation)
+    if padded or not plain or op.dtype is not None or factor is None or shift is None:
+        return None
+    if not (factor > 0).all() or x.dtype.bits < 16:
+        return None
+    with np.errstate(all="ignore"):
+        bound = ((low - shift) / factor).astype(x.dtype.numpy)
+    if not np.isfinite(bound.astype(np.float64)).all():
+        return None
+    column = b.constant_of(Constant.of(_column(bound, x.rank - 1), x.dtype))
+    clamped = b.max(x, b.broadcast_to(column, x.shape))
+    return b.apply(op, (b.add(b.mul(clamped, c), s), node.operands[1]))[0]
+
+
 @_rule(P.conv(P.add("x", _S).once, P.constant("k")), ROUNDING)
 def shift_into_conv(b: Rewriter, x: Value, s: Value, node: Node) -> Value | None:
     """``conv(x + s, k) = conv(x, k) + sum(k * s)`` where nothing is padded."""

@@ -335,6 +335,14 @@ quick(
     lambda b, x: conv(b, b.mul(x, channels(b)), weights(b, 2, 3, 3, 3), 1),
     NCHW,
 )
+
+
+@example(NCHW)
+def bound_before_scale(b: Builder, x: Value) -> Value:
+    normal = b.add(b.mul(x, channels(b)), channels(b, -1.0))
+    return conv(b, b.max(normal, 0.0), weights(b, 2, 3, 3, 3))
+
+
 quick(
     "shift_into_conv",
     lambda b, x: conv(b, b.add(x, channels(b)), weights(b, 2, 3, 3, 3)),

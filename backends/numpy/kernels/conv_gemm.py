@@ -4,6 +4,7 @@ Patches form a matrix [positions, K]. Planar, K = (channel, taps) varies slowest
 memory, which suits NCHW and few channels; else K = (taps, channel) is contiguous.
 """
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage, flat
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
-from graphwright.backends.numpy.kernels.geometry import Block, blocks, patches, tap_runs
+from graphwright.backends.numpy.kernels.geometry import (
+    Axis,
+    Block,
+    blocks,
+    patches,
+    tap_runs,
+)
 from graphwright.backends.numpy.kernels.panels import Panels
 
 Array = NDArray[Any]
@@ -23,6 +30,8 @@ _BLOCK_BYTES = 1 << 19
 _WHOLE_BYTES = 3 << 20
 _TASK_FLOPS = 2.5e7
 _FEW_CHANNELS = 16
+_OUT_BYTES = 3 << 17
+_LARGE_WEIGHTS = 2 << 20
 
 
 def task_count(flops: float) -> int:
@@ -32,22 +41,35 @@ def task_count(flops: float) -> int:
     return 2 * max(1, min(32, round(flops / _TASK_FLOPS / 2)))
 
 
+def _steps(spec: Spec) -> tuple[slice, ...]:
+    """Which inputs a pointwise convolution reads if it skips some, else nothing."""
+    axes = spec.axes
+    skips = spec.taps == 1 and any(axis.stride > 1 for axis in axes)
+    if not skips or any((a.before, a.after, a.spread) != (0, 0, 1) for a in axes):
+        return ()
+    return tuple(slice(0, (a.out - 1) * a.stride + 1, a.stride) for a in axes)
+
+
 class GemmConv:
     """im2col and GEMM; the input itself is the matrix of a pointwise convolution."""
 
     def __init__(self, spec: Spec, w: Array) -> None:
         """Pack `w` [M, C/group, *kernel], which has the accumulator's dtype."""
+        self.steps = _steps(spec)
+        if self.steps:
+            axes = tuple(Axis(axis.out, 1) for axis in spec.axes)
+            spec = dataclasses.replace(spec, axes=axes)
         self.spec = spec
         self.planar = not spec.last or spec.depth < _FEW_CHANNELS
         self.padded = Padded(spec, spec.axes, self.planar)
-        self.direct = spec.taps == 1 and self.padded.in_place
+        self.direct = spec.taps == 1 and self.padded.in_place and not self.steps
         if self.direct:
             self.planar = not spec.last
         self.runs = tap_runs(spec.axes[-1])
         self.epilogue = self._epilogue()
-        row = self._row_bytes
-        self.whole = self.direct or spec.positions * row <= _WHOLE_BYTES
-        self.blocks = blocks(spec.out, max(32, _BLOCK_BYTES // row))
+        small = spec.positions * self._row_bytes <= _WHOLE_BYTES
+        self.whole = self.direct or (small and self._wide)
+        self.blocks = blocks(spec.out, self._block_rows())
         rows = spec.positions if self.whole else self.blocks[0].size
         self.panels = Panels(self._pack(w), rows, self.planar)
         self.grid = self._grid()
@@ -70,20 +92,47 @@ class GemmConv:
         bias = None if given.bias is None else given.bias.reshape(groups, 1, -1)
         return Epilogue(scale, bias, given.clip)
 
+    @property
+    def _flops(self) -> float:
+        spec = self.spec
+        return 2.0 * spec.positions * spec.filters * spec.depth * spec.taps
+
+    @property
+    def _wide(self) -> bool:
+        """Whether tasks are better cut from the filters than from the positions.
+
+        Otherwise each thread reads all weights, which few positions do not repay.
+        """
+        spec, rows = self.spec, self.spec.positions // 2
+        large = spec.filters * self._row_bytes > _LARGE_WEIGHTS
+        return spec.groups == 1 and rows < (96 if large else 24)
+
+    def _block_rows(self) -> int:
+        """Return the positions of a block: an even number of blocks in cache."""
+        rows = max(32, _BLOCK_BYTES // self._row_bytes)
+        parts = max(task_count(self._flops), -(-self.spec.positions // rows))
+        parts += parts % 2 if parts > 1 else 0
+        return max(32, -(-self.spec.positions // parts))
+
     def _grid(self) -> list[tuple[slice, slice]]:
         """Cut one image's product into tasks: slices of positions and of filters."""
         spec = self.spec
         filters = spec.filters // spec.groups
-        flops = 2.0 * spec.positions * spec.filters * spec.depth * spec.taps
-        parts = task_count(flops)
+        parts = task_count(self._flops)
         # Planar blocks of filters are contiguous, which the epilogue likes.
         narrow = filters < (32 * parts if self.planar else 64)
-        wide = self.planar or spec.positions < 4 * filters
+        wide = self.planar or self._wide
         if spec.groups == 1 and wide and not narrow:
-            return [(slice(None), slice(*cut)) for cut in self.panels.cut(parts)]
+            cuts = self.panels.cut(parts)
+            if len(cuts) == parts:
+                return [(slice(None), slice(*cut)) for cut in cuts]
         tall = max(1, self.panels.tiling.rows)
-        size = -(-spec.positions // parts)
-        size = -(-size // tall) * tall if size > tall else max(64, size)
+        size = spec.positions * spec.filters * spec.acc.itemsize
+        parts = max(parts, size // _OUT_BYTES // 2 * 2)
+        even = -(-spec.positions // parts)
+        size = -(-even // tall) * tall
+        if size > 1.1 * even:
+            size = max(32, -(-even // 4) * 4)
         cuts = [(i, i + size) for i in range(0, spec.positions, size)]
         return [(slice(*cut), slice(None)) for cut in cuts]
 
@@ -123,7 +172,7 @@ class GemmConv:
         call = _Call(self, flat(out), rest)
         if self.direct:
             return call.products([self._groups(image) for image in flat(x)])
-        padded, fill = self.padded.bind(x, arena)
+        padded, fill = self.padded.bind(x[(slice(None), *self.steps)], arena)
         rest_of = self._bind_whole if self.whole else self._bind_blocks
         return threads.in_turn([fill, rest_of(call, padded, arena)])
 
@@ -138,20 +187,25 @@ class GemmConv:
             return memory.reshape(self.spec.groups, -1, block.size).swapaxes(1, 2)
         return memory.reshape(self.spec.groups, block.size, -1)
 
-    def _gather(self, padded: Array, block: Block, memory: Array) -> None:
-        """Copy a block's patches of one image."""
+    def _gather(
+        self, padded: Array, block: Block, memory: Array, channels: slice = slice(None)
+    ) -> Stage:
+        """Return what copies a block's patches of one image."""
         spec = self.spec
         rank = len(spec.axes)
         if self.planar:
             order = (*range(rank + 2, 2 * rank + 2), *range(2, rank + 2), 0, 1)
         else:
             order = (*range(1, 2 * rank + 1), 0, 2 * rank + 1)
-        target = memory.transpose(order)
+        target = memory.transpose(order)[..., channels]
+        steps: list[Stage] = []
         for run in self.runs:
             view = patches(padded, spec.axes, run)[block.box]
             view = view.reshape(*view.shape[:-1], spec.groups, spec.depth)
             taps = slice(run.first, None, run.step)
-            target[..., taps, :, :] = view
+            room, part = target[..., taps, :, :], view[..., channels]
+            steps.append(functools.partial(np.copyto, room, part))
+        return threads.in_turn(steps)
 
     def _bind_blocks(self, call: "_Call", padded: Array, arena: scratch.Arena) -> Stage:
         """Gather, multiply and finish block by block, each in its thread's cache."""
@@ -164,7 +218,7 @@ class GemmConv:
             block = self.blocks[number]
             shape = self._memory(block)
             room = memory[slot, : math.prod(shape)].reshape(shape)
-            gather = functools.partial(self._gather, padded[n], block, room)
+            gather = self._gather(padded[n], block, room)
             rows = slice(block.start, block.stop)
             matrix = self._matrix(room, block)
             return threads.in_turn([gather, call.product(matrix, n, rows, slice(None))])
@@ -179,31 +233,22 @@ class GemmConv:
         matrix = self._matrix(memory, everything)
         stages: list[Stage] = []
         for n in range(spec.batch):
-            gather = functools.partial(
-                self._gather_shared, padded[n], everything, memory
-            )
+            gather = self._gather_shared(padded[n], everything, memory)
             stages += [gather, call.products([matrix], n)]
         return threads.in_turn(stages)
 
-    def _gather_shared(self, padded: Array, block: Block, memory: Array) -> None:
+    def _gather_shared(self, padded: Array, block: Block, memory: Array) -> Stage:
         """Gather with all threads, each a range of the channels."""
         # ponytail: split only when planar; the other order copies long runs anyway
         spec = self.spec
-        if not self.planar or spec.groups > 1 or memory.size < 1 << 15:
-            self._gather(padded, block, memory)
-            return
+        if not self.planar or memory.size < 1 << 15:
+            return self._gather(padded, block, memory)
         cuts = threads.ranges(spec.depth, -(-spec.depth // 4))
-        order = np.moveaxis(memory[0], 0, -1)
-        rank = len(spec.axes)
-        target = order.transpose(*range(rank, 2 * rank), *range(rank), 2 * rank)
 
-        def task(index: int, _slot: int) -> None:
-            part = slice(*cuts[index])
-            for run in self.runs:
-                view = patches(padded[..., part], spec.axes, run)
-                target[..., slice(run.first, None, run.step), part] = view
+        def make(index: int, _slot: int) -> Stage:
+            return self._gather(padded, block, memory, slice(*cuts[index]))
 
-        threads.parallel(task, len(cuts))
+        return threads.Prepared(make, len(cuts))
 
 
 class _Call:
@@ -230,7 +275,7 @@ class _Call:
         first = filters.start or 0
         if out.dtype == plan.spec.acc:
             multiply = plan.panels.bind(matrix, out, first)
-            finish = functools.partial(epilogue.apply, out, out, part)
+            finish = epilogue.bind(out, out, part)
             return threads.in_turn([multiply, finish])
 
         def run() -> None:

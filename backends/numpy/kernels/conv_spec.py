@@ -1,6 +1,5 @@
 """What every convolution algorithm is told, and the canonical views it works on."""
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from graphwright.backends.numpy.kernels import scratch
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import Axis, fill_padded, padded_shape
 from graphwright.backends.numpy.kernels.precision import DType
-from graphwright.backends.numpy.kernels.threads import Prepared, ranges
+from graphwright.backends.numpy.kernels.threads import Prepared, in_turn, ranges
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
@@ -146,19 +145,18 @@ class Padded:
         return padded, Prepared(make, count * self.spec.batch)
 
     def _fill(self, padded: Array, x: Array, low: int, high: int) -> Stage:
+        axes = self.axes
         if self.planar:
-            part = (..., slice(low, high))
-            return functools.partial(fill_padded, padded[part], x[part], self.axes)
-        if len(self.axes) == 1:
-            return functools.partial(fill_padded, padded, x, self.axes)
-        axes = (self.axes[0].rows(low, high), *self.axes[1:])
-        return functools.partial(fill_padded, padded[low:high], x, axes)
+            padded, x = padded[..., low:high], x[..., low:high]
+        elif len(axes) > 1:
+            padded, axes = padded[low:high], (axes[0].rows(low, high), *axes[1:])
+        return in_turn(fill_padded(padded, x, axes))
 
     def _parts(self) -> list[tuple[int, int]]:
         """Cut channels, or rows if these vary slowest, into about 64K elements."""
         spatial = padded_shape(self.axes, self.extra)
         whole = self.spec.channels * math.prod(spatial)
         cut = self.spec.channels if self.planar else spatial[0]
-        if len(spatial) == 2 and not self.planar:
+        if len(self.axes) == 1 and not self.planar:
             return [(0, spatial[0])]
         return ranges(cut, max(1, (cut << 16) // max(1, whole)))

@@ -9,6 +9,7 @@ spread over a tile: then the plain convolution runs instead.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,10 @@ _UP = np.array(
     ],
     np.float32,
 )
-_PRODUCTS_BYTES = 12 << 20
+_BAND_BYTES = 1 << 20
 _TASK_ELEMENTS = 1 << 17
+_FEW_WEIGHTS = 1 << 20
+_MANY_TILES = 20
 _LARGEST_WEIGHT = 1e12
 
 
@@ -66,16 +69,27 @@ class WinogradConv:
         """Transform `w` [M, C, 3, 3] to [36, C, M]."""
         self.spec, self.w = spec, w
         self.high, self.wide = (-(-axis.out // 4) for axis in spec.axes)
-        row = 36 * self.wide * (spec.channels + spec.filters) * spec.acc.itemsize
-        self.bands = threads.ranges(self.high, max(1, _PRODUCTS_BYTES // row))
-        self.rows = max(high - low for low, high in self.bands)
-        self.parts = threads.ranges(36, 9)
-        self.panels = self._pack(w)
         self.slots = threads.get_num_threads()
+        self.bands = self._bands()
+        rows = max(high - low for low, high in self.bands)
+        few = 36 * spec.channels * spec.filters * spec.acc.itemsize <= _FEW_WEIGHTS
+        self.apart = few or rows * self.wide >= _MANY_TILES
+        """Whether a task does all of a band, instead of a part of all steps."""
+        self.rows = rows if self.apart else self.high
+        self.parts = [(0, 36)] if self.apart else threads.ranges(36, 9)
+        self.panels = self._pack(w)
         bias = spec.epilogue.bias
         tiled = None if bias is None else np.tile(bias, self.wide)
         self.bias, self.clip = Epilogue(bias=tiled), Epilogue(clip=spec.epilogue.clip)
         self._plain: GemmConv | None = None
+
+    def _bands(self) -> list[tuple[int, int]]:
+        """Cut the tile rows into as many for each thread, in its cache."""
+        spec = self.spec
+        row = 36 * self.wide * (spec.channels + spec.filters) * spec.acc.itemsize
+        count = -(-self.high * row // _BAND_BYTES)
+        count = min(self.high, -(-count // self.slots) * self.slots)
+        return threads.ranges(self.high, -(-self.high // count))
 
     def _pack(self, w: Array) -> list[Panels]:
         """Transform the filters and pack them, as many at once as a task multiplies."""
@@ -104,6 +118,8 @@ class WinogradConv:
 
     def _task_rows(self, channels: int) -> int:
         """Return how many tile rows a transform task takes."""
+        if self.apart:
+            return self.rows
         return max(1, min(self.rows, _TASK_ELEMENTS // (36 * self.wide * channels)))
 
     def _sizes(self) -> list[tuple[int, ...]]:
@@ -115,8 +131,13 @@ class WinogradConv:
         line = (4 * self.wide + 2) * spec.channels
         before = (10 * down + 2) * line + 36 * down * c
         room = max(before, 40 * up * m + whole)
+        copies = self.slots if self.apart else 1
         rooms = (self.slots, -(-room // 16) * 16 + 64)
-        return [(36, tiles, spec.channels), (36, tiles, spec.filters), rooms]
+        return [
+            (copies, 36, tiles, spec.channels),
+            (copies, 36, tiles, spec.filters),
+            rooms,
+        ]
 
     @property
     def scratch_bytes(self) -> int:
@@ -128,14 +149,13 @@ class WinogradConv:
     ) -> Stage:
         """Return what computes all of `out`; see `Algorithm`."""
         memory = [arena.array(shape, self.spec.acc) for shape in self._sizes()]
+        squares: dict[int, float] = {}
+        bound = self._bind_apart if self.apart else self._bind_together
+        compute = bound(x, out, residual, memory, squares)
 
         def run() -> None:
-            finite = True
-            for n in range(self.spec.batch):
-                rest = None if residual is None else residual[n]
-                for band in self.bands:
-                    finite = finite and self._band(x[n], band, out[n], rest, memory)
-            if not finite:
+            compute()
+            if not np.isfinite(sum(squares.values())):
                 self._run_plain(x, out, residual)
 
         return run
@@ -147,120 +167,178 @@ class WinogradConv:
         self._plain.bind(x, out, residual, scratch.Arena(buffer))()
         scratch.give(buffer)
 
-    def _band(
+    def _bind_apart(
         self,
         x: Array,
-        band: tuple[int, int],
         out: Array,
         residual: Array | None,
         memory: Sequence[Array],
-    ) -> bool:
-        """Compute a band of tile rows of one image; False where x is not finite."""
-        low, high = band
+        squares: dict[int, float],
+    ) -> Stage:
+        """Return what computes band by band, each in one task."""
         before, after, rooms = memory
-        tiles = (high - low) * self.wide
-        v, y = before[:, :tiles], after[:, :tiles]
-        if not self._down(x, band, v, rooms):
-            return False
+        count = len(self.bands)
 
-        def task(index: int, _slot: int) -> None:
+        def make(index: int, slot: int) -> Stage:
+            n, number = divmod(index, count)
+            low, high = self.bands[number]
+            tiles = (high - low) * self.wide
+            v, y = before[slot, :, :tiles], after[slot, :, :tiles]
+            down = self._down(x[n], (low, high), v, rooms[slot], squares, index)
+            up = self._up(y, (low, high), out[n], _image(residual, n), rooms[slot])
+            return threads.in_turn([down, self.panels[0].bind(v, y), up])
+
+        return threads.Prepared(make, count * self.spec.batch, self.slots)
+
+    def _bind_together(
+        self,
+        x: Array,
+        out: Array,
+        residual: Array | None,
+        memory: Sequence[Array],
+        squares: dict[int, float],
+    ) -> Stage:
+        """Return what computes step by step, all threads at the same one."""
+        (v,), (y,), rooms = memory
+        stages: list[Stage] = []
+        for n in range(self.spec.batch):
+            stages += self._steps(x, out, residual, (v, y, rooms), squares, n)
+        return threads.in_turn(stages)
+
+    def _steps(
+        self,
+        x: Array,
+        out: Array,
+        residual: Array | None,
+        memory: Sequence[Array],
+        squares: dict[int, float],
+        n: int,
+    ) -> list[Stage]:
+        """Return the three steps of one image."""
+        v, y, rooms = memory
+        spec = self.spec
+        downs = threads.ranges(self.high, self._task_rows(spec.channels))
+        ups = threads.ranges(self.high, self._task_rows(spec.filters))
+
+        def down(index: int, slot: int) -> Stage:
+            low, high = downs[index]
+            part, key = v[:, low * self.wide : high * self.wide], n * self.high + index
+            return self._down(x[n], (low, high), part, rooms[slot], squares, key)
+
+        def multiply(index: int, _slot: int) -> Stage:
             part = slice(*self.parts[index])
-            self.panels[index].multiply(v[part], y[part])
+            return self.panels[index].bind(v[part], y[part])
 
-        threads.parallel(task, len(self.parts), self.slots)
-        place = slice(4 * low, 4 * high)
-        rest = None if residual is None else residual[place]
-        self._up(y, high - low, out[place], rest, rooms)
-        return True
+        def up(index: int, slot: int) -> Stage:
+            low, high = ups[index]
+            part, rest = y[:, low * self.wide : high * self.wide], _image(residual, n)
+            return self._up(part, (low, high), out[n], rest, rooms[slot])
 
-    def _down(self, x: Array, band: tuple[int, int], v: Array, rooms: Array) -> bool:
-        """Transform x [H, W, C] into v [36, tiles, C]; tell whether all is finite."""
-        channels, first = self.spec.channels, band[0]
-        rows = band[1] - first
-        grid = v.reshape(6, 6, rows, self.wide * channels)
-        parts = threads.ranges(rows, self._task_rows(channels))
-        sums = [0.0] * len(parts)
+        pairs = ((down, downs), (multiply, self.parts), (up, ups))
+        return [threads.Prepared(m, len(cuts), self.slots) for m, cuts in pairs]
 
-        def task(index: int, slot: int) -> None:
-            low, high = parts[index]
-            room = scratch.Arena(rooms[slot].view(np.uint8))
-            shape = (4 * (high - low) + 2, 4 * self.wide + 2, channels)
-            lines = room.array(shape, v.dtype)
-            self._fill(x, 4 * (first + low), lines)
-            flat = lines.reshape(-1)
-            sums[index] = float(np.dot(flat, flat))
-            _tiles_down(lines, grid[:, :, low:high], room)
+    def _down(
+        self,
+        x: Array,
+        band: tuple[int, int],
+        v: Array,
+        memory: Array,
+        squares: dict[int, float],
+        key: int,
+    ) -> Stage:
+        """Return what transforms rows of x [H, W, C] to v [36, tiles, C].
 
-        threads.parallel(task, len(parts), self.slots)
-        return bool(np.isfinite(sum(sums)))
-
-    def _fill(self, x: Array, first: int, lines: Array) -> None:
-        """Copy the padded input's rows from `first` on to lines [rows, width, C]."""
+        The sum of squares, noted under `key`, tells whether all is finite.
+        """
+        room = scratch.Arena(memory.view(np.uint8))
+        (low, high), channels = band, self.spec.channels
+        shape = (4 * (high - low) + 2, 4 * self.wide + 2, channels)
+        lines = room.array(shape, v.dtype)
         across = self.spec.axes[1]
-        rows = self.spec.axes[0].rows(first, first + len(lines))
-        wide = across.rows(0, lines.shape[1])
-        fill_padded(lines[:, None], x, (rows, wide))
+        rows = self.spec.axes[0].rows(4 * low, 4 * low + shape[0])
+        wide = across.rows(0, shape[1])
+        fill = threads.in_turn(fill_padded(lines[:, None], x, (rows, wide)))
+        grid = v.reshape(6, 6, high - low, self.wide * channels)
+        transform = _tiles_down(lines, grid, room)
+        flat = lines.reshape(-1)
+
+        def run() -> None:
+            fill()
+            squares[key] = float(np.dot(flat, flat))
+            transform()
+
+        return run
 
     def _up(
-        self, y: Array, rows: int, out: Array, residual: Array | None, rooms: Array
-    ) -> None:
-        """Transform y [36, tiles, M] back and finish it into out [4 * rows, W, M]."""
-        filters = self.spec.filters
-        grid = y.reshape(6, 6, rows, self.wide * filters)
-        parts = threads.ranges(rows, self._task_rows(filters))
-
-        def task(index: int, slot: int) -> None:
-            low, high = parts[index]
-            place = slice(4 * low, 4 * high)
-            room = scratch.Arena(rooms[slot].view(np.uint8))
-            lines = _tiles_up(grid[:, :, low:high], room)
-            shape = (4 * (high - low), 4, self.wide, filters)
-            rest = None if residual is None else residual[place]
-            self._finish(lines.reshape(shape), out[place], rest, room)
-
-        threads.parallel(task, len(parts), self.slots)
+        self,
+        y: Array,
+        band: tuple[int, int],
+        out: Array,
+        residual: Array | None,
+        memory: Array,
+    ) -> Stage:
+        """Return what transforms y [36, tiles, M] back and finishes rows of `out`."""
+        filters, (low, high) = self.spec.filters, band
+        room = scratch.Arena(memory.view(np.uint8))
+        grid = y.reshape(6, 6, high - low, self.wide * filters)
+        lines, transform = _tiles_up(grid, room)
+        shape = (4 * (high - low), 4, self.wide, filters)
+        place = slice(4 * low, 4 * high)
+        rest = None if residual is None else residual[place]
+        finish = self._finish(lines.reshape(shape), out[place], rest, room)
+        return threads.in_turn([transform, *finish])
 
     def _finish(
         self, lines: Array, out: Array, residual: Array | None, room: scratch.Arena
-    ) -> None:
-        """Put phases [rows, 4, wide, M] in their columns of out [<= rows, W, M]."""
-        # Scattered writes to planar memory are slow: transpose once at the end.
+    ) -> list[Stage]:
+        """Return what puts phases [rows, 4, wide, M] in columns of out [<= rows, W, M].
+
+        Scattered writes to planar memory are slow: it is transposed once at the end.
+        """
         target = out if self.spec.last else room.array(out.shape, lines.dtype)
         merged = lines.reshape(-1, self.wide * lines.shape[-1])
-        self.bias.apply(merged, merged)
+        stages: list[Stage] = [self.bias.bind(merged, merged)]
         if residual is not None:
             for j in range(4):
                 added = residual[:, j::4]
                 part = lines[: len(out), j, : added.shape[1]]
-                np.add(part, added, out=part, casting="unsafe")
-        self.clip.apply(merged, merged)
-        _place(lines, target)
+                stages.append(partial(np.add, part, added, part, casting="unsafe"))
+        stages += [self.clip.bind(merged, merged), *_place(lines, target)]
         if target is not out:
-            np.copyto(out, target, casting="unsafe")
+            stages.append(partial(np.copyto, out, target, casting="unsafe"))
+        return stages
 
 
-def _place(lines: Array, out: Array) -> None:
-    """Copy phases [rows, 4, wide, M] to their columns of out [<= rows, W, M]."""
+def _image(batch: Array | None, n: int) -> Array | None:
+    return None if batch is None else batch[n]
+
+
+def _place(lines: Array, out: Array) -> list[Stage]:
+    """Return what copies phases [rows, 4, wide, M] to columns of [<= rows, W, M]."""
     rows, _, wide, _ = lines.shape
     if out.shape[:2] == (rows, 4 * wide):
         columns = out.reshape(rows, wide, 4, -1)
         if np.may_share_memory(columns, out):
-            np.copyto(columns, lines.swapaxes(1, 2), casting="unsafe")
-            return
-    for j in range(4):
-        place = out[:, j::4]
-        part = lines[: len(out), j, : place.shape[1]]
-        np.copyto(place, part, casting="unsafe")
+            source = lines.swapaxes(1, 2)
+            return [partial(np.copyto, columns, source, casting="unsafe")]
+    places = [out[:, j::4] for j in range(4)]
+    return [
+        partial(np.copyto, place, lines[: len(out), j, : place.shape[1]], "unsafe")
+        for j, place in enumerate(places)
+    ]
 
 
-def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
-    """Write B' d B of lines [4 * rows + 2, width, C] to grid [6, 6, rows, W * C]."""
+def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> Stage:
+    """Return what writes B' d B of lines [4 * rows + 2, width, C] to grid.
+
+    The grid is [6, 6, rows, W * C].
+    """
     rows, length = grid.shape[2:]
     _, width, channels = lines.shape
     step, wide, item = lines.strides
     shape, strides = (rows, 6, width * channels), (4 * step, step, item)
     half = room.array(shape, lines.dtype)
-    np.matmul(_DOWN, as_strided(lines, shape, strides, writeable=False), out=half)
+    source = as_strided(lines, shape, strides, writeable=False)
     columns = room.array((rows * 6, 6, length), lines.dtype)
     tiles = as_strided(
         half,
@@ -268,16 +346,24 @@ def _tiles_down(lines: Array, grid: Array, room: scratch.Arena) -> None:
         (half.strides[1], wide, 4 * wide, item),
         writeable=False,
     )
-    np.copyto(columns.reshape(tiles.shape), tiles)
-    phases = columns.reshape(rows, 6, 6, length)
-    np.matmul(_DOWN, phases, out=grid.transpose(2, 0, 1, 3))
+    phases, target = columns.reshape(rows, 6, 6, length), grid.transpose(2, 0, 1, 3)
+    return threads.in_turn(
+        [
+            partial(np.matmul, _DOWN, source, half),
+            partial(np.copyto, columns.reshape(tiles.shape), tiles),
+            partial(np.matmul, _DOWN, phases, target),
+        ]
+    )
 
 
-def _tiles_up(grid: Array, room: scratch.Arena) -> Array:
-    """Return A' y A of grid [6, 6, rows, wide * M]: [rows, 4, 4 * wide * M]."""
+def _tiles_up(grid: Array, room: scratch.Arena) -> tuple[Array, Stage]:
+    """Return A' y A of grid [6, 6, rows, wide * M], and what computes it.
+
+    The result is [rows, 4, 4 * wide * M].
+    """
     rows, length = grid.shape[2:]
     half = room.array((rows, 6, 4, length), grid.dtype)
-    np.matmul(_UP, grid.transpose(2, 0, 1, 3), out=half)
     whole = room.array((rows, 4, 4 * length), grid.dtype)
-    np.matmul(_UP, half.reshape(rows, 6, 4 * length), out=whole)
-    return whole
+    first = partial(np.matmul, _UP, grid.transpose(2, 0, 1, 3), half)
+    second = partial(np.matmul, _UP, half.reshape(rows, 6, 4 * length), whole)
+    return whole, threads.in_turn([first, second])

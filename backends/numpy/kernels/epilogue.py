@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_LONG = 2048
+
 CLIP: Callable[..., Any] = getattr(getattr(np, "_core", np), "umath", np).clip
 """The universal function: `np.clip` takes 3 us more, `np.maximum` of an array and a
 scalar three times as long."""
@@ -51,10 +53,9 @@ class Epilogue:
         if acc is not out or acc.dtype.kind != "f":
             return partial(self.apply, acc, out, residual)
         steps: list[Callable[[], object]] = []
-        if self.scale is not None:
-            steps.append(partial(np.multiply, acc, self.scale, acc))
-        if self.bias is not None:
-            steps.append(partial(np.add, acc, self.bias, acc))
+        for function, row in ((np.multiply, self.scale), (np.add, self.bias)):
+            for part, long in () if row is None else _long(acc, row):
+                steps.append(partial(function, part, long, part))
         if residual is not None:
             steps.append(partial(np.add, acc, residual, acc, casting="unsafe"))
         if self.clip is not None:
@@ -83,6 +84,18 @@ class Epilogue:
             _clamp(acc, self.clip)
         if acc is not out:
             np.copyto(out, acc, casting="unsafe")
+
+
+def _long(acc: Array, row: Array) -> list[tuple[Array, Array]]:
+    """Views of `acc` [..., M] and `row` [M] with the row repeated: loops are longer."""
+    size, each = acc.shape[-1], _LONG // max(1, acc.shape[-1])
+    if row.size != size or each < 2 or not acc.flags.c_contiguous:
+        return [(acc, row)]
+    flat, row = acc.reshape(-1, size), row.reshape(-1)
+    even = len(flat) // each * each
+    found = [(flat[:even].reshape(-1, each * size), np.tile(row, each))]
+    found.append((flat[even:], row))
+    return [pair for pair in found if pair[0].size]
 
 
 def cast_integers(acc: Array, out: Array) -> None:

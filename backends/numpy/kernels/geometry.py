@@ -8,8 +8,9 @@ the order in memory.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,11 @@ def _valid(axis: Axis) -> range:
 
 def fill_padded(
     target: Array, x: Array, axes: Sequence[Axis], value: float = 0
-) -> None:
-    """Write `x` [*spatial, C] with `value` around into canonical `target`."""
+) -> list[Step]:
+    """Return what writes `x` [*spatial, C], `value` around, to canonical `target`."""
+    steps: list[Step] = []
     if any(axis.spread > 1 for axis in axes):
-        target.fill(value)
+        steps.append(partial(target.fill, value))
     source: list[slice] = []
     place: list[slice] = []
     for number, axis in enumerate(axes[:-1]):
@@ -196,14 +199,19 @@ def fill_padded(
         source.append(slice(span.start, span.stop))
         place.append(slice(start, stop, axis.spread))
         for edge in (slice(0, start), slice(stop, None)):
-            target[(*place[:number], edge)] = value
-    _fill_last(target[tuple(place)], x[tuple(source)], axes[-1], value)
+            steps += _filled(target[(*place[:number], edge)], value)
+    return steps + _fill_last(target[tuple(place)], x[tuple(source)], axes[-1], value)
 
 
-def _fill_last(target: Array, x: Array, axis: Axis, value: float) -> None:
-    """Write `x` [..., W, C] into the phases of `target` [..., s, W', C]."""
+def _filled(room: Array, value: float) -> list[Step]:
+    return [partial(room.fill, value)] if room.size else []
+
+
+def _fill_last(target: Array, x: Array, axis: Axis, value: float) -> list[Step]:
+    """Return what writes `x` [..., W, C] to the phases of `target` [..., s, W', C]."""
     span, common = _valid(axis), math.gcd(axis.spread, axis.stride)
     left = set(range(axis.stride))
+    steps: list[Step] = []
     for first in span[: axis.stride // common]:
         indices = span[first - span.start :: axis.stride // common]
         start, phase = divmod(axis.before + first * axis.spread, axis.stride)
@@ -212,12 +220,14 @@ def _fill_last(target: Array, x: Array, axis: Axis, value: float) -> None:
         part = x[..., indices.start : indices.stop : indices.step, :]
         room = target[..., phase, :, :]
         if step == 1 and common == 1:
-            room[..., :start, :] = value
-            room[..., stop:, :] = value
-        np.copyto(room[..., start:stop:step, :], part, casting="unsafe")
+            steps += _filled(room[..., :start, :], value)
+            steps += _filled(room[..., stop:, :], value)
+        copied = room[..., start:stop:step, :]
+        steps.append(partial(np.copyto, copied, part, casting="unsafe"))
         left.discard(phase)
     for phase in left if axis.spread == 1 else ():
-        target[..., phase, :, :] = value
+        steps += _filled(target[..., phase, :, :], value)
+    return steps
 
 
 def patches(padded: Array, axes: Sequence[Axis], run: Run) -> Array:

@@ -5,9 +5,11 @@ finds no helper idle works alone instead of contending for the processors.
 """
 
 import contextlib
+import ctypes
 import itertools
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 import numpy as np
@@ -28,6 +30,26 @@ class Gate:
         """Let one pass; the gate may be open already."""
         with contextlib.suppress(RuntimeError):
             self._lock.release()
+
+
+def _own_processor() -> Callable[[], int] | None:
+    try:
+        return ctypes.PyDLL(None).sched_getcpu
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
+_processor = _own_processor() if hasattr(os, "sched_setaffinity") else None
+
+
+def _apart(threads: Sequence[threading.Thread]) -> None:
+    """Keep threads off the caller's processor: Linux likes to wake them right there."""
+    if _processor is None:
+        return
+    others = os.sched_getaffinity(0) - {_processor()}
+    for thread in threads:
+        if others and thread.native_id is not None:
+            os.sched_setaffinity(thread.native_id, others)
 
 
 class Job:
@@ -73,7 +95,8 @@ class _Helper:
     def __init__(self, name: str, enter: Callable[[], object]) -> None:
         self.inbox: SimpleQueue[tuple[Team, Gate]] = SimpleQueue()
         self._enter = enter
-        threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self.thread.start()
 
     def _serve(self) -> None:
         self._enter()
@@ -99,6 +122,7 @@ class Team:
         self.job: Job | None = None
         self.finished = Gate()
         self._gates = [Gate() for _ in helpers]
+        _apart([helper.thread for helper in helpers])
         for helper, gate in zip(helpers, self._gates, strict=True):
             helper.inbox.put((self, gate))
 
