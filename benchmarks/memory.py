@@ -30,7 +30,7 @@ def peak() -> float:
 
 def numpy_added(path: Path, feeds: Feeds, runs: int) -> float:
     """What the numpy backend adds to the peak."""
-    import graphwright as gw  # noqa: PLC0415
+    import graphwright as gw
 
     load, compiled = gw.load, gw.compile  # imported when they are first named
     before = peak()
