@@ -18,6 +18,7 @@ from graphwright.backends.numpy import (
 from graphwright.backends.numpy.functions import FUSABLE
 from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.threads import awake
+from graphwright.backends.numpy.ops_elementwise import fuses
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
@@ -41,6 +42,10 @@ class NumpyBackend(Backend):
     def fusable(self) -> frozenset[str]:
         """Ops which run block by block."""
         return FUSABLE
+
+    def fuses(self, op: Op, types: Sequence[Type]) -> bool:
+        """Those, on all of NumPy's real dtypes, with windows and reductions."""
+        return fuses(op, types)
 
     def running(self) -> AbstractContextManager[None]:
         """Threads wait awake for the next kernel."""

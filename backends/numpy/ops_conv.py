@@ -1,6 +1,7 @@
 """Kernels of convolutions and matrix products, alone and with their epilogue."""
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from graphwright.backends.numpy.kernels.matmul import matmul
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType, float32
+from graphwright.ir.dtype import DType, float32, float64
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.linalg import Conv, Dot
 from graphwright.ir.types import TensorType
 
 _FEW_ROWS = 16
+_SMALL_FLOPS = 1 << 22
 
 
 class _Declined(Exception):
@@ -116,6 +118,22 @@ def _result(wanted: DType | None, own: DType) -> DType:
     return own if wanted is None else wanted
 
 
+def _plain_dot(request: Request) -> Kernel:
+    """A product of floats by BLAS, of any strides; large ones on all cores."""
+    work: Any = request.op.flops(request.types, request.results)
+    small = work <= _SMALL_FLOPS
+
+    def run(out: Any, x: Any, w: Any) -> None:
+        matmul(x, w, out=out)
+
+    def bind(scratch: Any, out: Any, x: Any, w: Any) -> Callable[[], object]:
+        if small:
+            return partial(np.matmul, x, w, out)
+        return partial(run, out, x, w)
+
+    return writing(request, run, bind=bind, strided=(0, 1))
+
+
 def _dot(
     op: Dot, request: Request, operands: tuple[int, int], region: Region | None
 ) -> Kernel | None:
@@ -132,6 +150,8 @@ def _dot(
     if weights is not None and _packs(op, data, right):
         plan = _pointwise(data, weights, bias, clip)
         return _planned_rows(request, plan, x, residual)
+    if region is None and data.dtype in (float32, float64) and op.dtype is None:
+        return _plain_dot(request)
     out = (op.dtype or data.dtype).numpy
 
     def run(*arrays: Any) -> Any:

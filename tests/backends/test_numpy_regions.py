@@ -102,6 +102,15 @@ def test_windows_over_themselves_and_old_values_kept() -> None:
     assert_same(b.finish([third, second, first]), [RNG.standard_normal((40, 40))])
 
 
+def test_choices_windows_and_sums_are_one_step() -> None:
+    b = Builder("one")
+    x = b.input("x", TensorType(dt.float64, (8, 8)))
+    chosen = b.where(b.lt(x, 0.0), b.neg(x), b.mul(x, 2.0))
+    written = b.emit("update_slice", x, chosen, start=(0, 0), step=(1, 1))
+    exe = gw.compile(b.finish([written, b.sum(chosen, [1])]), backend="numpy")
+    assert [node.op.name for node in exe.program.graph.nodes] == ["fused"]
+
+
 def random_program(seed: int) -> tuple[Graph, list[Any]]:
     """Elementwise ops, windows, writes and reductions over a pool of one shape."""
     draw, b = random.Random(seed), Builder("random")
