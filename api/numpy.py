@@ -12,4 +12,4 @@ globals().update({name: getattr(_functions, name) for name in __all__})
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(f"module 'graphwright.numpy' has no attribute {name!r}")
+    return getattr(_functions, name)

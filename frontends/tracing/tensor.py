@@ -327,6 +327,7 @@ class Tensor(Methods, Handle):
         self, ufunc: Any, method: str, *inputs: Any, **options: Any
     ) -> Any:
         function = find(ufunc.__name__)
+        function = None if function is ufunc else function
         if function is not None and method != "__call__":
             function = getattr(function, method, None)
         if function is None:
@@ -345,7 +346,7 @@ class Tensor(Methods, Handle):
         module = function.__module__.removeprefix("numpy").removeprefix(".")
         name = f"{module}.{function.__name__}" if module else function.__name__
         found = find(name)
-        if found is None:
+        if found is None or found is function:
             raise _unsupported(f"numpy.{name}")
         if found is function:  # NumPy's own, such as save: it works on arrays
             args, options = _as_arrays(f"numpy.{name}", (args, options))

@@ -70,6 +70,7 @@ from graphwright.frontends.tracing.promotion import (
     result_dtype,
     strong,
 )
+from graphwright.frontends.tracing.spelling import Spelling
 from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
 from graphwright.ir.dim import Dim, Expr
 from graphwright.ir.emitter import Emitter, Value
@@ -287,9 +288,12 @@ def array_function(
     arguments = _Arguments(parameters)
     name = inner.__name__.strip("_")
     takes_out = any(p.name == "out" for p in parameters)
+    spelling = Spelling(inner, parameters)
 
     @wraps(inner)
     def call(*args: Any, **options: Any) -> Any:
+        if not spelling.fits(args, options):
+            args, options = spelling.respelled(args, options)
         out = None if takes_out else options.pop("out", None)
         b = state.emitter(name)
         try:

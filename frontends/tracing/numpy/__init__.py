@@ -18,10 +18,13 @@ from graphwright.frontends.tracing.numpy import (
     functions,
     general,
     grids,
+    histograms,
     joining,
     linalg,
     manipulation,
     nans,
+    padding,
+    polynomials,
     products,
     reductions,
     running,
@@ -33,6 +36,7 @@ from graphwright.frontends.tracing.numpy import (
     writing,
 )
 from graphwright.frontends.tracing.numpy.dtypes import NamespaceInfo
+from graphwright.frontends.tracing.numpy.missing import named
 from graphwright.frontends.tracing.numpy.ufunc import UFunc, ufuncs
 from graphwright.frontends.tracing.placement import default
 from graphwright.frontends.tracing.tensor import Tensor
@@ -52,9 +56,12 @@ _MODULES: tuple[Any, ...] = (
     functions,
     general,
     grids,
+    histograms,
     joining,
     manipulation,
     nans,
+    padding,
+    polynomials,
     products,
     reductions,
     running,
@@ -124,6 +131,10 @@ def _names() -> dict[str, Any]:
     found.update(_CONSTANTS)
     found.update({name: getattr(_numpy, name) for name in _HOST.split()})
     return found
+
+
+def __getattr__(name: str) -> Any:
+    return named(name)
 
 
 _public = _names()

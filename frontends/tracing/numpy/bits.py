@@ -1,12 +1,18 @@
 """Bits of integers and of floats, and divisors."""
 
+import numpy as np
+
 from graphwright.frontends.tracing.numpy.support import (
+    along_axis,
     float_of,
     floats,
+    lanes_of,
     need_kinds,
+    truth,
     zeros,
 )
 from graphwright.frontends.tracing.wrap import Operand, array_function, promote
+from graphwright.ir.dim import ceildiv, maximum
 from graphwright.ir.dtype import DTYPES, bool_, float32, float64, int32, uint8, uint64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import DTypeError
@@ -19,8 +25,10 @@ __all__ = [
     "lcm",
     "ldexp",
     "nextafter",
+    "packbits",
     "signbit",
     "spacing",
+    "unpackbits",
 ]
 
 
@@ -66,6 +74,65 @@ def lcm(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     x, y = b.align(*_integers(b, "lcm", x1, x2))
     found = b.mul(b.div(x, b.emit("gcd", x, y)), y)
     return found if x.dtype.kind == "u" else b.abs(found)
+
+
+# Bytes --------------------------------------------------------------------------------
+
+
+def _places(b: Emitter, bitorder: str) -> Value:
+    if bitorder not in ("big", "little"):
+        raise ValueError("'bitorder' argument must be 'big' or 'little'")
+    places = range(8) if bitorder == "little" else range(7, -1, -1)
+    return b.constant(np.array(places, np.uint8), uint8)
+
+
+@array_function
+def packbits(
+    b: Emitter, a: Value, /, axis: int | None = None, bitorder: str = "big"
+) -> Value:
+    """Eight booleans along an axis as the bits of a byte; missing ones are 0."""
+    need_kinds("packbits", a, "biu")
+    x, place = lanes_of(b, truth(b, a), axis)
+
+    def pack(line: Value) -> Value:
+        *lead, n = line.shape
+        missing = ceildiv(n, 8) * 8 - n
+        long = b.pad(b.cast(line, uint8), [0] * line.rank, [0] * len(lead) + [missing])
+        rows = b.reshape(long, (*lead, ceildiv(n, 8), 8))
+        placed = b.shl(*b.align(rows, _places(b, bitorder)))
+        return b.sum(placed, [placed.rank - 1])
+
+    return along_axis(b, x, place, pack)
+
+
+@array_function
+def unpackbits(
+    b: Emitter,
+    a: Value,
+    /,
+    axis: int | None = None,
+    count: int | None = None,
+    bitorder: str = "big",
+) -> Value:
+    """The bits of bytes along an axis, the first ``count`` of them."""
+    if a.dtype is not uint8:
+        raise DTypeError(f"unpackbits takes uint8, got {a.dtype.name}")
+    x, place = lanes_of(b, a, axis)
+
+    def unpack(line: Value) -> Value:
+        *lead, n = line.shape
+        bits = b.shr(*b.align(b.expand_dims(line, [line.rank]), _places(b, bitorder)))
+        ones = b.reshape(b.and_(bits, 1), (*lead, n * 8))
+        if count is None:
+            return ones
+        size = n * 8
+        if count < 0:
+            return b.slice_axis(ones, ones.rank - 1, 0, size + count)
+        more = maximum(count - size, 0)
+        ones = b.pad(ones, [0] * ones.rank, [0] * len(lead) + [more])
+        return b.slice_axis(ones, ones.rank - 1, 0, count)
+
+    return along_axis(b, x, place, unpack)
 
 
 # Floats -------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Discrete Fourier transforms: ``graphwright.numpy.fft``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphwright.frontends.tracing.numpy.manipulation import rolled
@@ -80,58 +80,6 @@ def transform(
     return _scaled(b, found, n, norm, kind in ("ifft", "irfft"))
 
 
-@array_function
-def fft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
-) -> Value:
-    """Transform along an axis."""
-    return transform(b, "fft", x, n, axis, norm)
-
-
-@array_function
-def ifft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
-) -> Value:
-    """Inverse of ``fft``."""
-    return transform(b, "ifft", x, n, axis, norm)
-
-
-@array_function
-def rfft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
-) -> Value:
-    """The nonnegative frequencies of real numbers."""
-    return transform(b, "rfft", x, n, axis, norm)
-
-
-@array_function
-def irfft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
-) -> Value:
-    """Inverse of ``rfft``."""
-    return transform(b, "irfft", x, n, axis, norm)
-
-
 def _swapped(norm: str | None) -> str:
     name = norm or "backward"
     if name not in _SWAPPED:
@@ -139,30 +87,49 @@ def _swapped(norm: str | None) -> str:
     return _SWAPPED[name]
 
 
-@array_function
-def hfft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
+def _hermitian(
+    b: Emitter, kind: str, x: Value, n: Dim | None, axis: int, norm: str | None
 ) -> Value:
-    """Real transform of a signal with Hermitian symmetry."""
     return transform(b, "irfft", conjugate(b, x), n, axis, _swapped(norm))
 
 
-@array_function
-def ihfft(
-    b: Emitter,
-    x: Value,
-    /,
-    n: Any = None,
-    axis: int = -1,
-    norm: str | None = "backward",
+def _inverse_hermitian(
+    b: Emitter, kind: str, x: Value, n: Dim | None, axis: int, norm: str | None
 ) -> Value:
-    """Inverse of ``hfft``."""
     return conjugate(b, transform(b, "rfft", x, n, axis, _swapped(norm)))
+
+
+def _along(kind: str, doc: str, rule: Callable[..., Value] = transform) -> Any:
+    """The array function of a transform along one axis."""
+
+    def call(
+        b: Emitter,
+        x: Value,
+        /,
+        n: Any = None,
+        axis: int = -1,
+        norm: str | None = "backward",
+    ) -> Value:
+        return rule(b, kind, x, n, axis, norm)
+
+    return _named(call, kind, doc)
+
+
+def _named(call: Callable[..., Any], name: str, doc: str) -> Any:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return array_function(call)
+
+
+fft = _along("fft", "Transform along an axis.")
+ifft = _along("ifft", "Inverse of ``fft``.")
+rfft = _along("rfft", "The nonnegative frequencies of real numbers.")
+irfft = _along("irfft", "Inverse of ``rfft``.")
+hfft = _along("hfft", "Real transform of a Hermitian signal.", _hermitian)
+ihfft = _along("ihfft", "Inverse of ``hfft``.", _inverse_hermitian)
+
+
+# Over several axes --------------------------------------------------------------------
 
 
 def _sizes(x: Value, s: Any, axes: Any, half: bool = False) -> list[tuple[int, Dim]]:
@@ -192,29 +159,11 @@ def _over(
     return x
 
 
-@array_function
-def fftn(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = None,
-    norm: str | None = "backward",
-) -> Value:
-    """Transform over several axes."""
+def _fftn(b: Emitter, x: Value, s: Any, axes: Any, norm: str | None) -> Value:
     return _over(b, "fft", _complex(b, x), _sizes(x, s, axes), norm)
 
 
-@array_function
-def ifftn(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = None,
-    norm: str | None = "backward",
-) -> Value:
-    """Inverse of ``fftn``."""
+def _ifftn(b: Emitter, x: Value, s: Any, axes: Any, norm: str | None) -> Value:
     return _over(b, "ifft", _complex(b, x), _sizes(x, s, axes), norm)
 
 
@@ -230,82 +179,34 @@ def _irfftn(b: Emitter, x: Value, s: Any, axes: Any, norm: str | None) -> Value:
     return transform(b, "irfft", x, n, axis, norm)
 
 
-@array_function
-def rfftn(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = None,
-    norm: str | None = "backward",
-) -> Value:
-    """Transform of real numbers over several axes, half of the last one."""
-    return _rfftn(b, x, s, axes, norm)
+def _over_axes(
+    name: str, doc: str, rule: Callable[..., Value], places: Any = None
+) -> Any:
+    """The array function of a transform over several axes, by default ``places``."""
+
+    def call(
+        b: Emitter,
+        x: Value,
+        /,
+        s: Any = None,
+        axes: Any = places,
+        norm: str | None = "backward",
+    ) -> Value:
+        return rule(b, x, s, axes, norm)
+
+    return _named(call, name, doc)
 
 
-@array_function
-def irfftn(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = None,
-    norm: str | None = "backward",
-) -> Value:
-    """Inverse of ``rfftn``."""
-    return _irfftn(b, x, s, axes, norm)
+_LAST = (-2, -1)
 
-
-@array_function
-def fft2(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: str | None = None,
-) -> Value:
-    """Transform over two axes."""
-    return _over(b, "fft", _complex(b, x), _sizes(x, s, axes), norm)
-
-
-@array_function
-def ifft2(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: str | None = None,
-) -> Value:
-    """Inverse of ``fft2``."""
-    return _over(b, "ifft", _complex(b, x), _sizes(x, s, axes), norm)
-
-
-@array_function
-def rfft2(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: str | None = None,
-) -> Value:
-    """``rfftn`` over two axes."""
-    return _rfftn(b, x, s, axes, norm)
-
-
-@array_function
-def irfft2(
-    b: Emitter,
-    x: Value,
-    /,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: str | None = None,
-) -> Value:
-    """Inverse of ``rfft2``."""
-    return _irfftn(b, x, s, axes, norm)
+fftn = _over_axes("fftn", "Transform over several axes.", _fftn)
+ifftn = _over_axes("ifftn", "Inverse of ``fftn``.", _ifftn)
+rfftn = _over_axes("rfftn", "Of real numbers, half of the last axis.", _rfftn)
+irfftn = _over_axes("irfftn", "Inverse of ``rfftn``.", _irfftn)
+fft2 = _over_axes("fft2", "Transform over two axes.", _fftn, _LAST)
+ifft2 = _over_axes("ifft2", "Inverse of ``fft2``.", _ifftn, _LAST)
+rfft2 = _over_axes("rfft2", "``rfftn`` over two axes.", _rfftn, _LAST)
+irfft2 = _over_axes("irfft2", "Inverse of ``rfft2``.", _irfftn, _LAST)
 
 
 # Frequencies --------------------------------------------------------------------------

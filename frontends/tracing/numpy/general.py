@@ -36,6 +36,7 @@ __all__ = [
     "isscalar",
     "iterable",
     "may_share_memory",
+    "ndenumerate",
     "ndim",
     "piecewise",
     "require",
@@ -64,6 +65,12 @@ def size(a: Any, axis: int | None = None) -> Any:
     """The number of elements, or the size of an axis."""
     x = asarray(a)
     return x.size if axis is None else x.shape[axis]
+
+
+def ndenumerate(arr: Any) -> Any:
+    """Indices and elements, of an array of known sizes."""
+    x = asarray(arr)
+    return ((index, x[index]) for index in np.ndindex(*x.shape))
 
 
 def isscalar(element: Any) -> bool:

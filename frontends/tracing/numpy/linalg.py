@@ -35,7 +35,7 @@ from graphwright.frontends.tracing.wrap import (
     axis_of,
     promote,
 )
-from graphwright.ir.dim import maximum
+from graphwright.ir.dim import equal, maximum, product
 from graphwright.ir.dtype import int32, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
@@ -69,6 +69,8 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vecmat",
@@ -230,6 +232,31 @@ def solve(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     shape = lead[0].shape
     a = b.broadcast_to(a, (*shape, *a.shape[-2:]))
     return b.emit("solve", a, b.broadcast_to(y, (*shape, *y.shape[-2:])))
+
+
+@array_function
+def tensorsolve(b: Emitter, x1: Operand, x2: Operand, /, axes: Any = None) -> Value:
+    """``x`` of ``tensordot(x1, x, x.ndim) = x2``."""
+    a, y = (inexact(b, v) for v in promote(b, x1, x2))
+    if axes is not None:
+        a = b.transpose(a, to_end(a, axes_of(tuple(axes), a.rank)))
+    shape = a.shape[y.rank :]
+    n = product(shape)
+    if equal(n, product(y.shape)) is False:
+        raise ShapeError(f"tensorsolve of {a.type} and {y.type}: not square")
+    column = b.reshape(y, (n, 1))
+    return b.reshape(b.emit("solve", b.reshape(a, (n, n)), column), shape)
+
+
+@array_function
+def tensorinv(b: Emitter, x: Value, /, ind: int = 2) -> Value:
+    """The inverse for ``tensordot`` over the first ``ind`` axes."""
+    if ind <= 0:
+        raise ValueError("Invalid ind argument.")
+    y = inexact(b, x)
+    rows, columns = y.shape[:ind], y.shape[ind:]
+    matrix = b.reshape(y, (product(columns), product(columns)))
+    return b.reshape(b.emit("inverse", matrix), (*columns, *rows))
 
 
 def _tolerance(b: Emitter, s: Value, rtol: Operand | None, default: Any) -> Value:

@@ -1,5 +1,6 @@
 """Reductions that leave NaN out."""
 
+from collections.abc import Callable
 from typing import Any
 
 from graphwright.frontends.tracing.numpy.reductions import (
@@ -10,7 +11,7 @@ from graphwright.frontends.tracing.numpy.reductions import (
 )
 from graphwright.frontends.tracing.numpy.running import running
 from graphwright.frontends.tracing.numpy.statistics import middle, quantiles
-from graphwright.frontends.tracing.numpy.support import flat, inexact
+from graphwright.frontends.tracing.numpy.support import flat, inexact, truth
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
@@ -80,29 +81,53 @@ def nanprod(
     return summed(b, "prod", _filled(b, x, 1), axis, dtype, keepdims, initial, where)
 
 
-def _extreme(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Value:
-    mask = _numbers(b, x)
+def _extreme(
+    b: Emitter,
+    kind: str,
+    x: Value,
+    axis: Any,
+    keepdims: bool,
+    initial: Operand | None,
+    where: Value | None,
+) -> Value:
+    mask = _both(b, _numbers(b, x), where)
     if mask is None:
-        return reduced(b, kind, x, axis, keepdims)
-    best = reduced(b, kind, x, axis, keepdims, None, mask)
-    some = reduced(b, "max", mask, axis, keepdims)
+        return reduced(b, kind, x, axis, keepdims, initial)
+    best = reduced(b, kind, x, axis, keepdims, initial, mask)
+    if initial is not None or x.dtype.kind not in "fc":
+        return best
+    some = reduced(b, "max", b.broadcast_to(mask, x.shape), axis, keepdims)
     return b.where(some, best, b.full((), float("nan"), x.dtype))
 
 
-@array_function
-def nanmax(
-    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
-) -> Value:
-    """Greatest number over axes; NaN if there is none."""
-    return _extreme(b, "max", x, axis, keepdims)
+def _both(b: Emitter, mask: Value | None, where: Value | None) -> Value | None:
+    """Where both masks hold; None is everywhere."""
+    if where is None:
+        return mask
+    held = truth(b, where)
+    return held if mask is None else b.and_(mask, held)
 
 
-@array_function
-def nanmin(
-    b: Emitter, x: Value, /, axis: Any = None, *, keepdims: bool = False
-) -> Value:
-    """Least number over axes; NaN if there is none."""
-    return _extreme(b, "min", x, axis, keepdims)
+def _extreme_of(kind: str, doc: str) -> Any:
+    def call(
+        b: Emitter,
+        x: Value,
+        /,
+        axis: Any = None,
+        *,
+        keepdims: bool = False,
+        initial: Operand | None = None,
+        where: Value | None = None,
+    ) -> Value:
+        return _extreme(b, kind, x, axis, keepdims, initial, where)
+
+    call.__name__ = call.__qualname__ = f"nan{kind}"
+    call.__doc__ = doc
+    return array_function(call)
+
+
+nanmax = _extreme_of("max", "Greatest number over axes; NaN if there is none.")
+nanmin = _extreme_of("min", "Least number over axes; NaN if there is none.")
 
 
 def _argument(b: Emitter, kind: str, x: Value, axis: Any, keepdims: bool) -> Value:
@@ -141,50 +166,41 @@ def nanmean(
     dtype: Any = None,
     *,
     keepdims: bool = False,
+    where: Value | None = None,
 ) -> Value:
     """Mean of the numbers over axes."""
     y = inexact(b, x)
-    mask = _numbers(b, y)
+    mask = _both(b, _numbers(b, y), where)
     return averaged(b, _filled(b, y, 0), axis, keepdims, mask)
 
 
-def _spread(
-    b: Emitter, x: Value, axis: Any, correction: float, keepdims: bool
-) -> Value:
-    y = inexact(b, x)
-    return variance(b, _filled(b, y, 0), axis, correction, keepdims, _numbers(b, y))
+def _spread_of(name: str, doc: str, last: Callable[[Emitter, Value], Value]) -> Any:
+    def call(
+        b: Emitter,
+        x: Value,
+        /,
+        axis: Any = None,
+        dtype: Any = None,
+        *,
+        ddof: float = 0,
+        correction: float = 0.0,
+        keepdims: bool = False,
+        where: Value | None = None,
+    ) -> Value:
+        y = inexact(b, x)
+        mask = _both(b, _numbers(b, y), where)
+        off = ddof or correction
+        return last(b, variance(b, _filled(b, y, 0), axis, off, keepdims, mask))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return array_function(call)
 
 
-@array_function
-def nanvar(
-    b: Emitter,
-    x: Value,
-    /,
-    axis: Any = None,
-    dtype: Any = None,
-    *,
-    ddof: float = 0,
-    correction: float = 0.0,
-    keepdims: bool = False,
-) -> Value:
-    """Variance of the numbers over axes."""
-    return _spread(b, x, axis, ddof or correction, keepdims)
-
-
-@array_function
-def nanstd(
-    b: Emitter,
-    x: Value,
-    /,
-    axis: Any = None,
-    dtype: Any = None,
-    *,
-    ddof: float = 0,
-    correction: float = 0.0,
-    keepdims: bool = False,
-) -> Value:
-    """Standard deviation of the numbers over axes."""
-    return b.sqrt(_spread(b, x, axis, ddof or correction, keepdims))
+nanvar = _spread_of("nanvar", "Variance of the numbers over axes.", lambda b, v: v)
+nanstd = _spread_of(
+    "nanstd", "Standard deviation of the numbers over axes.", lambda b, v: b.sqrt(v)
+)
 
 
 @array_function

@@ -117,7 +117,7 @@ def _contracted(
     return b.reshape(contract(b, p, q), (*rows, *columns))
 
 
-@array_function
+@array_function(array=True)
 def tensordot(b: Emitter, x1: Operand, x2: Operand, /, axes: Any = 2) -> Value:
     """Sums of products over the last and first ``axes``, or over pairs of axes."""
     x, y = promote(b, x1, x2)

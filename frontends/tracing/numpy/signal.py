@@ -1,6 +1,5 @@
-"""Convolution, interpolation, gradients, polynomials' values, padding."""
+"""Convolution, interpolation, gradients."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from graphwright.frontends.tracing.wrap import (
     result_dtype,
     unsupported,
 )
-from graphwright.ir.dtype import DTYPES, bool_, float64, int64
+from graphwright.ir.dtype import DTYPES, float64, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 
@@ -29,8 +28,6 @@ __all__ = [
     "correlate",
     "gradient",
     "interp",
-    "pad",
-    "polyval",
     "unwrap",
 ]
 
@@ -267,115 +264,3 @@ def _derivative(b: Emitter, x: Value, width: Value, axis: int, order: int) -> Va
     if order != 1:
         raise unsupported("gradient", "use edge_order=1 with uneven spacing")
     return _uneven(b, x, width, axis)
-
-
-@array_function
-def polyval(b: Emitter, p: Value, x: Value) -> Value:
-    """A polynomial's value, highest power first, by Horner's rule."""
-    coefficients, spots = promote(b, p, x)
-    n = coefficients.shape[0]
-    if not isinstance(n, int):
-        raise ShapeError("polyval takes a known number of coefficients")
-    found = b.zeros_like(spots)
-    for i in range(n):
-        c = b.reshape(b.slice_axis(coefficients, 0, i, i + 1), ())
-        found = b.add(b.mul(found, spots), c)
-    return found
-
-
-# Padding ------------------------------------------------------------------------------
-
-
-def _pairs(width: Any, rank: int) -> list[tuple[Any, Any]]:
-    """One (before, after) for each axis from NumPy's shorthands."""
-    if isinstance(width, dict):
-        rows: list[tuple[Any, Any]] = [(0, 0)] * rank
-        for axis, ends in width.items():
-            rows[axis] = ends if isinstance(ends, (tuple, list)) else (ends, ends)
-        return rows
-    grid = np.asarray(width, object)
-    if grid.ndim <= 1 and grid.size == 1:
-        return [(grid.reshape(-1)[0],) * 2] * rank
-    if grid.ndim == 2 and grid.shape[1] == 1:
-        grid = np.repeat(grid, 2, axis=1)
-    return [(row[0], row[1]) for row in np.broadcast_to(grid, (rank, 2)).tolist()]
-
-
-def _edges(b: Emitter, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
-    """One axis lengthened by elements at indices that a mode gives."""
-    n = x.shape[axis]
-    if not isinstance(n, int):
-        raise ShapeError(f"pad with mode {mode!r} needs known sizes")
-    if n == 0 and (low or high):
-        raise ValueError(
-            f"can't extend empty axis {axis} using modes other than 'constant'"
-        )
-    order = np.pad(np.arange(n), (low, high), mode)  # type: ignore[call-overload]
-    return b.gather(x, b.constant(order, int64), axis)
-
-
-_STATISTICS = {"maximum": "max", "minimum": "min"}
-
-
-def _summary(b: Emitter, x: Value, axis: int, low: int, high: int, mode: str) -> Value:
-    """One axis lengthened by its greatest or least element, or its mean."""
-    if mode == "mean":
-        wide = b.mean(inexact(b, x), [axis], keepdims=True)
-        row = wide if x.dtype.is_float else b.cast(b.unary("round", wide), x.dtype)
-    else:
-        row = b.reduce(_STATISTICS[mode], x, [axis], keepdims=True)
-    parts = [
-        b.broadcast_to(row, [*x.shape[:axis], n, *x.shape[axis + 1 :]])
-        for n in (low, high)
-    ]
-    return b.concat([parts[0], x, parts[1]], axis)
-
-
-def _constants(
-    b: Emitter, x: Value, pairs: Sequence[tuple[Any, Any]], values: Any
-) -> Value:
-    fills = _pairs(values, x.rank)
-    low = [p for p, _ in pairs]
-    high = [p for _, p in pairs]
-    if len({repr(v) for pair in fills for v in pair}) <= 1:
-        first = fills[0][0] if fills else 0
-        return b.pad(x, low, high, _fill(b, x, first))
-    for axis, ((before, after), ends) in enumerate(zip(pairs, fills, strict=True)):
-        for k, (n, value) in enumerate(zip((before, after), ends, strict=True)):
-            sizes = ([0] * x.rank, [0] * x.rank)
-            sizes[k][axis] = n
-            x = b.pad(x, *sizes, _fill(b, x, value))
-    return x
-
-
-def _fill(b: Emitter, x: Value, value: Any) -> Value:
-    if x.dtype is bool_:
-        return b.full((), bool(value), bool_)
-    return b.constant(np.asarray(value).astype(x.dtype.numpy), x.dtype)
-
-
-@array_function(array=True)
-def pad(
-    b: Emitter,
-    array: Value,
-    pad_width: Any,
-    mode: str = "constant",
-    *,
-    constant_values: Any = 0,
-    reflect_type: str = "even",
-) -> Value:
-    """A border: constant, edge, reflect, symmetric, wrap, maximum, minimum or mean."""
-    pairs = _pairs(pad_width, array.rank)
-    if any(isinstance(n, int) and n < 0 for pair in pairs for n in pair):
-        raise ValueError("index can't contain negative values")
-    if mode == "constant":
-        return _constants(b, array, pairs, constant_values)
-    if mode == "empty":
-        return _constants(b, array, pairs, 0)
-    if reflect_type != "even" or mode in ("linear_ramp", "median"):
-        raise unsupported(f"pad with mode {mode!r}", "concatenate the border yourself")
-    x = array
-    for axis, (low, high) in enumerate(pairs):
-        rule = _summary if mode in ("mean", *_STATISTICS) else _edges
-        x = rule(b, x, axis, int(low), int(high), mode)
-    return x

@@ -1,10 +1,9 @@
-"""Order statistics, histograms and correlations."""
+"""Order statistics and correlations."""
 
 from typing import Any
 
 from graphwright.frontends.tracing.numpy.products import contract
 from graphwright.frontends.tracing.numpy.reductions import averaged, reduced
-from graphwright.frontends.tracing.numpy.searching import places
 from graphwright.frontends.tracing.numpy.support import (
     conjugate,
     flat,
@@ -19,18 +18,14 @@ from graphwright.frontends.tracing.wrap import (
     promote,
     result_dtype,
 )
-from graphwright.ir.dim import Dim, maximum, product
+from graphwright.ir.dim import product
 from graphwright.ir.dtype import float64, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 
 __all__ = [
-    "bincount",
     "corrcoef",
     "cov",
-    "histogram",
-    "histogram2d",
-    "histogram_bin_edges",
     "median",
     "percentile",
     "quantile",
@@ -207,162 +202,19 @@ def median(
     return middle(b, x, axis, keepdims, False)
 
 
-# Counts -------------------------------------------------------------------------------
-
-
-@array_function
-def bincount(
-    b: Emitter, x: Value, /, weights: Value | None = None, minlength: int = 0
-) -> Value:
-    """How often (or with what total weight) each nonnegative integer occurs."""
-    index = b.cast(x, int64)
-    n = x.shape[0]
-    if isinstance(n, int) and n == 0:
-        return b.full((minlength,), 0, float64 if weights is not None else int64)
-    largest = b.add(b.reduce("max", index, [0]), 1)
-    (found,) = b.bind_dims(b.reshape(largest, (1,)))
-    size = maximum(found, minlength)
-    if weights is None:
-        return b.scatter(
-            b.full((size,), 0, int64), index, b.full((n,), 1, int64), 0, "add"
-        )
-    return b.scatter(
-        b.full((size,), 0, float64), index, b.cast(weights, float64), 0, "add"
-    )
-
-
-def _ends(b: Emitter, x: Value, bounds: Any) -> tuple[Value, Value]:
-    """The range of a histogram: given, or of the data; not empty."""
-    if bounds is not None:
-        low, high = promote(b, *bounds, to=float64)
-    elif x.shape[0] == 0:
-        low, high = b.full((), 0, float64), b.full((), 1, float64)
-    else:
-        low, high = (b.cast(b.reduce(k, x, [0]), float64) for k in ("min", "max"))
-    same = b.eq(low, high)
-    return b.where(same, b.sub(low, 0.5), low), b.where(same, b.add(high, 0.5), high)
-
-
-def bin_edges(b: Emitter, x: Value, bins: Any, bounds: Any) -> Value:
-    """The edges of bins: given, or evenly spaced over the range."""
-    if isinstance(bins, str):
-        raise ValueError(f"histogram finds no number of bins by {bins!r}")
-    if not isinstance(bins, int):
-        return bins if isinstance(bins, Value) else b.constant(bins)
-    if bins < 1:
-        raise ValueError("`bins` must be positive, when an integer")
-    low, high = _ends(b, x, bounds)
-    line = b.iota((bins + 1,), 0, float64)
-    inner = b.add(b.mul(line, b.div(b.sub(high, low), bins)), low)
-    return b.where(b.eq(line, bins), high, inner)
-
-
-def bin_index(b: Emitter, x: Value, edges: Value) -> tuple[Value, Value]:
-    """The bin of each element, and whether it is in one; the last bin is closed."""
-    values, line = promote(b, x, edges)
-    count: Dim = line.shape[0] - 1
-    last = b.slice_axis(line, 0, count, count + 1)
-    found = b.sub(places(b, line, values, True), 1)
-    n = b.dim_scalar(count, int64)
-    found = b.where(b.eq(values, last), b.sub(n, 1), found)
-    inside = b.and_(b.ge(found, 0), b.lt(found, n))
-    return b.where(inside, found, 0), inside
-
-
-def _weights(b: Emitter, x: Value, inside: Value, weights: Value | None) -> Value:
-    if weights is None:
-        return b.cast(inside, int64)
-    w = flat(b, weights)
-    w = b.cast(w, int64) if w.dtype.kind in "b" else w
-    return b.where(inside, w, b.zeros_like(w))
-
-
-@array_function
-def histogram(
-    b: Emitter,
-    a: Value,
-    /,
-    bins: Any = 10,
-    range: Any = None,
-    density: bool | None = None,
-    weights: Value | None = None,
-) -> tuple[Value, Value]:
-    """How many elements lie in each bin, and the edges of the bins."""
-    x = flat(b, a)
-    edges = bin_edges(b, x, bins, range)
-    index, inside = bin_index(b, x, edges)
-    mass = _weights(b, x, inside, weights)
-    count = edges.shape[0] - 1
-    found = b.scatter(b.full((count,), 0, mass.dtype), index, mass, 0, "add")
-    if not density:
-        return found, edges
-    width = b.sub(
-        b.slice_axis(edges, 0, 1, count + 1), b.slice_axis(edges, 0, 0, count)
-    )
-    wide = b.cast(found, float64)
-    total = b.mul(b.sum(wide, [0]), b.cast(width, float64))
-    return b.div(wide, total), edges
-
-
-@array_function
-def histogram_bin_edges(
-    b: Emitter, a: Value, /, bins: Any = 10, range: Any = None, weights: Any = None
-) -> Value:
-    """The edges of a histogram's bins."""
-    return bin_edges(b, flat(b, a), bins, range)
-
-
-@array_function
-def histogram2d(
-    b: Emitter,
-    x: Value,
-    y: Value,
-    /,
-    bins: Any = 10,
-    range: Any = None,
-    density: bool | None = None,
-    weights: Value | None = None,
-) -> tuple[Value, Value, Value]:
-    """How many points lie in each cell of a grid, and the edges along both axes."""
-    pair = bins if isinstance(bins, (tuple, list)) and len(bins) == 2 else (bins, bins)
-    bounds = range or (None, None)
-    edges = [
-        bin_edges(b, v, n, r) for v, n, r in zip((x, y), pair, bounds, strict=True)
-    ]
-    (i, held), (j, also) = (
-        bin_index(b, v, e) for v, e in zip((x, y), edges, strict=True)
-    )
-    rows, columns = (e.shape[0] - 1 for e in edges)
-    inside = b.and_(held, also)
-    mass = b.cast(_weights(b, x, inside, weights), float64)
-    spot = b.where(inside, b.add(b.mul(i, b.dim_scalar(columns, int64)), j), 0)
-    cells = b.scatter(b.full((rows * columns,), 0, float64), spot, mass, 0, "add")
-    found = b.reshape(cells, (rows, columns))
-    if density:
-        found = b.div(found, b.mul(_areas(b, edges), b.sum(found, [0, 1])))
-    return found, edges[0], edges[1]
-
-
-def _areas(b: Emitter, edges: list[Value]) -> Value:
-    widths = [
-        b.cast(
-            b.sub(
-                b.slice_axis(e, 0, 1, e.shape[0]), b.slice_axis(e, 0, 0, e.shape[0] - 1)
-            ),
-            float64,
-        )
-        for e in edges
-    ]
-    return b.mul(b.expand_dims(widths[0], [1]), b.expand_dims(widths[1], [0]))
-
-
 # Correlation --------------------------------------------------------------------------
 
 
 def covariance(
-    b: Emitter, m: Value, y: Value | None, rowvar: bool, ddof: float
+    b: Emitter,
+    m: Value,
+    y: Value | None,
+    rowvar: bool,
+    ddof: float,
+    counts: Value | None = None,
+    weights: Value | None = None,
 ) -> Value:
-    """Covariance matrix of variables, the rows."""
+    """Covariance matrix of variables, the rows; observations may be weighted."""
     parts = [inexact(b, v) for v in (m, y) if v is not None]
     rows = [b.expand_dims(v, range(2 - v.rank)) for v in promote(b, *parts)]
     rows = [
@@ -370,10 +222,35 @@ def covariance(
     ]
     x = b.concat(rows, 0)
     x = b.cast(x, result_dtype(x, float64))
-    off = b.sub(x, averaged(b, x, 1, True))
-    size = b.max(b.sub(b.dim_scalar(x.shape[1], float64), ddof), 0.0)
-    product_ = contract(b, off, conjugate(b, b.transpose(off, [1, 0])))
-    return b.div(product_, to_dtype(b, size, product_.dtype))
+    if counts is None and weights is None:
+        off = b.sub(x, averaged(b, x, 1, True))
+        size = b.sub(b.dim_scalar(x.shape[1], float64), ddof)
+        row: Value = off
+    else:
+        w, size = _observed(b, x, counts, weights, ddof)
+        wide = to_dtype(b, b.expand_dims(w, [0]), x.dtype)
+        total = to_dtype(b, b.sum(w, [0]), x.dtype)
+        mean = b.div(b.sum(b.mul(*b.align(x, wide)), [1], keepdims=True), total)
+        off = b.sub(x, mean)
+        row = b.mul(*b.align(off, wide))
+    product_ = contract(b, off, conjugate(b, b.transpose(row, [1, 0])))
+    return b.div(product_, to_dtype(b, b.max(size, 0.0), product_.dtype))
+
+
+def _observed(
+    b: Emitter, x: Value, counts: Value | None, weights: Value | None, ddof: float
+) -> tuple[Value, Value]:
+    """The weight of each observation, and what products are divided by."""
+    n = x.shape[1]
+    f, a = (
+        b.full((n,), 1, float64) if v is None else b.cast(v, float64)
+        for v in (counts, weights)
+    )
+    w = b.mul(f, a)
+    total = b.sum(w, [0])
+    lost = total if weights is None else b.sum(b.mul(w, a), [0])
+    share = b.div(b.mul(lost, ddof), total)
+    return w, b.sub(total, b.full((), ddof, float64) if weights is None else share)
 
 
 @array_function
@@ -384,10 +261,12 @@ def cov(
     rowvar: bool = True,
     bias: bool = False,
     ddof: int | None = None,
+    fweights: Value | None = None,
+    aweights: Value | None = None,
 ) -> Value:
     """Covariance matrix of variables, the rows (columns if not ``rowvar``)."""
     delta = (0 if bias else 1) if ddof is None else ddof
-    found = covariance(b, m, y, rowvar, float(delta))
+    found = covariance(b, m, y, rowvar, float(delta), fweights, aweights)
     return b.reshape(found, ()) if found.shape == (1, 1) else found
 
 

@@ -4,13 +4,16 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from graphwright.frontends.tracing.numpy.missing import CURES, Missing
 from graphwright.frontends.tracing.wrap import array_function, axes_of
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import float64, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 
-__all__ = ["bartlett", "blackman", "hamming", "hanning", "lib"]
+__all__ = ["bartlett", "blackman", "hamming", "hanning", "kaiser", "lib"]
 
 
 def _cosines(b: Emitter, m: Dim, *weights: float) -> Value:
@@ -57,6 +60,12 @@ def bartlett(b: Emitter, M: Any) -> Value:  # noqa: N803
 
 
 @array_function
+def kaiser(b: Emitter, M: int, beta: float) -> Value:  # noqa: N803
+    """Kaiser's window, of a known size and shape."""
+    return b.constant(np.kaiser(int(M), float(beta)), float64)
+
+
+@array_function
 def sliding_window_view(
     b: Emitter,
     x: Value,
@@ -81,7 +90,12 @@ def sliding_window_view(
     return x
 
 
+_STRIDED = "lib.stride_tricks.as_strided"
+
 lib = SimpleNamespace(
-    stride_tricks=SimpleNamespace(sliding_window_view=sliding_window_view)
+    stride_tricks=SimpleNamespace(
+        as_strided=Missing(_STRIDED, CURES[_STRIDED]),
+        sliding_window_view=sliding_window_view,
+    )
 )
 """The parts of ``numpy.lib`` that make tensors."""

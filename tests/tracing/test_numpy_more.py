@@ -1,0 +1,173 @@
+"""Less usual functions of ``gw.numpy`` give what NumPy's give; no name is forgotten."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+import graphwright as gw
+import graphwright.numpy as gnp
+
+V = numpy.array([2.0, -1.0, 0.5, 3.0, 7.0, -4.0])
+W = numpy.array([1.0, 2.0, 4.0])
+X = numpy.arange(12.0).reshape(3, 4) ** 1.5 - 9
+I = numpy.array([[3, -2, 5, 0], [1, 7, 7, 2], [4, 4, -9, 6]])  # noqa: E741
+N = numpy.array([0, 3, 1, 3, 2, 3])
+P = numpy.array([1.0, -3.0, 2.0, 5.0])
+S = numpy.array([[4.0, 1, 0, 2], [1, 5, 1, 0], [0, 1, 6, 1], [2, 0, 1, 7]])
+U = numpy.array([[7, 128, 3], [255, 0, 1]], numpy.uint8)
+NAN = numpy.array([[1.0, numpy.nan, 3], [numpy.nan, numpy.nan, -2], [4, 0, 8]])
+POINTS = numpy.stack([V, V[::-1] ** 2, V - 3], axis=1)
+
+Case = Callable[[Any], Any]
+
+CASES: list[Case] = [
+    *(
+        lambda np, m=m: np.pad(X, ((1, 2), (3, 1)), mode=m)
+        for m in ("median", "minimum", "linear_ramp", "edge", "wrap")
+    ),
+    *(
+        lambda np, m=m: np.pad(I, 2, mode=m)
+        for m in ("median", "mean", "linear_ramp", "symmetric", "maximum")
+    ),
+    *(
+        lambda np, m=m, n=n: np.pad(V, n, mode=m, reflect_type="odd")
+        for m in ("reflect", "symmetric")
+        for n in (2, (1, 4), 13)
+    ),
+    lambda np: np.pad(X, 1, "linear_ramp", end_values=((2, 3), (4, 5))),
+    lambda np: np.pad(V, {0: (1, 2)}),
+    lambda np: np.polyadd(P, W),
+    lambda np: np.polysub(W, P),
+    lambda np: np.polymul(P, W),
+    lambda np: np.polydiv(P, [2.0, 1.0]),
+    lambda np: np.polyder(P),
+    lambda np: np.polyder(P, 2),
+    lambda np: np.polyint(P),
+    lambda np: np.polyint(P, 2, k=[3, 4]),
+    lambda np: np.polyval(P, X),
+    lambda np: np.poly(V),
+    lambda np: np.poly(S),
+    lambda np: np.polyfit(numpy.arange(6.0), V, 2),
+    lambda np: np.polyfit(numpy.arange(6.0), V, 2, w=[1, 2, 1, 1, 3, 1]),
+    lambda np: np.polyfit(numpy.arange(6.0), numpy.stack([V, V * 2], 1), 1),
+    lambda np: np.polyfit(numpy.arange(6.0), V, 2, cov=True)[1],
+    lambda np: np.histogramdd(POINTS, bins=3),
+    lambda np: np.histogramdd(POINTS, bins=(2, 3, 4), density=True),
+    lambda np: np.histogramdd(POINTS[:, :2], bins=3, range=[(-5, 8), (0, 60)]),
+    lambda np: np.histogramdd(POINTS, bins=2, weights=numpy.arange(6.0)),
+    lambda np: np.histogram2d(V, V**2, bins=[3, 4], density=True),
+    lambda np: np.histogram2d(V, V**2, bins=[[-5, 0, 8], 4], weights=V),
+    lambda np: np.histogram(V, bins=np.array([-5.0, 0.0, 8.0])),
+    lambda np: np.histogram(V, bins=[-5, 0, 8]),
+    lambda np: np.packbits(U > 2),
+    lambda np: np.packbits(numpy.arange(30).reshape(3, 10) % 3 == 0, axis=1),
+    lambda np: np.packbits(N > 1, bitorder="little"),
+    lambda np: np.unpackbits(U),
+    lambda np: np.unpackbits(U, axis=1, count=11),
+    lambda np: np.unpackbits(U, axis=0, count=-3, bitorder="little"),
+    lambda np: np.unpackbits(U[0], count=30),
+    lambda np: np.kaiser(7, 5.0),
+    lambda np: np.linalg.tensorsolve(
+        numpy.eye(24).reshape(6, 4, 2, 3, 4) + 0.1, numpy.ones((6, 4))
+    ),
+    lambda np: np.linalg.tensorinv(numpy.eye(24).reshape(4, 6, 8, 3) + 0.1),
+    lambda np: np.linalg.tensorinv(numpy.eye(24).reshape(24, 8, 3), ind=1),
+    lambda np: [v for _, v in np.ndenumerate(I)],
+    lambda np: np.cov(X, fweights=[1, 2, 1, 3]),
+    lambda np: np.cov(X, aweights=[0.5, 2, 1, 1]),
+    lambda np: np.cov(X, fweights=[1, 2, 1, 3], aweights=[0.5, 2, 1, 1], ddof=0),
+    lambda np: np.nanmax(NAN, axis=0, initial=2.0),
+    lambda np: np.nanmin(NAN, axis=1, where=NAN > 0, initial=9.0),
+    lambda np: np.nanmean(NAN, axis=1, where=NAN < 4),
+    lambda np: np.nanstd(NAN, axis=0, where=NAN < 8, ddof=0),
+    lambda np: np.nanvar(NAN, ddof=1),
+    lambda np: np.sum(a=X, axis=1),
+    lambda np: np.mean(X, 0, None, None, True),
+    lambda np: np.median(X, 0, None, False, True),
+    lambda np: np.cumsum(X, 1, None, None),
+    lambda np: np.tile(A=W, reps=2),
+    lambda np: np.clip(a=X, a_min=0, a_max=None),
+    lambda np: np.linalg.solve(a=S, b=X.T),
+    lambda np: np.dot(a=X, b=S),
+    lambda np: np.percentile(a=X, q=30, axis=0, overwrite_input=True),
+    lambda np: np.searchsorted(a=W, v=V, side="right"),
+    lambda np: np.isin(element=N, test_elements=[3]),
+    lambda np: np.fft.fft(a=X, n=3),
+    lambda np: np.broadcast(X, W[:, None]).shape,
+    lambda np: np.ascontiguousarray(3.0),
+    lambda np: np.rint([1, 2]),
+    lambda np: np.tril(W),
+    lambda np: np.median(numpy.zeros(0)),
+    lambda np: np.einsum("ij,jk,kl->il", X, S, X.T, optimize=True),
+    lambda np: np.einsum("ij,jk,kl->il", X, S, X.T, optimize="greedy"),
+    lambda np: np.partition(V, 2)[2],
+    lambda np: np.sort(V.astype(complex) * (1 + 1j)),
+]
+
+
+def parts(x: Any) -> list[Any]:
+    if isinstance(x, (tuple, list)):
+        return [p for item in x for p in parts(item)]
+    return [numpy.asarray(x)]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_as_numpy(number: int) -> None:
+    want, got = parts(CASES[number](numpy)), parts(CASES[number](gnp))
+    assert len(got) == len(want)
+    for x, y in zip(got, want, strict=True):
+        assert x.dtype == y.dtype
+        assert x.shape == y.shape
+        numpy.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9)
+
+
+# Names --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["", "linalg", "fft"])
+def test_every_name_of_numpy_is_there(module: str) -> None:
+    theirs = getattr(numpy, module) if module else numpy
+    ours = getattr(gnp, module) if module else gnp
+    for name in vars(theirs):
+        found = getattr(theirs, name)
+        if not name.startswith("_") and callable(found) and name != "test":
+            assert hasattr(ours, name), name
+
+
+MISSING: list[Case] = [
+    lambda np: np.nditer(X),
+    lambda np: np.matrix(X),
+    lambda np: np.roots(P),
+    lambda np: np.lib.stride_tricks.as_strided(X, (2, 2)),
+    lambda np: np.ma.masked_where(X > 0, X),
+    lambda np: np.frompyfunc(abs, 1, 1),
+    lambda np: np.pad(X, 1, "mean", stat_length=1),
+    lambda np: np.histogram(V, bins="auto"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(MISSING)))
+def test_what_is_missing_says_what_to_write(number: int) -> None:
+    with pytest.raises(
+        gw.TraceError, match=r"test_numpy_more\.py:\d+: .*not supported"
+    ):
+        MISSING[number](gnp)
+
+
+def test_numpys_own_functions_of_tensors_are_named() -> None:
+    with pytest.raises(gw.TraceError, match=r"numpy\.sort_complex is not supported"):
+        numpy.sort_complex(gw.asarray(V))
+    with pytest.raises(gw.TraceError, match=r"numpy\.isnat is not supported"):
+        numpy.isnat(gw.asarray(V))
+    with pytest.raises(AttributeError):
+        gnp.no_such_name  # noqa: B018
+
+
+def test_arguments_that_are_not_supported_are_named() -> None:
+    with pytest.raises(gw.TraceError, match=r"the argument 'weights' of numpy\.quant"):
+        gnp.quantile(X, 0.5, weights=X)
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        gnp.sum(X, nonsense=1)
