@@ -129,9 +129,9 @@ BINARY = {
     " -inf,2.5:inf -inf,-3:-0 -inf,-2:0 0,2:0 0,-2:inf -0,3:-0 -0,2:0 -0,2.5:0"
     " -0,-3:-inf -0,-2:inf -2,0.5:nan",
     "remainder": f"{_NANS} inf,inf:nan -inf,inf:nan inf,-inf:nan 0,0:nan -0,0:nan"
-    " 0,-0:nan 0,2:0 -0,2:0 0,-2:-0 -0,-2:-0 2,0:nan 2,-0:nan -2,0:nan -2,-0:nan inf,2:nan"
-    " inf,-2:nan -inf,2:nan -inf,-2:nan 2,inf:2 2,-inf:-inf -2,inf:inf -2,-inf:-2"
-    " 7,-3:-2 -7,3:2",
+    " 0,-0:nan 0,2:0 -0,2:0 0,-2:-0 -0,-2:-0 2,0:nan 2,-0:nan -2,0:nan -2,-0:nan"
+    " inf,2:nan inf,-2:nan -inf,2:nan -inf,-2:nan 2,inf:2 2,-inf:-inf -2,inf:inf"
+    " -2,-inf:-2 7,-3:-2 -7,3:2",
     "subtract": f"{_NANS} inf,inf:nan -inf,-inf:nan inf,-inf:inf 2,inf:-inf 2,2:0"
     " -0,0:-0 0,0:0",
 }
@@ -187,7 +187,8 @@ COMPLEX = {
     "sinh": f"0|0:0|0 0|inf:~0|nan 0|nan:~0|nan 2|inf:nan|nan 2|nan:nan|nan inf|0:inf|0"
     f" inf|1:inf|inf inf|inf:~inf|nan inf|nan:~inf|nan nan|0:nan|0 {_BOTH}",
     "sqrt": f"0|0:0|0 -0|0:0|0 2|inf:inf|inf nan|inf:inf|inf inf|inf:inf|inf"
-    f" 2|nan:nan|nan -inf|3:0|inf inf|3:inf|0 -inf|nan:nan|~inf inf|nan:inf|nan {_BOTH}",
+    " 2|nan:nan|nan -inf|3:0|inf inf|3:inf|0 -inf|nan:nan|~inf"
+    f" inf|nan:inf|nan {_BOTH}",
     "tanh": f"0|0:0|0 2|inf:nan|nan 0|inf:0|nan 2|nan:nan|nan 0|nan:0|nan inf|3:1|~0"
     f" inf|inf:1|~0 inf|nan:1|~0 nan|0:nan|0 {_BOTH}",
 }
