@@ -2,8 +2,8 @@
 
 ``out = numpy.zeros(n); out[1:4] = t`` never asks ``t`` what to do. So a trace runs a
 copy of the function in whose globals and closure NumPy's modules and functions are the
-namespace's, helpers of the same module are such copies too, and arrays are tensors that
-stand for them.
+namespace's, helpers and methods in the user's modules are such copies too, and arrays
+are tensors that stand for them.
 """
 
 import builtins
@@ -31,6 +31,7 @@ from graphwright.frontends.tracing.effects import (
     refused_builtins,
 )
 from graphwright.frontends.tracing.methods import namespace
+from graphwright.frontends.tracing.objects import ModuleView, is_plain, is_users, seen
 from graphwright.frontends.tracing.pytree import leaves_as
 from graphwright.frontends.tracing.tensor import Tensor, find
 
@@ -96,6 +97,8 @@ class Rewiring:
         self._scopes: dict[int, _Scope] = {}
         self._copies: dict[int, tuple[Any, Any]] = {}
         self._cells: list[tuple[str, CellType, Any]] = []
+        self._objects: dict[int, tuple[Any, Any]] = {}
+        self._kinds: dict[type, type] = {}
 
     def import_(self, name: str, *args: Any, **options: Any) -> Any:
         """``import numpy`` inside a function."""
@@ -104,7 +107,9 @@ class Rewiring:
     def function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The copy of a function; itself where it is none of the user's."""
         if isinstance(function, MethodType):
-            return MethodType(self.function(function.__func__), function.__self__)
+            owner = function.__self__
+            owner = self._object(owner) if is_plain(owner) else owner
+            return MethodType(self.function(function.__func__), owner)
         if isinstance(function, partial):
             inner = self.function(function.func)
             return partial(inner, *function.args, **function.keywords)
@@ -193,18 +198,28 @@ class Rewiring:
         if other is not None:
             return other
         if isinstance(value, ModuleType):
-            return _module(value)
+            users = is_users(vars(value))
+            return ModuleView(value, self.swapped) if users else _module(value)
         if isinstance(value, np.ndarray):
             trace = state.current.get()
             known = trace is not None and value.dtype.kind in "biufc"
             return trace.import_array(value) if trace and known else value
-        if isinstance(value, FunctionType) and value.__globals__ is home:
-            return self.function(value)
+        if isinstance(value, FunctionType):
+            users = value.__globals__ is home or is_users(value.__globals__)
+            return self.function(value) if users else _numpy_function(value)
         if value is np.ndarray:
             return Tensor
-        if isinstance(value, (np.ufunc, FunctionType, BuiltinFunctionType)):
+        if isinstance(value, (np.ufunc, BuiltinFunctionType)):
             return _numpy_function(value)
-        return value
+        return self._object(value) if is_plain(value) else value
+
+    def _object(self, value: Any) -> Any:
+        """What stands for a user's object."""
+        found = self._objects.get(id(value))
+        if found is None:
+            twin = seen(value, self._kinds, self.swapped)
+            found = self._objects[id(value)] = (value, twin)
+        return found[1]
 
 
 def rewired(function: Callable[..., Any]) -> Callable[..., Any]:
