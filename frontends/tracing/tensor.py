@@ -250,11 +250,14 @@ class Tensor(Methods, Handle):
         )
 
     def _own(self) -> "np.ndarray[Any, Any]":
-        """Memory that nothing else shares, so that whoever gets it may write to it."""
-        if self._path:
-            raise BufferError("a view's memory is not given away: copy the tensor")
-        array = np.array(self.array)
-        self._cell.set(leaf(array, self.type_of(), default()))
+        """Memory that other storage does not share: whoever gets it may write to it."""
+        whole = Handle.on(self._cell)
+        base = array = np.array(whole.data("DLPack"))
+        for op in self._path:
+            array = op.compute(np, array)
+        if array.size and not np.shares_memory(array, base):
+            raise BufferError("this view has no memory of its own: copy the tensor")
+        self._cell.set(leaf(base, whole.type_of(), default()))
         return array
 
     def __dlpack_device__(self) -> Any:
