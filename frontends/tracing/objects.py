@@ -86,7 +86,7 @@ def seen(value: Any, kinds: dict[type, type], swap: Swap) -> Any:
     return twin
 
 
-def _subclass(cls: type, swap: Swap) -> type:
+def _subclass(cls: Any, swap: Swap) -> type:
     home = vars(modules[cls.__module__])
 
     def get(self: Any, name: str) -> Any:

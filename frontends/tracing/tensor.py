@@ -349,7 +349,8 @@ class Tensor(Methods, Handle):
         module = function.__module__.removeprefix("numpy").removeprefix(".")
         name = f"{module}.{function.__name__}" if module else function.__name__
         found = find(name)
-        if found is None or found is function:
+        listed = name.partition(".")[0] in namespace().__all__
+        if found is None or (found is function and not listed):
             raise _unsupported(f"numpy.{name}")
         if found is function:  # NumPy's own, such as save: it works on arrays
             args, options = _as_arrays(f"numpy.{name}", (args, options))
