@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from graphwright.backends.compile import optimized
+from graphwright.backends.compile import arrange, decomposing, optimized
 from graphwright.backends.contract import Backend
-from graphwright.backends.registry import choose_backend, get_backend
+from graphwright.backends.registry import choose_backends, get_backend
 from graphwright.display import Shown, stacked, styled, table
 from graphwright.frontends.onnx.load import find_unknown, load
 from graphwright.ir.errors import UnsupportedOpError
@@ -16,10 +16,12 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
 from graphwright.ir.ops.effects import Effect
 from graphwright.ir.ops.foreign import Foreign
-from graphwright.passes.decompose import decompose_unsupported
+from graphwright.ir.ops.fused import Placed
+from graphwright.passes.pipeline import optimize as run_pipeline
 
 DECOMPOSED = "decomposed"
 FALLS_BACK = "falls back to numpy"
+PLACED = "runs on"
 DEFERRED = "known when run"
 UNKNOWN = "unknown operator"
 
@@ -33,9 +35,10 @@ class Finding:
         source: The node it comes from.
         types: Types of its operands.
         outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on
-            the host; an error with ``strict=True``), ``known when run`` (what it
-            computes hangs on values; it is imported when they are there) or
-            ``unknown operator`` (the model cannot be loaded).
+            the host; an error with ``strict=True``), ``runs on NAME`` (another backend
+            of those asked about), ``known when run`` (what it computes hangs on
+            values; it is imported when they are there) or ``unknown operator`` (the
+            model cannot be loaded).
     """
 
     op: str
@@ -111,8 +114,7 @@ def check(
         BackendUnavailable: If there is no such backend.
         ModelError: If the model is not valid.
     """
-    named = isinstance(backend, str) and backend != "auto"
-    chosen = get_backend(str(backend)) if named else choose_backend(backend)
+    chosen = _backends(backend)
     if isinstance(model, Graph):
         return _check_graph(model, chosen, strict_float)
     try:
@@ -122,25 +124,43 @@ def check(
         if not unknown:
             raise
         rows = (Finding(u.operator, u.node, str(u), UNKNOWN) for u in unknown)
-        return CheckReport("model", chosen.name, len(unknown), tuple(rows))
+        return CheckReport("model", chosen[0].name, len(unknown), tuple(rows))
     return _check_graph(graph, chosen, strict_float)
 
 
-def _check_graph(graph: Graph, backend: Backend, strict_float: bool) -> CheckReport:
+def _backends(backend: "str | Backend | Sequence[str]") -> list[Backend]:
+    """Those asked about, whether they can run here or not."""
+    if isinstance(backend, Backend):
+        return [backend]
+    names = [backend] if isinstance(backend, str) else list(backend)
+    if "auto" in names:
+        return choose_backends(backend)
+    return list(map(get_backend, names))
+
+
+def _check_graph(
+    graph: Graph, backends: Sequence[Backend], strict_float: bool
+) -> CheckReport:
+    own = backends[0]
     before = optimized(graph, strict_float=strict_float)
-    after = decompose_unsupported(before, backend.supports)
-    kept = {v for node in after.nodes for v in node.results}
+    simple = run_pipeline(before, [decomposing(own)])
+    kept = {v for node in simple.walk() for v in node.results}
     found: dict[Finding, None] = {}
-    for node in before.nodes:
+    for node in before.walk():
         if not kept.issuperset(node.results):
             found.setdefault(_finding(node, DECOMPOSED))
-    steps = list(_steps(after, backend))
+    after, _ = arrange(graph, backends, strict_float=strict_float)
+    steps = list(_steps(after, own))
     for node in steps:
-        if isinstance(node.op, Foreign):
+        if isinstance(node.op, Placed):
+            outcome = f"{PLACED} {node.op.device}"
+            rows = [_finding(inner, outcome) for inner in node.op.body.nodes]
+            found.update(dict.fromkeys(rows))
+        elif isinstance(node.op, Foreign):
             found.setdefault(_finding(node, DEFERRED))
-        elif not _runs(node, backend):
+        elif not _runs(node, own):
             found.setdefault(_finding(node, FALLS_BACK))
-    return CheckReport(graph.name, backend.name, len(steps), tuple(found))
+    return CheckReport(graph.name, own.name, len(steps), tuple(found))
 
 
 def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
@@ -154,8 +174,8 @@ def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
             continue
         elif (
             node.op.tier is not Tier.CONTROL
+            or isinstance(node.op, Foreign | Placed)
             or _runs(node, backend)
-            or isinstance(node.op, Foreign)
         ):
             yield node
         else:

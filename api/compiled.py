@@ -1,7 +1,7 @@
 """``compile``: graphs and models made ready to call."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphwright.backends import executable
@@ -12,7 +12,7 @@ from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.ir.errors import FeedError
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, Type
 
 
 class Executable(executable.Executable):
@@ -36,16 +36,24 @@ class Executable(executable.Executable):
             )
         results = self.execute(args, cancel=cancel)
         outputs = tuple(
-            Tensor(x, self.options.backend) if isinstance(v.type, TensorType) else x
+            _tensor(x, v.type, self.options.backend)
             for x, v in zip(results, self.graph.outputs, strict=True)
         )
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _tensor(x: Any, type_: Type, home: Backend) -> Any:
+    """A backend's array as a tensor; what is no tensor as it is."""
+    if not isinstance(type_, TensorType):
+        return x
+    return Tensor.typed(x, TensorType(type_.dtype, tuple(x.shape)), home)
 
 
 def compile(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
     backend: "str | Backend | Sequence[str]" = "auto",
+    placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,
     strict_float: bool = False,
@@ -57,7 +65,12 @@ def compile(
 
     Args:
         model: A graph, a path, the bytes of an ONNX model, or a ModelProto.
-        backend: A name, names in order of preference, ``"auto"``, or a backend.
+        backend: A name, names in order of preference, ``"auto"``, or a backend. Of
+            several names the first runs what it can, the next what that lacks.
+        placement: Names of backends by what they run, whatever runs the rest: the name
+            of an ONNX node, of a value of the model, a ``file.py:line``, or an
+            operation's name such as ``Conv`` or ``dot``. The graph is
+            divided there, and copies are put between: ``print(exe.program.graph)``.
         strict: Whether an op that the backend does not run itself is an error.
         optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
@@ -73,6 +86,7 @@ def compile(
     lowered, options = lower(
         graph,
         backend=backend,
+        placement=placement,
         strict=strict,
         optimize=optimize,
         strict_float=strict_float,

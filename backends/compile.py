@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from graphwright.backends.contract import REGION, Backend, GraphBackend
 from graphwright.backends.limits import Limits
+from graphwright.backends.placement import placed_by_author, placing, within_placed
 from graphwright.backends.plan import Options
-from graphwright.backends.registry import choose_backend
-from graphwright.ir.graph import Graph
+from graphwright.backends.registry import choose_backends
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.ops.fused import Fused
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT, manager
@@ -35,39 +37,96 @@ def optimized(
     return manager(DEFAULT, strict_float=strict_float, observe=watch)(graph)
 
 
-def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
-    """Passes, run inside control flow too, that make a graph suit a backend."""
+def decomposing(backend: Backend) -> Pass:
+    """The pass that decomposes what a backend does not run."""
 
     def decompose(graph: Graph) -> Graph:
         return decompose_unsupported(graph, backend.supports)
 
-    claims = backend.claims if isinstance(backend, GraphBackend) else backend.supports
+    return decompose
+
+
+def claiming(backend: Backend) -> Pass:
+    """The pass that puts what a backend takes together into regions."""
+    asked = backend.claims if isinstance(backend, GraphBackend) else backend.supports
+
+    def claims(node: Node) -> bool:
+        return asked(node.op, [v.type for v in node.operands])
+
+    def region(body: Graph) -> Fused:
+        return Fused(kind=REGION, body=body)
 
     def claim(graph: Graph) -> Graph:
-        return claim_regions(graph, claims, REGION)
+        return claim_regions(graph, claims, region)
 
-    passes: list[Pass] = [decompose]
+    return claim
+
+
+def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
+    """Passes, run inside control flow too, that make a graph suit a backend."""
+    passes: list[Pass] = [decomposing(backend)]
     if optimize:
         fuses = backend.fuses if backend.fusable() else None
         passes += lowering_passes(backend.layout(), fuses)
-    return [*passes, claim] if backend.regions else passes
+    return [*passes, claiming(backend)] if backend.regions else passes
+
+
+def arrange(
+    graph: Graph,
+    backends: Sequence[Backend],
+    *,
+    placement: Mapping[str, str] | None = None,
+    optimize: bool = True,
+    strict_float: bool = False,
+    watch: Watch | None = None,
+) -> tuple[Graph, dict[str, Backend]]:
+    """The graph as backends run it, and by name those that run parts of it.
+
+    The first backend runs the rest, and what the others lack too. None of them need
+    be able to run here. ``watch`` sees the graph, but not the parts.
+    """
+    own, *others = backends
+    divided, named = placed_by_author(graph, placement or {}, backends)
+    devices = {b.name: b for b in (*others, *named)}
+
+    def prepare(part: Graph, home: Backend) -> Graph:
+        whole = home is own  # a part's symbols are those of the whole
+        passes: list[str | Pass] = list(DEFAULT) if optimize else []
+        if whole and others:
+            passes += [decomposing(home), placing(home, others)]
+        passes += _suiting(home, optimize)
+        return manager(
+            passes,
+            strict_float=strict_float,
+            verify=None if whole else False,
+            observe=watch if whole else None,
+        )(part)
+
+    lowered = prepare(divided, own)
+    if devices:
+        lowered = within_placed(lowered, lambda g, name: prepare(g, devices[name]))
+        devices[own.name] = own
+    return lowered, devices
 
 
 def lower(
     graph: Graph,
     *,
     backend: "str | Backend | Sequence[str]" = "auto",
+    placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,
     strict_float: bool = False,
     limits: Limits | None = None,
     watch: Watch | None = None,
 ) -> tuple[Graph, Options]:
-    """The graph as a backend runs it, and how.
+    """The graph as backends run it, and how.
 
     Args:
         graph: What to run.
-        backend: A name, names in order of preference, ``"auto"``, or a backend.
+        backend: A name, names in order of preference, ``"auto"``, or a backend. Of
+            several names the first runs what it can, the next what that lacks.
+        placement: Which backend runs which nodes: see ``placed_by_author``.
         strict: Whether falling back to the host is an error.
         optimize: Whether passes run; without, the graph runs as it is.
         strict_float: Keep to rewrites that do not change rounding.
@@ -75,20 +134,25 @@ def lower(
         watch: Called with the name of each pass and the graph after it.
 
     Raises:
-        BackendUnavailable: If no backend of that preference can run here.
-        UnsupportedOpError: With ``strict``, if the backend lacks an op.
+        BackendUnavailable: If no backend of that preference, or one that a placement
+            names, can run here.
+        UnsupportedOpError: With ``strict``, if the backends lack an op.
     """
-    chosen = choose_backend(backend)
+    chosen = choose_backends(backend)
     start = time.perf_counter()
-    lowered = optimized(
-        graph, optimize=optimize, strict_float=strict_float, watch=watch
+    lowered, devices = arrange(
+        graph,
+        chosen,
+        placement=placement,
+        optimize=optimize,
+        strict_float=strict_float,
+        watch=watch,
     )
-    passes = _suiting(chosen, optimize)
-    lowered = manager(passes, strict_float=strict_float, observe=watch)(lowered)
     before, after = len(graph.nodes), len(lowered.nodes)
     seconds = time.perf_counter() - start
+    names = ", ".join(devices or [chosen[0].name])
     _logger.debug(
         "compiled %r for %s: %d nodes became %d, %.3f s",
-        *(graph.name, chosen.name, before, after, seconds),
+        *(graph.name, names, before, after, seconds),
     )
-    return lowered, Options(chosen, limits or Limits(), strict)
+    return lowered, Options(chosen[0], limits or Limits(), strict, devices)

@@ -11,15 +11,16 @@ import numpy as np
 
 from graphwright.backends.arrays import as_host_array
 from graphwright.backends.digest import plan_digest
-from graphwright.backends.host import fetched, placed
+from graphwright.backends.host import Fallback, fetched, placed
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
-from graphwright.backends.plan import Fallback, Options, Plan, Program
+from graphwright.backends.plan import Options, Plan, Program
 from graphwright.backends.steps import Run
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
 from graphwright.ir.graph import Graph
+from graphwright.ir.ops.fused import Placed
 from graphwright.ir.types import TensorType, Type, bind_type
 
 
@@ -72,6 +73,16 @@ class Executable:
     def fallbacks(self) -> list[Fallback]:
         """Ops that ran on the host so far because the backend lacks them."""
         return list(self.program.fallbacks)
+
+    @property
+    def placement(self) -> dict[str, list[str]]:
+        """What other backends run: sources of nodes, by the backend's name."""
+        found: dict[str, dict[str, None]] = {}
+        for node in self.program.graph.walk():
+            if isinstance(node.op, Placed):
+                names = (str(n.source or n.op.name) for n in node.op.body.nodes)
+                found.setdefault(node.op.device, {}).update(dict.fromkeys(names))
+        return {device: list(names) for device, names in found.items()}
 
     # Running ------------------------------------------------------------------------
 

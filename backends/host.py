@@ -1,6 +1,7 @@
 """Between the host and a backend: values placed, fetched, and shown to control flow."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,15 @@ def host_kernel(request: Request, backend: Backend) -> Kernel:
         return tuple(placed(x, t, backend) for x, t in pairs)
 
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """An op that ran on the host because the backend does not support it."""
+
+    op: str
+    types: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source or self.op}: {self.op}({self.types}) runs on the host"

@@ -45,5 +45,8 @@ class Observer:
         for index, (v, r) in enumerate(zip(node.results, results, strict=True)):
             if self._named and v not in graph.origins:
                 continue
-            copied = np.array(self._to_host(r)) if hasattr(r, "shape") else r
+            host = r if isinstance(r, np.ndarray) else None
+            if host is None and hasattr(r, "shape"):
+                host = self._to_host(r)
+            copied = r if host is None else np.array(host)
             self._callback(Reading(node, index, graph.origins.get(v, ()), copied))

@@ -8,7 +8,7 @@ the run.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
 from graphwright.backends.frame import Frame
-from graphwright.backends.host import fetched, host_kernel, placed, remote
+from graphwright.backends.homes import Homes
+from graphwright.backends.host import Fallback, fetched, host_kernel, placed, remote
 from graphwright.backends.limits import Limits
 from graphwright.backends.steps import (
     Run,
@@ -46,8 +47,9 @@ from graphwright.ir.evaluate import (
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import WhileLoop
-from graphwright.ir.ops.effects import Effect
+from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
+from graphwright.ir.ops.fused import Placed
 from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
 
 _MAX_PLANS = 32
@@ -66,23 +68,13 @@ class Options:
         backend: What runs its ops.
         limits: Budgets.
         strict: Whether an op that the backend does not support is an error.
+        devices: The other backends that run parts of it, by name.
     """
 
     backend: Backend
     limits: Limits = field(default_factory=Limits)
     strict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """An op that ran on the host because the backend does not support it."""
-
-    op: str
-    types: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.source or self.op}: {self.op}({self.types}) runs on the host"
+    devices: Mapping[str, Backend] = field(default_factory=dict[str, Backend])
 
 
 class Plan:
@@ -220,7 +212,8 @@ class Plan:
         for slot, value in zip(step.outputs, results, strict=True):
             slots[slot] = value
         if run.observer is not None:
-            run.observer.after(step.node, results, self.program.graph)
+            shown = self.program.homes.shown(step.node, results)
+            run.observer.after(step.node, shown, self.program.graph)
         for slot in step.frees:
             slots[slot] = None
 
@@ -276,6 +269,7 @@ class Program:
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._subprograms: dict[int, tuple[Graph, Program]] = {}
         self._lock = Lock()
+        self.homes = Homes(graph, options.backend, options.devices)
         self._kernel = lru_cache(maxsize=_MAX_KERNELS)(self._make_kernel)
 
     def bind(self, feeds: Sequence[Any], outer: Mapping[str, int]) -> Env:
@@ -313,6 +307,10 @@ class Program:
         op = node.op
         if isinstance(op, Effect):
             return effect_step(op)
+        if isinstance(op, Placed):
+            return self._placed_step(op)
+        if isinstance(op, CopyTo) and self.options.devices:
+            return self.homes.copy(node)
         if op.tier is Tier.CONTROL and not self._whole(node):
             return self._control_step(node)
         if self._settled(node, env):
@@ -452,14 +450,25 @@ class Program:
 
         return step
 
-    def subprogram(self, graph: Graph, env: Env) -> "Program":
+    def _placed_step(self, op: Placed) -> StepFunction:
+        options = self.options
+        there = replace(options, backend=options.devices[op.device])
+
+        def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+            return self.subprogram(op.body, env, there).run(operands, run, env)
+
+        return step
+
+    def subprogram(
+        self, graph: Graph, env: Env, options: Options | None = None
+    ) -> "Program":
         """The program of a sub-graph, made once."""
         with self._lock:
             found = self._subprograms.get(id(graph))
             if found is None:
                 if len(self._subprograms) >= _MAX_KERNELS:
                     self._subprograms.pop(next(iter(self._subprograms)))
-                made = Program(graph, self.options, outer_symbols(graph))
+                made = Program(graph, options or self.options, outer_symbols(graph))
                 made.fallbacks = self.fallbacks
                 found = self._subprograms[id(graph)] = (graph, made)
         return found[1]

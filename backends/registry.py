@@ -132,11 +132,34 @@ def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
     Raises:
         BackendUnavailable: If none does, with the reason for each.
     """
+    return choose_backends(preference)[0]
+
+
+def choose_backends(preference: "str | Backend | Sequence[str]") -> list[Backend]:
+    """The backends of a preference that run on this machine, in order.
+
+    One of a single name, and of ``"auto"`` the first; of several names all that run.
+
+    Raises:
+        BackendUnavailable: If none does, with the reason for each.
+    """
     if isinstance(preference, Backend):
-        return preference
+        return [preference]
     names = [preference] if isinstance(preference, str) else list(preference)
-    names = [n for name in names for n in (preferences() if name == "auto" else [name])]
+    found: list[Backend] = []
     reasons: list[str] = []
+    for name in names:
+        group = preferences() if name == "auto" else [name]
+        backend = _first(group, reasons)
+        if backend is not None and backend not in found:
+            found.append(backend)
+    if not found:
+        raise BackendUnavailable("; ".join(reasons) or "no backend was named")
+    return found
+
+
+def _first(names: Sequence[str], reasons: list[str]) -> Backend | None:
+    """The first that runs here; ``reasons`` grows by why others do not."""
     for name in names:
         try:
             backend = get_backend(name)
@@ -147,4 +170,4 @@ def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
         if reason is None:
             return backend
         reasons.append(f"{name}: {reason}")
-    raise BackendUnavailable("; ".join(reasons) or "no backend was named")
+    return None

@@ -8,20 +8,25 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
-from graphwright.ir.ops.fused import Fused
-from graphwright.ir.types import Type, type_symbols
+from graphwright.ir.types import type_symbols
 
-Supports: TypeAlias = Callable[[Op, Sequence[Type]], bool]
+Claims: TypeAlias = Callable[[Node], bool]
+Wrap: TypeAlias = Callable[[Graph], Op]
 
 
-def claim_regions(graph: Graph, supports: Supports, kind: str = "region") -> Graph:
-    """The graph with all that is supported in as few ``fused`` nodes as can be.
+def claim_regions(graph: Graph, claims: Claims, wrap: Wrap) -> Graph:
+    """The graph with all that is claimed in as few nodes as can be.
 
-    Nodes run in turns: in turn 0 those supported ones that need no other, then the
-    others that need only these, in turn 1 the next supported ones, and so on. What is
-    supported in one turn is one region. What defines symbols stays outside.
+    Nodes run in turns: in turn 0 those claimed ones that need no other, then the
+    others that need only these, in turn 1 the next claimed ones, and so on. What is
+    claimed in one turn is one region. What defines symbols stays outside.
+
+    Args:
+        graph: What is divided.
+        claims: Whether a node goes into a region.
+        wrap: The op that a region's body becomes.
     """
-    turns = _Turns(graph, supports)
+    turns = _Turns(graph, claims)
     if not any(turns.claimed):
         return graph
     rows: dict[tuple[int, bool], list[Node]] = {}
@@ -30,22 +35,20 @@ def claim_regions(graph: Graph, supports: Supports, kind: str = "region") -> Gra
     users = _Users(graph, rows)
     nodes: list[Node] = []
     for key in sorted(rows):
-        nodes += rows[key] if key[1] else [users.region(key, kind)]
+        nodes += rows[key] if key[1] else [users.region(key, wrap)]
     return replace(graph, nodes=tuple(nodes))
 
 
 class _Turns:
     """For each node whether it is claimed, and its turn."""
 
-    def __init__(self, graph: Graph, supports: Supports) -> None:
+    def __init__(self, graph: Graph, claims: Claims) -> None:
         self.claimed: list[bool] = []
         self.turns: list[int] = []
         self._after: dict[Value | str, int] = {}
         for node in graph.nodes:
-            types = [v.type for v in node.operands]
             inside = not node.op.defined_symbols() and bool(node.results)
-            inside = inside and supports(node.op, types)
-            self._note(node, inside)
+            self._note(node, inside and claims(node))
 
     def _note(self, node: Node, inside: bool) -> None:
         needs: set[Value | str] = {*node.operands, *node.op.used_symbols()}
@@ -69,8 +72,7 @@ class _Users:
         self, graph: Graph, rows: Mapping[tuple[int, bool], Sequence[Node]]
     ) -> None:
         self._constants: Mapping[Value, Constant] = graph.constants
-        self._origins = graph.origins
-        self._rows = rows
+        self._origins, self._rows = graph.origins, rows
         self._homes: dict[Value, set[tuple[int, bool] | None]] = {}
         for key, nodes in rows.items():
             for node in nodes:
@@ -79,7 +81,7 @@ class _Users:
         for v in graph.outputs:
             self._homes.setdefault(v, set()).add(None)
 
-    def region(self, key: tuple[int, bool], kind: str) -> Node:
+    def region(self, key: tuple[int, bool], wrap: Wrap) -> Node:
         """The node that runs one row."""
         nodes = self._rows[key]
         made = [v for node in nodes for v in node.results]
@@ -96,7 +98,7 @@ class _Users:
                 outer[v] = inside[v]
         results = [v for v in made if self._homes.get(v, set()) - {key}]
         body = Graph(
-            kind,
+            "region",
             tuple(outer.values()),
             tuple(inside[v] for v in results),
             tuple(_renamed(node, inside) for node in nodes),
@@ -105,8 +107,7 @@ class _Users:
             tuple(f"out{i}" for i in range(len(results))),
             origins={inside[v]: self._origins[v] for v in made if v in self._origins},
         )
-        op = Fused(kind=kind, body=body)
-        return Node(op, tuple(outer), tuple(results), nodes[-1].source)
+        return Node(wrap(body), tuple(outer), tuple(results), nodes[-1].source)
 
 
 def _renamed(node: Node, names: Mapping[Value, Value]) -> Node:

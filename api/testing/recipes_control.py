@@ -204,7 +204,7 @@ def barrier(m: Maker) -> Sequence[Value]:
 
 @recipe("copy_to")
 def copy_to(m: Maker) -> Sequence[Value]:
-    return m.emit("copy_to", m.tensor("fiubc"), device="host")
+    return m.emit("copy_to", m.tensor("fiubc"), device="numpy")
 
 
 # State --------------------------------------------------------------------------------

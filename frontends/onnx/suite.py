@@ -10,7 +10,7 @@ from typing import Any
 from onnx import AttributeProto, TensorProto
 
 from graphwright.backends.contract import Backend
-from graphwright.backends.plan import Fallback
+from graphwright.backends.host import Fallback
 from graphwright.frontends.onnx.backend import GraphwrightBackend, GraphwrightRep
 from graphwright.frontends.onnx.tensors import dtype_of
 from graphwright.ir.errors import BackendUnavailable, GraphwrightError

@@ -33,7 +33,7 @@ class Fused(Op):
     def bind(self, env: Mapping[str, Dim]) -> "Fused":
         if not self.used_symbols() & env.keys():
             return self
-        return Fused(kind=self.kind, body=self.body.bind(env))
+        return type(self)(**{**self.fields, "body": self.body.bind(env)})
 
     def used_symbols(self) -> frozenset[str]:
         names: frozenset[str] = self.body.symbols()
@@ -53,3 +53,17 @@ class Fused(Op):
             types = [v.type for v in node.operands]
             total = total + node.op.flops(types, [v.type for v in node.results])
         return total
+
+
+class Placed(Fused):
+    """A ``fused`` region that another backend runs than what is around it.
+
+    Made by partitioning; its operands lie where it runs, and so do its results: what
+    crosses is a ``copy_to``.
+
+    Attributes:
+        device: Name of the backend, as in ``"cuda:1"``.
+    """
+
+    name = "placed"
+    device: str

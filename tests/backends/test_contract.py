@@ -1,6 +1,5 @@
 """The contract of backends: what they are asked, given, and kept from."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +14,10 @@ from graphwright.ir.dim import symbol
 from graphwright.ir.dtype import DType, bool_, float16, float32, int64, string
 from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.evaluate import evaluate
-from graphwright.ir.op import OPS, Op
+from graphwright.ir.graph import Node
+from graphwright.ir.op import OPS
 from graphwright.ir.ops.fused import Fused
-from graphwright.ir.types import TensorType, Type
+from graphwright.ir.types import TensorType
 from graphwright.ir.verify import verify
 from graphwright.passes.regions import claim_regions
 from graphwright.testing import (
@@ -191,6 +191,14 @@ def regions(graph: gw.Graph) -> list[Fused]:
     return [node.op for node in graph.nodes if isinstance(node.op, Fused)]
 
 
+def region(body: gw.Graph) -> Fused:
+    return Fused(kind="region", body=body)
+
+
+def even(node: Node) -> bool:
+    return len(node.op.name) % 2 == 0 and node.op.tier.value != "control"
+
+
 def test_regions_are_few_and_whole() -> None:
     b = gw.Builder("zigzag")
     x = b.input("x", TensorType(float32, (4,)))
@@ -199,10 +207,7 @@ def test_regions_are_few_and_whole() -> None:
     w = b.add(b.mul(y, y), b.neg(x))  # needs nothing of it
     graph = b.finish([b.add(z, w), w])
 
-    def claimed(op: Op, types: Sequence[Type]) -> bool:
-        return op.name != "sin"
-
-    found = claim_regions(graph, claimed)
+    found = claim_regions(graph, lambda node: node.op.name != "sin", region)
     verify(found)
     sizes = [len(region.body.nodes) for region in regions(found)]
     assert sizes == [4, 1]
@@ -216,23 +221,20 @@ def test_regions_wait_for_sizes_that_a_run_finds_out() -> None:
     x = b.input("x", TensorType(float32, (5,)))
     places = b.emit("nonzero", x, count=b.fresh_symbol())
     graph = b.finish([b.add(places, places)])
-    found = claim_regions(graph, lambda op, types: True)
+    found = claim_regions(graph, lambda node: True, region)
     verify(found)
     assert [node.op.name for node in found.nodes][-1] == "fused"
 
 
 def test_nothing_claimed_is_the_same_graph() -> None:
     graph = sum_of()
-    assert claim_regions(graph, lambda op, types: False) is graph
+    assert claim_regions(graph, lambda node: False, region) is graph
 
 
 def test_random_graphs_in_regions() -> None:
     for seed in range(60):
         graph = random_graph(seed)
-        found = claim_regions(
-            graph,
-            lambda op, types: len(op.name) % 2 == 0 and op.tier.value != "control",
-        )
+        found = claim_regions(graph, even, region)
         verify(found)
         assert_agree(found, inputs_for(graph, seed), optimize=False)
 

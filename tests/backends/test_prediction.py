@@ -1,0 +1,107 @@
+"""What ``check`` predicts is what happens, on ONNX's node tests and every backend."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from fake_cupy import fake_cupy
+from onnx.backend.base import Backend
+from onnx_exports import Suite, arrays
+
+import graphwright as gw
+from graphwright.backends import registry
+from graphwright.backends.cuda import library
+from graphwright.ir.op import OPS
+from graphwright.testing import RecordingBackend
+
+STEP = 12
+"""One test in so many runs by default."""
+
+
+class Half(gw.TableBackend):
+    """Every other op, on four dtypes."""
+
+    name = "half"
+    table: ClassVar[dict[str, Any]] = {
+        name: lambda op, *xs: op.compute(np, *xs)
+        for name, cls in OPS.items()
+        if cls.tier.value in ("primitive", "composite") and len(name) % 2
+    }
+    dtypes = frozenset({"float32", "int64", "bool", "uint8"})
+
+
+class Predicted(Backend):
+    """Asserts for a model that what falls back was foretold."""
+
+    backend = ""
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        return device == "CPU"
+
+    @classmethod
+    def prepare(cls, model: Any, device: str = "CPU", **_: Any) -> Any:
+        graph = gw.load(model)
+        report = gw.check(graph, backend=cls.backend)
+        exe = gw.compile(graph, backend=cls.backend)
+        return _Prediction(report, exe)
+
+
+class _Prediction:
+    def __init__(self, report: gw.CheckReport, exe: gw.Executable) -> None:
+        self.report, self.exe = report, exe
+
+    def run(self, inputs: Any, **_: Any) -> Any:
+        feeds = dict(zip(self.exe.input_names, arrays(inputs), strict=False))
+        found = self.exe.run(None, feeds)
+        self.check()
+        return found
+
+    def check(self) -> None:
+        rows = self.report.findings
+        late = {f.source for f in rows if f.outcome == "known when run"}
+        told = {(f.op, f.source) for f in rows if f.outcome == "falls back to numpy"}
+        seen = {(f.op, f.source) for f in self.exe.fallbacks}
+        unforeseen = {row for row in seen - told if row[1] not in late}
+        idle = told - seen
+        branches = any(node.op.subgraphs() for node in self.exe.graph.walk())
+        if unforeseen or (idle and not branches):
+            raise ValueError(f"unforeseen {unforeseen}, foretold in vain {idle}")
+        if not told and not late:
+            assert self.report.ok
+
+
+SUITE = Suite(Predicted)
+
+
+@pytest.fixture(params=["numpy", "cuda", "recording", "half"])
+def backend(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    for table in ("_factories", "_instances"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    monkeypatch.setattr(library, "has_driver", lambda: True)
+    library.cupy.cache_clear()
+    gw.register_backend("half", Half)
+    gw.register_backend("recording", RecordingBackend)
+    monkeypatch.setattr(Predicted, "backend", request.param)
+    yield request.param
+    library.cupy.cache_clear()
+
+
+def wrong(names: list[str]) -> dict[str, str]:
+    found = {n: SUITE.problem(Predicted, n) for n in names}
+    return {n: p for n, p in found.items() if p and p.startswith("ValueError")}
+
+
+def test_a_sample(backend: str) -> None:
+    assert wrong(SUITE.names()[::STEP]) == {}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(1, STEP))
+def test_every_test_of_the_suite(backend: str, part: int) -> None:
+    assert wrong(SUITE.names()[part::STEP]) == {}
