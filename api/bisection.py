@@ -103,7 +103,7 @@ def bisect(
     if backend is None:
         run = _on_reference(pipeline, fast_math, strict_float)
     else:
-        run = _on_backend(backend, strict_float)
+        run = _on_backend(backend, fast_math, strict_float)
     found = _find(run, graph, inputs)
     if found.fault is None:
         return BisectReport(None, steps=found.total)
@@ -194,10 +194,13 @@ def _on_reference(
     return _counted(run)
 
 
-def _on_backend(backend: "str | Backend | Sequence[str]", strict_float: bool) -> Run:
+def _on_backend(
+    backend: "str | Backend | Sequence[str]", fast_math: bool, strict_float: bool
+) -> Run:
+    how = {"fast_math": fast_math, "strict_float": strict_float}
 
     def run(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
-        exe = compile_graph(graph, backend=backend, strict_float=strict_float)
+        exe = compile_graph(graph, backend=backend, **how)
         return exe.run(None, dict(zip(graph.input_names, inputs, strict=True)))
 
     return _counted(run)

@@ -104,6 +104,7 @@ def check(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
     backend: "str | Backend | Sequence[str]" = "auto",
+    fast_math: bool = False,
     strict_float: bool = False,
 ) -> CheckReport:
     """What a backend does not run itself of a graph, or of what ``load`` takes.
@@ -115,8 +116,9 @@ def check(
         ModelError: If the model is not valid.
     """
     chosen = _backends(backend)
+    how = {"fast_math": fast_math, "strict_float": strict_float}
     if isinstance(model, Graph):
-        return _check_graph(model, chosen, strict_float)
+        return _check_graph(model, chosen, **how)
     try:
         graph = load(model)
     except UnsupportedOpError:
@@ -125,7 +127,7 @@ def check(
             raise
         rows = (Finding(u.operator, u.node, str(u), UNKNOWN) for u in unknown)
         return CheckReport("model", chosen[0].name, len(unknown), tuple(rows))
-    return _check_graph(graph, chosen, strict_float)
+    return _check_graph(graph, chosen, **how)
 
 
 def _backends(backend: "str | Backend | Sequence[str]") -> list[Backend]:
@@ -139,17 +141,19 @@ def _backends(backend: "str | Backend | Sequence[str]") -> list[Backend]:
 
 
 def _check_graph(
-    graph: Graph, backends: Sequence[Backend], strict_float: bool
+    graph: Graph, backends: Sequence[Backend], *, fast_math: bool, strict_float: bool
 ) -> CheckReport:
     own = backends[0]
-    before = optimized(graph, strict_float=strict_float)
+    before = optimized(graph, own, fast_math=fast_math, strict_float=strict_float)
     simple = run_pipeline(before, [decomposing(own)])
     kept = {v for node in simple.walk() for v in node.results}
     found: dict[Finding, None] = {}
     for node in before.walk():
         if not kept.issuperset(node.results):
             found.setdefault(_finding(node, DECOMPOSED))
-    after, _ = arrange(graph, backends, strict_float=strict_float)
+    after, _ = arrange(
+        graph, backends, fast_math=fast_math, strict_float=strict_float
+    )
     steps = list(_steps(after, own))
     for node in steps:
         if isinstance(node.op, Placed):

@@ -56,6 +56,7 @@ def compile(
     placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,
+    fast_math: bool = False,
     strict_float: bool = False,
     max_bytes: int | None = None,
     timeout: float | None = None,
@@ -73,7 +74,9 @@ def compile(
             divided there, and copies are put between: ``print(exe.program.graph)``.
         strict: Whether an op that the backend does not run itself is an error.
         optimize: Whether passes run; without, the graph runs as it is.
-        strict_float: Keep to rewrites that do not change rounding.
+        fast_math: Also rewrites that are wrong for some numbers, such as ``x * 0 = 0``
+            for infinity.
+        strict_float: Keep to rewrites and kernels that do not change rounding.
         max_bytes: Bytes of results alive at once in a run; all memory if None.
         timeout: Seconds a run may take.
         max_loop_iterations: Iterations of one loop.
@@ -89,6 +92,7 @@ def compile(
         placement=placement,
         strict=strict,
         optimize=optimize,
+        fast_math=fast_math,
         strict_float=strict_float,
         limits=Limits(max_bytes, timeout, max_loop_iterations),
     )

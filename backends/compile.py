@@ -10,9 +10,13 @@ from graphwright.backends.limits import Limits
 from graphwright.backends.placement import placed_by_author, placing, within_placed
 from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backends
+from graphwright.ir.dtype import int16, int32
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.ops.linalg import Dot
+from graphwright.ir.types import TensorType
 from graphwright.passes.decompose import decompose_unsupported
+from graphwright.passes.integer import INTEGER
 from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT, manager
 from graphwright.passes.regions import claim_regions
@@ -26,15 +30,24 @@ Watch: TypeAlias = Callable[[str, Graph], None]
 
 def optimized(
     graph: Graph,
+    backend: Backend,
     *,
-    optimize: bool = True,
+    fast_math: bool = False,
     strict_float: bool = False,
-    watch: Watch | None = None,
 ) -> Graph:
-    """The graph after the passes that every compilation runs."""
-    if not optimize:
-        return graph
-    return manager(DEFAULT, strict_float=strict_float, observe=watch)(graph)
+    """The graph after the passes that every compilation for a backend runs."""
+    how = {"fast_math": fast_math, "strict_float": strict_float}
+    return manager(default_passes(backend), **how)(graph)
+
+
+def default_passes(backend: Backend) -> list[str | Pass]:
+    """Those of every compilation.
+
+    Quantised products stay products of reals for a backend without integer ones.
+    """
+    matrix = TensorType(int16, (1, 1))
+    integers = backend.supports(Dot(dtype=int32), [matrix, matrix])
+    return [name for name in DEFAULT if integers or name != INTEGER.name]
 
 
 def decomposing(backend: Backend) -> Pass:
@@ -62,7 +75,7 @@ def claiming(backend: Backend) -> Pass:
     return claim
 
 
-def _suiting(backend: Backend, optimize: bool) -> list[Pass]:
+def suiting_passes(backend: Backend, optimize: bool = True) -> list[Pass]:
     """Passes, run inside control flow too, that make a graph suit a backend."""
     passes: list[Pass] = [decomposing(backend)]
     if optimize:
@@ -77,6 +90,7 @@ def arrange(
     *,
     placement: Mapping[str, str] | None = None,
     optimize: bool = True,
+    fast_math: bool = False,
     strict_float: bool = False,
     watch: Watch | None = None,
 ) -> tuple[Graph, dict[str, Backend]]:
@@ -91,12 +105,13 @@ def arrange(
 
     def prepare(part: Graph, home: Backend) -> Graph:
         whole = home is own  # a part's symbols are those of the whole
-        passes: list[str | Pass] = list(DEFAULT) if optimize else []
+        passes = default_passes(home) if optimize else []
         if whole and others:
             passes += [decomposing(home), placing(home, others)]
-        passes += _suiting(home, optimize)
+        passes += suiting_passes(home, optimize)
         return manager(
             passes,
+            fast_math=fast_math,
             strict_float=strict_float,
             verify=None if whole else False,
             observe=watch if whole else None,
@@ -116,6 +131,7 @@ def lower(
     placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,
+    fast_math: bool = False,
     strict_float: bool = False,
     limits: Limits | None = None,
     watch: Watch | None = None,
@@ -129,7 +145,8 @@ def lower(
         placement: Which backend runs which nodes: see ``placed_by_author``.
         strict: Whether falling back to the host is an error.
         optimize: Whether passes run; without, the graph runs as it is.
-        strict_float: Keep to rewrites that do not change rounding.
+        fast_math: Also rewrites that are wrong for some numbers.
+        strict_float: Keep to rewrites and kernels that do not change rounding.
         limits: Budgets of each run.
         watch: Called with the name of each pass and the graph after it.
 
@@ -145,6 +162,7 @@ def lower(
         chosen,
         placement=placement,
         optimize=optimize,
+        fast_math=fast_math,
         strict_float=strict_float,
         watch=watch,
     )
@@ -155,4 +173,5 @@ def lower(
         "compiled %r for %s: %d nodes became %d, %.3f s",
         *(graph.name, names, before, after, seconds),
     )
-    return lowered, Options(chosen[0], limits or Limits(), strict, devices)
+    limits = limits or Limits()
+    return lowered, Options(chosen[0], limits, strict, strict_float, devices)

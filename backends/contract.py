@@ -99,12 +99,15 @@ class Request:
         constants: For each operand, its value where it never changes, else None:
             a backend packs weights from it once.
         results: Types of the results.
+        strict_float: Whether the op is to be computed as it is written, not by what is
+            equal over the reals only, such as Winograd's convolutions.
     """
 
     op: Op
     types: tuple[Type, ...]
     constants: tuple[Constant | None, ...]
     results: tuple[Type, ...]
+    strict_float: bool = False
 
 
 def on_device(type_: Type) -> bool:
@@ -199,7 +202,8 @@ class Backend(ABC):
         """Layouts it prefers, by op name; passes ask.
 
         ``conv: NHWC``: channels last. ``attention: strided``: it takes a region of the
-        op and the views around it, and never copies for them.
+        op and the views around it, and never copies for them. ``quantize: region``:
+        products and sums between integers of 8 bits reach it as one region.
         """
         return {}
 

@@ -68,12 +68,14 @@ class Options:
         backend: What runs its ops.
         limits: Budgets.
         strict: Whether an op that the backend does not support is an error.
+        strict_float: Whether kernels must compute each op as it is written.
         devices: The other backends that run parts of it, by name.
     """
 
     backend: Backend
     limits: Limits = field(default_factory=Limits)
     strict: bool = False
+    strict_float: bool = False
     devices: Mapping[str, Backend] = field(default_factory=dict[str, Backend])
 
 
@@ -405,7 +407,8 @@ class Program:
     def _kernel_for(self, request: Request, node: Node) -> Kernel:
         backend = self.options.backend
         if backend.supports(request.op, request.types):
-            return backend.kernel(request)
+            strict = self.options.strict_float
+            return backend.kernel(replace(request, strict_float=strict))
         words = ", ".join(map(str, request.types))
         fallback = Fallback(request.op.name, words, str(node.source or ""))
         if self.options.strict:

@@ -1,4 +1,4 @@
-"""Constant tensors: in memory, or mapped from a file and read when first needed."""
+"""Constant tensors: in memory, mapped from a file, or computed when they are needed."""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -26,7 +26,7 @@ class Constant:
         handle: Where the data lies in a file, if it does.
     """
 
-    __slots__ = ("_array", "_digest", "_load", "dtype", "handle", "shape")
+    __slots__ = ("_array", "_digest", "_keep", "_load", "dtype", "handle", "shape")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Constant:
     ) -> None:
         self.dtype, self.shape, self.handle = dtype, shape, handle
         self._array, self._load, self._digest = array, load, digest
+        self._keep = True
 
     @classmethod
     def of(cls, value: Any, type_: DType | None = None) -> "Constant":
@@ -62,6 +63,18 @@ class Constant:
     ) -> "Constant":
         """A constant whose data ``load`` maps when it is first read."""
         return cls(dtype, shape, None, load, handle)
+
+    @classmethod
+    def derived(
+        cls,
+        dtype: DType,
+        shape: tuple[int, ...],
+        compute: "Callable[[], np.ndarray[Any, Any]]",
+    ) -> "Constant":
+        """A constant that is computed each time its data is read: it keeps none."""
+        found = cls(dtype, shape, None, compute)
+        found._keep = False
+        return found
 
     @property
     def size(self) -> int:
@@ -96,7 +109,11 @@ class Constant:
                     f"constant {self.digest} has no data: graphs parsed from text take"
                     " theirs from parse(text, constants=[...])"
                 )
-            self._array = self._load()
+            array = self._load()
+            if not self._keep:
+                array.flags.writeable = False
+                return array
+            self._array = array
         return self._array
 
     @property

@@ -42,6 +42,7 @@ def channels_last(graph: Graph) -> Graph:
     }
     names = {node.op.name for node in graph.nodes if is_elementwise(node.op)}
     rules |= {name: [_elementwise] for name in names}
+    rules |= {name: [_linear] for name in ("quantize", "dequantize")}
     return Walk(graph).rebuild(rules)
 
 
@@ -113,7 +114,7 @@ def _conv(w: Walk, node: Node) -> list[Value] | None:
     x, k = node.operands
     assert isinstance(node.op, Conv)
     kernel = w.constants.get(k)
-    if kernel is None or not kernel.dtype.is_float or node.op.batch_groups != 1:
+    if kernel is None or not _numeric(kernel) or node.op.batch_groups != 1:
         return None
     last = to_last(x.rank)
     data = _moved(w, x, last)
@@ -124,6 +125,26 @@ def _conv(w: Walk, node: Node) -> list[Value] | None:
     graph = body.finish([body.transpose(result, last)])
     (found,) = w.apply(Fused(kind="conv", body=graph), (data, k))
     return _back(w, node, found, inverse(last))
+
+
+def _numeric(kernel: Constant) -> bool:
+    """Whether a kernel has weights of a network: floats, or small integers."""
+    return kernel.dtype.is_float or (kernel.dtype.is_int and kernel.dtype.bits <= 16)
+
+
+def _linear(w: Walk, node: Node) -> list[Value] | None:
+    """``quantize(back(x), scale) = back(quantize(x, last(scale)))``."""
+    x, *parts = node.operands
+    source = _source(w, x)
+    if source is None or not all(v in w.constants for v in parts):
+        return None
+    inner, perm = source
+    operands = [inner]
+    for v in parts:
+        full = _reshaped(w, v, (*(1,) * (x.rank - v.rank), *v.shape))
+        operands.append(v if v.rank == 0 else _moved(w, full, inverse(perm)))
+    (found,) = w.apply(node.op, operands)
+    return _back(w, node, found, perm)
 
 
 def _elementwise(w: Walk, node: Node) -> list[Value] | None:

@@ -12,6 +12,7 @@ from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fold import fold_constants
 from graphwright.passes.fuse import fuse_epilogues
 from graphwright.passes.hoist import hoist_invariants
+from graphwright.passes.integer import INTEGER
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.movement import MOVEMENT
 from graphwright.passes.recognize import RECOGNIZE
@@ -32,13 +33,14 @@ register_pass("hoist_invariants", hoist_invariants)
 register_pass("fuse_epilogues", fuse_epilogues)
 for _rules in (
     *(ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY),
-    *(RECOGNIZE, ATTENTION, SCALES),
+    *(RECOGNIZE, ATTENTION, SCALES, INTEGER),
 ):
     register_pass(_rules.name, _rules)
 
 Pipeline: TypeAlias = tuple[str, ...]
 
 DEFAULT: Pipeline = (
+    "integer_kernels",
     "fold_constants",
     "merge_common",
     "simplify",

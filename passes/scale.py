@@ -15,6 +15,11 @@ SCALES = RuleSet("fold_scales")
 _rule = SCALES.rewrite
 _C, _S = P.repeated("c"), P.repeated("s")
 
+_LARGE = 1 << 14
+"""Elements of weights that are not scaled before a backend packs them."""
+_TAME = 2.0**32
+"""No larger factor is trusted with weights that nobody has looked at."""
+
 
 def along(
     b: Rewriter, value: Value, rank: int, axis: int
@@ -32,17 +37,29 @@ def along(
 
 
 def _scaled(b: Rewriter, weights: Value, factor: Any) -> Value | None:
-    """Constant weights times a factor, if all stay finite."""
+    """Constant weights times a factor, if all stay finite.
+
+    Large weights of 32 bits and more, which are nowhere near the largest numbers, are
+    multiplied when they are needed.
+    """
     held = b.constants.get(weights)
     if held is None or not held.dtype.is_float or held.dtype.bits < 16:
         return None
-    with np.errstate(all="ignore"):
-        small = factor.astype(held.dtype.numpy)
-        array = held.array() * small
-    same = factor.astype(np.float64)
-    if not np.isfinite(same).all() or not np.isfinite(array.astype(np.float32)).all():
+    dtype, same = held.dtype, factor.astype(np.float64)
+    if not np.isfinite(same).all():
         return None
-    return b.constant_of(Constant.of(array.astype(held.dtype.numpy), held.dtype))
+
+    def product() -> "np.ndarray[Any, Any]":
+        with np.errstate(all="ignore"):
+            array = held.array() * factor.astype(dtype.numpy)
+        return np.asarray(array, dtype.numpy)
+
+    if held.size > _LARGE and dtype.bits >= 32 and np.abs(same).max() <= _TAME:
+        return b.constant_of(Constant.derived(dtype, held.shape, product))
+    array = product()
+    if not np.isfinite(array.astype(np.float32)).all():
+        return None
+    return b.constant_of(Constant.of(array, dtype))
 
 
 def _column(factor: Any, rank: int) -> Any:

@@ -348,3 +348,89 @@ quick(
     lambda b, x: conv(b, b.add(x, channels(b)), weights(b, 2, 3, 3, 3)),
     NCHW,
 )
+
+# Integers
+
+
+def real(b: Builder, x: Value, scale: float = 0.25, zero: int = 3) -> Value:
+    """What 8-bit integers stand for."""
+    point = b.constant(np.array(zero, x.dtype.numpy))
+    return b.emit(
+        "dequantize", x, b.constant(np.float32(scale)), point, dtype=dt.float32
+    )
+
+
+def integers(b: Builder, *shape: int, per: tuple[int, ...] = ()) -> Value:
+    """Weights of 8 bits, as reals; ``per`` is the shape of their scales."""
+    rng = np.random.default_rng(len(shape))
+    held = b.constant(rng.integers(-127, 128, shape).astype(np.int8))
+    scale = b.constant(rng.uniform(0.01, 0.02, per).astype(np.float32))
+    return b.emit("dequantize", held, scale, dtype=dt.float32)
+
+
+quick(
+    "integer_conv",
+    lambda b, x: conv(b, real(b, x), integers(b, 2, 3, 3, 3, per=(2, 1, 1, 1)), 1),
+    NCHW,
+    dtype=dt.uint8,
+)
+quick(
+    "integer_dot",
+    lambda b, x: b.dot(real(b, x), integers(b, 3, 4, per=(1, 4))),
+    dtype=dt.int8,
+)
+quick(
+    "quantized_again",
+    lambda b, x: b.emit(
+        "quantize",
+        b.emit("dequantize", x, b.constant(np.float32(0.3)), dtype=dt.float32),
+        b.constant(np.float32(0.3)),
+        dtype=dt.int8,
+    ),
+    dtype=dt.int8,
+)
+quick(
+    "quantized_again_about",
+    lambda b, x: b.emit(
+        "quantize",
+        real(b, x, 0.3, 200),
+        b.constant(np.float32(0.3)),
+        b.constant(np.uint8(200)),
+        dtype=dt.uint8,
+    ),
+    dtype=dt.uint8,
+)
+quick(
+    "dequantize_after_moving",
+    lambda b, x: b.transpose(
+        b.emit(
+            "dequantize",
+            x,
+            b.constant(np.array([0.5, 0.25, 2], np.float32)),
+            dtype=dt.float32,
+        ),
+        (1, 0),
+    ),
+    dtype=dt.int8,
+)
+quick(
+    "dequantize_after_maximum",
+    lambda b, x: b.emit(
+        "reduce_window",
+        real(b, x),
+        kind="max",
+        window=(2, 2),
+        strides=(1, 1),
+        dilations=(1, 1),
+        padding=((1, 0), (0, 1)),
+    ),
+    NCHW,
+    dtype=dt.uint8,
+)
+quick(
+    "dequantize_after_concat",
+    lambda b, x, y: b.concat([real(b, x), real(b, y)], 1),
+    (2, 3),
+    (2, 1),
+    dtype=dt.uint8,
+)

@@ -12,6 +12,7 @@ from graphwright.backends.numpy import (
     ops_basic,
     ops_conv,
     ops_fused,
+    ops_linear,
     ops_pool,
     ops_rows,
 )
@@ -37,7 +38,7 @@ class NumpyBackend(Backend):
 
     def layout(self) -> Mapping[str, str]:
         """Channels last suit vector loops along them; BLAS takes strides."""
-        return {"conv": "NHWC", "attention": "strided"}
+        return {"conv": "NHWC", "attention": "strided", "quantize": "region"}
 
     def fusable(self) -> frozenset[str]:
         """Ops which run block by block."""
@@ -89,5 +90,8 @@ def _unfused(op: Fused) -> Kernel:
     return run
 
 
-TABLES = (ops_attention, ops_basic, ops_conv, ops_fused, ops_pool, ops_rows)
+TABLES = (
+    *(ops_attention, ops_basic, ops_conv, ops_fused),
+    *(ops_linear, ops_pool, ops_rows),
+)
 """Modules whose kernels are registered by importing them."""

@@ -45,10 +45,9 @@ def _requantized(
     c: Context, total: Value, factor: Value, scale: Value, zero: Value
 ) -> Value:
     """``round(total * factor / scale) + zero``, saturated to the dtype of ``zero``."""
-    b = c.b
-    ratio = b.cast(b.div(factor, scale), float32)
-    y = b.unary("round", b.mul(b.cast(total, float32), ratio))
-    return b.cast(b.add(y, b.cast(zero, float32)), zero.dtype, saturate=True)
+    factor, scale = (c.b.cast(v, float32) for v in (factor, scale))
+    real = c.b.emit("dequantize", total, factor, dtype=float32)
+    return c.b.emit("quantize", real, scale, zero, dtype=zero.dtype)
 
 
 @converter("MatMulInteger")

@@ -247,3 +247,33 @@ def test_tensors_of_torch_cross_without_a_copy() -> None:
     exe = gw.compile(graph_of(add_one, 2), backend="numpy")
     x = torch.tensor([1.0, 2.0])
     assert torch.from_dlpack(exe(x)).tolist() == [2.0, 3.0]
+
+
+def test_fast_math_and_strict_float_reach_passes_and_kernels() -> None:
+    b = Builder("zeros")
+    x = b.input("x", TensorType(dt.float32, (2,)))
+    graph = b.finish([b.mul(x, 0)])
+    feed = {"x": np.array([np.inf, 1], np.float32)}
+    by_default = gw.compile(graph, backend="numpy").run(None, feed)[0]
+    assert np.isnan(by_default[0])
+    fast = gw.compile(graph, backend="numpy", fast_math=True)
+    np.testing.assert_array_equal(fast.run(None, feed)[0], [0, 0])
+    with pytest.raises(gw.ModelError, match="exclude each other"):
+        gw.compile(graph, backend="numpy", fast_math=True, strict_float=True)
+
+
+def test_no_winograd_under_strict_float() -> None:
+    b = Builder("conv")
+    rng = np.random.default_rng(0)
+    x = b.input("x", TensorType(dt.float32, (1, 64, 56, 56)))
+    k = b.constant(rng.standard_normal((64, 64, 3, 3), np.float32))
+    ones, none = (1, 1), ((1, 1), (1, 1))
+    fields = {"strides": ones, "lhs_dilation": ones, "rhs_dilation": ones}
+    graph = b.finish([b.emit("conv", x, k, padding=none, groups=1, **fields)])
+    feed = {"x": rng.standard_normal((1, 64, 56, 56), np.float32)}
+    wanted = evaluate(graph, [feed["x"].astype(np.float32)])[0]
+    errors = [
+        np.abs(gw.compile(graph, backend="numpy", **how).run(None, feed)[0] - wanted)
+        for how in ({}, {"strict_float": True})
+    ]
+    assert errors[1].max() < errors[0].max() / 2

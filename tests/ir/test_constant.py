@@ -93,6 +93,26 @@ def test_mapped_data_is_read_once_when_asked_for() -> None:
     assert log == [1]
 
 
+def test_derived_data_is_computed_whenever_it_is_read() -> None:
+    calls: list[int] = []
+
+    def compute() -> Any:
+        calls.append(1)
+        return np.ones(3, np.float32)
+
+    constant = Constant.derived(dt.float32, (3,), compute)
+    assert (constant.type, constant.nbytes, calls) == (
+        Constant.of(np.ones(3, np.float32)).type,
+        12,
+        [],
+    )
+    first, second = constant.array(), constant.array()
+    assert len(calls) == 2
+    assert not first.flags.writeable
+    np.testing.assert_array_equal(first, second)
+    assert constant == Constant.of(np.ones(3, np.float32))
+
+
 def test_one_place_in_a_file_is_one_constant() -> None:
     log: list[int] = []
     array = np.arange(100, dtype=np.float32)

@@ -14,12 +14,13 @@ from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.verify import verify
 from graphwright.passes.attention import ATTENTION
+from graphwright.passes.integer import INTEGER
 from graphwright.passes.pipeline import SIMPLIFY
 from graphwright.passes.recognize import RECOGNIZE
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 
-SETS = (SIMPLIFY, RECOGNIZE, ATTENTION, SCALES)
+SETS = (SIMPLIFY, RECOGNIZE, ATTENTION, SCALES, INTEGER)
 OF = {r.name: (rules, r.kind) for rules in SETS for r in rules.rewrites}
 GOLDEN = Path(__file__).with_name("golden")
 

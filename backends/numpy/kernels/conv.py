@@ -94,12 +94,14 @@ def plan_conv(
     out_dtype: DTypeLike | None = None,
     layout: Layout = "NCHW",
     method: Method = "auto",
+    rearranged: bool = True,
 ) -> ConvPlan:
     """Plan `clip(conv(x, w) * scale + bias + residual)`.
 
     `w` is [M, C/groups, *kernel] in either layout; `dtype` is x's, by default w's.
     `pads` holds (begin, end) of each axis. Sums of 16-bit floats are kept in float32;
-    integers are exact, int8 to int16 giving int32.
+    integers are exact, int8 to int16 giving int32. `rearranged` allows Winograd's
+    algorithm, which sums other products.
     """
     last = layout == "NHWC"
     sizes = x_shape[1:-1] if last else x_shape[2:]
@@ -125,6 +127,8 @@ def plan_conv(
         out_dtype=result,
         epilogue=Epilogue(_numbers(scale, mid), _numbers(bias, mid), clip),
     )
+    if method == "auto":
+        method = _best(spec, rearranged)
     return ConvPlan(spec, _choose(spec, w.astype(acc, copy=False), method))
 
 
@@ -149,8 +153,6 @@ def _choose(spec: Spec, w: Array, method: Method) -> Algorithm | None:
     """Pick the algorithm by shape; None where no product is to be computed."""
     if 0 in (spec.batch, spec.positions, spec.filters, w.size):
         return None
-    if method == "auto":
-        method = _best(spec)
     if method == "winograd" and WinogradConv.accepts(spec, w):
         return WinogradConv(spec, w)
     if method == "depthwise" and DepthwiseConv.accepts(spec, w):
@@ -158,7 +160,7 @@ def _choose(spec: Spec, w: Array, method: Method) -> Algorithm | None:
     return GemmConv(spec, w)
 
 
-def _best(spec: Spec) -> Method:
+def _best(spec: Spec, rearranged: bool) -> Method:
     if spec.depth == 1 and spec.groups > 1:
         return "depthwise"
-    return "winograd" if WinogradConv.wins(spec) else "gemm"
+    return "winograd" if rearranged and WinogradConv.wins(spec) else "gemm"
