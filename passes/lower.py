@@ -19,9 +19,9 @@ def lowering_passes(
 ) -> list[Pass]:
     """Passes for a backend that prefers these layouts and fuses these ops.
 
-    ``NHWC`` wants channels last, ``strided`` takes operands as strided views, ``region``
-    what lies between integers of 8 bits at once. One that fuses nothing is given no
-    ``fused`` nodes.
+    ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
+    ``region`` what lies between integers of 8 bits at once. One that fuses nothing is
+    given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
