@@ -197,10 +197,11 @@ def _on_reference(
 def _on_backend(
     backend: "str | Backend | Sequence[str]", fast_math: bool, strict_float: bool
 ) -> Run:
-    how = {"fast_math": fast_math, "strict_float": strict_float}
 
     def run(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
-        exe = compile_graph(graph, backend=backend, **how)
+        exe = compile_graph(
+            graph, backend=backend, fast_math=fast_math, strict_float=strict_float
+        )
         return exe.run(None, dict(zip(graph.input_names, inputs, strict=True)))
 
     return _counted(run)

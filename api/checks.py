@@ -151,9 +151,7 @@ def _check_graph(
     for node in before.walk():
         if not kept.issuperset(node.results):
             found.setdefault(_finding(node, DECOMPOSED))
-    after, _ = arrange(
-        graph, backends, fast_math=fast_math, strict_float=strict_float
-    )
+    after, _ = arrange(graph, backends, fast_math=fast_math, strict_float=strict_float)
     steps = list(_steps(after, own))
     for node in steps:
         if isinstance(node.op, Placed):

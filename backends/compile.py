@@ -36,8 +36,8 @@ def optimized(
     strict_float: bool = False,
 ) -> Graph:
     """The graph after the passes that every compilation for a backend runs."""
-    how = {"fast_math": fast_math, "strict_float": strict_float}
-    return manager(default_passes(backend), **how)(graph)
+    passes = default_passes(backend)
+    return manager(passes, fast_math=fast_math, strict_float=strict_float)(graph)
 
 
 def default_passes(backend: Backend) -> list[str | Pass]:
