@@ -39,10 +39,31 @@ def _absorb(w: Walk, node: Node) -> list[Value] | None:
             continue
         if isinstance(root.op, Fused) and root.op.kind not in _ROOTS:
             continue
+        if not _fits(w, root, x, node):
+            continue
         if not x.dtype.is_float or x.dtype.accumulate is not x.dtype:
             continue  # a kernel would round once where the ops round at each step
         return _extended(w, root, x, node)
     return None
+
+
+def _fits(w: Walk, root: Node, x: Value, node: Node) -> bool:
+    """Whether an op continues ``clip(root + biases + residual, low, high)``."""
+    (other,) = [v for v in node.operands if v is not x]
+    spread = w.made_by(other, "broadcast_to")
+    source = other if spread is None else spread.operands[0]
+    if node.op.name != "add":
+        constant = w.constants.get(source)
+        return constant is not None and constant.size == 1
+    if not isinstance(root.op, Fused):
+        return True
+    makers = root.op.body.producers()
+    for inner in root.op.body.nodes:
+        kinds = [makers[v].op.name for v in inner.operands if v in makers]
+        residual = inner.op.name == "add" and "broadcast_to" not in kinds
+        if inner.op.name in ("max", "min") or (residual and spread is None):
+            return False
+    return True
 
 
 class Region:

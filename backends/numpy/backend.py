@@ -17,7 +17,7 @@ from graphwright.backends.numpy import (
     ops_rows,
 )
 from graphwright.backends.numpy.functions import FUSABLE
-from graphwright.backends.numpy.kernels.mapped import release
+from graphwright.backends.numpy.kernels.mapped import copied
 from graphwright.backends.numpy.kernels.threads import awake
 from graphwright.backends.numpy.ops_elementwise import fuses
 from graphwright.backends.numpy.table import KERNELS
@@ -56,9 +56,7 @@ class NumpyBackend(Backend):
         """The array, copied if its data is not aligned, as mapped weights may be."""
         if array.flags.aligned:
             return array
-        copied = np.array(array, order="K")
-        release(array)
-        return copied
+        return copied(array)
 
     def kernel(self, request: Request) -> Kernel:
         """The kernel registered for the op, else its ``compute``."""

@@ -98,8 +98,9 @@ def _conv(
         out_dtype=_result(op.dtype, data.dtype).numpy,
         layout="NHWC" if region is not None and region.last else "NCHW",
         rearranged=not request.strict_float,
+        again=weights.array,
     )
-    release(weights.array())
+    _forget(weights)
     return _planned(request, plan, x, None if region is None else region.residual)
 
 
@@ -183,8 +184,14 @@ def _pointwise(
     filters = weights.array().T[:, :, None]
     shape: Any = (1, rows, depth)
     plan = plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
-    release(weights.array())
+    _forget(weights)
     return plan
+
+
+def _forget(weights: Constant) -> None:
+    """Give the memory of weights back that are packed."""
+    if weights.handle is not None:
+        release(weights.array())
 
 
 def _planned_rows(

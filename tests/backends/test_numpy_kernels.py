@@ -22,6 +22,8 @@ from graphwright.backends.numpy.kernels import (
     conv,
     conv_transpose,
     elementwise,
+    geometry,
+    mapped,
     matmul,
     norm,
     pool,
@@ -539,6 +541,60 @@ def test_parallel_runs_each_index_once_and_keeps_slots_apart() -> None:
     threads.parallel(task, 1000)
     assert sorted(index for index, _ in taken) == list(range(1000))
     assert {slot for _, slot in taken} <= set(range(threads.get_num_threads()))
+
+
+def test_helpers_serve_many_callers_while_awake() -> None:
+    wrong: list[list[int]] = []
+
+    def call() -> None:
+        with threads.awake():
+            for count in range(1, 60):
+                taken = [0] * count
+
+                def task(index: int, _slot: int, taken: list[int] = taken) -> None:
+                    taken[index] += 1
+
+                threads.parallel(task, count)
+                if taken != [1] * count:
+                    wrong.append(taken)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@given(
+    size=st.integers(1, 9),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 3),
+    pads=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+)
+def test_spans_hold_the_taps_inside_the_input(
+    size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int]
+) -> None:
+    axis = geometry.Axis(size, kernel, stride, dilation, *pads)
+    covered: list[int] = []
+    for span in geometry.tap_spans(axis):
+        for position in range(span.low, span.high):
+            covered.append(position)
+            start = position * stride - pads[0]
+            inside = [t for t in range(kernel) if 0 <= start + t * dilation < size]
+            assert inside == list(range(span.first, span.last))
+    assert covered == list(range(axis.out))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_copies_of_mapped_data_are_equal_and_aligned(order: Any) -> None:
+    rng = np.random.default_rng(0)
+    array = np.asarray(rng.standard_normal((70, 50, 1000), np.float32), order=order)
+    found = mapped.copied(array)
+    assert found.flags.aligned
+    assert found.strides == array.strides
+    np.testing.assert_array_equal(found, array)
 
 
 def test_parallel_raises_the_task_s_error() -> None:

@@ -4,7 +4,7 @@
 array of its shape. NCHW means [N, C, *spatial], NHWC [N, *spatial, C].
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -95,13 +95,15 @@ def plan_conv(
     layout: Layout = "NCHW",
     method: Method = "auto",
     rearranged: bool = True,
+    again: Callable[[], Array] | None = None,
 ) -> ConvPlan:
     """Plan `clip(conv(x, w) * scale + bias + residual)`.
 
     `w` is [M, C/groups, *kernel] in either layout; `dtype` is x's, by default w's.
     `pads` holds (begin, end) of each axis. Sums of 16-bit floats are kept in float32;
     integers are exact, int8 to int16 giving int32. `rearranged` allows Winograd's
-    algorithm, which sums other products.
+    algorithm, which sums other products. `again`, where given, gives `w` once more,
+    which then is not kept for the rare case that needs it.
     """
     last = layout == "NHWC"
     sizes = x_shape[1:-1] if last else x_shape[2:]
@@ -129,7 +131,9 @@ def plan_conv(
     )
     if method == "auto":
         method = _best(spec, rearranged)
-    return ConvPlan(spec, _choose(spec, w.astype(acc, copy=False), method))
+    cast = w.astype(acc, copy=False)
+    reader = again if again is not None and scale is None else lambda: cast
+    return ConvPlan(spec, _choose(spec, cast, method, reader))
 
 
 def conv(x: Array, w: Array, **options: Any) -> Array:
@@ -149,12 +153,14 @@ def _accumulator(dtype: precision.DType, w: Array) -> precision.DType:
     return precision.accumulator(dtype, terms, bound)
 
 
-def _choose(spec: Spec, w: Array, method: Method) -> Algorithm | None:
+def _choose(
+    spec: Spec, w: Array, method: Method, again: Callable[[], Array]
+) -> Algorithm | None:
     """Pick the algorithm by shape; None where no product is to be computed."""
     if 0 in (spec.batch, spec.positions, spec.filters, w.size):
         return None
     if method == "winograd" and WinogradConv.accepts(spec, w):
-        return WinogradConv(spec, w)
+        return WinogradConv(spec, w, again)
     if method == "depthwise" and DepthwiseConv.accepts(spec, w):
         return DepthwiseConv(spec, w)
     return GemmConv(spec, w)

@@ -8,7 +8,7 @@ overlapping phases, `[j, tile, C]` being column `4 * tile + j`. Non-finite input
 spread over a tile: then the plain convolution runs instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,9 +65,9 @@ _LARGEST_WEIGHT = 1e12
 class WinogradConv:
     """3x3, stride 1, no dilation, one group, float32 products."""
 
-    def __init__(self, spec: Spec, w: Array) -> None:
-        """Transform `w` [M, C, 3, 3] to [36, C, M]."""
-        self.spec, self.w = spec, w
+    def __init__(self, spec: Spec, w: Array, again: Callable[[], Array]) -> None:
+        """Transform `w` [M, C, 3, 3] to [36, C, M]; `again` gives it once more."""
+        self.spec, self._again = spec, again
         self.high, self.wide = (-(-axis.out // 4) for axis in spec.axes)
         self.slots = threads.get_num_threads()
         self.bands = self._bands()
@@ -93,9 +93,13 @@ class WinogradConv:
 
     def _pack(self, w: Array) -> list[Panels]:
         """Transform the filters and pack them, as many at once as a task multiplies."""
-        flat = w.reshape(-1, 9).astype(np.float64)
-        spread = (np.kron(_FILTER, _FILTER) @ flat.T).astype(self.spec.acc)
-        weights = spread.reshape(36, *w.shape[:2]).swapaxes(1, 2)
+        filters, channels = w.shape[:2]
+        weights = np.empty((36, channels, filters), self.spec.acc)
+        both = np.kron(_FILTER, _FILTER)
+        for low in range(0, filters, 32):  # in float64, of which little is held at once
+            flat = w[low : low + 32].reshape(-1, 9).astype(np.float64)
+            spread = (both @ flat.T).reshape(36, -1, channels)
+            weights[:, :, low : low + 32] = spread.swapaxes(1, 2)
         tiles = self.rows * self.wide
         return [Panels(weights[low:high], tiles) for low, high in self.parts]
 
@@ -162,7 +166,8 @@ class WinogradConv:
 
     def _run_plain(self, x: Array, out: Array, residual: Array | None) -> None:
         if self._plain is None:
-            self._plain = GemmConv(self.spec, self.w)
+            w = self._again().astype(self.spec.acc, copy=False)
+            self._plain = GemmConv(self.spec, w)
         buffer = scratch.take(self._plain.scratch_bytes)
         self._plain.bind(x, out, residual, scratch.Arena(buffer))()
         scratch.give(buffer)

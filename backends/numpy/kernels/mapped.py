@@ -7,6 +7,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+_CHUNK = 8 << 20
+
 
 def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
     """Return the read-only mapping that an array lies in, if it lies in one."""
@@ -30,3 +32,22 @@ def release(array: NDArray[Any]) -> None:
     low, high = -(-low // page) * page, high // page * page
     if low < high:
         found.madvise(advice, low, high - low)
+
+
+def copied(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an aligned copy in the same order; pages are dropped as it goes on.
+
+    So a large array is never in memory twice.
+    """
+    target = np.empty_like(array)
+    if array.ndim == 0 or array.nbytes <= _CHUNK:
+        target[...] = array
+        release(array)
+        return target
+    axis = max(range(array.ndim), key=lambda i: abs(array.strides[i]))
+    source, room = np.moveaxis(array, axis, 0), np.moveaxis(target, axis, 0)
+    step = max(1, _CHUNK * len(source) // array.nbytes)
+    for low in range(0, len(source), step):
+        room[low : low + step] = source[low : low + step]
+        release(source[low : low + step])
+    return target
