@@ -1,4 +1,4 @@
-"""Write `docs/operators.md`: what is converted, exported and run, from the code itself.
+"""Write `docs/operators.md` and `docs/passes.md` from the code itself.
 
 python docs/generate.py
 """
@@ -19,8 +19,12 @@ from graphwright.backends.numpy.table import KERNELS
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS, EXPORTERS, find_converter
 from graphwright.ir.op import OPS, Op, Tier
+from graphwright.passes.manager import PASSES
+from graphwright.passes.pipeline import PIPELINES, SIMPLIFY
+from graphwright.passes.rules import Rewrite, RuleSet
 
 PAGE = Path(__file__).resolve().parent / "operators.md"
+PASSES_PAGE = PAGE.with_name("passes.md")
 BACKENDS: tuple[Backend, ...] = (NumpyBackend(),)
 """Those that the library brings, in the order of the columns."""
 
@@ -242,5 +246,65 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# Passes -------------------------------------------------------------------------------
+
+
+def passes_page() -> str:
+    """The page of passes: what is between its marks is written anew."""
+    text = PASSES_PAGE.read_text(encoding="utf-8")
+    for mark, lines in (
+        ("passes", pass_lines()),
+        ("pipelines", pipeline_lines()),
+        ("rewrites", rewrite_lines()),
+    ):
+        begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = f"{head}{begin}\n" + "\n".join(lines) + f"\n\n{end}{tail}"
+    return text
+
+
+def pass_lines() -> Iterator[str]:
+    """The table of passes that have names."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, step in sorted(PASSES.items()):
+            if isinstance(step, RuleSet):
+                count = len({r.name for r in step.rewrites})
+                yield f"`{name}`", f"{count} [rewrites](#rewrites)"
+            else:
+                yield f"`{name}`", (step.__doc__ or "").split("\n")[0]
+
+    return table(("pass", "what it does"), rows())
+
+
+def pipeline_lines() -> Iterator[str]:
+    """The table of pipelines."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, (passes, kind) in PIPELINES.items():
+            words = ", ".join(f"`{p}`" for p in passes)
+            yield f"`{name}`", kind.name.lower(), words or "none"
+
+    return table(("pipeline", "rewrites up to", "passes"), rows())
+
+
+def rewrite_lines() -> Iterator[str]:
+    """The table of rewrites, each once."""
+    found: dict[str, tuple[Rewrite, str]] = {}
+    for step in PASSES.values():
+        if isinstance(step, RuleSet) and step is not SIMPLIFY:
+            for r in step.rewrites:
+                found.setdefault(r.name, (r, step.name))
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, (r, home) in found.items():
+            law = " ".join(r.equation.split()).replace("``", "`")
+            yield f"`{name}`", home, r.kind.name.lower(), law
+
+    return table(("rewrite", "pass", "class", "equation"), rows())
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    PASSES_PAGE.write_text(passes_page(), encoding="utf-8")

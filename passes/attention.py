@@ -47,6 +47,8 @@ def _attention(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
     last = op.axis == s.rank - 1 and s.rank in (3, 4)
     if not last or s.dtype.accumulate is not s.dtype or v.dtype is not s.dtype:
         return None
+    if s.shape[-3] == 0:
+        return None  # attention has heads
     scores, mask = _mask(b, s)
     scores, scale = _unscaled(b, scores)
     product_ = b.made_by(scores, "dot")

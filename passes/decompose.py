@@ -27,13 +27,11 @@ def decompose_unsupported(graph: Graph, supports: Supports) -> Graph:
     guards: dict[Guard, None] = dict.fromkeys(graph.guards)
     names: dict[Value, Value] = {}
     for node in graph.nodes:
-        operands = tuple(names.get(v, v) for v in node.operands)
-        renamed = Node(node.op, operands, node.results, node.source)
-        for step in _expanded(renamed, supports, constants, names, guards):
-            nodes.append(step)
-    outputs = tuple(names.get(v, v) for v in graph.outputs)
+        nodes += _expanded(node, supports, constants, names, guards)
+    outputs = tuple(_current(v, names) for v in graph.outputs)
     origins = dict(graph.origins)
-    for old, new in names.items():
+    for old in names:
+        new = _current(old, names)
         if old in origins:
             origins[new] = (*origins.get(new, ()), *origins.pop(old))
     return replace(
@@ -44,6 +42,11 @@ def decompose_unsupported(graph: Graph, supports: Supports) -> Graph:
         guards=tuple(guards),
         origins=origins,
     )
+
+
+def decompose_all(graph: Graph) -> Graph:
+    """The graph in primitive ops, as far as decompositions go."""
+    return decompose_unsupported(graph, lambda op, types: False)
 
 
 def _stays(node: Node, supports: Supports) -> bool:
@@ -64,10 +67,10 @@ def _expanded(
     work = [node]
     while work:
         top = work.pop()
-        operands = tuple(names.get(v, v) for v in top.operands)
+        before, operands = top, tuple(_current(v, names) for v in top.operands)
         top = Node(top.op, operands, top.results, top.source)
         if _stays(top, supports):
-            done.append(top)
+            done.append(_typed(top, before, names, guards))
             continue
         builder = Builder("decompose")
         builder.source = top.source
@@ -75,7 +78,7 @@ def _expanded(
         try:
             found = top.op.decompose(builder, *operands)
         except UnsupportedOpError:
-            done.append(top)
+            done.append(_typed(top, before, names, guards))
             continue
         results = found if isinstance(found, tuple) else (found,)
         constants.update(builder.constants)
@@ -83,3 +86,31 @@ def _expanded(
         names.update(zip(top.results, results, strict=True))
         work.extend(reversed(builder.nodes))
     return done
+
+
+def _current(v: Value, names: dict[Value, Value]) -> Value:
+    """What stands for a value in the end."""
+    while v in names:
+        v = names[v]
+    return v
+
+
+def _typed(
+    node: Node, before: Node, names: dict[Value, Value], guards: dict[Guard, None]
+) -> Node:
+    """A node whose result types are found anew where its operands' types changed.
+
+    What a decomposition gives may say more of its elements than the composite did.
+    """
+    types = [v.type for v in node.operands]
+    if types == [v.type for v in before.operands]:
+        return node
+    builder = Builder("decompose")
+    builder.source = node.source
+    found = builder.infer(node.op, types)
+    guards.update(dict.fromkeys(builder.finish(()).guards))
+    results = tuple(
+        v if v.type == t else names.setdefault(v, Value(t))
+        for v, t in zip(node.results, found, strict=True)
+    )
+    return Node(node.op, node.operands, results, node.source)

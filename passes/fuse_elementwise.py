@@ -18,7 +18,7 @@ from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.movement import Slice
 from graphwright.ir.ops.reduce import Reduce
 from graphwright.ir.ops.slicing import UpdateSlice
-from graphwright.ir.types import Type
+from graphwright.ir.types import TensorType, Type
 from graphwright.passes.fuse import keep_origins
 from graphwright.passes.steps import exhausted, note
 
@@ -230,3 +230,16 @@ class _Body:
             return self.body.broadcast_to(self.body.constant_of(same), v.shape)
         self.outside.append(v)
         return self.body.input(f"in{len(self.outside) - 1}", v.type)
+
+
+def fuse_all(graph: Graph) -> Graph:
+    """Elementwise ops of floats become regions, whatever a backend takes: exact."""
+    return fuse_elementwise(graph, _plain)
+
+
+def _plain(op: Op, types: Sequence[Type]) -> bool:
+    """Whether an op is elementwise, on floats that round as they are."""
+    found = [t for t in types if isinstance(t, TensorType)]
+    same = all(t.dtype is found[0].dtype for t in found)
+    wide = all(t.dtype.is_float and t.dtype.accumulate is t.dtype for t in found)
+    return is_elementwise(op) and len(found) == len(types) > 0 and same and wide

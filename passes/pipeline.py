@@ -9,10 +9,13 @@ from graphwright.passes.algebra import ALGEBRA
 from graphwright.passes.attention import ATTENTION
 from graphwright.passes.casts import CASTS
 from graphwright.passes.cleanup import merge_common, remove_dead
+from graphwright.passes.decompose import decompose_all
 from graphwright.passes.fold import fold_constants
 from graphwright.passes.fuse import fuse_epilogues
+from graphwright.passes.fuse_elementwise import fuse_all
 from graphwright.passes.hoist import hoist_invariants
 from graphwright.passes.integer import INTEGER
+from graphwright.passes.layout import channels_last, sink_reshapes
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.movement import MOVEMENT
 from graphwright.passes.recognize import RECOGNIZE
@@ -31,6 +34,10 @@ register_pass("merge_common", merge_common)
 register_pass("fold_constants", fold_constants)
 register_pass("hoist_invariants", hoist_invariants)
 register_pass("fuse_epilogues", fuse_epilogues)
+register_pass("fuse_elementwise", fuse_all)
+register_pass("channels_last", channels_last)
+register_pass("sink_reshapes", sink_reshapes)
+register_pass("decompose", decompose_all)
 for _rules in (
     *(ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY),
     *(RECOGNIZE, ATTENTION, SCALES, INTEGER),

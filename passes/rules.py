@@ -16,7 +16,7 @@ from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.passes.pattern import Either, OpPattern, Orders, Pattern
 from graphwright.passes.rewriter import Rewriter
-from graphwright.passes.steps import exhausted, note
+from graphwright.passes.steps import exhausted, note, note_failure
 
 _PER_NODE, _AT_LEAST = 64, 4096
 
@@ -98,6 +98,9 @@ class RuleSet:
     _ready: dict[tuple[str, tuple[str, ...]], "Candidates"] = field(
         default_factory=dict[tuple[str, tuple[str, ...]], "Candidates"], repr=False
     )
+    _allowing: "dict[RewriteClass, RuleSet]" = field(
+        default_factory=dict[RewriteClass, "RuleSet"], repr=False, compare=False
+    )
 
     def rewrite(
         self, pattern: Pattern, kind: RewriteClass
@@ -111,7 +114,7 @@ class RuleSet:
             for root in _roots(pattern):
                 found = Rewrite(about.__name__, law, root, kind, function, wants)
                 self.rewrites.append(found)
-            self._ready.clear()
+            self.forget()
             return function
 
         return add
@@ -119,9 +122,18 @@ class RuleSet:
     def __add__(self, other: "RuleSet") -> "RuleSet":
         return RuleSet(f"{self.name}+{other.name}", [*self.rewrites, *other.rewrites])
 
+    def forget(self) -> None:
+        """Lets a change of ``rewrites`` count: what was found out of them goes."""
+        self._ready.clear()
+        self._allowing.clear()
+
     def allowing(self, kind: RewriteClass) -> "RuleSet":
         """Those rewrites that move results no farther than a class allows."""
-        return RuleSet(self.name, [r for r in self.rewrites if r.kind <= kind])
+        found = self._allowing.get(kind)
+        if found is None:
+            found = RuleSet(self.name, [r for r in self.rewrites if r.kind <= kind])
+            self._allowing[kind] = found
+        return found
 
     def only(self, names: Iterable[str]) -> "RuleSet":
         """The rewrites of these names."""
@@ -168,7 +180,7 @@ class RuleSet:
                 if rewrite.apply(w, node, orders):
                     return rewrite.name
             except Exception:
-                note(rewrite.name, node)
+                note_failure(rewrite.name, node)
                 raise
         return None
 

@@ -57,7 +57,9 @@ def _scaled(b: Rewriter, weights: Value, factor: Any) -> Value | None:
     if held.size > _LARGE and dtype.bits >= 32 and np.abs(same).max() <= _TAME:
         return b.constant_of(Constant.derived(dtype, held.shape, product))
     array = product()
-    if not np.isfinite(array.astype(np.float32)).all():
+    with np.errstate(over="ignore"):  # of float64
+        finite = np.isfinite(array.astype(np.float32)).all()
+    if not finite:
         return None
     return b.constant_of(Constant.of(array, dtype))
 
@@ -222,7 +224,8 @@ def shift_into_conv(b: Rewriter, x: Value, s: Value, node: Node) -> Value | None
     if not held.dtype.is_float or op.dtype is not None:
         return None
     sums = held.array().astype(np.float64).sum(axis=tuple(range(2, k.rank)))
-    total = (sums * shift.reshape(1, -1)).sum(axis=1).astype(held.dtype.numpy)
+    with np.errstate(all="ignore"):
+        total = (sums * shift.reshape(1, -1)).sum(axis=1).astype(held.dtype.numpy)
     if not np.isfinite(total.astype(np.float64)).all():
         return None
     (y,) = b.apply(op, (x, k))

@@ -45,11 +45,13 @@ class Steps:
         limit: How many changes are made at most; any number if None.
         taken: The changes made, in order.
         pass_name: The pass that runs.
+        failed: Whether the last change is one that failed.
     """
 
     limit: int | None = None
     taken: list[Step] = field(default_factory=list[Step])
     pass_name: str = ""
+    failed: bool = False
 
     @property
     def exhausted(self) -> bool:
@@ -86,6 +88,14 @@ def note(rewrite: str, node: Node | None = None) -> None:
         steps.taken.append(Step(name, rewrite, op, source))
 
 
+def note_failure(rewrite: str, node: Node | None = None) -> None:
+    """Notes a change during which an error was raised, once."""
+    steps = _CURRENT.get()
+    if steps is not None and not steps.failed:
+        note(rewrite, node)
+        steps.failed = True
+
+
 @contextmanager
 def running(pass_name: str) -> Iterator[None]:
     """A block in which a pass runs; what it does not note itself is one change."""
@@ -96,6 +106,9 @@ def running(pass_name: str) -> Iterator[None]:
     before, steps.pass_name = steps.pass_name, pass_name
     try:
         yield
+    except Exception:
+        note_failure(pass_name)
+        raise
     finally:
         steps.pass_name = before
 

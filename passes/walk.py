@@ -6,7 +6,7 @@ from typing import TypeAlias
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node, Origin
-from graphwright.passes.steps import exhausted, note
+from graphwright.passes.steps import exhausted, note, note_failure
 
 Rule: TypeAlias = Callable[["Walk", Node], Sequence[Value] | None]
 """Values that replace a node's results, or None to keep the node.
@@ -97,7 +97,7 @@ class Walk(Builder):
             try:
                 found = rule(self, node)
             except Exception:
-                note(name, node)
+                note_failure(name, node)
                 raise
             if found is not None:
                 note(name, node)

@@ -19,6 +19,7 @@ from graphwright.backends import registry
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS
 from graphwright.ir.op import OPS, Tier
+from graphwright.passes import manager
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -115,6 +116,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     for table in ("_factories", "_instances"):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    monkeypatch.setattr(manager, "PASSES", dict(manager.PASSES))
     return {"gw": gw, "np": np, "x": np.zeros((2, 1, 32, 32), np.float32)}
 
 
@@ -140,6 +142,11 @@ def test_the_table_of_operators_is_up_to_date() -> None:
         pytest.skip("the page was written with another version of onnx")
     made = runpy.run_path(os.fspath(DOCS / "generate.py"))["page"]()
     assert made == page, "run python docs/generate.py"
+
+
+def test_the_tables_of_passes_are_up_to_date() -> None:
+    made = runpy.run_path(os.fspath(DOCS / "generate.py"))["passes_page"]()
+    assert made == text_of("docs/passes.md"), "run python docs/generate.py"
 
 
 def test_a_backend_must_know_at_most_64_ops() -> None:

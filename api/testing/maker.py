@@ -82,6 +82,7 @@ class Maker:
         c: Decides.
         world: What graphs are made of.
         within: Intervals of the inputs that lie elsewhere than others, by name.
+        sure: Whether motifs leave out what is slightly wrong.
     """
 
     def __init__(self, b: Builder, c: Choices, world: World) -> None:
@@ -89,7 +90,7 @@ class Maker:
         self.facts: dict[Value, Fact] = {}
         self.within: dict[str, Interval] = {}
         self.used: set[str] = set()
-        self.closed = False
+        self.closed = self.sure = False
         self._names: dict[str, int] = {}
         self._state = _State(sizes=list(world.sizes))
 
@@ -400,7 +401,7 @@ class Maker:
                     if y.dtype.kind == "c"
                     else op.compute(np, *rows)
                 )
-            margin = 0.125 * float(z.max() - z.min())
+                margin = 0.125 * float(z.max() - z.min())
             self.state(y, float(z.min()) - margin, float(z.max()) + margin, exact=exact)
         elif y.dtype.kind == "f":
             self.state(y, 0.0, 2 * self.size(*operands))

@@ -6,20 +6,30 @@ Floats stay away from singular points and small; what jumps as its operands vary
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
+from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import OPS
 from graphwright.ir.types import TensorType
-from graphwright.testing import recipes
+from graphwright.passes.manager import PASSES
+from graphwright.passes.pattern import OpPattern
+from graphwright.passes.rules import RuleSet
+from graphwright.testing import (
+    motifs_linear,
+    motifs_movement,
+    motifs_quantized,
+    recipes,
+)
 from graphwright.testing.choices import Choices, Seeded
-from graphwright.testing.maker import SYMBOLS, Maker, Reject, World
+from graphwright.testing.maker import SYMBOLS, Maker, Recipe, Reject, World
+from graphwright.testing.motifs import MOTIFS, grown, is_own_motif
 from graphwright.testing.registry import ALONE, RECIPES, recipe_for
 
-FAMILIES = recipes.FAMILIES
+FAMILIES = (*recipes.FAMILIES, motifs_movement, motifs_linear, motifs_quantized)
 
 _SIZES = tuple(
     dict(zip(SYMBOLS, row, strict=True))
@@ -44,7 +54,7 @@ FLOAT32 = World(
 )
 """Graphs of one dtype, for what knows only that."""
 
-_TRIES = 5
+_TRIES, _MANY = 5, 20
 
 
 @cache
@@ -79,10 +89,15 @@ def make_graph(
 
 def _grow(m: Maker, names: Sequence[str]) -> None:
     """Adds one op, of a few that are tried."""
-    for _ in range(_TRIES):
+    _add(m, (recipe_for(m.c.pick(names)) for _ in range(_TRIES)))
+
+
+def _add(m: Maker, recipes: Iterable[Recipe]) -> None:
+    """Adds the first of some recipes that is not rejected."""
+    for recipe in recipes:
         try:
             with m.attempt():
-                results = recipe_for(m.c.pick(names))(m)
+                results = recipe(m)
             m.admit(*(_useful(m, v) for v in results))
         except Reject:
             continue
@@ -113,3 +128,67 @@ def random_graph(
 ) -> Graph:
     """The random graph of a seed: for bulk runs."""
     return make_graph(Seeded(seed), max_nodes=max_nodes, ops=ops, world=world)
+
+
+# Aimed at rewrites --------------------------------------------------------------------
+
+
+@cache
+def aims() -> tuple[str, ...]:
+    """Names of all rewrites and passes that graphs can be aimed at."""
+    return tuple(sorted({*_patterns(), *MOTIFS}))
+
+
+@cache
+def _patterns() -> dict[str, tuple[OpPattern, ...]]:
+    """Patterns that are their own motif, by the name of their rewrite."""
+    found: dict[str, tuple[OpPattern, ...]] = {}
+    for rules in (p for p in PASSES.values() if isinstance(p, RuleSet)):
+        for r in rules.rewrites:
+            if r.name not in MOTIFS and is_own_motif(r.pattern):
+                found[r.name] = (*found.get(r.name, ()), r.pattern)
+    return {name: tuple(dict.fromkeys(row)) for name, row in found.items()}
+
+
+def motif_of(name: str) -> Recipe:
+    """The motif of a rewrite or pass.
+
+    Raises:
+        UnsupportedOpError: If it has none.
+    """
+    if name in MOTIFS:
+        return MOTIFS[name]
+    patterns = _patterns().get(name)
+    if patterns is None:
+        raise UnsupportedOpError(f"{name} has no motif: write one in a motifs_*.py")
+    return lambda m: grown(m, m.c.pick(patterns))
+
+
+def aimed_graph(
+    seed: int,
+    *,
+    max_nodes: int = 8,
+    rewrites: Sequence[str] | None = None,
+    world: World = RANDOM,
+) -> Graph:
+    """The random graph of a seed, of what rewrites look for and ops between.
+
+    Args:
+        seed: The seed; graphs of successive seeds begin with one rewrite after another.
+        max_nodes: How many motifs and ops are asked for at most.
+        rewrites: Names of the rewrites and passes to aim at; all by default.
+        world: Sizes and dtypes to choose from.
+    """
+    c = Seeded(seed)
+    names = tuple(rewrites) if rewrites is not None else aims()
+    m = Maker(Builder("aimed"), c, world)
+    m.admit(m.tensor("fiub"))
+    m.sure = seed // len(names) % 2 == 0
+    _add(m, [motif_of(names[seed % len(names)])] * _MANY)
+    m.sure = False
+    for _ in c.rounds(max_nodes - 1):
+        if c.integer(0, 2):
+            _add(m, (motif_of(c.pick(names)) for _ in range(_TRIES)))
+        else:
+            _grow(m, _default_ops())
+    return m.b.finish(_outputs(m))

@@ -113,7 +113,7 @@ def sum_to(m: Maker) -> Sequence[Value]:
     return m.bounded(size, "sum_to", x, shape=shape)
 
 
-def _window(m: Maker, dim: Dim) -> tuple[Dim, Dim, Dim]:
+def window(m: Maker, dim: Dim) -> tuple[Dim, Dim, Dim]:
     """Start, size and step of a part of an axis."""
     kind = m.c.integer(0, 3)
     if kind == 0:
@@ -131,14 +131,14 @@ def _window(m: Maker, dim: Dim) -> tuple[Dim, Dim, Dim]:
 @recipe("slice")
 def slice_of(m: Maker) -> Sequence[Value]:
     x = m.tensor(_ANY, (1, 4))
-    start, size, step = zip(*(_window(m, d) for d in x.shape), strict=True)
+    start, size, step = zip(*(window(m, d) for d in x.shape), strict=True)
     return m.emit("slice", x, start=start, size=size, step=step)
 
 
 @recipe("slice_add")
 def slice_add(m: Maker) -> Sequence[Value]:
     x = m.tensor("fiuc", (1, 3))
-    start, size, step = zip(*(_window(m, d) for d in x.shape), strict=True)
+    start, size, step = zip(*(window(m, d) for d in x.shape), strict=True)
     y = m.shaped(x.dtype, size)
     return m.bounded(m.size(x) + m.size(y), "slice_add", x, y, start=start, step=step)
 
@@ -300,6 +300,6 @@ def search_sorted(m: Maker) -> Sequence[Value]:
 @recipe("update_slice")
 def update_slice(m: Maker) -> Sequence[Value]:
     x = m.tensor(_ANY, (1, 3))
-    start, size, step = zip(*(_window(m, d) for d in x.shape), strict=True)
+    start, size, step = zip(*(window(m, d) for d in x.shape), strict=True)
     y = m.shaped(x.dtype, size)
     return m.emit("update_slice", x, y, start=start, step=step)

@@ -68,14 +68,15 @@ class Shadow(Evaluator):
     def _computed(self, op: Op, node: Node, operands: list[Any]) -> Sequence[Any]:
         ulps = self._ulps(op, node)
         narrow = _narrow(op)
-        if ulps and self.rng is not None and not narrow:
-            operands = self._off(operands, node, ulps)
         if narrow:
             types = [v.type for v in node.operands]
             operands = [_narrowed(x, t) for x, t in zip(operands, types, strict=True)]
-        with np.errstate(all="ignore"):
-            found = wide_op(op).compute(np, *operands)
-        results = list(found if isinstance(found, tuple) else (found,))
+        if narrow or not ulps or self.rng is None:
+            results = _run(op, operands)
+        else:
+            results = _run(op, self._off(operands, node, ulps))
+            if any(map(_has_nan, results)):
+                results = list(map(_inside_domain, _run(op, operands), results))
         if ulps and self.rng is not None:
             self._blur(op, node, operands, results)
         return results
@@ -122,6 +123,27 @@ class Shadow(Evaluator):
         with np.errstate(all="ignore"):
             size = np.where(np.isfinite(x), np.maximum(np.abs(x), scale), 0.0)
             return x + size * noise
+
+
+def _run(op: Op, operands: Sequence[Any]) -> list[Any]:
+    with np.errstate(all="ignore"):
+        found = wide_op(op).compute(np, *operands)
+    return list(found if isinstance(found, tuple) else (found,))
+
+
+def _has_nan(x: Any) -> bool:
+    array = np.asarray(x)
+    return array.dtype.kind in "fc" and bool(np.isnan(array).any())
+
+
+def _inside_domain(right: Any, off: Any) -> Any:
+    """A result for operands that are off, but where that leaves the op's domain.
+
+    ``(-2) ** 2.0000001`` is no number, and no backend gives that for ``(-2) ** 2``.
+    """
+    if not _has_nan(off) or np.shape(right) != np.shape(off):
+        return off
+    return np.where(np.isnan(off), right, off)
 
 
 def _complex(type_: Type) -> bool:

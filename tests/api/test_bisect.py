@@ -28,12 +28,12 @@ def faulty(name: str, function: Callable[..., Any]) -> Iterator[None]:
     rules.rewrites[:] = [
         replace(r, function=function) if r.name == name else r for r in before
     ]
-    rules._ready.clear()
+    rules.forget()
     try:
         yield
     finally:
         rules.rewrites[:] = before
-        rules._ready.clear()
+        rules.forget()
 
 
 def swapped(b: Any, x: Any, y: Any) -> Any:

@@ -163,6 +163,15 @@ def test_infinities_are_not_off() -> None:
     assert bound.tolerance > 12 * np.finfo(np.float32).eps * bound.value
 
 
+def test_bounds_of_powers_of_negative_numbers() -> None:
+    b = Builder()
+    x = b.input("x", TensorType(float32, (2,)))
+    graph = b.finish([b.pow(b.sub(b.mul(x, 1.1), x), 2.0)])
+    (bound,) = bounds_of(graph, [np.array([1.5, -1.5], np.float32)])
+    left, right = bound.tolerance.tolist()
+    assert 0.2 < left / right < 5
+
+
 def test_without_hypothesis_it_says_what_to_install() -> None:
     script = (
         "import sys; sys.modules['hypothesis'] = None\n"

@@ -1,0 +1,171 @@
+"""Passes against the reference evaluator: each alone, in order, in random order.
+
+What differs from the unoptimised graph's result is in one of a few classes, each with
+its reason (``DIFFERENCES``); whatever is in none of them is a fault.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphwright.ir.errors import GraphwrightError
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.verify import verify
+from graphwright.passes.manager import PASSES, PassManager
+from graphwright.passes.pipeline import DEFAULT
+from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
+from graphwright.passes.steps import Step, limited
+from graphwright.testing.compare import Bound, Difference, bounds_of, difference
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Passes in some order.
+
+    Attributes:
+        label: What it is called in reports.
+        passes: Names of the passes.
+        allowed: How far rewrites may move results.
+    """
+
+    label: str
+    passes: tuple[str, ...]
+    allowed: RewriteClass = ROUNDING
+
+
+def schedules(seed: int) -> Iterator[Schedule]:
+    """Each pass alone, the pipelines, and all passes in a random order."""
+    for name, step in sorted(PASSES.items()):
+        yield Schedule(name, (name,))
+        kinds = {r.kind for r in step.rewrites} if isinstance(step, RuleSet) else {0}
+        if UNSAFE in kinds:
+            yield Schedule(f"{name}, fast_math", (name,), UNSAFE)
+    yield Schedule("default", DEFAULT)
+    yield Schedule("strict_float", DEFAULT, EXACT)
+    names = sorted(PASSES)
+    random.Random(seed).shuffle(names)
+    yield Schedule("random order", (*names, *names[: len(names) // 2]))
+
+
+@dataclass
+class Checked:
+    """What passes did to graphs.
+
+    Attributes:
+        fired: How often each rewrite applied.
+        known: How often results differed for a known reason.
+        faults: What is out of bounds for no known reason: schedule and difference.
+        graphs: How many graphs were checked.
+    """
+
+    fired: Counter[str] = field(default_factory=Counter[str])
+    known: Counter[str] = field(default_factory=Counter[str])
+    faults: list[tuple[Schedule, Difference]] = field(
+        default_factory=list[tuple[Schedule, Difference]]
+    )
+    graphs: int = 0
+
+
+def check_passes(
+    graph: Graph, inputs: Sequence[Any], seed: int, total: Checked | None = None
+) -> Checked:
+    """Runs all schedules of a seed on a graph; what they did is added to ``total``."""
+    checked = Checked() if total is None else total
+    checked.graphs += 1
+    want = evaluate(graph, inputs)
+    bounds: list[Bound] = []
+    seen: list[Graph] = [graph]
+    for each in schedules(seed):
+        with limited() as steps:
+            after = _run(each, graph)
+        checked.fired.update(n for step in steps.taken for n in _names(step))
+        if any(after is g or after == g for g in seen):
+            continue
+        seen.append(after)
+        got = evaluate(after, inputs)
+        bounds = bounds or bounds_of(graph, inputs)
+        found = difference(graph, inputs, want, got, bounds)
+        if found is None:
+            continue
+        reason = reason_of(each, want, got, bounds)
+        if reason:
+            checked.known[reason] += 1
+        else:
+            checked.faults.append((each, found))
+    return checked
+
+
+def _run(schedule: Schedule, graph: Graph) -> Graph:
+    """The graph after the passes, verified; if it breaks, after each of them."""
+    after = PassManager(schedule.passes, schedule.allowed, verify=False)(graph)
+    if after is graph:
+        return after
+    try:
+        verify(after)
+    except GraphwrightError:
+        PassManager(schedule.passes, schedule.allowed, verify=True)(graph)
+        raise
+    return after
+
+
+def check_schedule(
+    graph: Graph, inputs: Sequence[Any], schedule: Schedule
+) -> Difference | None:
+    """What one schedule makes differ for no known reason.
+
+    Raises:
+        GraphwrightError: If a pass breaks the graph.
+    """
+    after = _run(schedule, graph)
+    if after is graph:
+        return None
+    want, got = evaluate(graph, inputs), evaluate(after, inputs)
+    bounds = bounds_of(graph, inputs)
+    found = difference(graph, inputs, want, got, bounds)
+    return None if found and reason_of(schedule, want, got, bounds) else found
+
+
+def _names(step: Step) -> set[str]:
+    """What a change counts for: its rewrite and its pass."""
+    inner = isinstance(PASSES.get(step.pass_name), RuleSet)
+    full = step.rewrite if inner else f"{step.pass_name}.{step.rewrite}"
+    return {step.pass_name} | ({full} if step.rewrite != step.pass_name else set())
+
+
+DIFFERENCES: dict[str, str] = {
+    "overflow": "a part overflows in its dtype, the whole does not: the rewritten graph"
+    " gives the number that the reals do",
+    "unsafe": "fast_math is wrong where an operand is not finite, by its definition",
+}
+"""Classes of differences that are no faults, each with its reason."""
+
+
+def reason_of(
+    schedule: Schedule,
+    want: Sequence[Any],
+    got: Sequence[Any],
+    bounds: Sequence[Bound],
+) -> str:
+    """The class of a difference, or nothing for a fault."""
+    rows = zip(want, got, bounds, strict=True)
+    if all(_overflows(*row) for row in rows):
+        return "overflow"
+    return "unsafe" if schedule.allowed is UNSAFE else ""
+
+
+def _overflows(want: Any, got: Any, bound: Bound) -> bool:
+    """Whether what differs is near the reals, where the reference is not finite."""
+    if bound.tolerance is None or not isinstance(want, np.ndarray):
+        return True
+    wide = np.complex128 if want.dtype.kind == "c" else np.float64
+    a, b = want.astype(wide), got.astype(wide)
+    with np.errstate(all="ignore"):
+        near = np.abs(b - bound.value) <= bound.tolerance
+        fine = near | (a == b) | (np.isnan(a) & np.isnan(b))
+        fine |= ~np.isfinite(bound.tolerance)
+    return bool((fine | (np.isfinite(a) & near)).all())

@@ -1,0 +1,66 @@
+"""Random graphs aimed at rewrites: each pass alone, in order, in random order."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from graphwright.passes.manager import PASSES
+from graphwright.passes.rules import RuleSet
+from graphwright.testing import inputs_for
+from graphwright.testing.passcheck import DIFFERENCES, Checked, check_passes
+from graphwright.testing.random_graphs import aimed_graph, aims
+
+COUNT, BLOCK, ALL = 300, 100, 10_000
+WALKS = frozenset({"channels_last", "sink_reshapes", "fuse_epilogues"})
+
+
+def check_block(start: int, stop: int, note: pytest.FixtureRequest) -> Checked:
+    """Checks the graphs of these seeds; what fired goes into the report."""
+    checked = Checked()
+    for seed in range(start, stop):
+        graph = aimed_graph(seed)
+        try:
+            check_passes(graph, inputs_for(graph, seed), seed, checked)
+        except Exception as error:
+            error.add_note(f"aimed_graph({seed})")
+            raise
+        found = [f"{s.label}: {d}" for s, d in checked.faults]
+        assert not found, f"aimed_graph({seed}): {found}"
+    note.node.user_properties.append(("fired", json.dumps(checked.fired)))
+    note.node.user_properties.append(("known", json.dumps(checked.known)))
+    return checked
+
+
+def rewrites() -> set[str]:
+    rules = (step for step in PASSES.values() if isinstance(step, RuleSet))
+    return {r.name for each in rules for r in each.rewrites}
+
+
+def test_every_rewrite_and_pass_has_a_motif() -> None:
+    assert rewrites() <= set(aims())
+
+
+def test_passes_keep_what_graphs_mean(request: pytest.FixtureRequest) -> None:
+    checked = check_block(0, COUNT, request)
+    assert checked.graphs == COUNT
+    never = (rewrites() | PASSES.keys()) - checked.fired.keys()
+    assert not never, f"never applied: {sorted(never)}"
+    assert checked.known.keys() <= DIFFERENCES.keys()
+    assert len(DIFFERENCES) <= 10
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("start", range(COUNT, ALL, BLOCK))
+def test_passes_keep_what_many_graphs_mean(
+    start: int, request: pytest.FixtureRequest
+) -> None:
+    check_block(start, start + BLOCK, request)
+
+
+def test_random_graphs_aim_where_they_are_told_to() -> None:
+    fired: Counter[str] = Counter()
+    for seed in range(20):
+        graph = aimed_graph(seed, max_nodes=1, rewrites=["slice_twice"])
+        fired += check_passes(graph, inputs_for(graph, seed), seed).fired
+    assert fired["slice_twice"] >= 20
