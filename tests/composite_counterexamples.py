@@ -91,8 +91,8 @@ def rows_of(b: Builder) -> Value:
     return b.broadcast_to(b.constant(np.arange(4, dtype=np.float32)), NCHW)
 
 
-def large(b: Builder) -> Value:
-    return b.constant(np.full((3, 4), 1e30, np.float32))
+def large(b: Builder, *shape: int) -> Value:
+    return b.constant(np.full(shape or (3, 4), 1e30, np.float32))
 
 
 def grouped(b: Builder, x: Value, groups: str) -> Value:
@@ -328,7 +328,7 @@ never(
 )
 never(
     "scale_conv",
-    lambda b, x: b.mul(conv(b, x, weights(b, 3, 3, 1, 1)), channels(b, 3e38)),
+    lambda b, x: b.mul(conv(b, x, large(b, 3, 3, 1, 1)), channels(b, 3e38)),
     NCHW,
 )
 shared(

@@ -347,13 +347,16 @@ class Pad(Op):
         if any(self.interior):
             x = _spread(xp, x, value, self.interior)
         low, high = ints(self.low), ints(self.high)
-        ends = zip(low, high, x.shape, strict=True)
-        x = x[tuple(slice(max(0, -lo), n - max(0, -hi)) for lo, hi, n in ends)]
-        before, after = ([max(0, n) for n in side] for side in (low, high))
-        rows = zip(x.shape, before, after, strict=True)
-        out = xp.full([n + lo + hi for n, lo, hi in rows], value, x.dtype)
-        window = (slice(lo, lo + n) for lo, n in zip(before, x.shape, strict=True))
-        out[tuple(window)] = x
+        rows = zip(x.shape, low, high, strict=True)
+        sizes = [n + lo + hi for n, lo, hi in rows]
+        out = xp.full(sizes, value, x.dtype)
+        inner, outer = [], []
+        for n, lo, size in zip(x.shape, low, sizes, strict=True):
+            first = max(0, -lo)
+            last = max(first, min(n, size - lo))
+            inner.append(slice(first, last))
+            outer.append(slice(first + lo, last + lo))
+        out[tuple(outer)] = x[tuple(inner)]
         return out
 
     def vjp(

@@ -99,3 +99,17 @@ def test_variables_keep_what_is_written() -> None:
     graph, state = b.finish([w]), dict[str, Any]()
     found = [float(evaluate(graph, [], state)[0]) for _ in range(3)]
     assert found == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("size", "low", "high", "want"),
+    [(0, 2, -1, [9]), (1, 2, -2, [9]), (1, -2, 3, [9, 9]), (3, -1, 1, [1, 2, 9])],
+)
+def test_borders_may_be_cut_where_nothing_is(
+    size: int, low: int, high: int, want: list[int]
+) -> None:
+    b = Builder()
+    x = b.input("x", TensorType(dt.int64, (size,)))
+    graph = b.finish([b.pad(x, [low], [high], 9)])
+    (found,) = evaluate(graph, [np.arange(size)])
+    assert found.tolist() == want
