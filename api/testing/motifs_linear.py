@@ -341,6 +341,16 @@ for _name, _given in {
     MOTIFS[_name] = partial(_of_conv, **_given)  # type: ignore[arg-type]
 
 
+@motif("bound_before_scale")
+def bound_before_scale(m: Maker) -> Sequence[Value]:
+    x = image(m)
+    y = either_order(m, "mul", x, along(m, x.dtype, x.shape, 1))
+    y = either_order(m, "add", y, along(m, x.dtype, x.shape, 1))
+    read_again(m, y)
+    low = number(m, x.dtype, x.shape, m.c.pick([0.0, 0.5, -1.0]))
+    return [convolved(m, op(m, "max", y, low), bare=True)]
+
+
 # Passes -------------------------------------------------------------------------------
 
 

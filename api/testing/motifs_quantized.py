@@ -84,7 +84,8 @@ def quantized_again(m: Maker) -> Sequence[Value]:
     given = _numbers(m, x)
     y = real(m, x, given)
     other = _numbers(m, x) if rarely(m) else given
-    return m.emit("quantize", y, *other, dtype=_eight(m) if rarely(m) else x.dtype)
+    free = len(other) == 1 and rarely(m)
+    return m.emit("quantize", y, *other, dtype=_eight(m) if free else x.dtype)
 
 
 @motif("dequantize_after_moving")
