@@ -11,7 +11,8 @@ from graphwright.ir.emitter import Value
 from graphwright.testing.maker import Maker, Reject
 from graphwright.testing.motifs import motif, numbers, rarely, read_again
 from graphwright.testing.motifs_linear import image
-from graphwright.testing.motifs_movement import turned, view, window
+from graphwright.testing.motifs_movement import turned, view
+from graphwright.testing.recipes_movement import window
 
 _FLOAT = DTYPES["float32"]
 _SCALES = (0.25, 0.5, 0.0625)
