@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from graphwright.frontends.tracing.control import scan as scan
     from graphwright.frontends.tracing.control import switch as switch
     from graphwright.frontends.tracing.control import while_loop as while_loop
+    from graphwright.frontends.tracing.custom import apply as apply
     from graphwright.frontends.tracing.jit import jit as jit
     from graphwright.frontends.tracing.nonfinite import check_nans as check_nans
     from graphwright.frontends.tracing.placement import (
@@ -127,6 +128,7 @@ _HOMES = {
     "register_backend": "backends.registry",
     "register_pass": "passes.manager",
     "set_num_threads": "threads",
+    "apply": "frontends.tracing.custom",
     "asarray": "frontends.tracing.tensor",
     "cond": "frontends.tracing.control",
     "default_backend": "frontends.tracing.placement",

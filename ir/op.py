@@ -127,6 +127,8 @@ class Op:
     ``compute``; the other rules have defaults.
 
     Attributes:
+        domain: Who defined it, for an op from outside this library, such as
+            ``com.example``: formats of models name it by this and by its class's name.
         arity: How many operands it takes, where ``compute`` does not name them.
         ulps: See ``error_bound``.
         domains: For each operand (the last for all others), an interval away from
@@ -141,6 +143,7 @@ class Op:
     """
 
     name: ClassVar[str] = ""
+    domain: ClassVar[str] = ""
     version: ClassVar[int] = 1
     tier: ClassVar[Tier] = Tier.PRIMITIVE
     traits: ClassVar[frozenset[Trait]] = frozenset()

@@ -12,7 +12,11 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 SAYS = {
     "build_a_graph": ("n = 100: y is (100, 3)", "refused: input 'x' has size 5"),
-    "custom_op": ("squash.1(%0) {width=2.0}", "y = [0.  0.8 1. ]", "[1.   0.48 0.  ]"),
+    "custom_op": (
+        "squash.1(%1) {width=2.0}",
+        "([0. , 0.8, 1. ]",
+        "([0.  , 0.48, 0.  ]",
+    ),
     "inspect_values": ("probabilities  (1, 10)",),
     "read_digits": ("7.png: 7, 9", "ms"),
     "write_a_backend": ("largest difference", "1 decomposed", "fell back: "),

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 
+from graphwright.frontends.onnx.custom import export_custom
 from graphwright.frontends.onnx.export_dims import DimWriter, Place
 from graphwright.frontends.onnx.exporting import Export, Exported, NeedsOpset
 from graphwright.frontends.onnx.kernels import since_opset
@@ -253,6 +254,8 @@ class ModelExporter:
         if function is not None:
             found: Exported = function(Export(self, node))
             return found
+        if node.op.domain:
+            return export_custom(Export(self, node))
         if node.op.tier is Tier.COMPOSITE:
             return node.op.decompose(self.b, *node.operands)
         raise UnsupportedOpError(f"ONNX has no operator for {node.op.name}")

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
+from graphwright.frontends.onnx.custom import custom_op, import_custom
 from graphwright.frontends.onnx.declared import check_inner, refined
 from graphwright.frontends.onnx.functions import (
     bound_node,
@@ -328,6 +329,9 @@ class GraphImporter:
         if convert is not None:
             found = convert(Context(self.b, node, version, inputs, self))
             return (found,) if isinstance(found, Value) else found
+        own = custom_op(domain, node.op_type)
+        if own is not None:
+            return import_custom(own, Context(self.b, node, version, inputs, self))
         types = [None if v is None else v.type for v in inputs]
         body = schema_function(node, domain, version, types)
         if body is None:
