@@ -171,9 +171,11 @@ class _Body:
         self.body = Builder("region")
         self.inside: dict[Value, Value] = {}
         self.outside: list[Value] = []
+        writes = [n for n in region.nodes if isinstance(n.op, UpdateSlice)]
+        self.bases = {n.operands[0] for n in writes}
         self.windows = {
             (n.operands[0], n.op.start, n.op.step, n.operands[1].shape)
-            for n in region.nodes
+            for n in writes
             if isinstance(n.op, UpdateSlice)
         }
 
@@ -181,8 +183,7 @@ class _Body:
         """A node that defines all of the region's values that are read outside."""
         for node in self.region.nodes:
             self.body.source = node.source
-            operands = self._all(node.operands)
-            results = self.body.apply(node.op, operands)
+            results = self.body.apply(node.op, self._all(node.operands))
             self.inside.update(zip(node.results, results, strict=True))
             keep_origins(self.body, self.fuser.graph.origins, node.results, results)
         uses, inner = self.fuser.uses, self.region.inner
@@ -205,7 +206,8 @@ class _Body:
         """A value inside: with what broadcasts it, or reads a window to be written."""
         if v not in self.inside:
             maker = self.fuser.producers.get(v)
-            taken = maker is not None and (self.fuser._spread(v) or self._window(maker))
+            spread = v not in self.bases and self.fuser._spread(v) is not None
+            taken = maker is not None and (spread or self._window(maker))
             if maker is not None and taken:
                 operands = self._all(maker.operands)
                 self.inside[v] = self.body.apply(maker.op, operands)[0]
@@ -223,6 +225,8 @@ class _Body:
 
     def _outer(self, v: Value) -> Value:
         constant = self.fuser.graph.constants.get(v)
+        if v in self.bases:  # a window is written into an array
+            constant = None
         if constant is not None and constant.size == 1:
             return self.body.constant_of(constant)
         same = None if constant is None else constant.uniform()

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import graphwright as gw
+from graphwright.backends.contract import Request
 from graphwright.backends.numpy.kernels import program
+from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
+from graphwright.ir.ops.fused import Fused
 from graphwright.ir.types import TensorType
 
 RNG = np.random.default_rng(5)
@@ -109,6 +112,24 @@ def test_choices_windows_and_sums_are_one_step() -> None:
     written = b.emit("update_slice", x, chosen, start=(0, 0), step=(1, 1))
     exe = gw.compile(b.finish([written, b.sum(chosen, [1])]), backend="numpy")
     assert [node.op.name for node in exe.program.graph.nodes] == ["fused"]
+
+
+def test_windows_of_new_arrays_are_written_by_the_region() -> None:
+    b = Builder("zeros")
+    x = b.input("x", TensorType(dt.float64, (6,)))
+    zeros = b.full((8,), 0, dt.float64)
+    part = b.slice(zeros, (2,), (6,))
+    new = b.emit("update_slice", zeros, b.add(part, b.mul(x, x)), start=(2,), step=(1,))
+    graph = b.finish([new])
+    (op,) = [
+        node.op
+        for node in gw.compile(graph, backend="numpy").program.graph.nodes
+        if isinstance(node.op, Fused)
+    ]
+    types = [v.type for v in op.body.inputs]
+    request = Request(op, tuple(types), (None,) * len(types), op.body.output_types)
+    assert elementwise_kernel(op, request) is not None
+    assert_same(graph, [RNG.standard_normal(6)])
 
 
 def random_program(seed: int) -> tuple[Graph, list[Any]]:
