@@ -7,14 +7,14 @@ lies elsewhere than in the last runs.
 """
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphwright.backends.arena import Layout, Step, aligned
-from graphwright.backends.contract import Into
+from graphwright.backends.contract import Into, Place
 
 _MOST_BINDINGS = 4
 
@@ -87,6 +87,7 @@ class Frame:
                 self._stages.append((position, slots[slot]))
             else:
                 self._moving.append((position, slot))
+        self._fresh = _fresh(layout)
         steps = range(len(layout.steps))
         self._fixed = Binding(slots, [None] * len(steps), set())
         self._bind(self._fixed, steps)
@@ -102,37 +103,45 @@ class Frame:
         """Constants, and None for what a run makes."""
         return self._unbound.slots
 
-    def binding(self, feeds: Sequence[Any]) -> Binding:
-        """What is bound to these inputs; small ones are copied in."""
+    def fresh(self) -> dict[int, Any]:
+        """New memory for the results that outlive the run, by slot."""
+        return {slot: place.empty() for slot, place in self._fresh.items()}
+
+    def binding(self, feeds: Sequence[Any], fresh: Mapping[int, Any]) -> Binding:
+        """What is bound to these inputs and results; small inputs are copied in."""
         for position, stage in self._stages:
             x = feeds[position]
             if x.shape != stage.shape or x.dtype != stage.dtype:
                 return self._unbound
             stage[...] = x
-        key = tuple([_address(feeds[position]) for position, _ in self._moving])
+        moving = {slot: feeds[position] for position, slot in self._moving}
+        moving.update(fresh)
+        key = tuple([_address(x) for x in moving.values()])
         found = self._bindings.get(key)
         if found is None:
             if len(self._bindings) >= _MOST_BINDINGS:
                 self._bindings.pop(next(iter(self._bindings)))
-            found = self._bindings[key] = self._bound(feeds)
+            found = self._bindings[key] = self._bound(moving)
         return found
 
-    def _bound(self, feeds: Sequence[Any]) -> Binding:
+    def _bound(self, moving: Mapping[int, Any]) -> Binding:
         fixed = self._fixed
         found = Binding(list(fixed.slots), list(fixed.calls), set())
-        for position, slot in self._moving:
-            found.slots[slot] = _stand_in(feeds[position])
+        for slot, array in moving.items():
+            found.slots[slot] = _stand_in(array)
+            if slot not in self._fresh and found.slots[slot] is not None:
+                found.slots[slot].flags.writeable = False
         self._bind(found, self._rest)
-        self._release(found)
+        self._release(found, moving)
         found.divide()
         return found
 
-    def _release(self, found: Binding) -> None:
-        """Lets the run make those views of inputs that it hands on itself.
+    def _release(self, found: Binding, moving: Iterable[int]) -> None:
+        """Lets the run make those views of what moves that it hands on itself.
 
         Bound ones do not keep the caller's memory alive.
         """
-        for _, slot in self._moving:
+        for slot in moving:
             found.slots[slot] = None
         steps, wanted = self._layout.steps, set(self._outputs)
         for number in reversed(range(len(steps))):
@@ -153,15 +162,17 @@ class Frame:
     def _call(
         self, found: Binding, number: int, step: Step, operands: list[Any]
     ) -> Call | None:
-        kernel, places = step.into, self.places[number]
+        kernel = step.into
         unread = () if kernel is None else kernel.unread
         fixed = all(x is not None or i in unread for i, x in enumerate(operands))
         if kernel is None:
             return (
                 _view(found, number, step, operands) if fixed and step.views else None
             )
-        for slot, place in zip(step.outputs, places, strict=True):
-            found.slots[slot] = place
+        places: list[Any] = []
+        for slot, place in zip(step.outputs, self.places[number], strict=True):
+            places.append(found.slots[slot] if place is None else place)
+            found.slots[slot] = places[-1]
         if not fixed or any(place is None for place in places):
             return None
         if kernel.bind is None:
@@ -169,6 +180,16 @@ class Frame:
         if not _contiguous(operands, kernel):
             return None
         return kernel.bind(self._scratch, *places, *operands)
+
+
+def _fresh(layout: Layout) -> dict[int, Place]:
+    """What results of kernels need that have no place in the arena, by slot."""
+    found: dict[int, Place] = {}
+    for step, blocks in zip(layout.steps, layout.blocks, strict=True):
+        if step.into is not None:
+            rows = zip(step.outputs, blocks, step.into.places, strict=True)
+            found.update({slot: place for slot, block, place in rows if block is None})
+    return found
 
 
 def _view(found: Binding, number: int, step: Step, operands: list[Any]) -> Call | None:
@@ -210,6 +231,4 @@ def _stand_in(x: Any) -> Any:
         return None
     memory: Any = (ctypes.c_char * (high - low)).from_address(low)
     offset = x.__array_interface__["data"][0] - low
-    found = np.ndarray(x.shape, x.dtype, memory, offset, x.strides)
-    found.flags.writeable = False
-    return found
+    return np.ndarray(x.shape, x.dtype, memory, offset, x.strides)

@@ -186,8 +186,11 @@ class Plan:
     def _run_bound(
         self, frame: Frame, feeds: Sequence[Any], env: Env, run: Run
     ) -> list[Any]:
-        binding = frame.binding(feeds)
+        fresh = frame.fresh()
+        binding = frame.binding(feeds, fresh)
         slots = self._filled(list(binding.slots), feeds)
+        for slot, array in fresh.items():
+            slots[slot] = array
         check = run.meter.check if run.meter.ticking else None
         for calls, number in binding.segments:
             for call in calls:
@@ -207,7 +210,8 @@ class Plan:
         step = self.steps[number]
         operands = [slots[i] for i in step.inputs]
         if step.into is not None:
-            places = frame.places[number]
+            rows = zip(frame.places[number], step.outputs, strict=True)
+            places = [slots[s] if place is None else place for place, s in rows]
             results: Sequence[Any] = written(step.into, places, operands, step.node)
         else:
             results = step.run(operands, env, run)
@@ -223,19 +227,19 @@ class Plan:
 class _Resident:
     """A constant, put on the device when it is first needed."""
 
-    __slots__ = ("as_given", "backend", "constant")
+    __slots__ = ("_array", "backend", "constant")
 
     def __init__(self, constant: Constant, backend: Backend) -> None:
         self.constant, self.backend = constant, backend
-        self.as_given: Any = None
+        self._array: Any = None
 
     @property
     def value(self) -> Any:
         """The device's array."""
-        if self.as_given is None:
+        if self._array is None:
             array = self.constant.array()
-            self.as_given = placed(array, self.constant.type, self.backend)
-        return self.as_given
+            self._array = placed(array, self.constant.type, self.backend)
+        return self._array
 
 
 def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value]]:

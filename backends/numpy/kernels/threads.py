@@ -7,7 +7,7 @@ costs little. Which thread runs an index never changes what the index computes.
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 
@@ -81,17 +81,24 @@ def slots() -> int:
     return 1 if _state.inside else get_num_threads()
 
 
-@contextmanager
-def awake() -> Generator[None, None, None]:
-    """Keep helpers awake from the first call of `parallel` to the end of the block."""
-    _state.awake += 1
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
+class _Awake:
+    """Counts the blocks in which helpers stay awake; cheap, for each run enters one."""
+
+    def __enter__(self) -> None:
+        _state.awake += 1
+
+    def __exit__(self, *_: object) -> None:
         _state.awake -= 1
-        if not _state.awake:
+        if not _state.awake and _state.team is not None:
             _dismiss()
+
+
+_AWAKE = _Awake()
+
+
+def awake() -> AbstractContextManager[None]:
+    """Keep helpers awake from the first call of `parallel` to the end of the block."""
+    return _AWAKE
 
 
 def _dismiss() -> None:
@@ -114,7 +121,7 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
     if helpers and _state.team is not None:
         _share(_state.team, task, count, helpers)
     elif helpers and blas.controllable():
-        with awake():
+        with np.errstate(all="ignore"), awake():
             _share(_claimed(), task, count, helpers)
     elif _state.team is not None or _state.inside:
         _in_line(task, count)
