@@ -6,6 +6,7 @@ in the trace alone, so it is refused, with the line and what to write instead.
 """
 
 import dis
+import operator
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,7 @@ class _Watched(NamedTuple):
     held: list[Any]
 
 
-def _held(value: Any) -> list[Any]:
+def held(value: Any) -> list[Any]:
     """What a container holds, or an object's attributes."""
     if isinstance(value, dict):
         return [part for pair in value.items() for part in pair]
@@ -121,7 +122,7 @@ class Watch:
         container = isinstance(value, _CONTAINERS)
         if not container and not _is_plain_object(value):
             return
-        self._watched[id(value)] = _Watched(name, value, _held(value))
+        self._watched[id(value)] = _Watched(name, value, held(value))
         if not container:
             for attribute, part in vars(value).items():
                 if isinstance(part, _CONTAINERS):
@@ -130,17 +131,18 @@ class Watch:
     def check(self, codes: Sequence[CodeType]) -> None:
         """Raises TraceError if something holds another thing than before."""
         for name, value, before in self._watched.values():
-            now = _held(value)
-            if len(now) == len(before) and all(map(_same, now, before)):
+            now = held(value)
+            if same_items(now, before):
                 continue
             if isinstance(value, _CONTAINERS):
-                _complain(name, f"changes {name}", codes)
+                complain(name, f"changes {name}", codes)
             for attribute in _rebound(before, now):
-                _complain(f"{name}.{attribute}", f"sets {name}.{attribute}", codes)
+                complain(f"{name}.{attribute}", f"sets {name}.{attribute}", codes)
 
 
-def _same(x: Any, y: Any) -> bool:
-    return x is y
+def same_items(now: Sequence[Any], before: Sequence[Any]) -> bool:
+    """Whether two lists hold the same objects."""
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 def _rebound(before: list[Any], now: list[Any]) -> Iterator[str]:
@@ -156,7 +158,14 @@ def _holds_tensors(value: Any) -> bool:
     return any(isinstance(x, Handle) for x in flatten(value)[0])
 
 
-def _complain(name: str, what: str, codes: Sequence[CodeType]) -> NoReturn:
+def complain(name: str, what: str, codes: Sequence[CodeType]) -> NoReturn:
+    """Raises the error for a thing outside that a function changes.
+
+    Args:
+        name: What it is called.
+        what: What is done to it.
+        codes: Where the line is looked for; without any it is the running one.
+    """
     place = _place(name, codes) or state.where()
     raise TraceError(
         f"{place}: the traced function {what}, which is outside of it and would change"
@@ -166,7 +175,7 @@ def _complain(name: str, what: str, codes: Sequence[CodeType]) -> NoReturn:
 
 def rebound_name(name: str, codes: Sequence[CodeType]) -> NoReturn:
     """Raises the error for a global or nonlocal variable that a function sets."""
-    _complain(name, f"sets the variable {name}", codes)
+    complain(name, f"sets the variable {name}", codes)
 
 
 # The line that does it ----------------------------------------------------------------

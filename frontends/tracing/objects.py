@@ -9,9 +9,9 @@ import sysconfig
 from collections.abc import Callable
 from functools import cache
 from os import sep
-from sys import modules
+from sys import _getframe, modules
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -70,38 +70,83 @@ def _is_home(module: ModuleType) -> bool:
     return is_users(vars(module))
 
 
-def seen(value: Any, kinds: dict[type, type], swap: Swap) -> Any:
+class Host(Protocol):
+    """What decides about objects: the rewiring of a trace."""
+
+    def swapped(self, value: Any, home: dict[str, Any]) -> Any:
+        """What stands for a value found among these names."""
+
+    def read(self, twin: Any, name: str, value: Any) -> Any:
+        """What stands for an attribute that holds a value."""
+
+    def write(self, twin: Any, name: str) -> None:
+        """Raises TraceError if the attribute must not be set."""
+
+
+class SuperView:
+    """``super()`` in a copied method: what it finds are copies."""
+
+    def __init__(self, real: Any, swap: Swap) -> None:
+        self.__dict__.update(_real=real, _swap=swap)
+
+    def __getattr__(self, name: str) -> Any:
+        return _bound(getattr(self._real, name), self._swap)
+
+    @classmethod
+    def maker(cls, host: Host) -> Callable[..., Any]:
+        """What stands for the function ``super``."""
+
+        def make(*args: Any) -> Any:
+            if not args:  # the class of the method that calls, and its first argument
+                frame = _getframe(1)
+                first = frame.f_code.co_varnames[0]
+                args = frame.f_locals["__class__"], frame.f_locals[first]
+            return cls(super(*args), host.swapped)
+
+        return make
+
+
+def _bound(found: Any, swap: Swap) -> Any:
+    """A bound method of a copied function; anything else as it is."""
+    if isinstance(found, MethodType) and isinstance(found.__func__, FunctionType):
+        copy = swap(found.__func__, found.__func__.__globals__)
+        return MethodType(copy, found.__self__)
+    return found
+
+
+def seen(value: Any, kinds: dict[type, type], host: Host) -> Any:
     """What stands for an object: of a subclass, with the same attributes.
 
     Args:
         value: The object.
         kinds: The subclasses made so far.
-        swap: What stands for what its attributes hold, and for functions.
+        host: What decides about attributes and functions.
     """
     cls = type(value)
     if cls not in kinds:
-        kinds[cls] = _subclass(cls, swap)
+        kinds[cls] = _subclass(cls, host)
     twin: Any = object.__new__(kinds[cls])
     object.__setattr__(twin, "__dict__", vars(value))
     return twin
 
 
-def _subclass(cls: Any, swap: Swap) -> type:
-    home = vars(modules[cls.__module__])
+def _subclass(cls: Any, host: Host) -> type:
+    home, swap = vars(modules[cls.__module__]), host.swapped
 
     def get(self: Any, name: str) -> Any:
         found = _ATTRIBUTE(self, name)
         if name.startswith("__"):
             return found
-        if isinstance(found, MethodType) and isinstance(found.__func__, FunctionType):
-            copy = swap(found.__func__, found.__func__.__globals__)
-            return MethodType(copy, found.__self__)
-        return swap(found, home)
+        if name in _ATTRIBUTE(self, "__dict__"):
+            return host.read(self, name, found)
+        bound = _bound(found, swap)
+        return swap(found, home) if bound is found else bound
 
     def set_(self: Any, name: str, new: Any) -> None:
         old = vars(self).get(name)
         if isinstance(old, np.ndarray) and swap(old, home) is new:
             return  # self.x += 1 sets what it wrote to
+        host.write(self, name)
         cls.__setattr__(self, name, new)
 
     special = {name: _special(name, f, swap) for name, f in _specials(cls).items()}

@@ -26,43 +26,72 @@ from graphwright.frontends.tracing.effects import (
     Watch,
     changed_arguments,
     codes_of,
+    complain,
+    held,
     rebound_name,
     refused,
     refused_builtins,
+    same_items,
 )
 from graphwright.frontends.tracing.methods import namespace
-from graphwright.frontends.tracing.objects import ModuleView, is_plain, is_users, seen
+from graphwright.frontends.tracing.objects import (
+    ModuleView,
+    SuperView,
+    is_plain,
+    is_users,
+    seen,
+)
 from graphwright.frontends.tracing.pytree import leaves_as
 from graphwright.frontends.tracing.tensor import Tensor, find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_COLLECTIONS = (list, dict, set)
+_MAX_CONTENTS = 64
+"""Up to how many items a collection is looked at before each call."""
 
 
-class Reads:
+class Reads:"); e=s.index("class _Scope(")
+s=s[:a]+'''class Reads:
     """What a trace read from outside by name, to see later whether it still is that."""
 
-    __slots__ = ("_cells", "_globals")
+    __slots__ = ("_cells", "_held", "_names")
 
     def __init__(self) -> None:
-        self._globals: list[tuple[dict[str, Any], str, Any]] = []
+        self._names: dict[tuple[int, str], tuple[dict[str, Any], str, Any, str]] = {}
         self._cells: list[tuple[CellType, Any]] = []
+        self._held: dict[int, tuple[Any, list[Any], str]] = {}
 
-    def note(self, where: "dict[str, Any] | CellType", name: str, value: Any) -> None:
-        """Remembers a name that was read, if it stands for a number or an array."""
-        if isinstance(value, (*_SCALARS, np.ndarray)):
-            if isinstance(where, CellType):
-                self._cells.append((where, value))
-            else:
-                self._globals.append((where, name, value))
+    def note(self, names: dict[str, Any], name: str, value: Any, full: str) -> None:
+        """Remembers what a name stood for; ``full`` is what people call it."""
+        self._names.setdefault((id(names), name), (names, name, value, full))
+        self._note_contents(full, value)
+
+    def note_global(self, names: dict[str, Any], name: str, value: Any) -> None:
+        """The same of a global, if it is a number, an array or a collection."""
+        if isinstance(value, (*_SCALARS, *_COLLECTIONS, np.ndarray)):
+            self.note(names, name, value, name)
+
+    def note_cell(self, cell: CellType, name: str, value: Any) -> None:
+        """The same of a variable of an enclosing function."""
+        if isinstance(value, (*_SCALARS, *_COLLECTIONS, np.ndarray)):
+            self._cells.append((cell, value))
+            self._note_contents(name, value)
+
+    def _note_contents(self, name: str, value: Any) -> None:
+        if isinstance(value, _COLLECTIONS) and len(value) <= _MAX_CONTENTS:
+            self._held.setdefault(id(value), (value, held(value), name))
 
     def changed(self) -> str | None:
         """The first name that means something else now, or None."""
-        for names, name, value in self._globals:
+        for names, name, value, full in self._names.values():
             if names.get(name) is not value:
-                return name
+                return full
         for cell, value in self._cells:
             if cell.cell_contents is not value:
                 return "a variable of the enclosing function"
+        for value, before, name in self._held.values():
+            if not same_items(held(value), before):
+                return name
         return None
 
 
@@ -72,6 +101,7 @@ class _Scope(dict[str, Any]):
     def __init__(self, real: dict[str, Any], rewiring: "Rewiring") -> None:
         inner = {**vars(builtins), **refused_builtins()}
         inner["__import__"] = rewiring.import_
+        inner["super"] = SuperView.maker(rewiring)
         super().__init__(__builtins__=inner, __name__=real.get("__name__", ""))
         self._real, self._rewiring = real, rewiring
         self._own = set(self)
@@ -80,7 +110,7 @@ class _Scope(dict[str, Any]):
         if dict.__contains__(self, name):
             return dict.__getitem__(self, name)
         value = self._real[name]
-        self._rewiring.reads.note(self._real, name, value)
+        self._rewiring.reads.note_global(self._real, name, value)
         self._rewiring.watch.note(name, value)
         return self._rewiring.swapped(value, self._real)
 
@@ -143,7 +173,7 @@ class Rewiring:
                 value = cell.cell_contents
             except ValueError:  # not assigned yet
                 continue
-            self.reads.note(cell, "", value)
+            self.reads.note_cell(cell, name, value)
             self.watch.note(name, value)
             copy.cell_contents = self.swapped(value, real)
             self._cells.append((name, copy, copy.cell_contents))
@@ -152,7 +182,7 @@ class Rewiring:
     def argument(self, name: str, value: Any) -> Any:
         """What stands for a static argument."""
         self.watch.note(name, value)
-        return refused(value) or value
+        return refused(value) or (self._object(value) if is_plain(value) else value)
 
     def check_effects(self, values: Sequence[Any]) -> None:
         """Raises TraceError if the functions changed something outside of them.
@@ -211,13 +241,32 @@ class Rewiring:
             return Tensor
         if isinstance(value, (np.ufunc, BuiltinFunctionType)):
             return _numpy_function(value)
+        if type(value) in (list, tuple) and any(map(is_plain, value)):
+            return type(value)([self.swapped(x, home) for x in value])
         return self._object(value) if is_plain(value) else value
+
+    def original(self, value: Any) -> Any:
+        """The object that something stands for; itself if it stands for none."""
+        pairs = self._objects.values()
+        return next((real for real, twin in pairs if twin is value), value)
+
+    def read(self, twin: Any, name: str, value: Any) -> Any:
+        """What stands for an attribute of an object."""
+        full = f"{type(twin).__name__}.{name}"
+        self.reads.note(vars(twin), name, value, full)
+        return self.swapped(value, vars(modules[type(twin).__module__]))
+
+    def write(self, twin: Any, name: str) -> None:
+        """Raises TraceError if an object from outside is given an attribute."""
+        if self.original(twin) is not twin:
+            full = f"{type(twin).__name__}.{name}"
+            complain(full, f"sets {full}", ())
 
     def _object(self, value: Any) -> Any:
         """What stands for a user's object."""
         found = self._objects.get(id(value))
         if found is None:
-            twin = seen(value, self._kinds, self.swapped)
+            twin = seen(value, self._kinds, self)
             found = self._objects[id(value)] = (value, twin)
         return found[1]
 

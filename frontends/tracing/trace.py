@@ -150,7 +150,7 @@ def run_trace(
         rewiring.check_effects([leaf.value for leaf in leaves])
         rewiring.check_arguments((args, options), structure, handles, names)
         results, shape = flatten(found)
-        values, outputs = _outputs(results)
+        values, outputs = _outputs(results, rewiring)
         written = _written(handles, trace)
         for i in written:
             values.append(_cell(handles, trace, i).value)
@@ -170,7 +170,9 @@ def _definition(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def _outputs(results: Sequence[Any]) -> tuple[list[Value], list[tuple[Any] | None]]:
+def _outputs(
+    results: Sequence[Any], rewiring: Rewiring
+) -> tuple[list[Value], list[tuple[Any] | None]]:
     values: list[Value] = []
     outputs: list[tuple[Any] | None] = []
     b = state.emitter("return")
@@ -179,7 +181,7 @@ def _outputs(results: Sequence[Any]) -> tuple[list[Value], list[tuple[Any] | Non
             values.append(strong(b, operand_of(b, x)))
             outputs.append(None)
         else:
-            outputs.append((x,))
+            outputs.append((rewiring.original(x),))
     return values, outputs
 
 

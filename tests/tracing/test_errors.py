@@ -218,13 +218,13 @@ GOLDEN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int, str]] = {
         Layer.remember,
         (Layer(), X),
         1,
-        f"the traced function sets self.state, {OUTSIDE}",
+        f"the traced function sets Layer.state, {OUTSIDE}",
     ),
     "count": (
         Layer.count,
         (Layer(), X),
         1,
-        f"the traced function sets self.calls, {OUTSIDE}",
+        f"the traced function sets Layer.calls, {OUTSIDE}",
     ),
     "note": (
         Layer.note,
