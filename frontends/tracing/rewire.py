@@ -9,6 +9,7 @@ are tensors that stand for them.
 import builtins
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from sys import modules
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -50,8 +51,7 @@ _MAX_CONTENTS = 64
 """Up to how many items a collection is looked at before each call."""
 
 
-class Reads:"); e=s.index("class _Scope(")
-s=s[:a]+'''class Reads:
+class Reads:
     """What a trace read from outside by name, to see later whether it still is that."""
 
     __slots__ = ("_cells", "_held", "_names")
