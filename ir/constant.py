@@ -24,9 +24,19 @@ class Constant:
         dtype: Element type.
         shape: Sizes, all known.
         handle: Where the data lies in a file, if it does.
+        source: The constant that it is computed from each time, if it is.
     """
 
-    __slots__ = ("_array", "_digest", "_keep", "_load", "dtype", "handle", "shape")
+    __slots__ = (
+        "_array",
+        "_digest",
+        "_keep",
+        "_load",
+        "dtype",
+        "handle",
+        "shape",
+        "source",
+    )
 
     def __init__(
         self,
@@ -40,6 +50,7 @@ class Constant:
         self.dtype, self.shape, self.handle = dtype, shape, handle
         self._array, self._load, self._digest = array, load, digest
         self._keep = True
+        self.source: Constant | None = None
 
     @classmethod
     def of(cls, value: Any, type_: DType | None = None) -> "Constant":
@@ -70,10 +81,11 @@ class Constant:
         dtype: DType,
         shape: tuple[int, ...],
         compute: "Callable[[], np.ndarray[Any, Any]]",
+        source: "Constant | None" = None,
     ) -> "Constant":
         """A constant that is computed each time its data is read: it keeps none."""
         found = cls(dtype, shape, None, compute)
-        found._keep = False
+        found._keep, found.source = False, source
         return found
 
     @property

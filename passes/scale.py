@@ -55,7 +55,7 @@ def _scaled(b: Rewriter, weights: Value, factor: Any) -> Value | None:
         return np.asarray(array, dtype.numpy)
 
     if held.size > _LARGE and dtype.bits >= 32 and np.abs(same).max() <= _TAME:
-        return b.constant_of(Constant.derived(dtype, held.shape, product))
+        return b.constant_of(Constant.derived(dtype, held.shape, product, held))
     array = product()
     with np.errstate(over="ignore"):  # of float64
         finite = np.isfinite(array.astype(np.float32)).all()

@@ -189,9 +189,12 @@ def _pointwise(
 
 
 def _forget(weights: Constant) -> None:
-    """Give the memory of weights back that are packed."""
-    if weights.handle is not None:
-        release(weights.array())
+    """Give the memory of weights back that are packed, and of what they came from."""
+    found: Constant | None = weights
+    while found is not None:
+        if found.handle is not None:
+            release(found.array())
+        found = found.source
 
 
 def _planned_rows(

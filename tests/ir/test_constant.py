@@ -113,6 +113,14 @@ def test_derived_data_is_computed_whenever_it_is_read() -> None:
     assert constant == Constant.of(np.ones(3, np.float32))
 
 
+def test_a_derived_constant_names_its_source() -> None:
+    base = Constant.of(np.arange(4, dtype=np.float32))
+    found = Constant.derived(base.dtype, base.shape, lambda: base.array() * 2, base)
+    assert found.source is base
+    assert base.source is None
+    np.testing.assert_array_equal(found.array(), [0, 2, 4, 6])
+
+
 def test_one_place_in_a_file_is_one_constant() -> None:
     log: list[int] = []
     array = np.arange(100, dtype=np.float32)
