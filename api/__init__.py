@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from graphwright.comparison.report import ComparisonReport as ComparisonReport
     from graphwright.compiled import Executable as Executable
     from graphwright.compiled import compile as compile
+    from graphwright.difference import DiffReport as DiffReport
+    from graphwright.difference import diff as diff
     from graphwright.frontends.onnx.load import load as load
     from graphwright.frontends.onnx.save import export as export
     from graphwright.frontends.tracing.control import cond as cond
@@ -103,6 +105,7 @@ _HOMES = {
     "Cancellation": "backends.limits",
     "CheckReport": "checks",
     "ComparisonReport": "comparison.report",
+    "DiffReport": "difference",
     "Executable": "compiled",
     "Graph": "ir.graph",
     "GraphBackend": "backends.contract",
@@ -119,6 +122,7 @@ _HOMES = {
     "check": "checks",
     "compare": "comparison.compare",
     "compile": "compiled",
+    "diff": "difference",
     "export": "frontends.onnx.save",
     "get_num_threads": "threads",
     "inspect": "inspection",

@@ -7,6 +7,7 @@ import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.backend import NumpyBackend
+from graphwright.ir.ops.fused import Fused
 
 Fault = Callable[..., Any]
 
@@ -22,7 +23,8 @@ class Faulty(NumpyBackend):
 
     def kernel(self, request: Request) -> Kernel:
         right = super().kernel(request)
-        if self.op not in (request.op.name, getattr(request.op, "kind", "")):
+        op = request.op
+        if self.op != (op.kind if isinstance(op, Fused) else op.name):
             return right
         return lambda *arrays: self.fault(right(*arrays), *arrays)
 

@@ -18,6 +18,8 @@ COMMANDS = {
     "inspect": "Show signature, ops, parameters, FLOPs and text form.",
     "check": "List what a backend does not run itself.",
     "compare": "Compare what backends make of a model, value by value.",
+    "bench": "Time a model on backends, in blocks with rests.",
+    "diff": "Show what differs between two models.",
     "optimize": "Run optimisation passes and write the result as ONNX.",
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",

@@ -46,8 +46,8 @@ _EXTRA = 6
 _APART = 64.0
 """How much smaller errors may be where neighbours are large."""
 
-_OPERANDS = 0.4
-"""Errors of operands, of those of the result, lest they cancel."""
+_OPERANDS = (0.7, 0.4)
+"""Errors of even and odd operands, of those of the result: unlike, lest they cancel."""
 
 
 class Wobbly(Shadow):
@@ -69,9 +69,12 @@ class Wobbly(Shadow):
         kinds = [v.dtype for v in node.results if _floats(v)]
         if not kinds or _sums(node.op):
             return operands
-        step = _OPERANDS * epsilon(max(kinds, key=epsilon)) * ulps
-        rows = zip(operands, node.operands, strict=True)
-        return [self._noisy(x, step) if _floats(v) else x for x, v in rows]
+        step = epsilon(max(kinds, key=epsilon)) * ulps
+        rows = enumerate(zip(operands, node.operands, strict=True))
+        return [
+            self._noisy(x, _OPERANDS[i % 2] * step) if _floats(v) else x
+            for i, (x, v) in rows
+        ]
 
     def _blur(
         self, op: Op, node: Node, operands: Sequence[Any], results: list[Any]

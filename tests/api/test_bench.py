@@ -1,0 +1,74 @@
+"""``graphwright bench``: what it measures, writes and refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import graphwright as gw
+from graphwright.benchmark import bench
+from graphwright.cli import main
+
+DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
+SHORT = ["--blocks", "2", "--seconds", "0.01", "--rest", "0"]
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_batches_threads_and_peers(capsys: Capture) -> None:
+    words = ["--backends", "numpy,onnxruntime", "--batch", "1,4", "--threads", "1,2"]
+    assert main(["bench", DIGITS, *words, *SHORT, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    found = {(r["backend"], r["batch"], r["threads"]) for r in data["rows"]}
+    names = ("numpy", "onnxruntime")
+    assert found == {(n, b, t) for n in names for b in (1, 4) for t in (1, 2)}
+    row = data["rows"][0]
+    times = row["percentiles"]
+    assert 0 < times["5"] <= times["50"] <= times["95"] <= times["99"]
+    assert len(row["blocks"]) == 2
+    assert row["throughput"] == pytest.approx(row["batch"] / times["50"])
+
+
+def test_profile_by_source_and_trace(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "trace.json"
+    assert main(["bench", DIGITS, *SHORT, "--profile", "--trace", str(path)]) == 0
+    assert "Softmax" in capsys.readouterr().out
+    events = json.loads(path.read_text())["traceEvents"]
+    assert {"name", "ts", "dur", "args"} <= events[0].keys()
+    assert any(
+        "Conv" in e["args"]["source"] or "Relu" in e["args"]["source"] for e in events
+    )
+
+
+def test_what_cannot_run_is_left_out() -> None:
+    report = bench(DIGITS, ["numpy", "nothing"], blocks=1, seconds=0.01, rest=0)
+    assert "no backend 'nothing'" in report.left_out["nothing"]
+    assert [row.backend for row in report.rows] == ["numpy"]
+    with pytest.raises(gw.BackendUnavailable, match="no backend could run"):
+        bench(DIGITS, ["nothing"])
+
+
+def test_threads_are_as_before() -> None:
+    before = gw.get_num_threads()
+    bench(DIGITS, threads=[1], blocks=1, seconds=0.01, rest=0)
+    assert gw.get_num_threads() == before
+
+
+def test_plots(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra report")
+    path = tmp_path / "plot.png"
+    report = bench(DIGITS, batches=[1, 2], blocks=1, seconds=0.01, rest=0)
+    report.plot(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--batch", "x"], "is not a list of numbers"),
+        (["--batch", "2", "--batch-dim", "no"], "no dim is called 'no'"),
+    ],
+)
+def test_refuses(capsys: Capture, words: list[str], problem: str) -> None:
+    assert main(["bench", DIGITS, *words]) == 2
+    assert problem in capsys.readouterr().err

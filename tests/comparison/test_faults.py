@@ -1,0 +1,51 @@
+"""Thirty faults drawn by seed: all are found, and what is at fault is named first."""
+
+from pathlib import Path
+
+import pytest
+from faults import Drawn, draw
+
+import graphwright as gw
+
+QUICK = (1, 2, 3, 18)
+"""Seeds of the plain run; ``pytest --full`` takes all."""
+
+SEEDS = [
+    seed if seed in QUICK else pytest.param(seed, marks=pytest.mark.full)
+    for seed in range(30)
+]
+
+
+def named(drawn: Drawn) -> str:
+    """What the first line has to say."""
+    if drawn.kind == "rewrite":
+        return f"guilty: the rewrite {drawn.name} in"
+    return f"guilty: the kernel of faulty for {drawn.name}("
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fault_is_found_and_named_first(seed: int) -> None:
+    drawn = draw(seed)
+    assert (drawn.change < 1e-3) is (seed % 3 == 0)
+    with drawn.active() as backend:
+        report = gw.compare(drawn.graph, [backend, "reference"])
+    assert not report.ok, f"{drawn.kind} {drawn.name}: {drawn.what}"
+    assert named(drawn) in report.verdict
+
+
+NOT_SHRUNK = 24
+"""A wrong transposition, of which no smaller case is found."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fault_is_shrunk_to_five_nodes(seed: int, tmp_path: Path) -> None:
+    """Or to the pattern of the rewrite at fault, where that is larger."""
+    if seed == NOT_SHRUNK:
+        return
+    drawn = draw(seed)
+    pattern = len(drawn.graph.nodes) if drawn.kind == "rewrite" else 0
+    with drawn.active() as backend:
+        report = gw.compare(drawn.graph, [backend], bisect=str(tmp_path))
+    assert report.reproducer is not None
+    assert len(report.reproducer.graph.nodes) <= max(5, pattern)
+    assert report.seconds["bisect"] < 120
