@@ -8,6 +8,7 @@ from typing import Any
 
 from graphwright.backends.compile import arrange, decomposing, optimized
 from graphwright.backends.contract import Backend
+from graphwright.backends.host import is_table
 from graphwright.backends.registry import choose_backends, get_backend
 from graphwright.display import Shown, stacked, styled, table
 from graphwright.frontends.onnx.load import find_unknown, load
@@ -185,7 +186,9 @@ def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
 
 
 def _runs(node: Node, backend: Backend) -> bool:
-    return backend.supports(node.op, [v.type for v in node.operands])
+    types = [v.type for v in node.operands]
+    results = [v.type for v in node.results]
+    return backend.supports(node.op, types) or is_table(node.op, types, results)
 
 
 def _finding(node: Node, outcome: str) -> Finding:

@@ -8,6 +8,7 @@ from graphwright.backends import executable
 from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.limits import Cancellation, Limits
+from graphwright.backends.registry import get_backend
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.ir.errors import FeedError
@@ -46,7 +47,8 @@ def _tensor(x: Any, type_: Type, home: Backend) -> Any:
     """A backend's array as a tensor; what is no tensor as it is."""
     if not isinstance(type_, TensorType):
         return x
-    return Tensor.typed(x, TensorType(type_.dtype, tuple(x.shape)), home)
+    own = home if home.holds(type_) else get_backend("numpy")
+    return Tensor.typed(x, TensorType(type_.dtype, tuple(x.shape)), own)
 
 
 def compile(

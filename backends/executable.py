@@ -116,7 +116,17 @@ class Executable:
             if not self.state:
                 return self._owned(self.program.run(arrays, run, {}), arrays)
             with self._turn:
-                return self._owned(self.program.run(arrays, run, {}), arrays)
+                results = self.program.run(arrays, run, {})
+                self._keep_apart([*arrays, *results])
+                return self._owned(results, arrays)
+
+    def _keep_apart(self, arrays: Sequence[Any]) -> None:
+        """Variables that share memory with what callers hold are copied."""
+        host = [x for x in arrays if isinstance(x, np.ndarray)]
+        for name, held in self.state.items():
+            there = isinstance(held, np.ndarray)
+            if there and any(np.may_share_memory(held, x) for x in host):
+                self.state[name] = held.copy()
 
     def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
         """Results that share no memory with inputs, constants or each other."""

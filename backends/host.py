@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.ir.op import Op, Tier
 from graphwright.ir.types import TensorType, Type
 
 
@@ -67,8 +69,38 @@ def remote(values: Sequence[Any], types: Sequence[Type], backend: Backend) -> li
     ]
 
 
+def is_table(op: Op, types: Sequence[Type], results: Sequence[Type]) -> bool:
+    """Whether a host op gives tensors that hang on sizes alone.
+
+    They are made once a plan: nothing is left to a run, so it is no fallback.
+    """
+    tensors = all(isinstance(t, TensorType) for t in results)
+    return op.tier is Tier.HOST and not types and tensors
+
+
+def _table_kernel(request: Request, backend: Backend) -> Kernel:
+    """Such a table, made when it is first asked for."""
+    made = list[Any]()
+    lock = Lock()
+
+    def run() -> Any:
+        with lock:
+            if not made:
+                found: Any = request.op.compute(np)
+                results = found if isinstance(found, tuple) else (found,)
+                for x, type_ in zip(results, request.results, strict=True):
+                    if isinstance(x, np.ndarray):
+                        x.flags.writeable = False  # no one may write to what is kept
+                    made.append(placed(x, type_, backend))
+        return tuple(made)
+
+    return run
+
+
 def host_kernel(request: Request, backend: Backend) -> Kernel:
     """An op on the host, its operands fetched and its results sent back."""
+    if is_table(request.op, request.types, request.results):
+        return _table_kernel(request, backend)
     compute, types, ends = request.op.compute, request.types, request.results
 
     def run(*arrays: Any) -> Any:

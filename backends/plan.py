@@ -19,7 +19,14 @@ from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
 from graphwright.backends.frame import Frame
 from graphwright.backends.homes import Homes
-from graphwright.backends.host import Fallback, fetched, host_kernel, placed, remote
+from graphwright.backends.host import (
+    Fallback,
+    fetched,
+    host_kernel,
+    is_table,
+    placed,
+    remote,
+)
 from graphwright.backends.limits import Limits
 from graphwright.backends.steps import (
     Run,
@@ -413,6 +420,8 @@ class Program:
         if backend.supports(request.op, request.types):
             strict = self.options.strict_float
             return backend.kernel(replace(request, strict_float=strict))
+        if is_table(request.op, request.types, request.results):
+            return host_kernel(request, backend)
         words = ", ".join(map(str, request.types))
         fallback = Fallback(request.op.name, words, str(node.source or ""))
         if self.options.strict:

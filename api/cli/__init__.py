@@ -23,6 +23,7 @@ COMMANDS = {
     "optimize": "Run optimisation passes and write the result as ONNX.",
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",
+    "new-backend": "Write the project of a backend of your own.",
 }
 """Each command, which lives in the module of its name, and its line of help."""
 
@@ -42,7 +43,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"graphwright.cli.{cmd_name}")
+        module = importlib.import_module(
+            f"graphwright.cli.{cmd_name.replace('-', '_')}"
+        )
         command: click.Command = module.command
         return command
 

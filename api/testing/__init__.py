@@ -8,6 +8,7 @@ from graphwright.testing.cases import cases as cases
 from graphwright.testing.compare import assert_accurate as assert_accurate
 from graphwright.testing.compare import assert_agree as assert_agree
 from graphwright.testing.compare import bounds_of as bounds_of
+from graphwright.testing.kit_checks import conform as conform
 from graphwright.testing.random_graphs import random_graph as random_graph
 from graphwright.testing.recording import RecordingBackend as RecordingBackend
 from graphwright.testing.recording import RecordingGraphBackend as RecordingGraphBackend
@@ -25,6 +26,7 @@ __all__ = [
     "assert_agree",
     "bounds_of",
     "cases",
+    "conform",
     "graphs",
     "inputs_for",
     "random_graph",

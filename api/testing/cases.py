@@ -51,6 +51,12 @@ WORLDS: dict[str, World] = {
 }
 """Kinds of operands."""
 
+LARGE: dict[str, World] = {
+    "odd": World(dims=(5, 9, 17), dtypes={}, fresh=True),
+    "long": World(dims=(1, 33, 130), dtypes={}, fresh=True),
+}
+"""Operands in which vectors, tiles and threads have whole parts and rests."""
+
 _DEFAULTS = {"f": "float32", "i": "int32", "u": "uint8", "b": "bool", "c": "complex64"}
 """What stands beside the dtype in question."""
 
@@ -97,6 +103,20 @@ def _worlds(op_name: str) -> Iterator[Case]:
             for turn in range(_SEEDS.get(kind, 1)):
                 case = _case(op_name, kind, world, name, turn)
                 if case is None:
+                    break
+                yield case
+
+
+_LARGEST = 1 << 18
+
+
+def large_cases(op_name: str) -> Iterator[Case]:
+    """Cases of an op on operands of up to a few thousand elements."""
+    for kind, world in LARGE.items():
+        for name in ("float32", "float64", "int32", "int64", "uint8", "bool"):
+            for turn in range(3):
+                case = _case(op_name, kind, world, name, turn)
+                if case is None or sum(map(np.size, case.inputs)) > _LARGEST:
                     break
                 yield case
 

@@ -10,6 +10,7 @@ from typing import Any
 from onnx import AttributeProto, TensorProto
 
 from graphwright.backends.contract import Backend
+from graphwright.backends.executable import Executable
 from graphwright.backends.host import Fallback
 from graphwright.frontends.onnx.backend import GraphwrightBackend, GraphwrightRep
 from graphwright.frontends.onnx.tensors import dtype_of
@@ -41,11 +42,28 @@ class SuiteResult:
             on tensors of bool, integers and floats of 8 bits or more (no float8).
         fallbacks: Ops that ran on the host.
         error: What was raised, an ``AssertionError`` if results were wrong.
+        runs: Executables that ran, each with its feeds.
     """
 
     plain: bool = False
     fallbacks: list[Fallback] = field(default_factory=list[Fallback])
     error: BaseException | None = None
+    runs: list[tuple[Executable, list[Any]]] = field(
+        default_factory=list[tuple[Executable, list[Any]]]
+    )
+
+
+class _Rep(GraphwrightRep):
+    """A model that remembers what it ran on."""
+
+    def __init__(self, model: Any, backend: Backend) -> None:
+        super().__init__(model, backend)
+        self.plain = is_plain(model)
+        self.feeds: list[list[Any]] = []
+
+    def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
+        self.feeds.append(list(inputs))
+        return super().run(inputs)
 
 
 class Suite:
@@ -56,7 +74,7 @@ class Suite:
     """
 
     def __init__(self, chosen: Backend) -> None:
-        made = self._made = list[tuple[Any, GraphwrightRep]]()
+        made = self._made = list[_Rep]()
 
         class Chosen(GraphwrightBackend):
             @classmethod
@@ -67,8 +85,8 @@ class Suite:
                 backend: str | None = None,
                 **_: Any,
             ) -> GraphwrightRep:
-                made.append((model, GraphwrightRep(model, chosen)))
-                return made[-1][1]
+                made.append(_Rep(model, chosen))
+                return made[-1]
 
         self._tests = _tests(Chosen)
 
@@ -88,9 +106,10 @@ class Suite:
                 function(None, "CPU")
         except (Exception, unittest.SkipTest) as error:
             result.error = error
-        for model, rep in self._made:
-            result.plain = is_plain(model)
+        for rep in self._made:
+            result.plain = rep.plain
             result.fallbacks += rep.executable.fallbacks
+            result.runs += [(rep.executable, feeds) for feeds in rep.feeds]
         self._made.clear()
         return result
 

@@ -247,6 +247,13 @@ def test_strings_stay_on_the_host() -> None:
     assert_agree(graph, feeds, backend=RecordingBackend())
 
 
+def test_results_are_tensors_whatever_the_arrays_are() -> None:
+    exe = gw.compile(sum_of(), backend=RecordingBackend())
+    found = exe(np.ones(3, np.float32), np.ones(3, np.float32))
+    assert found.dtype == np.float32
+    assert np.asarray(found + 1).tolist() == [3, 3, 3]
+
+
 def test_results_share_no_memory() -> None:
     b = gw.Builder("itself")
     x = b.input("x", TensorType(float32, (3,)))

@@ -10,22 +10,8 @@ from typing import Any
 import pytest
 from onnx.backend.test.runner import Runner
 
+from graphwright.frontends.onnx.suite import CANNOT_PASS
 from graphwright.onnx_backend import GraphwrightBackend
-
-CANNOT_PASS = {
-    **dict.fromkeys(
-        [
-            "test_bernoulli_cpu",
-            "test_bernoulli_double_cpu",
-            "test_bernoulli_double_expanded_cpu",
-            "test_bernoulli_expanded_cpu",
-            "test_bernoulli_seed_cpu",
-            "test_bernoulli_seed_expanded_cpu",
-        ],
-        "wants the numbers of one particular generator that ONNX does not name",
-    ),
-    "test_loop16_seq_none_cpu": "the runner takes the length of a 0-d result",
-}
 
 
 def suite() -> dict[str, Any]:
