@@ -328,7 +328,8 @@ def _sink(w: Walk, node: Node) -> list[Value] | None:
     found = w.apply(node.op, operands)[0]
     view = f"reshape {list(before)}"
     own = w.origins.get(node.results[0], ())
-    w.origins[found] = tuple(o._replace(view=view) for o in own)
+    plain = (o for o in own if o.view == "identity")
+    w.origins[found] = tuple(o._replace(view=view) for o in plain)
     return [w.reshape(found, after)]
 
 
