@@ -218,9 +218,28 @@ class Program:
 
     def run(self, *arrays: Array) -> None:
         """Compute results from inputs: results first, as in `bind`."""
+        if self._lone():
+            (only,), (out, *inputs) = self.instructions, arrays
+            operands = [
+                inputs[self.sources[x.source].number]
+                if isinstance(x.source, int)
+                else x.source
+                for x in only.operands
+            ]
+            only.function(*operands, out)
+            return
         buffer = scratch.take(self.scratch_bytes)
         self.bind(buffer, *arrays)()
         scratch.give(buffer)
+
+    def _lone(self) -> bool:
+        """Whether it is one function of whole arrays, too little work to be shared."""
+        if len(self.instructions) != 1 or len(self.results) != 1 or self.slots > 1:
+            return False
+        (only,) = self.instructions
+        plain = not only.bits and not any(x.bits for x in only.operands)
+        whole = all(s.window is None for s in self.sources)
+        return plain and whole and 0 in self.direct and self.results[0].base is None
 
     def bind(self, buffer: NDArray[np.uint8], *arrays: Array) -> Call:
         """Return what computes results from inputs again and again."""
