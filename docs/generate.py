@@ -1,4 +1,4 @@
-"""Write `docs/operators.md` and `docs/passes.md` from the code itself.
+"""Write `docs/operators.md`, `passes.md` and `numpy-functions.md` from the code.
 
 python docs/generate.py
 """
@@ -18,6 +18,8 @@ from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS, EXPORTERS, find_converter
+from graphwright.frontends.tracing import numpy as namespace
+from graphwright.frontends.tracing.numpy.ufunc import UFunc
 from graphwright.ir.op import OPS, Op, Tier
 from graphwright.passes.manager import PASSES
 from graphwright.passes.pipeline import PIPELINES, SIMPLIFY
@@ -191,9 +193,10 @@ def library_ops() -> list[type[Op]]:
     return sorted(own, key=lambda c: (order.index(c.tier), c.name))
 
 
-def summary(cls: type[Op]) -> str:
-    """The first line of an op's documentation, as Markdown."""
-    return re.sub(r"``(.+?)``", r"`\1`", (cls.__doc__ or "").strip().splitlines()[0])
+def summary(described: Any) -> str:
+    """The first line of what documents a class, function or module, as Markdown."""
+    text = (described.__doc__ or "").strip().splitlines()
+    return re.sub(r"``(.+?)``", r"`\1`", text[0]) if text else ""
 
 
 def how_run(cls: type[Op], backend: Backend) -> str:
@@ -305,6 +308,49 @@ def rewrite_lines() -> Iterator[str]:
     return table(("rewrite", "pass", "class", "equation"), rows())
 
 
+# Array functions ----------------------------------------------------------------------
+
+FUNCTIONS = PAGE.with_name("numpy-functions.md")
+FUNCTIONS_HEAD = """\
+# Functions of `gw.numpy`
+
+Written by `python docs/generate.py`; a test holds it to the code. [numpy.md](numpy.md)
+says how they are used, and where results may differ from NumPy's. Those marked *ufunc*
+take `out=`, `where=` and `dtype=`, and have `reduce`, `accumulate`, `outer`, `reduceat`
+and `at`. NumPy's other names are NumPy's own, or errors that say what to write instead.
+"""
+
+
+def families() -> dict[str, list[tuple[str, Any]]]:
+    """Array functions by the first line of their module, with their dotted names."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for module in (*namespace.MODULES, namespace.fft, namespace.linalg):
+        home = module.__name__.rpartition(".")[2]
+        prefix = f"{home}." if home in ("fft", "linalg") else ""
+        rows = [(prefix + n, _public(prefix, module, n)) for n in module.__all__]
+        called = [(n, f) for n, f in rows if callable(f) and not isinstance(f, type)]
+        if called:
+            found[summary(module)] = called
+    return found
+
+
+def _public(prefix: str, module: Any, name: str) -> Any:
+    return getattr(module if prefix else namespace, name)
+
+
+def functions_page() -> str:
+    """The whole page of array functions."""
+    lines = [FUNCTIONS_HEAD]
+    for title, functions in families().items():
+        rows = (
+            (f"`{name}`", summary(f), "ufunc" if isinstance(f, UFunc) else "")
+            for name, f in sorted(functions)
+        )
+        lines += [f"## {title.rstrip('.')}", "", *table(("function", "", ""), rows), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
     PASSES_PAGE.write_text(passes_page(), encoding="utf-8")
+    FUNCTIONS.write_text(functions_page(), encoding="utf-8")

@@ -63,9 +63,15 @@ class _Fold:
             if new is not old:
                 self.names[old] = new
 
+    def _now(self, value: Value) -> Value:
+        """What stands for a value: typed anew, and then perhaps folded."""
+        while value in self.names:
+            value = self.names[value]
+        return value
+
     def _renamed(self, node: Node) -> Node:
         """A node that reads what stands for its operands now."""
-        operands = tuple(self.names.get(v, v) for v in node.operands)
+        operands = tuple(map(self._now, node.operands))
         types: Sequence[Type] = [v.type for v in node.results]
         if [v.type for v in operands] != [v.type for v in node.operands]:
             self.types.source = node.source
@@ -133,7 +139,7 @@ class _Fold:
         return replace(
             graph,
             nodes=tuple(self.nodes),
-            outputs=tuple(self.names.get(v, v) for v in graph.outputs),
+            outputs=tuple(map(self._now, graph.outputs)),
             constants=self.constants,
             guards=tuple(dict.fromkeys((*graph.guards, *guards))),
             origins=origins,

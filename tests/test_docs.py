@@ -149,6 +149,11 @@ def test_the_tables_of_passes_are_up_to_date() -> None:
     assert made == text_of("docs/passes.md"), "run python docs/generate.py"
 
 
+def test_the_table_of_array_functions_is_up_to_date() -> None:
+    made = runpy.run_path(os.fspath(DOCS / "generate.py"))["functions_page"]()
+    assert made == text_of("docs/numpy-functions.md"), "run python docs/generate.py"
+
+
 def test_a_backend_must_know_at_most_64_ops() -> None:
     own = [c for c in OPS.values() if c.__module__.startswith("graphwright.ir.ops.")]
     assert sum(cls.tier is Tier.PRIMITIVE for cls in own) <= 64

@@ -124,7 +124,8 @@ def power(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
     """
     if isinstance(x2, int) and not isinstance(x2, bool):
         base = result_dtype(x1, x2)
-        if x2 < 0 and base.is_int:
+        nothing = isinstance(x1, Value) and 0 in x1.shape
+        if x2 < 0 and base.is_int and not nothing:
             raise ValueError("Integers to negative integer powers are not allowed.")
         if x2 == 2:
             x = as_dtype(b, x1, base)
@@ -135,10 +136,15 @@ def power(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
 
 @array_function
 def power_operator(b: Emitter, x1: Operand, x2: Operand, /) -> Value:
-    """``x1 ** x2``: a square is ``numpy.square``'s, int8 of booleans."""
-    squared = isinstance(x2, int) and x2 == 2
-    if squared and isinstance(x1, Value) and x1.dtype is bool_:
-        return b.cast(x1, int8)
+    """``x1 ** x2``: by the number 2 ``numpy.square``, by 0.5 ``numpy.sqrt``.
+
+    So a square of booleans is int8, and the root of -0.0 is -0.0, of -inf NaN.
+    """
+    if isinstance(x1, Value) and isinstance(x2, (int, float)):
+        if x2 == 2 and x1.dtype is bool_ and isinstance(x2, int):
+            return b.cast(x1, int8)
+        if x2 == 0.5 and x1.dtype.kind in "fc":
+            return b.sqrt(as_dtype(b, x1, result_dtype(x1, x2)))
     found: Value = power.__wrapped__(b, x1, x2)
     return found
 

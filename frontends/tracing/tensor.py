@@ -413,7 +413,8 @@ class Tensor(Methods, Handle):
     __iadd__, __isub__ = _inplace(arithmetic.add), _inplace(arithmetic.subtract)
     __imul__, __itruediv__ = _inplace(arithmetic.multiply), _inplace(arithmetic.divide)
     __ifloordiv__ = _inplace(arithmetic.floor_divide)
-    __imod__, __ipow__ = _inplace(arithmetic.remainder), _inplace(arithmetic.power)
+    __imod__ = _inplace(arithmetic.remainder)
+    __ipow__ = _inplace(arithmetic.power_operator)
     __iand__ = _inplace(arithmetic.bitwise_and)
     __ior__, __ixor__ = (
         _inplace(arithmetic.bitwise_or),

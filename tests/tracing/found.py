@@ -63,5 +63,19 @@ FOUND: list[Case] = [
     ([_M], ["v0 = a0.diagonal(1)", "a0[0, 1] = 9", "v1 = np.diag(a0)", "a0[1, 1] = 8"]),
     ([_A], ["v0 = a0[0]", "v1 = v0.view()", "v2 = bumped(v1)"]),
     ([_A], ["v0 = np.pad(a0[0], 1)", "v1 = np.ascontiguousarray(v0)", "v1 += 1"]),
+    ([("int32", (1, 4))], ["v0 = a0[..., -1:0]", "v0 **= -1"]),
+    ([("uint8", (3,))], ["v0 = np.select([a0 > 1], [a0], -1)"]),
+    ([("complex64", (3,))], ["v0 = np.log1p(a0)", "v0 **= 0.5"]),
+    ([_A], ["a0[:2] = [-np.inf, -0.0]", "v0 = 1 / a0**0.5"]),
+    ([("int8", ())], ["v0 = np.flip(a0)", "v0 *= np.ones(5)"]),
+    (
+        [_A],
+        [
+            "v0 = np.array([[1, 2, 3], [0, -1, 2]], dtype='int8')",
+            "v0[1:3:-1, 2] = -1.5",
+            "v1 = np.subtract.reduceat(v0, [0, 1], axis=-1)",
+            "v2 = 0 // v1",
+        ],
+    ),
     ([_M], ["v0 = np.ascontiguousarray(a0.T)", "v0 += 1", "a0.flat[::5] = [1, 2]"]),
 ]

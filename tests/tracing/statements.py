@@ -285,6 +285,9 @@ def choose(r: Random, arrays: Arrays) -> str:
     x, y, m = (name(r, arrays) for _ in range(3))
     n, k = r.choice(NUMBERS), r.choice(WHOLE)
     a = axis_for(r, arrays, x)
+    picks = [
+        i % 2 == 0 for i in range(np.shape(arrays[x])[a] if rank(arrays, x) else 1)
+    ]
     return r.choice(
         [
             *(f"np.where({m}, {x}, {y})", f"np.where({x} > {k}, {x}, {n})"),
@@ -293,10 +296,7 @@ def choose(r: Random, arrays: Arrays) -> str:
             f"np.take_along_axis({x}, np.argsort({x}, axis={a}, kind='stable'), {a})",
             *(f"np.searchsorted([-1, 0, 2], {x})", f"np.isin({x}, [0, 2])"),
             *(f"np.sort({x}, axis={a})", f"np.nonzero({x})", f"np.argwhere({x})"),
-            *(
-                f"np.digitize({x}, [0, 1.5])",
-                f"np.compress([True, False], {x}, axis={a})",
-            ),
+            *(f"np.digitize({x}, [0, 1.5])", f"np.compress({picks}, {x}, axis={a})"),
             *(f"np.maximum({x}, {n})", f"np.interp({x}, [0, 1, 2], [0, 2, 1])"),
             f"np.argsort({x}, axis={a}, kind='stable')",
             *(f"np.nan_to_num({x})", f"np.allclose({x}, {y})", f"np.cumsum({x}) + {n}"),

@@ -49,7 +49,7 @@ def __array_namespace_info__() -> NamespaceInfo:  # noqa: N807
     return NamespaceInfo(default().name)
 
 
-_MODULES: tuple[Any, ...] = (
+MODULES: tuple[Any, ...] = (
     creation,
     dtypes,
     elementwise,
@@ -72,6 +72,7 @@ _MODULES: tuple[Any, ...] = (
     windows,
     writing,
 )
+"""Where the functions are, but for ``fft`` and ``linalg``."""
 
 _ALIASES = {
     "absolute": "abs",
@@ -123,7 +124,7 @@ _HOST = (
 
 def _names() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for module in _MODULES:
+    for module in MODULES:
         found.update({name: getattr(module, name) for name in module.__all__})
     found.update(ufuncs())
     for first, others in _ALIASES.items():

@@ -200,9 +200,14 @@ def rollaxis(b: Emitter, x: Value, axis: int, start: int = 0) -> Value:
 
 
 @array_function(view=True)
-def flip(b: Emitter, x: Value, /, axis: Any = None) -> Value:
-    """Elements in the opposite order along axes, by default all."""
+def _flipped(b: Emitter, x: Value, axis: Any) -> Value:
     return b.flip(x, axes_of(axis, x.rank))
+
+
+def flip(m: Any, /, axis: Any = None) -> Any:
+    """Elements in the opposite order along axes, by default all."""
+    found = _flipped(m, axis)
+    return found if found.ndim else type(found).make(found.read())  # a scalar
 
 
 @array_function(view=True)

@@ -131,7 +131,8 @@ def select(
     """For each element the choice of the first condition that holds."""
     if len(condlist) != len(choicelist):
         raise ValueError("list of cases must be same length as list of conditions")
-    *choices, found = promote(b, *choicelist, default)
+    common = result_dtype(*choicelist, default)
+    *choices, found = (_wrapping(b, x, common) for x in (*choicelist, default))
     pairs = zip(condlist, choices, strict=True)
     for condition, choice in reversed(list(pairs)):
         found = b.where(condition, choice, found)
