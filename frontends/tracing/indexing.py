@@ -368,7 +368,14 @@ def _has_dots(index: Any) -> bool:
     return any(x is Ellipsis for x in (index if isinstance(index, tuple) else (index,)))
 
 
-def _fitted(b: Emitter, value: Any, shape: Sequence[Dim], like: Value) -> Value:
+def _fitted(
+    b: Emitter,
+    value: Any,
+    shape: Sequence[Dim],
+    like: Value,
+    *,
+    advanced: bool = False,
+) -> Value:
     """A value to be assigned: of the target's dtype, broadcast to the shape.
 
     Raises:
@@ -382,6 +389,8 @@ def _fitted(b: Emitter, value: Any, shape: Sequence[Dim], like: Value) -> Value:
     try:
         return b.broadcast_to(have, shape)
     except ShapeError:
+        if 0 in shape and 0 in have.shape and advanced:
+            return b.full(shape, 0, like.dtype)  # nothing is written: NumPy allows it
         raise ShapeError(
             f"could not broadcast input array from shape {_words(have.shape)} into"
             f" shape {_words(shape)}"
@@ -405,7 +414,8 @@ def assign_index(x: Handle, index: Any, value: Any) -> None:
         view = x.view_of(part)
         view.write(_fitted(b, value, part.shape, whole))
         return
-    new = parsed.put(part, _fitted(b, value, parsed.result_shape(), whole))
+    shape = parsed.result_shape()
+    new = parsed.put(part, _fitted(b, value, shape, whole, advanced=True))
     if part is whole:
         x.write(new)
         return
