@@ -34,25 +34,31 @@ def placed_by_author(
         ModelError: If a name fits nothing.
         BackendUnavailable: If a backend cannot run here.
     """
-    copied = any(isinstance(node.op, CopyTo) for node in graph.nodes)
-    if not (placement or copied):
+    noted_ops = [n.op for n in graph.walk() if isinstance(n.op, CopyTo | Placed)]
+    if not (placement or noted_ops):
         return graph, []
     _need_known(graph, placement)
-    noted, own = annotated(graph), known[0]
-    held = {b.name: b for b in known}
+    own, held = known[0], {b.name: b for b in known}
 
     def backend_of(device: str) -> Backend:
         if device not in held:
             held[device] = choose_backend(device)
         return held[device]
 
-    def where(node: Node) -> str | None:
-        names = _names(graph, node)
-        chosen = next((d for n, d in placement.items() if n in names), None)
-        device = chosen or noted(node)
-        return None if device is None else backend_of(device).name
+    def divide(part: Graph) -> Graph:
+        noted = annotated(part)
 
-    divided = partition(graph, where, own.name)
+        def where(node: Node) -> str | None:
+            names = _names(part, node)
+            chosen = next((d for n, d in placement.items() if n in names), None)
+            device = chosen or noted(node)
+            return None if device is None else backend_of(device).name
+
+        return partition(part, where, own.name)
+
+    for op in noted_ops:
+        backend_of(op.device)
+    divided = run_inside(graph, divide, Counter())
     others = {b.name: b for b in held.values() if b is not own}
     return divided, list(others.values())
 
@@ -71,7 +77,7 @@ def _names(graph: Graph, node: Node) -> set[str]:
 
 
 def _need_known(graph: Graph, placement: Mapping[str, str]) -> None:
-    nodes = [n for n in graph.nodes if n.op.tier is not Tier.CONTROL]
+    nodes = [n for n in graph.walk() if n.op.tier is not Tier.CONTROL]
     known = set[str]().union(*(_names(graph, node) for node in nodes))
     unknown = [name for name in placement if name not in known]
     if unknown:

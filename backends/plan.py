@@ -468,7 +468,9 @@ class Program:
 
     def _placed_step(self, op: Placed) -> StepFunction:
         options = self.options
-        there = replace(options, backend=options.devices[op.device])
+        there = replace(
+            options, backend=options.devices.get(op.device, options.backend)
+        )
 
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             return self.subprogram(op.body, env, there).run(operands, run, env)

@@ -29,7 +29,8 @@ def partition(graph: Graph, where: Where, own: str) -> Graph:
     others = dict.fromkeys(h for h in homes.values() if h not in (None, own))
     for device in filter(None, others):
         graph = _claimed(graph, homes, device)
-    return _Crossings(graph, own).graph() if any(others) else graph
+    divided = any(isinstance(node.op, Placed) for node in graph.nodes)
+    return _Crossings(graph, own).graph() if divided else graph
 
 
 def _home(node: Node, where: Where) -> str | None:

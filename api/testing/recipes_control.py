@@ -169,6 +169,12 @@ def fused(m: Maker) -> Sequence[Value]:
     return m.bounded(2.0, "fused", x, kind="elementwise", body=body)
 
 
+@recipe("placed")
+def placed(m: Maker) -> Sequence[Value]:
+    x, body = _called(m)
+    return m.bounded(2.0, "placed", x, kind="placed", body=body, device="numpy")
+
+
 TEXT = "graphwright.ir"
 """Format of foreign operations that are graphs in text form."""
 

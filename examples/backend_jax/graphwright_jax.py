@@ -87,8 +87,8 @@ def cast(op: Any, x: Any) -> Any:
         return x.astype(to)
     low, high = op.dtype.limits
     if whole(x):
-        own = jnp.iinfo(x.dtype)
-        return jnp.clip(x, max(low, int(own.min)), min(high, int(own.max))).astype(to)
+        least, most = dtype_of(x).limits
+        return jnp.clip(x, max(low, least), min(high, most)).astype(to)
     x = jnp.where(jnp.isnan(x), 0, x.astype(jnp.float64))
     if op.saturate:
         inside = jnp.clip(x, low, np.nextafter(high + 1.0, 0))

@@ -71,7 +71,7 @@ def scan(e: Export) -> list[str]:
     )
 
 
-@exporter("fused")
+@exporter("fused", "placed")
 def fused(e: Export) -> list[Value]:
     """The ops of the region."""
     return e.writer.inline(e.op.body, e.operands)

@@ -273,7 +273,10 @@ def test_no_winograd_under_strict_float() -> None:
     feed = {"x": rng.standard_normal((1, 64, 56, 56), np.float32)}
     wanted = evaluate(graph, [feed["x"].astype(np.float32)])[0]
     errors = [
-        np.abs(gw.compile(graph, backend="numpy", **how).run(None, feed)[0] - wanted)
-        for how in ({}, {"strict_float": True})
+        np.abs(
+            gw.compile(graph, backend="numpy", strict_float=strict).run(None, feed)[0]
+            - wanted
+        )
+        for strict in (False, True)
     ]
     assert errors[1].max() < errors[0].max() / 2

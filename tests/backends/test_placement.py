@@ -11,7 +11,7 @@ import graphwright as gw
 from graphwright.backends import registry
 from graphwright.backends.observe import Reading
 from graphwright.ir.dim import symbol
-from graphwright.ir.dtype import float32
+from graphwright.ir.dtype import bool_, float32
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.fused import Placed
@@ -155,6 +155,27 @@ def test_inside_control_flow() -> None:
     assert_agree(graph, inputs_for(graph, 0), backend=["left", "numpy"])
     assert ran("left")
     assert any(n.op.tier is Tier.CONTROL for n in graph.nodes)
+
+
+def test_copies_inside_control_flow() -> None:
+    b = gw.Builder("branches")
+    p = b.input("p", TensorType(bool_, ()))
+    x = b.input("x", TensorType(float32, (3,)))
+
+    def branch(device: str) -> Graph:
+        inner = b.subgraph(device)
+        y = inner.input("x", x.type)
+        moved = inner.emit("copy_to", y, device=device)
+        return inner.finish([inner.mul(inner.neg(moved), moved)])
+
+    fields = {"then_graph": branch("left"), "else_graph": branch("right")}
+    (z,) = b.emit_all("cond", p, x, **fields, types=(x.type,))
+    exe = gw.compile(b.finish([z]), backend="numpy")
+    for choice in (True, False):
+        found = exe.run(None, {"p": np.array(choice), "x": np.ones(3, np.float32)})
+        np.testing.assert_array_equal(found[0], [-1, -1, -1])
+    assert {"neg"} <= ran("left") | ran("right")
+    assert set(exe.placement) >= {"left"}
 
 
 def test_values_inside_are_observed() -> None:
