@@ -12,7 +12,8 @@ from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backends
 from graphwright.ir.dtype import int16, int32
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.ops.fused import Fused
+from graphwright.ir.ops.effects import CopyTo
+from graphwright.ir.ops.fused import Fused, Placed
 from graphwright.ir.ops.linalg import Dot
 from graphwright.ir.types import TensorType
 from graphwright.passes.decompose import decompose_unsupported
@@ -64,6 +65,8 @@ def claiming(backend: Backend) -> Pass:
     asked = backend.claims if isinstance(backend, GraphBackend) else backend.supports
 
     def claims(node: Node) -> bool:
+        if isinstance(node.op, CopyTo | Placed):  # the executor's, between backends
+            return False
         return asked(node.op, [v.type for v in node.operands])
 
     def region(body: Graph) -> Fused:

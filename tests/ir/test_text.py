@@ -363,10 +363,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_fails_fast(name: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     with pytest.raises(GraphwrightError):
         parse(HOSTILE[name])
-    assert time.process_time() - start < 5
+    assert time.thread_time() - start < 5
 
 
 def nested(depth: int) -> str:
@@ -392,9 +392,9 @@ def test_long_chains_print_and_parse_in_linear_time() -> None:
         for _ in range(count):
             y = b.add(y, x)
         graph = b.finish([y])
-        start = time.process_time()
+        start = time.thread_time()
         assert parse(str(graph)) == graph
-        return time.process_time() - start
+        return time.thread_time() - start
 
     small = min(seconds(2_000) for _ in range(3))
     assert seconds(20_000) < 30 * small + 0.5
