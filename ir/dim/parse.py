@@ -42,7 +42,7 @@ def scan_dim(text: str, start: int = 0, operations: int = 1 << 16) -> tuple[Dim,
 
     Raises:
         ParseError: there is no dim, or it divides by zero, is too large or has more
-            than this many operations.
+            than this many operations or parentheses in one another.
     """
     try:
         return _Parser(text, start).run(operations)
@@ -98,8 +98,10 @@ class _Parser:
         self.text = text
         self.at = start
         self.frames = [_Frame("")]
+        self.most_frames = 0
 
     def run(self, operations: int) -> tuple[Dim, int]:
+        self.most_frames = operations + 1
         for _ in range(operations + 1):
             while not self.operand():
                 pass
@@ -131,6 +133,8 @@ class _Parser:
             raise self.error("expected a number, a symbol or `(`")
         self.at = token.end()
         if token["call"] or token["sign"] == "(":
+            if len(self.frames) > self.most_frames:
+                raise self.error("too many open parentheses in a dim")
             self.frames.append(_Frame(token["call"] or ""))
         elif token["sign"]:
             frame.minus = not frame.minus
