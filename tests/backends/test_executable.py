@@ -223,7 +223,7 @@ def test_errors_of_a_run_name_the_source() -> None:
         exe(numbers(3), np.array([3]))
 
 
-@pytest.mark.parametrize("name", ["opencl", "cuda", "nothing"])
+@pytest.mark.parametrize("name", ["opencl", "nothing"])
 def test_a_backend_that_is_not_there(name: str) -> None:
     if name in backend_names():
         pytest.skip(f"{name} is installed")
