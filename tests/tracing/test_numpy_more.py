@@ -83,6 +83,14 @@ CASES: list[Case] = [
     lambda np: np.nanmean(NAN, axis=1, where=NAN < 4),
     lambda np: np.nanstd(NAN, axis=0, where=NAN < 8, ddof=0),
     lambda np: np.nanvar(NAN, ddof=1),
+    lambda np: np.nanmean(NAN, axis=0, dtype=numpy.float32),
+    lambda np: np.nanvar(NAN, axis=0, dtype=numpy.float32),
+    lambda np: np.nanstd(I, dtype=numpy.float32),
+    lambda np: np.var(X, axis=0, mean=np.mean(X, axis=0, keepdims=True)),
+    lambda np: np.std(X, axis=1, mean=numpy.ones((X.shape[0], 1))),
+    lambda np: np.nanvar(NAN, axis=0, mean=np.nanmean(NAN, axis=0, keepdims=True)),
+    lambda np: np.cov(X, dtype=numpy.float32),
+    lambda np: np.corrcoef(X, dtype=numpy.float32),
     lambda np: np.sum(a=X, axis=1),
     lambda np: np.mean(X, 0, None, None, True),
     lambda np: np.median(X, 0, None, False, True),
@@ -121,7 +129,8 @@ def test_as_numpy(number: int) -> None:
     for x, y in zip(got, want, strict=True):
         assert x.dtype == y.dtype
         assert x.shape == y.shape
-        numpy.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9)
+        near = 1e-6 if x.dtype == numpy.float32 else 1e-9
+        numpy.testing.assert_allclose(x, y, rtol=near, atol=near)
 
 
 # Names --------------------------------------------------------------------------------

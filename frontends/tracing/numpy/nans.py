@@ -5,6 +5,8 @@ from typing import Any
 
 from graphwright.frontends.tracing.numpy.reductions import (
     averaged,
+    in_dtype,
+    out_dtype,
     reduced,
     summed,
     variance,
@@ -169,9 +171,10 @@ def nanmean(
     where: Value | None = None,
 ) -> Value:
     """Mean of the numbers over axes."""
-    y = inexact(b, x)
+    y = in_dtype(b, x, dtype)
     mask = _both(b, _numbers(b, y), where)
-    return averaged(b, _filled(b, y, 0), axis, keepdims, mask)
+    found = averaged(b, _filled(b, y, 0), axis, keepdims, mask)
+    return out_dtype(b, found, dtype)
 
 
 def _spread_of(name: str, doc: str, last: Callable[[Emitter, Value], Value]) -> Any:
@@ -186,11 +189,13 @@ def _spread_of(name: str, doc: str, last: Callable[[Emitter, Value], Value]) -> 
         correction: float = 0.0,
         keepdims: bool = False,
         where: Value | None = None,
+        mean: Operand | None = None,
     ) -> Value:
-        y = inexact(b, x)
+        y = in_dtype(b, x, dtype)
         mask = _both(b, _numbers(b, y), where)
         off = ddof or correction
-        return last(b, variance(b, _filled(b, y, 0), axis, off, keepdims, mask))
+        found = variance(b, _filled(b, y, 0), axis, off, keepdims, mask, mean)
+        return out_dtype(b, last(b, found), dtype)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc

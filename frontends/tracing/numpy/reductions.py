@@ -266,12 +266,14 @@ def averaged(
     return b.cast(b.div(total, n), x.dtype)
 
 
-def _in_dtype(b: Emitter, x: Value, dtype: Any) -> Value:
+def in_dtype(b: Emitter, x: Value, dtype: Any) -> Value:
+    """What a mean is taken of: floats, in the dtype asked for if there is one."""
     d = optional_dtype(dtype)
     return inexact(b, x) if d is None else inexact(b, to_dtype(b, x, d))
 
 
-def _out_dtype(b: Emitter, x: Value, dtype: Any) -> Value:
+def out_dtype(b: Emitter, x: Value, dtype: Any) -> Value:
+    """A mean or spread in the dtype asked for; a complex one asks for nothing."""
     d: DType | None = optional_dtype(dtype)
     return x if d is None or d.kind == "c" else b.cast(x, d)
 
@@ -288,8 +290,8 @@ def mean(
     where: Value | None = None,
 ) -> Value:
     """Arithmetic mean over axes; of integers in float64."""
-    found = averaged(b, _in_dtype(b, x, dtype), axis, keepdims, where)
-    return _out_dtype(b, found, dtype)
+    found = averaged(b, in_dtype(b, x, dtype), axis, keepdims, where)
+    return out_dtype(b, found, dtype)
 
 
 def variance(
@@ -299,10 +301,13 @@ def variance(
     correction: float,
     keepdims: bool = False,
     where: Value | None = None,
+    mean: Operand | None = None,
 ) -> Value:
     """Mean square distance of floats from their mean, over ``n - correction``."""
     wide = b.cast(x, x.dtype.accumulate)
-    off = b.sub(wide, averaged(b, wide, axis, True, where))
+    if mean is None:
+        mean = averaged(b, wide, axis, True, where)
+    off = b.sub(*b.align(wide, *promote(b, mean, to=wide.dtype)))
     size = b.abs(off) if off.dtype.kind == "c" else off
     total = reduced(b, "sum", b.mul(size, size), axis, keepdims, None, where)
     n = b.max(b.sub(count(b, wide, axis, keepdims, where), float(correction)), 0.0)
@@ -321,12 +326,12 @@ def var(
     correction: float = 0.0,
     keepdims: bool = False,
     where: Value | None = None,
+    mean: Operand | None = None,
 ) -> Value:
     """Mean square distance from the mean, over ``n - correction``."""
-    found = variance(
-        b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where
-    )
-    return _out_dtype(b, found, dtype)
+    y = in_dtype(b, x, dtype)
+    found = variance(b, y, axis, ddof or correction, keepdims, where, mean)
+    return out_dtype(b, found, dtype)
 
 
 @array_function
@@ -341,12 +346,12 @@ def std(
     correction: float = 0.0,
     keepdims: bool = False,
     where: Value | None = None,
+    mean: Operand | None = None,
 ) -> Value:
     """Square root of the variance."""
-    found = variance(
-        b, _in_dtype(b, x, dtype), axis, ddof or correction, keepdims, where
-    )
-    return _out_dtype(b, b.sqrt(found), dtype)
+    y = in_dtype(b, x, dtype)
+    found = variance(b, y, axis, ddof or correction, keepdims, where, mean)
+    return out_dtype(b, b.sqrt(found), dtype)
 
 
 def _weights(b: Emitter, x: Value, weights: Value, axis: Any) -> Value:

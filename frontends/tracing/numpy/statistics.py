@@ -8,6 +8,7 @@ from graphwright.frontends.tracing.numpy.support import (
     conjugate,
     flat,
     inexact,
+    optional_dtype,
     to_dtype,
     to_end,
 )
@@ -213,6 +214,7 @@ def covariance(
     ddof: float,
     counts: Value | None = None,
     weights: Value | None = None,
+    dtype: Any = None,
 ) -> Value:
     """Covariance matrix of variables, the rows; observations may be weighted."""
     parts = [inexact(b, v) for v in (m, y) if v is not None]
@@ -221,7 +223,7 @@ def covariance(
         b.transpose(v, [1, 0]) if not rowvar and v.shape[0] != 1 else v for v in rows
     ]
     x = b.concat(rows, 0)
-    x = b.cast(x, result_dtype(x, float64))
+    x = to_dtype(b, x, optional_dtype(dtype) or result_dtype(x, float64))
     if counts is None and weights is None:
         off = b.sub(x, averaged(b, x, 1, True))
         size = b.sub(b.dim_scalar(x.shape[1], float64), ddof)
@@ -263,19 +265,26 @@ def cov(
     ddof: int | None = None,
     fweights: Value | None = None,
     aweights: Value | None = None,
+    *,
+    dtype: Any = None,
 ) -> Value:
     """Covariance matrix of variables, the rows (columns if not ``rowvar``)."""
     delta = (0 if bias else 1) if ddof is None else ddof
-    found = covariance(b, m, y, rowvar, float(delta), fweights, aweights)
+    found = covariance(b, m, y, rowvar, float(delta), fweights, aweights, dtype)
     return b.reshape(found, ()) if found.shape == (1, 1) else found
 
 
 @array_function
 def corrcoef(
-    b: Emitter, x: Value, y: Value | None = None, rowvar: bool = True
+    b: Emitter,
+    x: Value,
+    y: Value | None = None,
+    rowvar: bool = True,
+    *,
+    dtype: Any = None,
 ) -> Value:
     """Correlation coefficients of variables, the rows, clipped to [-1, 1]."""
-    c = covariance(b, x, y, rowvar, 1.0)
+    c = covariance(b, x, y, rowvar, 1.0, dtype=dtype)
     n = c.shape[0]
     diagonal = b.eq(b.iota((n, n), 0, int64), b.iota((n, n), 1, int64))
     size = b.abs(c)
