@@ -130,14 +130,17 @@ class Executable:
 
     def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
         """Results that share no memory with inputs, constants or each other."""
-        held = {id(x) for x in feeds}
+        held = set(map(id, feeds))
         backend, fresh = self.options.backend, list[Any]()
         for r, v in zip(results, self.graph.outputs, strict=True):
+            mine = r
             if isinstance(r, np.ndarray):
-                fresh.append(np.array(r, order="C") if _borrowed(r, held) else r)
-            else:
-                fresh.append(backend.copy(r) if backend.holds(v.type) else r)
-            held.add(id(fresh[-1]))
+                if id(r) in held or r.base is not None or not r.flags.writeable:
+                    mine = np.array(r, order="C")
+            elif backend.holds(v.type):
+                mine = backend.copy(r)
+            fresh.append(mine)
+            held.add(id(mine))
         return fresh
 
     def _accept(self, feeds: Sequence[Any]) -> list[Any]:
@@ -266,8 +269,3 @@ class Executable:
         name = self.options.backend.name
         steps = len(self.program.graph.nodes)
         return f"<executable {self.graph.name!r} on {name}: {steps} steps>"
-
-
-def _borrowed(x: "np.ndarray[Any, Any]", held: set[int]) -> bool:
-    """Whether an array is an input, a constant, or a view of something else."""
-    return id(x) in held or x.base is not None or not x.flags.writeable

@@ -46,11 +46,7 @@ from graphwright.backends.steps import (
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
-from graphwright.ir.evaluate import (
-    bind_inputs,
-    check_guards,
-    define_symbols,
-)
+from graphwright.ir.evaluate import bind_inputs, check_guards, define_symbols
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import WhileLoop
@@ -193,6 +189,8 @@ class Plan:
     def _run_bound(
         self, frame: Frame, feeds: Sequence[Any], env: Env, run: Run
     ) -> list[Any]:
+        if not run.meter.ticking and (found := frame.run(feeds)) is not None:
+            return found
         fresh = frame.fresh()
         binding = frame.binding(feeds, fresh)
         slots = self._filled(list(binding.slots), feeds)

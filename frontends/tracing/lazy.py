@@ -156,11 +156,14 @@ def materialise(values: Sequence[Deferred]) -> None:
         _Expression(waiting).run()
 
 
-class _Expression:
+class Walk:
     """The calls below some values, in an order in which they can run.
 
     Attributes:
-        key: Equal for expressions of one structure: ops, wiring and types of leaves.
+        calls: Those calls.
+        leaves: What they start from.
+        made: Their results that other calls take, or that are wanted.
+        numbers: Of each call and of each leaf its position.
     """
 
     def __init__(self, wanted: Sequence[Deferred]) -> None:
@@ -168,13 +171,6 @@ class _Expression:
         self.leaves: list[Deferred] = []
         self.numbers: dict[Any, int] = {}
         self.made: list[Deferred] = []
-        self._collect(wanted)
-        self.outputs = self._outputs(wanted)
-        home = next((v.home for v in self.leaves if v.home is not None), None)
-        self.backend = home or default()
-        self.key = self._key()
-
-    def _collect(self, wanted: Sequence[Deferred]) -> None:
         seen: set[int] = set()
         stack: list[Any] = list(reversed(wanted))
         while stack:
@@ -196,6 +192,21 @@ class _Expression:
             if call not in self.numbers:
                 stack.append(call)
                 stack.extend(reversed(call.operands))
+
+
+class _Expression(Walk):
+    """What makes some values run.
+
+    Attributes:
+        key: Equal for expressions of one structure: ops, wiring and types of leaves.
+    """
+
+    def __init__(self, wanted: Sequence[Deferred]) -> None:
+        super().__init__(wanted)
+        self.outputs = self._outputs(wanted)
+        home = next((v.home for v in self.leaves if v.home is not None), None)
+        self.backend = home or default()
+        self.key = self._key()
 
     def _outputs(self, wanted: Sequence[Deferred]) -> list[Deferred]:
         """What is asked for, and results on the way that somebody still holds."""
@@ -284,11 +295,11 @@ def _as_tuple(found: Any, call: Call) -> tuple[Any, ...]:
 
 def _apply(backend: Backend, call: Call, operands: Sequence[Any]) -> tuple[Any, ...]:
     types = tuple(TensorType(v.dtype, tuple(v.shape)) for v in call.operands)
-    return _as_tuple(_kernel(backend, call.op, types)(*operands), call)
+    return _as_tuple(kernel_of(backend, call.op, types)(*operands), call)
 
 
 @lru_cache(maxsize=2048)
-def _kernel(backend: Backend, op: Op, types: tuple[Type, ...]) -> Callable[..., Any]:
+def kernel_of(backend: Backend, op: Op, types: tuple[Type, ...]) -> Callable[..., Any]:
     """A function that runs one op: the backend's kernel, or a program of its parts."""
     found = op.result_type(*types)
     results = found if isinstance(found, tuple) else (found,)

@@ -201,6 +201,26 @@ class Handle:
         made._value, made._version = found, source._cell.version
         return made.boxed()
 
+    def small_value(self, most: int) -> Deferred | None:
+        """Its value if that is known, an array of NumPy's of at most so many bytes."""
+        cell = self._cell
+        value = cell.value
+        if cell.owner is not None or type(value) is not Deferred:
+            return None
+        data = value.data
+        if type(data) is not np.ndarray or data.nbytes > most:
+            return None
+        if not self._path:
+            return value
+        part = self._value
+        if self._version != cell.version or type(part) is not Deferred:
+            for op in self._path:
+                data = op.compute(np, data)
+            kind = TensorType(dtype(data.dtype), data.shape)
+            self._value = part = leaf(data, kind, value.home)
+            self._version = cell.version
+        return None if part.call is not None else part
+
     def is_dense(self) -> bool:
         """Whether its elements lie side by side in C order."""
         return is_dense(self._cell.value.shape, self._path)

@@ -70,6 +70,7 @@ from graphwright.frontends.tracing.promotion import (
     result_dtype,
     strong,
 )
+from graphwright.frontends.tracing.small import Recipes
 from graphwright.frontends.tracing.spelling import Spelling
 from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
 from graphwright.ir.dim import Dim, Expr
@@ -289,9 +290,14 @@ def array_function(
     name = inner.__name__.strip("_")
     takes_out = any(p.name == "out" for p in parameters)
     spelling = Spelling(inner, parameters)
+    recipes = None if view else Recipes(inner, arguments.convert, array=array)
 
     @wraps(inner)
     def call(*args: Any, **options: Any) -> Any:
+        if recipes is not None and state.current.get() is None:
+            quick = recipes.run(args, options)
+            if quick is not None:
+                return quick
         if not spelling.fits(args, options):
             args, options = spelling.respelled(args, options)
         out = None if takes_out else options.pop("out", None)

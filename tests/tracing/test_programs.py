@@ -1,4 +1,4 @@
-"""Random NumPy programs give what NumPy gives: lazy, compiled and traced.
+"""Random NumPy programs give what NumPy gives: at once, lazy, compiled and traced.
 
 Each is the text of a module, which is imported from a real file: ``import numpy as np``
 at its top, a function of arrays, helpers, and nothing that was written for tensors.
@@ -7,6 +7,7 @@ at its top, a function of arrays, helpers, and nothing that was written for tens
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tracing.found import FOUND
 from tracing.programs import Program, module, programs, quiet
 
 import graphwright as gw
+from graphwright.frontends.tracing import small
 
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("lazy", "functions", "jit", "trace")
@@ -58,7 +60,11 @@ def outcome(mode: str, program: Program, folder: Path) -> tuple[Any, Any]:
     arrays = program.arrays()
     lazy = mode in ("lazy", "functions")
     namespace = "graphwright.numpy" if mode == "lazy" else "numpy"
-    with module(program.text(namespace), folder) as made:
+    most = small.SMALL if mode == "lazy" else -1  # the other defers all it does
+    with (
+        module(program.text(namespace), folder) as made,
+        patch.object(small, "SMALL", most),
+    ):
         if lazy:
             arrays = [gw.asarray(x) for x in arrays]
             return made.program(*arrays), arrays
