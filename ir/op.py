@@ -324,6 +324,14 @@ class Op:
         """
         return self.ulps
 
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        """Of an op that is linear in each operand: along which axes rows are apart.
+
+        For each operand, an axis along which several lie side by side, and the axis of
+        the result on which theirs do; None where there is none. Empty for other ops.
+        """
+        return ()
+
     def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
         """Floating-point operations; by default one an element of the first result."""
         if Trait.VIEW in self.traits or not results:

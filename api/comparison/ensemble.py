@@ -13,179 +13,34 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from graphwright.comparison.errors import (
+    all_finite,
+    has_size,
+    is_fraction,
+    moved_by,
+    size_of_errors,
+)
+from graphwright.comparison.members import Member, Wobbly
 from graphwright.comparison.metrics import alike
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import GraphwrightError
-from graphwright.ir.evaluate import (
-    Env,
-    Evaluator,
-    bind_inputs,
-    bind_op,
-    define_symbols,
-)
+from graphwright.ir.evaluate import Evaluator, bind_op, define_symbols
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
-from graphwright.ir.types import TensorType
-from graphwright.testing.shadow import (
-    Bound,
-    Shadow,
-    bound_from,
-    epsilon,
-    wide_op,
-    widened,
-)
+from graphwright.testing.shadow import Bound, Shadow, bound_from, wide_op, widened
 
 PAIRS, FEW = 4, 2
 """Pairs of members that are a little off, one to each side: an error to the other side
 matters where something is cut off, as at 0. ``FEW`` do where each node starts anew."""
 
-_NOISE = 1 << 16
 _EXTRA = 6
 """How many more runs there are of an op that is made of others."""
-
-_APART = 64.0
-"""How much smaller errors may be where neighbours are large."""
-
-_OPERANDS = (0.7, 0.4)
-"""Errors of even and odd operands, of those of the result: unlike, lest they cancel."""
-
-
-class Wobbly(Shadow):
-    """A shadow run whose errors have the size that is allowed, and random signs.
-
-    Args:
-        seed: Of the signs.
-        side: 1 or -1: two that differ in this alone lie on both sides.
-        sizes: Errors of the present node's sums, shared by all members.
-    """
-
-    def __init__(self, seed: int, side: int, sizes: dict[Node, Any]) -> None:
-        super().__init__(np.random.default_rng(seed))
-        signs = self.rng.integers(0, 2, 2 * _NOISE).astype(np.float64) * 2 - 1
-        self._signs, self._sizes = side * signs, sizes
-
-    def _off(self, operands: list[Any], node: Node, ulps: float) -> list[Any]:
-        """Operands as an implementation seems to see them; sums are blurred instead."""
-        kinds = [v.dtype for v in node.results if _floats(v)]
-        if not kinds or _sums(node.op):
-            return operands
-        step = epsilon(max(kinds, key=epsilon)) * ulps
-        rows = enumerate(zip(operands, node.operands, strict=True))
-        return [
-            self._noisy(x, _OPERANDS[i % 2] * step) if _floats(v) else x
-            for i, (x, v) in rows
-        ]
-
-    def _blur(
-        self, op: Op, node: Node, operands: Sequence[Any], results: list[Any]
-    ) -> None:
-        if not _sums(op) or not _floats(node.results[0]):
-            super()._blur(op, node, operands, results)
-            return
-        if node not in self._sizes:
-            self._sizes.clear()
-            self._sizes[node] = _size_of_terms(op, node, operands)
-        own = node.results[0].dtype
-        wide = widened(results[0], node.results[0].type)
-        size = epsilon(own) * np.abs(wide) + self._sizes[node]
-        results[0] = self._noisy(wide, 1.0, size)
-
-    def _noisy(self, x: Any, step: float, scale: Any = 0.0) -> Any:
-        size = np.size(x)
-        start = int(self.rng.integers(0, _NOISE))
-        signs = np.resize(self._signs[start : start + _NOISE], size)
-        noise: Any = (signs * step).reshape(np.shape(x))
-        if x.dtype.kind == "c":
-            noise = noise * np.exp(1j * np.arange(size).reshape(np.shape(x)))
-        with np.errstate(all="ignore"):
-            size = scale if np.ndim(scale) else np.maximum(np.abs(x), scale)
-            moved = x + size * noise
-            return np.where(np.isfinite(moved), moved, x)
-
-
-def _sums(op: Op) -> bool:
-    return op.tier is Tier.PRIMITIVE and Trait.REDUCTION in op.traits
-
-
-def _size_of_terms(op: Op, node: Node, operands: Sequence[Any]) -> Any:
-    """Errors of each result of a sum: ``epsilon * sum(|x| |w|)``.
-
-    Of n terms the worst case is n times that; roundings are independent, and their sum
-    grows as the root of n, as does this over the norm of the terms. Methods that share
-    work between elements share errors, too: they are at least the mean over the tensor,
-    and not much less than the largest. Weights that a rewrite scaled are rounded anew
-    in their own dtype.
-    """
-    rows = list(zip(operands, node.operands, strict=True))
-    wide, own = wide_op(op), node.results[0].dtype
-    with np.errstate(all="ignore"):
-        sizes = (np.abs(x) if _floats(v) else x for x, v in rows)
-        found = epsilon(own.accumulate) * np.abs(wide.compute(np, *sizes))
-        finite = found[np.isfinite(found)] if op.growth > 1 else found
-        if op.growth > 1 and finite.size:
-            most = float(finite.max()) or 1.0
-            mean = most * float(np.sqrt(np.mean(np.square(finite / most))))
-            found = op.growth * np.maximum(found, max(mean, most / _APART))
-        if own.accumulate is not own and len(operands) > 1:
-            squares = (np.square(x) if _floats(v) else x for x, v in rows)
-            norm = np.sqrt(np.abs(wide.compute(np, *squares)))
-            found = found + epsilon(own) * norm
-    return found
-
-
-def _floats(v: Value) -> bool:
-    return isinstance(v.type, TensorType) and v.dtype.kind in "fc"
-
-
-class _Member:
-    """One of the runs: values and symbols."""
-
-    def __init__(self, runner: Evaluator) -> None:
-        self.runner = runner
-        self.values: dict[Value, Any] = {}
-        self.env: Env = {}
-        self.broken = False
-
-    def begin(self, graph: Graph, feeds: Sequence[Any]) -> None:
-        self.env, self.values, self.broken = {}, {}, False
-        bind_inputs(graph, feeds, self.env)
-        self.values.update(zip(graph.inputs, feeds, strict=True))
-        for name, constant in graph.variables.items():
-            self.runner.state.setdefault(name, constant.array())
-
-    def step(self, node: Node, held: Mapping[Value, Any]) -> Sequence[Any] | None:
-        """A node's results, or None if errors led it out of what the op allows."""
-        if self.broken:
-            return None
-        operands = [
-            self.values[v] if v in self.values else held[v] for v in node.operands
-        ]
-        try:
-            found = self.runner.step(node, operands, self.env)
-        except GraphwrightError:
-            self.broken = True
-            return None
-        self.values.update(zip(node.results, found, strict=True))
-        return found
-
-    def inside(
-        self, node: Node, found: Sequence[Any], exact: Sequence[Any]
-    ) -> Sequence[Any]:
-        """Results, the exact ones where an error led out of what the op is defined on.
-
-        The square of a negative number is one, its power 2.0000001 is none.
-        """
-        kept = list(found)
-        for i, v in enumerate(node.results):
-            if _floats(v) and np.shape(found[i]) == np.shape(exact[i]):
-                lost = np.isnan(found[i]) & ~np.isnan(exact[i])
-                if np.any(lost):
-                    kept[i] = self.values[v] = np.where(lost, exact[i], found[i])
-        return kept
 
 
 class Ensemble:
     """The runs of one graph, in step.
+
+    What all members hold alike, they hold as one array: ops that do not err on such
+    operands run once, and a sum's errors are known without a run.
 
     Attributes:
         graph: The graph.
@@ -193,55 +48,149 @@ class Ensemble:
 
     def __init__(self, graph: Graph, seed: int = 0, pairs: int = PAIRS) -> None:
         self.graph = graph
-        sizes: dict[Node, Any] = {}
-        off = [Wobbly(seed + i, side, sizes) for i in range(pairs) for side in (1, -1)]
-        self.own, self.exact = _Member(Evaluator(np)), _Member(Shadow())
-        self.off = list(map(_Member, off))
-        self._extra = [Wobbly(seed + 1000 + i, 1, sizes) for i in range(_EXTRA)]
+        self._runners = [
+            Wobbly(seed + i, side) for i in range(pairs) for side in (1, -1)
+        ]
+        self.own, self.exact = Member(Evaluator(np)), Member(Shadow())
+        self.off = [Member(runner) for runner in self._runners]
+        self._extra = [Wobbly(seed + 1000 + i, 1) for i in range(_EXTRA)]
+        self._sizes: dict[Value, Any] = {}
+        self._wide: dict[Value, Any] = {}
+        self._node: tuple[Node, Mapping[Value, Any]] | None = None
 
     @property
-    def _members(self) -> list[_Member]:
+    def _members(self) -> list[Member]:
         return [self.own, self.exact, *self.off]
 
     def begin(self, feeds: Sequence[Any]) -> None:
         """Starts a run; variables keep what the last one left."""
+        self._sizes.clear()
         for member in self._members:
             member.begin(self.graph, feeds)
 
     def step(
         self, node: Node, own: Mapping[Value, Any], wide: Mapping[Value, Any]
-    ) -> list[Bound] | None:
-        """Bounds of a node's results; None where the graph itself fails there.
+    ) -> bool:
+        """Goes on by one node; whether the graph itself does.
 
         Args:
             node: The next node.
             own: Constants among its operands.
             wide: The same in float64.
         """
-        native = self.own.step(node, own)
-        exact = self.exact.step(node, wide)
-        rows = [m.step(node, wide) for m in self.off]
-        if exact is None or native is None:
-            return None
-        others: list[Sequence[Any]] = []
-        for member, found in zip(self.off, rows, strict=True):
-            if found is not None:
-                others.append(member.inside(node, found, exact))
+        self._settle(node.operands)
+        self._node, self._wide = (node, wide), {}
+        found = self.exact.step(node, wide)
+        if found is None:
+            return False
         op = bind_op(node.op, self.exact.env)
-        if op.tier is Tier.COMPOSITE:
-            others += self._more(node, wide, exact)
-        return [
-            _bound(op, exact[i], [row[i] for row in others], native[i], v)
-            for i, v in enumerate(node.results)
-        ]
+        operands = [self._seen_by(self.exact, v, wide) for v in node.operands]
+        same = all(self._alike(v, wide) for v in node.operands)
+        if has_size(op, node, operands):
+            return self._sized(op, node, own, operands, found[0], same)
+        if self.own.step(node, own) is None:
+            return False
+        if same and _never_errs(op, node):
+            for member in self.off:
+                member.take(node, found)
+            return True
+        for member in self.off:
+            results = member.step(node, wide)
+            if results is not None:
+                member.inside(node, results, found)
+        return True
 
-    def _more(
-        self, node: Node, wide: Mapping[Value, Any], exact: Sequence[Any]
-    ) -> list[Sequence[Any]]:
+    def _alike(self, v: Value, wide: Mapping[Value, Any]) -> bool:
+        """Whether all members hold one array of a value."""
+        if v in wide:
+            return True
+        held = self.exact.values[v]
+        return all(not m.broken and m.values[v] is held for m in self.off)
+
+    def _sized(
+        self,
+        op: Op,
+        node: Node,
+        own: Mapping[Value, Any],
+        operands: Sequence[Any],
+        exact: Any,
+        same: bool,
+    ) -> bool:
+        """Goes on by a node whose errors are known without a run of each."""
+        (v,) = node.results
+        moved: list[Any] | None = [exact] * (1 + len(self.off)) if same else None
+        if op.linear_along() and moved is None:
+            rows = [self._operands_of(m, node) for m in (self.own, *self.off)]
+            moved = moved_by(op, node, operands, exact, rows)
+        if op.linear_along() and moved is not None and all_finite(exact):
+            with np.errstate(all="ignore"):
+                self.own.values[v] = moved[0].astype(v.dtype.numpy)
+        elif self.own.step(node, own) is None:
+            return False
+        self._sizes[v] = size_of_errors(op, node, operands, exact)
+        for i, member in enumerate(self.off):
+            if member.broken:
+                continue
+            if moved is not None:
+                member.take(node, [moved[1 + i]])
+            else:
+                with np.errstate(all="ignore"):
+                    row = self._operands_of(member, node)
+                    member.take(node, [wide_op(op).compute(np, *row)])
+                    member.inside(node, [member.values[v]], [exact])
+        if not same:
+            self._settle([v])
+        return True
+
+    def _operands_of(self, member: Member, node: Node) -> list[Any]:
+        assert self._node is not None
+        member = self.exact if member.broken else member
+        return [self._seen_by(member, v, self._node[1]) for v in node.operands]
+
+    def _seen_by(self, member: Member, v: Value, wide: Mapping[Value, Any]) -> Any:
+        """An operand in float64: the same array where it is as the exact one."""
+        held = wide[v] if v in wide else member.values[v]
+        first = wide[v] if v in wide else self.exact.values[v]
+        if held is not first:
+            return widened(held, v.type)
+        if v not in self._wide:
+            self._wide[v] = widened(first, v.type)
+        return self._wide[v]
+
+    def _settle(self, values: Sequence[Value]) -> None:
+        """Gives members their own errors of sums, before these are read."""
+        for v in values:
+            sizes = self._sizes.pop(v, None)
+            if sizes is None:
+                continue
+            for member, runner in zip(self.off, self._runners, strict=True):
+                if not member.broken:
+                    member.values[v] = runner.off_by(member.values[v], sizes)
+
+    def value(self, v: Value) -> Any:
+        """The exact value of a result of the last node."""
+        return self.exact.values[v]
+
+    def bound(self, v: Value) -> Bound:
+        """The bound of a result of the last node."""
+        assert self._node is not None
+        node, wide = self._node
+        exact, native = self.exact.values[v], self.own.values[v]
+        if v in self._sizes:
+            return _bound(exact, [exact + self._sizes[v]], native, v)
+        others = [m.values[v] for m in self.off if not m.broken]
+        others = [x for x in others if x is not exact]
+        if bind_op(node.op, self.exact.env).tier is Tier.COMPOSITE:
+            index = node.results.index(v)
+            others += [row[index] for row in self._more(node, wide)]
+        return _bound(exact, others, native, v)
+
+    def _more(self, node: Node, wide: Mapping[Value, Any]) -> list[Sequence[Any]]:
         """More results of an op of parts, whose errors may cancel in a few runs."""
+        exact = [self.exact.values[v] for v in node.results]
         found: list[Sequence[Any]] = []
         for runner in self._extra:
-            member = _Member(runner)
+            member = Member(runner)
             member.env = self.exact.env
             read = (v for v in node.operands if v in self.exact.values)
             member.values = {v: self.exact.values[v] for v in read}
@@ -252,6 +201,7 @@ class Ensemble:
 
     def adopt(self, v: Value, array: Any, node: Node | None = None) -> None:
         """Puts a backend's value in the place of the members' own."""
+        self._sizes.pop(v, None)
         wide = widened(array, v.type)
         for member in self._members:
             if member.broken:
@@ -263,14 +213,21 @@ class Ensemble:
 
     def drop(self, values: Sequence[Value]) -> None:
         """Lets go of what no later node reads."""
-        for member in self._members:
-            for v in values:
+        for v in values:
+            self._sizes.pop(v, None)
+            for member in self._members:
                 member.values.pop(v, None)
 
 
-def _bound(op: Op, exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bound:
+def _never_errs(op: Op, node: Node) -> bool:
+    """Whether every implementation gives the same for the same operands."""
+    plain = op.tier is Tier.PRIMITIVE and not op.traits & {Trait.RANDOM, Trait.EFFECT}
+    return plain and not (op.error_bound() and any(map(is_fraction, node.results)))
+
+
+def _bound(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bound:
     """How far a value may be off: what the members show, and its own dtypes' errors."""
-    if not _floats(v):
+    if not is_fraction(v):
         return _exact_bound(exact, others, native)
     exact = widened(exact, v.type)
     found = bound_from(exact, others, v.type)

@@ -17,6 +17,7 @@ from graphwright.ir.dtype import DType
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import last_uses
+from graphwright.ir.graph import Node
 from graphwright.ir.types import TensorType
 from graphwright.testing.shadow import Bound, widened
 
@@ -57,12 +58,18 @@ class Verdicts:
 class Judge:
     """Judges runs of one graph; a new one for new runners, as it keeps their state."""
 
-    def __init__(self, original: Labelled, pairs: int = PAIRS, seed: int = 0) -> None:
+    def __init__(self, original: Labelled, seed: int = 0) -> None:
         self.original, self.graph = original, original.graph
         self.seed = seed
-        self.common = Ensemble(self.graph, seed, pairs)
+        self._common: Ensemble | None = None
         self._own: dict[str, Ensemble] = {}
         self.last = last_uses(self.graph)
+
+    @property
+    def common(self) -> Ensemble:
+        """The runs from the inputs on."""
+        assert self._common is not None, "nothing was judged yet"
+        return self._common
 
     def __call__(
         self,
@@ -77,6 +84,9 @@ class Judge:
             outcomes: What each runner gave, by its name.
             accounts: What became of values in each runner, by its name.
         """
+        if self._common is None:
+            all_shown = all(outcome.values for outcome in outcomes.values())
+            self._common = Ensemble(self.graph, self.seed, FEW if all_shown else PAIRS)
         walk = _Walk(self, outcomes, accounts)
         start = time.perf_counter()
         walk.run([feeds[n] for n in self.graph.input_names])
@@ -126,20 +136,13 @@ class _Walk:
             constants = [v for v in node.operands if v in graph.constants]
             own = {v: graph.constants[v].array() for v in constants}
             wide = {v: widened(x, v.type) for v, x in own.items()}
-            bounds = {id(e): e.step(node, own, wide) for e in self._distinct()}
-            common = bounds[id(self.judge.common)]
-            if common is None:
+            going = {id(e): e.step(node, own, wide) for e in self._distinct()}
+            if not going[id(self.judge.common)]:
                 self.found.failed = str(node.source or node.op.name)
                 return
-            for i, v in enumerate(node.results):
-                mine = {
-                    name: row[i]
-                    for name, e in self.ensembles.items()
-                    if (row := bounds[id(e)]) is not None
-                }
-                self._value(v, node, common[i], mine)
-                if v in outputs:
-                    self.ends[v] = {**mine, "": common[i]}
+            for v in node.results:
+                alive = {n: e for n, e in self.ensembles.items() if going[id(e)]}
+                self._value(v, node, alive, v in outputs)
             for ensemble in self._distinct():
                 ensemble.drop(self.judge.last.get(index, ()))
         self._outputs()
@@ -153,19 +156,32 @@ class _Walk:
         self.ends[v] = {"": bound, **dict.fromkeys(self.outcomes, bound)}
 
     def _value(
-        self, v: Value, node: Any, common: Bound, mine: Mapping[str, Bound]
+        self, v: Value, node: Node, alive: Mapping[str, Ensemble], is_output: bool
     ) -> None:
+        common = self.judge.common
+        bounds: dict[int, Bound] = {}
+
+        def bound(ensemble: Ensemble) -> Bound:
+            if id(ensemble) not in bounds:
+                bounds[id(ensemble)] = ensemble.bound(v)
+            return bounds[id(ensemble)]
+
+        if is_output:
+            ends = {name: bound(e) for name, e in alive.items()}
+            self.ends[v] = {**ends, "": bound(common)}
         label = self.names.get(v)
         if label is None:
             return  # nobody reads it
-        for name, bound in mine.items():
+        for name, ensemble in alive.items():
             have = self.outcomes[name].values.get(label)
             if have is None:
                 continue
             account = self.accounts[name].get(label)
-            metrics = self._measured(have, v, common, bound, account)
+            judged = bound(ensemble)
+            metrics = self._measured(have, v, common.value(v), judged, account)
             self.found.values.setdefault(label, {})[name] = metrics
-            self._keep_worst(metrics, label, name, (have, bound.value, bound.tolerance))
+            arrays = (have, judged.value, judged.tolerance)
+            self._keep_worst(metrics, label, name, arrays)
             if not metrics.form:
                 self.ensembles[name].adopt(v, have, node)
 
@@ -186,18 +202,17 @@ class _Walk:
         self,
         have: Any,
         v: Value,
-        common: Bound,
+        want: Any,
         bound: Bound,
         account: Account | None = None,
     ) -> Metrics:
         start = time.perf_counter()
-        form = form_of(have, _form(common.value, v))
+        form = form_of(have, _form(want, v))
         if form:
             metrics = Metrics(form=form, excess=np.inf)
         else:
             if account is not None and account.rounding:
                 bound = _finite_only(bound)
-            want = common.value
             if np.shape(want) != np.shape(bound.value):
                 want = bound.value
             metrics = measure(have, want, _dtype(v), bound)
@@ -216,10 +231,10 @@ class _Walk:
                     continue
                 account = self.accounts[runner].get(self.names.get(v, ""))
                 have = outcome.outputs[i]
-                metrics = self._measured(have, v, rows[""], bound, account)
+                metrics = self._measured(have, v, rows[""].value, bound, account)
                 self.found.outputs.setdefault(name, {})[runner] = metrics
                 if bound is not rows[""]:
-                    metrics = self._measured(have, v, rows[""], rows[""], account)
+                    metrics = self._measured(have, v, rows[""].value, rows[""], account)
                 self.found.end_to_end.setdefault(name, {})[runner] = metrics
 
 

@@ -67,7 +67,7 @@ class Shadow(Evaluator):
 
     def _computed(self, op: Op, node: Node, operands: list[Any]) -> Sequence[Any]:
         ulps = self._ulps(op, node)
-        narrow = _narrow(op)
+        narrow = is_about_bits(op)
         if narrow:
             types = [v.type for v in node.operands]
             operands = [_narrowed(x, t) for x, t in zip(operands, types, strict=True)]
@@ -150,7 +150,7 @@ def _complex(type_: Type) -> bool:
     return isinstance(type_, TensorType) and type_.dtype.kind == "c"
 
 
-def _narrow(op: Op) -> bool:
+def is_about_bits(op: Op) -> bool:
     """Whether an op is about the bits of its operands' own dtypes."""
     to = getattr(op, "dtype", None)
     words = isinstance(to, DType) and to.kind == "S"
@@ -166,7 +166,7 @@ def _narrowed(x: Any, type_: Type) -> Any:
 def wide_op(op: Op) -> Op:
     """An op with float64 where it names a float dtype of its result."""
     to = getattr(op, "dtype", None)
-    if not isinstance(to, DType) or not to.is_float or _narrow(op):
+    if not isinstance(to, DType) or not to.is_float or is_about_bits(op):
         return op
     if op.name == "quantize":
         return op

@@ -60,6 +60,9 @@ class Dot(Op):
             return self.dtype.accumulate.numpy, self.dtype.numpy
         return own.accumulate.numpy, own.numpy
 
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        return (-2, -2), (-1, -1)
+
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((2, results[0].size, operands[0].dims[-1]))
 
@@ -155,6 +158,10 @@ class Conv(Op):
         columns = parts.transpose(order).reshape(batch, g, rows, size)
         y = xp.matmul(w.reshape(g, w.shape[0] // g, rows), columns)
         return y.reshape(batch, w.shape[0], *out)
+
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        plain = self.batch_groups == 1
+        return (0, 0) if plain else None, (0, 1) if plain and self.groups == 1 else None
 
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((2, results[0].size, *operands[1].dims[1:]))
