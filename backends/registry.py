@@ -9,12 +9,16 @@ from threading import Lock
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
 from graphwright.backends.cuda.backend import CudaBackend
 from graphwright.backends.numpy.backend import NumpyBackend
+from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.errors import BackendUnavailable
 
 GROUP = "graphwright.backends"
 
-AUTO = ("cuda", "opencl", "numpy")
-"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set: fastest first."""
+AUTO = ("cuda", "numpy")
+"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set: fastest first.
+
+Not OpenCL yet: it has no kernels of its own for every product and convolution.
+"""
 
 _LIBRARIES = {"opencl": "pyopencl"}
 """The optional library of a backend, which an extra of the backend's name brings."""
@@ -22,6 +26,7 @@ _LIBRARIES = {"opencl": "pyopencl"}
 _factories: dict[str, Callable[[], Backend]] = {
     "numpy": NumpyBackend,
     "cuda": CudaBackend,
+    "opencl": OpenCLBackend,
 }
 _instances: dict[str, Backend] = {}
 _lock = Lock()

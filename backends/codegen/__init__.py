@@ -1,0 +1,1 @@
+"""Kernels from graphs: expressions, schedules, a small loop IR, C-family source."""

@@ -1,0 +1,98 @@
+"""Dialects: what the same kernel is called in each C-family language, as tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The words of a language.
+
+    Attributes:
+        kernel: Format of a kernel's head, of ``name``, ``arguments`` and ``group``.
+        array: Format of an array argument: ``const`` or empty, ``type``, ``name``.
+        fault: The argument at which failed checks are noted.
+        types: Names of scalar types by dtype.
+        vector: Format of a vector type, of ``type`` and ``lanes``.
+        pack: Format of a vector made of scalars, of ``type`` and ``values``.
+        load: Format of a vector read at unaligned ``address``, of ``vector``.
+        store: Format of a vector written there, of ``value``.
+        cast: Format of a number in another type; vectors by ``convert``.
+        convert: Format of a vector in another element type.
+        bitcast: Format of bits as another ``type``.
+        item: The number of a work-item.
+        items: How many there are.
+        call_bits: The widest vector that library functions take.
+        calls: Formats of library functions, where names are not those of C.
+        preamble: What stands before kernels.
+    """
+
+    kernel: str
+    array: str
+    fault: str
+    types: Mapping[str, str]
+    vector: str
+    pack: str
+    load: str
+    store: str
+    cast: str
+    convert: str
+    bitcast: str
+    item: str
+    items: str
+    call_bits: int = 256
+    calls: Mapping[str, str] = field(default_factory=dict[str, str])
+    preamble: str = ""
+
+
+_VECTORS = "\n".join(
+    f"typedef {name}8 {name}8u __attribute__((aligned({size})));"
+    for name, size in (
+        *(("char", 1), ("uchar", 1), ("short", 2), ("ushort", 2)),
+        *(("int", 4), ("uint", 4), ("long", 8), ("ulong", 8)),
+        *(("float", 4), ("double", 8)),
+    )
+)
+
+OPENCL = Dialect(
+    kernel="__kernel __attribute__((reqd_work_group_size({group})))\n"
+    "void {name}({arguments})",
+    array="__global {const}{type} *restrict {name}",
+    fault="__global int *restrict fault",
+    types={
+        "bool": "int",
+        "float32": "float",
+        "float64": "double",
+        "int8": "char",
+        "int16": "short",
+        "int32": "int",
+        "int64": "long",
+        "uint8": "uchar",
+        "uint16": "ushort",
+        "uint32": "uint",
+        "uint64": "ulong",
+    },
+    vector="{type}{lanes}",
+    pack="({type})({values})",
+    load="*(const __global {vector}u *)({address})",
+    store="*(__global {vector}u *)({address}) = {value};",
+    cast="(({type})({value}))",
+    convert="GW_CONVERT({type}, {value})",
+    bitcast="as_{type}({value})",
+    item="get_global_id(0)",
+    items="get_global_size(0)",
+    preamble=f"""\
+#ifdef __has_builtin
+#if __has_builtin(__builtin_convertvector)
+#define GW_CONVERT(type, value) __builtin_convertvector(value, type)
+#endif
+#endif
+#ifndef GW_CONVERT
+#define GW_CONVERT(type, value) convert_##type(value)
+#endif
+#ifdef cl_khr_fp64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+{_VECTORS}
+""",
+)

@@ -1,0 +1,241 @@
+"""What elementwise ops are, on one element: by op name, a function on expressions.
+
+Operands are in the dtypes in which they are computed; what is below float32 comes as
+float32, and results are rounded by whoever asks (`elements.py`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from graphwright.backends.codegen import functions, narrow
+from graphwright.backends.codegen.expr import (
+    Expr,
+    call,
+    choose,
+    const,
+    signed,
+    unsigned,
+    wrapping,
+)
+from graphwright.ir.dtype import DType, bool_, float32, float64
+from graphwright.ir.op import Op
+
+Rule: TypeAlias = Callable[[Any, Sequence[Expr], Sequence[DType]], Expr]
+"""``(op, operands, dtypes)``; ``dtypes`` are the operands' and then the result's."""
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Registers the meaning of an op."""
+
+    def register(function: Rule) -> Rule:
+        RULES[name] = function
+        return function
+
+    return register
+
+
+def _arithmetic(name: str) -> Rule:
+    def apply(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+        x, y = xs
+        if x.dtype.is_int:
+            return wrapping(name, x, y)
+        return Expr(name, x.dtype, (x, y))
+
+    return apply
+
+
+for _name in ("add", "sub", "mul"):
+    RULES[_name] = _arithmetic(_name)
+
+
+def _divided(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+    """Quotient cut towards zero and remainder; 0 by 0, and no overflow."""
+    zero = y.same(0)
+    odd = zero | y.same(-1) if x.dtype.kind == "i" else zero
+    safe = choose(odd, const(1, x.dtype), y)
+    quotient, remainder = x / safe, x % safe
+    if x.dtype.kind == "i":
+        minus = wrapping("sub", const(0, x.dtype), x)
+        quotient = choose(y.same(-1), minus, quotient)
+    return choose(zero, const(0, x.dtype), quotient), choose(odd, zero_of(x), remainder)
+
+
+def zero_of(x: Expr) -> Expr:
+    """Zero of an expression's dtype."""
+    return const(0, x.dtype)
+
+
+@rule("div")
+def _div(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    return _divided(x, y)[0] if x.dtype.is_int else x / y
+
+
+@rule("rem")
+def _rem(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    return _divided(x, y)[1] if x.dtype.is_int else call("fmod", x, y)
+
+
+@rule("max")
+def _max(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    return greater(*xs)
+
+
+@rule("min")
+def _min(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    return lesser(*xs)
+
+
+def greater(x: Expr, y: Expr) -> Expr:
+    """The larger, NaN if either is."""
+    if x.dtype is bool_:
+        return x | y
+    above = x > y
+    return choose(above | x.differs(x) if x.dtype.is_float else above, x, y)
+
+
+def lesser(x: Expr, y: Expr) -> Expr:
+    """The smaller, NaN if either is."""
+    if x.dtype is bool_:
+        return x & y
+    below = x < y
+    return choose(below | x.differs(x) if x.dtype.is_float else below, x, y)
+
+
+def _bitwise(name: str) -> Rule:
+    def apply(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+        return Expr(name, xs[0].dtype, tuple(xs))
+
+    return apply
+
+
+for _name in ("and", "or", "xor"):
+    RULES[_name] = _bitwise(_name)
+
+
+@rule("shl")
+def _shl(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    free = unsigned(x.dtype)
+    count = y.bits(free)
+    fits = count < x.dtype.bits
+    shifted = (x.bits(free) << choose(fits, count, 0)).bits(x.dtype)
+    return choose(fits, shifted, 0)
+
+
+@rule("shr")
+def _shr(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    count = y.bits(unsigned(x.dtype))
+    fits = count < x.dtype.bits
+    most = x.dtype.bits - 1
+    if x.dtype.kind == "i":
+        return x >> choose(fits, count, most).bits(x.dtype)
+    return choose(fits, x >> choose(fits, count, 0), 0)
+
+
+@rule("eq")
+def _eq(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    return ~(x ^ y) if x.dtype is bool_ else x.same(y)
+
+
+@rule("lt")
+def _lt(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    return ~x & y if x.dtype is bool_ else x < y
+
+
+@rule("neg")
+def _neg(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    (x,) = xs
+    return wrapping("sub", zero_of(x), x) if x.dtype.is_int else -x
+
+
+@rule("abs")
+def _abs(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    (x,) = xs
+    if x.dtype.kind == "i":
+        return choose(x < 0, wrapping("sub", zero_of(x), x), x)
+    return functions.magnitude(x) if x.dtype.is_float else x
+
+
+@rule("where")
+def _where(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    condition, x, y = xs
+    if x.dtype is bool_:
+        return (condition & x) | (~condition & y)
+    return choose(condition, x, y)
+
+
+def _function(name: str) -> Rule:
+    def apply(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+        return functions.FUNCTIONS[name](*xs)
+
+    return apply
+
+
+for _name in functions.FUNCTIONS:
+    RULES[_name] = _function(_name)
+
+
+@rule("sigmoid")
+def _sigmoid(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    """``1 / (1 + e^-x)``: what is below the least normal number may come as 0."""
+    (x,) = xs
+    one = const(1, x.dtype)
+    return one / (functions.FUNCTIONS["exp"](-x) + one)
+
+
+@rule("bitcast")
+def _bitcast(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    source, to = dtypes
+    bits = narrow.encoded(xs[0], source)
+    return narrow.decoded(bits.bits(narrow.storage(to)), to)
+
+
+@rule("cast")
+def _cast(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, to = xs[0], dtypes[-1]
+    if to is bool_:
+        return x.differs(0) if x.dtype is not bool_ else x
+    if op.saturate and x.dtype.is_float and to.is_int:
+        return _saturated_integer(x, to)
+    if op.saturate:
+        x = _saturated(x, to)
+    if x.dtype is float64 and to.is_float and to.bits < 32:
+        x = narrow.to_odd(x)
+    if x.dtype.is_float and to.is_int:
+        return _to_integer(x, narrow.carrier(to))
+    return x.to(narrow.carrier(to))
+
+
+def _to_integer(x: Expr, to: DType) -> Expr:
+    """Cut towards zero; narrow integers by way of 32 bits, or 64, as C does."""
+    if to.bits >= 32:
+        return x.to(to)
+    return x.to(signed(float32)).to(to)
+
+
+def _saturated(x: Expr, to: DType) -> Expr:
+    """The nearest number that a dtype holds, where it holds integers or few floats."""
+    if x.dtype is bool_ or (to.is_float and to.bits > 8):
+        return x
+    low, high = to.limits
+    own = x.dtype.limits
+    if own[1] > high:
+        x = choose(x > high, const(high, x.dtype), x)
+    return choose(x < low, const(low, x.dtype), x) if own[0] < low else x
+
+
+def _saturated_integer(x: Expr, to: DType) -> Expr:
+    """A float cut towards zero; beyond the range its ends, and 0 of NaN."""
+    low, high = to.limits
+    held = narrow.carrier(to)
+    above, below = x >= float(high + 1), x < float(low)
+    inside = choose(above | below | x.differs(x), zero_of(x), x)
+    whole = _to_integer(inside, held)
+    return choose(above, const(high, held), choose(below, const(low, held), whole))

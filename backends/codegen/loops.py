@@ -1,0 +1,118 @@
+"""The loop IR: statements over scheduled expressions, and the kernel that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.expr import Expr
+from graphwright.ir.dtype import DType, int32, int64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Let:
+    """A name for a value; ``mutable`` if it will be set again."""
+
+    name: str
+    value: Expr
+    mutable: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Set:
+    """Another value for a mutable name."""
+
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """A value, of one or more lanes, written to an array at an offset."""
+
+    array: Array
+    offset: Expr
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class For:
+    """A loop of a named number from ``begin`` on, below ``end``, by ``step``."""
+
+    name: str
+    begin: Expr
+    end: Expr
+    step: int
+    body: "Sequence[Statement]"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class If:
+    """Statements that run where a condition holds."""
+
+    condition: Expr
+    body: "Sequence[Statement]"
+
+
+Statement: TypeAlias = Let | Set | Store | For | If
+
+
+@dataclass(eq=False, slots=True)
+class Sizes:
+    """Numbers that a kernel takes as arguments: a new size is no new source.
+
+    Attributes:
+        dtype: The integers in which positions are computed.
+        values: The numbers, in the order of the arguments.
+    """
+
+    dtype: DType = int32
+    values: list[int] = field(default_factory=list[int])
+    _made: dict[object, Expr] = field(default_factory=dict[object, Expr])
+
+    def number(self, value: int, key: object) -> Expr:
+        """An argument of that value, the same one for the same key; 0 and 1 are not."""
+        if value in (0, 1):
+            return Expr("const", self.dtype, value=value)
+        found = self._made.get(key)
+        if found is None:
+            name = f"n{len(self.values)}"
+            found = self._made[key] = Expr("var", self.dtype, value=name)
+            self.values.append(value)
+        return found
+
+    def const(self, value: int) -> Expr:
+        """A number that is part of the source."""
+        return Expr("const", self.dtype, value=value)
+
+    def named(self, name: str) -> Expr:
+        """A variable of the source."""
+        return Expr("var", self.dtype, value=name)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kernel:
+    """What a device runs at once.
+
+    Attributes:
+        inputs: Arrays that it reads.
+        outputs: Arrays that it writes.
+        sizes: The numbers that it takes.
+        body: What each work-item does.
+        items: How many work-items there are.
+        group: How many of them make a work-group.
+        checks: Whether it checks indices: then it takes a place to note failures.
+    """
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    sizes: Sizes
+    body: tuple[Statement, ...]
+    items: tuple[int, ...]
+    group: tuple[int, ...] = (1,)
+    checks: bool = False
+
+
+def index_dtype(largest: int) -> DType:
+    """The integers that suffice to count to a number."""
+    return int32 if largest < (1 << 31) - (1 << 16) else int64

@@ -1,0 +1,307 @@
+"""The schedule of loops for CPU devices: one work-item a tile, explicit vectors.
+
+A work-item runs a range of *units*. A unit is a row (all axes but the innermost one),
+or a block of one. Along the innermost axis, or along the last axis of a reduction that
+does not hang on it, loops work on vectors, then on what is left one by one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from graphwright.backends.codegen.elements import Array, Reduction
+from graphwright.backends.codegen.elementwise import greater, lesser
+from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
+from graphwright.backends.codegen.index import Axis, linear, of
+from graphwright.backends.codegen.loops import (
+    For,
+    Kernel,
+    Set,
+    Sizes,
+    Statement,
+    Store,
+    index_dtype,
+)
+from graphwright.backends.codegen.narrow import encoded
+from graphwright.backends.codegen.nest import Nest, extent_of, simplified
+from graphwright.backends.codegen.stages import Loops
+from graphwright.backends.codegen.translate import Names, Scope, splat
+from graphwright.backends.codegen.walk import (
+    axes_by_expr,
+    expanded,
+    indices_of,
+    ordered,
+    reductions_of,
+)
+from graphwright.ir.dtype import DType, int64
+from graphwright.ir.emitter import Value
+from graphwright.ir.ops.reduce import identity
+
+_Body: TypeAlias = Callable[[Scope], None]
+
+LANES = 8
+_ITEM = 1 << 14
+"""Operations that are worth a work-item of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """A device whose work-items run on cores with vector units.
+
+    Attributes:
+        cores: How many there are.
+    """
+
+    cores: int = 1
+
+
+def scheduled(stage: Loops, arrays: Mapping[Value, Array], target: Cpu) -> Kernel:
+    """The kernel of a stage."""
+    outputs = [arrays[v] for v, _ in stage.results]
+    rows = zip(outputs, stage.results, strict=True)
+    exprs = tuple(encoded(expr, array.dtype) for array, (_, expr) in rows)
+    place = linear(tuple(map(of, stage.axes)), [a.extent for a in stage.axes])
+    nest = Nest(stage.axes, tuple(expanded(exprs)), (place,) * len(exprs))
+    return _Schedule(simplified(nest), outputs, target).kernel()
+
+
+class _Schedule:
+    """A nest as statements.
+
+    Args:
+        nest: What is computed.
+        outputs: Arrays of the results.
+        target: The device.
+    """
+
+    def __init__(self, nest: Nest, outputs: Sequence[Array], target: Cpu) -> None:
+        self.nest, self.outputs, self.target = nest, outputs, target
+        self.sizes = Sizes(_counting(nest))
+        self.names = Names(nest.exprs, self.sizes)
+        self.reductions = reductions_of(nest.exprs)
+        self.axes = axes_by_expr(nest.exprs)
+        self.inner = self._inner_axis()
+        self.rows = tuple(axis for axis in nest.axes if axis is not self.inner)
+
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        units, blocks, block = self._division()
+        items = self._items(units * blocks)
+        sizes = self.sizes
+        total = sizes.number(units * blocks, "units")
+        scope = Scope(self.names, {}, place=self._reduced)
+        item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
+        begin = scope.let(_share(item, total, many), "u")
+        end = scope.let(_share(item + sizes.const(1), total, many), "u")
+        unit = sizes.named(self.names.fresh("u"))
+        row = scope.inside({})
+        self._unit(row, unit, blocks, block)
+        scope.body.append(For(unit.value, begin, end, 1, row.body))
+        return Kernel(
+            tuple(a for a in self.names.inputs),
+            tuple(self.outputs),
+            sizes,
+            tuple(scope.body),
+            (items,),
+            checks=self.names.checks,
+        )
+
+    # Division -----------------------------------------------------------------------
+
+    def _inner_axis(self) -> Axis | None:
+        """The axis along which results are vectors; None if only reductions are."""
+        if not self.nest.axes:
+            return None
+        axis = self.nest.axes[-1]
+        hang = [r for r in self.reductions if axis in self.axes[r]]
+        if hang and all(self._is_along(r, axis) for r in hang):
+            return None
+        return axis
+
+    def _is_along(self, reduction: Expr, axis: Axis) -> bool:
+        """Whether neighbours that a reduction reads are along its own axis."""
+        own = reduction.value.axes[-1:]
+        if not own or own[0].extent < LANES:
+            return False
+        below = [x for e in ordered(reduction.args) for x in indices_of(e)]
+        return not any(x.factor(axis) == 1 for x in below) or axis.extent < LANES
+
+    def _division(self) -> tuple[int, int, int]:
+        """Rows, blocks of a row, and elements of a block."""
+        rows = extent_of(self.rows)
+        if self.inner is None:
+            return rows, 1, 1
+        n = self.inner.extent
+        hoisted = any(self.inner not in self.axes[r] for r in self.reductions)
+        want = -(-self._items(rows * -(-n // LANES)) // max(rows, 1))
+        if hoisted or want <= 1:
+            return rows, 1, n
+        block = -(-n // (want * LANES)) * LANES
+        return rows, -(-n // block), block
+
+    def _items(self, units: int) -> int:
+        work = extent_of(self.nest.axes) * (1 + len(ordered(self.nest.exprs)))
+        for reduction in self.reductions:
+            work *= extent_of(reduction.value.axes)
+        most = 1 if self.target.cores == 1 else 8 * self.target.cores
+        return max(1, min(units, most, work // _ITEM))
+
+    # Statements ---------------------------------------------------------------------
+
+    def _unit(self, row: Scope, unit: Expr, blocks: int, block: int) -> None:
+        """One row, or a block of it."""
+        sizes, rest = self.sizes, unit
+        if blocks > 1:
+            many = sizes.number(blocks, "blocks")
+            rest = row.let(unit / many, "i")
+        row.where = {**row.where, **self._coordinates(row, rest)}
+        for reduction in self.reductions:
+            if self.inner is None or self.inner not in self.axes[reduction]:
+                row.value(reduction)
+        if self.inner is None:
+            self._stores(row)
+            return
+        extent = sizes.number(self.inner.extent, self.inner)
+        begin, end = sizes.const(0), extent
+        if blocks > 1:
+            width = sizes.number(block, "block")
+            begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
+            end = row.let(_least(begin + width, extent), "j")
+        row.body += self._vectors(row, self.inner, begin, end, self._stores)
+
+    def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
+        found: dict[Axis, Expr] = {}
+        for axis in reversed(self.rows[1:]):
+            n = self.sizes.number(axis.extent, axis)
+            found[axis] = scope.let(rest % n, "i")
+            rest = scope.let(rest / n, "i")
+        if self.rows:
+            found[self.rows[0]] = rest
+        return found
+
+    def _vectors(
+        self, scope: Scope, axis: Axis, begin: Expr, end: Expr, body: "_Body"
+    ) -> list[Statement]:
+        """A loop over vectors, and one over the rest."""
+        found: list[Statement] = []
+        if axis.extent >= LANES:
+            name = self.names.fresh("j")
+            inside = scope.inside({axis: self.sizes.named(name)}, axis, LANES)
+            body(inside)
+            last = end - self.sizes.const(LANES - 1)
+            found.append(For(name, begin, last, LANES, inside.body))
+            begin = scope.let(end - (end - begin) % self.sizes.const(LANES), "j")
+        name = self.names.fresh("j")
+        inside = scope.inside({axis: self.sizes.named(name)})
+        body(inside)
+        found.append(For(name, begin, end, 1, inside.body))
+        return found
+
+    def _stores(self, scope: Scope) -> None:
+        rows = zip(self.outputs, self.nest.places, self.nest.exprs, strict=True)
+        values = [(a, place, scope.value(expr)) for a, place, expr in rows]
+        for array, place, value in values:
+            scope.body.append(Store(array, scope.position(place), value))
+
+    # Reductions ---------------------------------------------------------------------
+
+    def _reduced(self, scope: Scope, expr: Expr) -> Expr:
+        """Loops that combine elements; gives the variable with the result."""
+        reduction: Reduction = expr.value
+        neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
+        if scope.lanes > 1 or not reduction.axes or reduction.axes[-1].extent < LANES:
+            return self._by_lanes(scope, expr, neutral)
+        lanes = scope.let(splat(neutral, LANES), "a", mutable=True)
+        alone = scope.let(neutral, "a", mutable=True)
+        *outer, axis = reduction.axes
+        loops = _Nested(scope, self, outer)
+
+        def body(inside: Scope) -> None:
+            total = lanes if inside.lanes > 1 else alone
+            element = inside.settled(inside.value(expr.args[0]))
+            found = combined(reduction.kind, total, element)
+            inside.body.append(Set(total.value, found))
+
+        end = self.sizes.number(axis.extent, axis)
+        deepest = loops.scope
+        statements = self._vectors(deepest, axis, self.sizes.const(0), end, body)
+        deepest.body += statements
+        loops.close()
+        return scope.let(self._across(scope, reduction.kind, lanes, alone))
+
+    def _across(self, scope: Scope, kind: str, lanes: Expr, alone: Expr) -> Expr:
+        parts = [
+            Expr("lane", lanes.dtype, (lanes,), lane) for lane in range(lanes.lanes)
+        ]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [
+                scope.let(combined(kind, x, y))
+                for x, y in zip(parts[:half], parts[half:], strict=True)
+            ]
+        return combined(kind, alone, parts[0])
+
+    def _by_lanes(self, scope: Scope, expr: Expr, neutral: Expr) -> Expr:
+        """Each lane for itself."""
+        reduction: Reduction = expr.value
+        total = scope.let(splat(neutral, scope.lanes), "a", mutable=True)
+        loops = _Nested(scope, self, reduction.axes)
+        inside = loops.scope
+        element = inside.settled(inside.value(expr.args[0]))
+        found = combined(reduction.kind, total, element)
+        inside.body.append(Set(total.value, found))
+        loops.close()
+        return total
+
+
+class _Nested:
+    """Plain loops within a scope, around what is added to ``scope``."""
+
+    def __init__(self, outer: Scope, schedule: _Schedule, axes: Sequence[Axis]) -> None:
+        self._levels: list[tuple[Scope, str, Axis]] = []
+        self.scope, self._schedule = outer, schedule
+        for axis in axes:
+            name = schedule.names.fresh("k")
+            where = {axis: schedule.sizes.named(name)}
+            self._levels.append((self.scope, name, axis))
+            self.scope = self.scope.inside(where, outer.inner, outer.lanes)
+
+    def close(self) -> None:
+        """Puts the loops into the outermost scope."""
+        body = self.scope.body
+        for scope, name, axis in reversed(self._levels):
+            sizes = self._schedule.sizes
+            end = sizes.number(axis.extent, axis)
+            scope.body.append(For(name, sizes.const(0), end, 1, body))
+            body = scope.body
+
+
+def combined(kind: str, x: Expr, y: Expr) -> Expr:
+    """Two partial results of a reduction as one."""
+    if kind == "max":
+        return greater(x, y)
+    if kind == "min":
+        return lesser(x, y)
+    op = "add" if kind == "sum" else "mul"
+    found = wrapping(op, x, y) if x.dtype.is_int else Expr(op, x.dtype, (x, y))
+    return replace(found, lanes=x.lanes)
+
+
+def _least(x: Expr, y: Expr) -> Expr:
+    return choose(x < y, x, y)
+
+
+def _share(item: Expr, total: Expr, many: Expr) -> Expr:
+    """Where the share of one of many work-items begins."""
+    return (item.to(int64) * total.to(int64) / many.to(int64)).to(item.dtype)
+
+
+def _counting(nest: Nest) -> DType:
+    """The integers for all positions of a nest."""
+    sizes = [extent_of(nest.axes)]
+    for index in nest.indices():
+        sizes += [abs(end) for end in index.bounds]
+    for expr in ordered(nest.exprs):
+        if expr.op == "read":
+            sizes.append(expr.value.array.size)
+    return index_dtype(max(sizes))

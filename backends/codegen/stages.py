@@ -1,0 +1,222 @@
+"""From a graph to stages: which values lie in memory, and what one kernel computes.
+
+A stage is either *loops*, results of one shape written out down to what lies in memory,
+or a node that has a kernel of its own (``backends/codegen/kernels``).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from graphwright.backends.codegen.elements import (
+    FREE,
+    Array,
+    Elements,
+    is_pulled,
+    sizes_of,
+)
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.walk import free_axes, reductions_of
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Trait
+from graphwright.ir.ops.reduce import Reduce
+
+_MOST_INLINED = 96
+"""Ops written out in one place: more would only take longer to build."""
+_CHEAP = 3
+"""What is better computed twice than written and read again, in operations."""
+_ROW = 1 << 16
+"""Elements of a row that are still near when it is read again."""
+_COSTS = {"div": 4, "rem": 8, "sqrt": 4, "pow": 24, "atan2": 16, "gather": 4}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loops:
+    """Results of one shape, computed by one kernel.
+
+    Attributes:
+        axes: One for each axis of the shape.
+        results: Values and what their elements are.
+        nodes: Nodes that are written out in it.
+    """
+
+    axes: tuple[Axis, ...]
+    results: tuple[tuple[Value, Expr], ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Single:
+    """A node with a kernel of its own; its operands and results lie in memory."""
+
+    node: Node
+
+
+Stage: TypeAlias = Loops | Single
+
+
+def split(graph: Graph) -> tuple[list[Stage], dict[Value, Array]]:
+    """The stages of a graph, in order, and the values that lie in memory."""
+    refused: set[Value] = set()
+    while True:
+        splitter = _Splitter(graph, refused)
+        stages = splitter.stages()
+        found = splitter.misplaced
+        if not found:
+            return stages, splitter.arrays
+        refused |= found
+
+
+class _Splitter:
+    """One attempt; ``misplaced`` are reductions that cannot be written out."""
+
+    def __init__(self, graph: Graph, refused: set[Value]) -> None:
+        self.graph, self.refused = graph, refused
+        self.misplaced = set[Value]()
+        self._users: dict[Value, list[Node]] = {}
+        for node in graph.nodes:
+            for v in dict.fromkeys(node.operands):
+                self._users.setdefault(v, []).append(node)
+        self._roots: dict[Value, frozenset[Value]] = {}
+        self._weights: dict[Value, int] = {}
+        self._kept = self._choose()
+        self.arrays = {v: Array(v.dtype, sizes_of(v.type)) for v in self._in_memory()}
+
+    def _in_memory(self) -> Iterator[Value]:
+        yield from self.graph.inputs
+        for v, constant in self.graph.constants.items():
+            if v in self._users and constant.size != 1:
+                yield v
+        yield from self._kept
+
+    def _choose(self) -> dict[Value, None]:
+        """Results that lie in memory, in order."""
+        kept = set(self.graph.outputs)
+        for node in self.graph.nodes:
+            self._weights.update(dict.fromkeys(node.results, self._weight(node)))
+            if not is_pulled(node.op):
+                kept.update(node.results)
+                kept.update(node.operands)
+        for node in reversed(self.graph.nodes):
+            (v, *_) = node.results
+            if not kept.intersection(node.results):
+                found = frozenset[Value]().union(
+                    *(self._roots[user.results[0]] for user in self._users.get(v, ()))
+                )
+                self._roots[v] = found
+                if self._keeps(node, found):
+                    kept.add(v)
+            for result in node.results:
+                if result in kept:
+                    self._roots[result] = frozenset({result})
+        order = (v for node in self.graph.nodes for v in node.results)
+        return dict.fromkeys(v for v in order if v in kept)
+
+    def _weight(self, node: Node) -> int:
+        """Operations of an element, with those of what it is written out from."""
+        name = node.op.name
+        own = 0 if name in FREE else _COSTS.get(name, 1)
+        if node.op.error_bound() > 1:
+            own = max(own, 8)
+        inner = (self._weights.get(v, 0) for v in node.operands)
+        return min(own + sum(inner), 1 << 20)
+
+    def _keeps(self, node: Node, roots: frozenset[Value]) -> bool:
+        (v,) = node.results
+        if v in self.refused:
+            return True
+        if isinstance(node.op, Reduce):
+            return len(roots) != 1 or not self._joins(node, node.op, *roots)
+        weight = self._weights[v]
+        return weight > _MOST_INLINED or (len(roots) > 1 and weight > _CHEAP)
+
+    def _joins(self, node: Node, op: Reduce, root: Value) -> bool:
+        """Whether a reduction can be written out where its result is used."""
+        shape, end = sizes_of(node.operands[0].type), sizes_of(root.type)
+        if _size(end) == _size(sizes_of(node.results[0].type)):
+            return True
+        trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
+        within = tuple(sorted(op.axes)) == trailing and _size(end) == _size(shape)
+        return within and _size(shape[trailing[0] :] if trailing else ()) <= _ROW
+
+    # Stages -----------------------------------------------------------------------
+
+    def stages(self) -> list[Stage]:
+        """Stages in order."""
+        found: list[Stage] = []
+        group: list[Value] = []
+        for node in self.graph.nodes:
+            if not is_pulled(node.op):
+                found += self._closed(group)
+                found.append(Single(node))
+            elif node.results[0] in self._kept:
+                if group and not self._fits(group, node):
+                    found += self._closed(group)
+                group.append(node.results[0])
+        return found + self._closed(group)
+
+    def _fits(self, group: Sequence[Value], node: Node) -> bool:
+        """Whether a value can be computed in the same loops as those of a group."""
+        v = node.results[0]
+        if sizes_of(v.type) != sizes_of(group[0].type):
+            return False
+        inside = set(group)
+        nodes = [*self._written_out([v]), *self._written_out(group)]
+        if any(isinstance(n.op, Reduce) for n in nodes) or len(nodes) > _MOST_INLINED:
+            return False
+        return all(
+            Trait.ELEMENTWISE in n.op.traits or not inside.intersection(n.operands)
+            for n in self._written_out([v])
+        )
+
+    def _written_out(self, results: Iterable[Value]) -> list[Node]:
+        """Nodes that are computed where some results are, in order."""
+        wanted, found = set(results), list[Node]()
+        for node in reversed(self.graph.nodes):
+            if wanted.intersection(node.results):
+                found.append(node)
+                wanted.update(v for v in node.operands if v not in self._kept)
+        return found[::-1]
+
+    def _closed(self, group: list[Value]) -> list[Stage]:
+        if not group:
+            return []
+        inside = set(group)
+        arrays = {v: a for v, a in self.arrays.items() if v not in inside}
+        axes = tuple(map(Axis, sizes_of(group[0].type)))
+        elements, at = Elements(self.graph, arrays), tuple(map(of, axes))
+        results = tuple((v, elements.at(v, at)) for v in group)
+        nodes = tuple(self._written_out(group))
+        group.clear()
+        if any(isinstance(n.op, Reduce) for n in nodes):
+            self._check([expr for _, expr in results], nodes)
+        return [Loops(axes, results, nodes)]
+
+    def _check(self, exprs: Sequence[Expr], nodes: Sequence[Node]) -> None:
+        """Notes reductions that hang on the axes of others."""
+        inner = set[Axis]()
+        for expr in reductions_of(exprs):
+            inner.update(expr.value.axes)
+        for expr in reductions_of(exprs):
+            if free_axes(expr) & inner:
+                self.misplaced.update(
+                    n.results[0]
+                    for n in nodes
+                    if isinstance(n.op, Reduce) and n.results[0] not in self._kept
+                )
+
+
+def _size(shape: Sequence[int]) -> int:
+    found = 1
+    for n in shape:
+        found *= n
+    return found
+
+
+def constants_in_memory(
+    graph: Graph, arrays: Mapping[Value, Array]
+) -> dict[Value, Array]:
+    """Arrays of a graph's constants that stages read."""
+    return {v: arrays[v] for v in graph.constants if v in arrays}

@@ -1,0 +1,102 @@
+"""Walks over logical expressions."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import Axis, Index
+from graphwright.backends.codegen.narrow import taken_apart
+
+
+def indices_of(expr: Expr) -> Iterator[Index]:
+    """Indices that a node itself holds."""
+    if expr.op == "index":
+        yield expr.value
+    elif expr.op == "read":
+        yield expr.value.index
+        yield from (guard.index for guard in expr.value.guards)
+
+
+def children_of(expr: Expr) -> Iterator[Expr]:
+    """Operands, and what its indices compute in the run."""
+    yield from expr.args
+    for index in indices_of(expr):
+        for item in index.items():
+            yield item.value
+
+
+def ordered(exprs: Iterable[Expr]) -> list[Expr]:
+    """All expressions below some, each once, operands first."""
+    found: dict[Expr, None] = {}
+    stack = [(expr, False) for expr in reversed(list(exprs))]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            found.setdefault(expr)
+        elif expr not in found:
+            stack.append((expr, True))
+            stack += [(child, False) for child in children_of(expr)]
+    return list(found)
+
+
+def reductions_of(exprs: Iterable[Expr]) -> list[Expr]:
+    """The reductions among them, inner ones first."""
+    return [expr for expr in ordered(exprs) if expr.op == "reduce"]
+
+
+def axes_by_expr(exprs: Iterable[Expr]) -> dict[Expr, frozenset[Axis]]:
+    """For all expressions below some, the axes that each hangs on."""
+    found: dict[Expr, frozenset[Axis]] = {}
+    for expr in ordered(exprs):
+        axes = {axis for index in indices_of(expr) for axis in index.axes()}
+        for child in children_of(expr):
+            axes |= found[child]
+        if expr.op == "reduce":
+            axes -= set(expr.value.axes)
+        found[expr] = frozenset(axes)
+    return found
+
+
+def free_axes(expr: Expr) -> frozenset[Axis]:
+    """Axes that an expression hangs on."""
+    return axes_by_expr([expr])[expr]
+
+
+def with_axes(
+    exprs: Sequence[Expr],
+    axes: Mapping[Axis, Index],
+    within: Callable[[tuple[Axis, ...]], tuple[Axis, ...]],
+) -> list[Expr]:
+    """Expressions with axes replaced; ``within`` says what becomes of reductions'."""
+    made: dict[Expr, Expr] = {}
+
+    def index(x: Index) -> Index:
+        return x.replaced(axes, made.__getitem__)
+
+    for expr in ordered(exprs):
+        value: Any = expr.value
+        if expr.op == "index":
+            value = index(value)
+        elif expr.op == "read":
+            guards = tuple(replace(g, index=index(g.index)) for g in value.guards)
+            value = replace(value, index=index(value.index), guards=guards)
+        elif expr.op == "reduce":
+            value = replace(value, axes=within(value.axes))
+        args = tuple(made[arg] for arg in expr.args)
+        made[expr] = replace(expr, args=args, value=value)
+    return [made[expr] for expr in exprs]
+
+
+def expanded(exprs: Sequence[Expr]) -> list[Expr]:
+    """Expressions with roundings to narrow floats taken apart."""
+    made: dict[Expr, Expr] = {}
+    for expr in ordered(exprs):
+        args = tuple(made[arg] for arg in expr.args)
+        if args != expr.args:
+            made[expr] = replace(expr, args=args)
+        else:
+            made[expr] = expr
+        if expr.op == "rounded":
+            made[expr] = taken_apart(made[expr])
+    return [made[expr] for expr in exprs]

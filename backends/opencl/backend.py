@@ -1,0 +1,129 @@
+"""The OpenCL backend: graphs as few kernels, on any device."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.codegen.elements import Array, is_pulled
+from graphwright.backends.codegen.narrow import is_stored
+from graphwright.backends.codegen.schedule_cpu import Cpu, scheduled
+from graphwright.backends.codegen.stages import Loops, split
+from graphwright.backends.contract import Backend, GraphBackend, Kernel
+from graphwright.backends.opencl.launch import Launch, LaunchPlan
+from graphwright.backends.opencl.library import (
+    Session,
+    found,
+    has_library,
+    missing,
+    session,
+)
+from graphwright.backends.opencl.programs import Programs, named
+from graphwright.ir.constant import Constant
+from graphwright.ir.graph import Graph
+from graphwright.ir.op import Op
+from graphwright.ir.ops.movement import Pad
+from graphwright.ir.types import TensorType, Type
+
+
+class OpenCLBackend(GraphBackend):
+    """Runs graphs on one OpenCL device.
+
+    Args:
+        device: Its number, over all platforms.
+    """
+
+    name = "opencl"
+
+    def __init__(self, device: int = 0) -> None:
+        self._device = device
+        self._resident: dict[int, tuple[Constant, Any, Any]] = {}
+        if device:
+            self.name = f"opencl:{device}"
+
+    def at(self, device: int) -> Backend:
+        """The backend for another of the machine's devices."""
+        return self if device == self._device else OpenCLBackend(device)
+
+    def unavailable(self) -> str | None:
+        """What is missing: PyOpenCL, or a device."""
+        return missing(self._device)
+
+    def devices(self) -> list[str]:
+        """``opencl:0`` and so on, as many as all platforms have."""
+        if not has_library():
+            return []
+        return [f"opencl:{i}" for i in range(len(found().devices))]
+
+    def claims(self, op: Op, types: Sequence[Type]) -> bool:
+        """Whether an op is written out in loops, on dtypes that kernels store."""
+        if not is_pulled(op) or not _stored(types):
+            return False
+        results = op.result_type(*types)
+        ends = results if isinstance(results, tuple) else (results,)
+        return _stored(ends) and _takes(op, types)
+
+    @cached_property
+    def _session(self) -> Session:
+        return session(self._device)
+
+    @cached_property
+    def _programs(self) -> Programs:
+        return Programs(self._session)
+
+    def compile(self, graph: Graph) -> Kernel:
+        """A launch plan, all of its kernels built."""
+        stages, arrays = split(graph)
+        target = Cpu(self._session.device.max_compute_units)
+        launches: list[Launch] = []
+        sources: list[tuple[str, str]] = []
+        for stage in stages:
+            assert isinstance(stage, Loops)
+            if not arrays[stage.results[0][0]].size:
+                continue
+            kernel = scheduled(stage, arrays, target)
+            name, text = named(kernel)
+            sources.append((name, text))
+            launches.append(Launch(kernel, name))
+        self._programs.build(sources)
+        ends = [arrays[v] for v in (*graph.outputs, *graph.inputs)]
+        return LaunchPlan(
+            self._session,
+            self._programs,
+            launches,
+            ends,
+            len(graph.outputs),
+            self._constants(graph, arrays),
+        ).into()
+
+    def _constants(self, graph: Graph, arrays: Any) -> dict[Array, Any]:
+        found: dict[Array, Any] = {}
+        for v, constant in graph.constants.items():
+            if v in arrays:
+                found[arrays[v]] = self._buffer(constant)
+        return found
+
+    def _buffer(self, constant: Constant) -> Any:
+        """The buffer of a constant, made once."""
+        known = self._resident.get(id(constant))
+        if known is None:
+            array = np.ascontiguousarray(constant.array())
+            buffer = self._session.host_buffer(array)
+            known = self._resident[id(constant)] = constant, array, buffer
+        return known[2]
+
+
+def _stored(types: Sequence[Type]) -> bool:
+    return all(isinstance(t, TensorType) and is_stored(t.dtype) for t in types)
+
+
+def _takes(op: Op, types: Sequence[Type]) -> bool:
+    """What kernels cannot do yet: powers of integers, arithmetic on parts of bytes."""
+    dtypes = [t.dtype for t in types if isinstance(t, TensorType)]
+    if op.name == "pow" and any(d.is_int for d in dtypes):
+        return False
+    moved = op.name in ("reshape", "transpose", "broadcast_to", "slice", "concat")
+    if isinstance(op, Pad) and any(op.interior):
+        return False
+    return moved or all(not d.is_int or d.bits >= 8 for d in dtypes)

@@ -1,0 +1,151 @@
+"""Launch plans: kernels bound to memory, enqueued one after the other in each run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.arena import Space, aligned
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.narrow import storage
+from graphwright.backends.contract import Into, Place
+from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.backends.opencl.programs import Programs
+from graphwright.ir.dtype import int32
+from graphwright.ir.errors import IndexBoundsError
+
+FAULT = Array(int32, (1,))
+"""Where kernels note that an index was out of range."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Launch:
+    """A kernel by its built name."""
+
+    kernel: Kernel
+    name: str
+
+
+class LaunchPlan:
+    """Launches in order, on memory that is known when they are bound.
+
+    Args:
+        session: The device.
+        programs: Where the kernels are built.
+        launches: What runs, in order.
+        ends: Arrays of the results, then of the operands.
+        results: How many of these are results.
+        constants: Arrays that never change, with their elements.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        programs: Programs,
+        launches: Sequence[Launch],
+        ends: Sequence[Array],
+        results: int,
+        constants: Mapping[Array, Any],
+    ) -> None:
+        self._session, self._programs = session, programs
+        self._launches, self._ends = launches, ends
+        self._constants, self._results = constants, results
+        self._offsets, size = _arena(launches, {*ends, *constants})
+        self._checks = any(launch.kernel.checks for launch in launches)
+        self._fault_at = size
+        self.scratch_bytes = size + 64 * self._checks
+
+    def into(self) -> Into:
+        """The plan as a kernel on host arrays."""
+        places = tuple(
+            Place(a.shape, a.dtype.numpy) for a in self._ends[: self._results]
+        )
+        return Into(self.run, places, bind=self.bind, scratch_bytes=self.scratch_bytes)
+
+    def run(self, *arrays: Any) -> None:
+        """Runs on results and operands, in memory of its own."""
+        rows = [
+            x if i < self._results else np.ascontiguousarray(x).reshape(x.shape)
+            for i, x in enumerate(arrays)
+        ]
+        self.bind(aligned(self.scratch_bytes), *rows)()
+
+    def bind(self, scratch: Any, *arrays: Any) -> Callable[[], object]:
+        """Kernels with all arguments set; gives what enqueues them and waits."""
+        buffers: dict[Array, Any] = dict(self._constants)
+        for array, x in zip(self._ends, arrays, strict=True):
+            buffers[array] = self._session.host_buffer(x)
+        for array, offset in self._offsets.items():
+            part = scratch[offset : offset + _nbytes(array)]
+            buffers[array] = self._session.host_buffer(part)
+        fault = None
+        if self._checks:
+            fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
+            buffers[FAULT] = self._session.host_buffer(fault)
+        calls = [self._bound(launch, buffers) for launch in self._launches]
+        return _Runner(self._session, calls, tuple(buffers.values()), fault)
+
+    def _bound(self, launch: Launch, buffers: Mapping[Array, Any]) -> tuple[Any, ...]:
+        kernel = launch.kernel
+        found = self._programs.kernel(launch.name)
+        arrays = [*kernel.inputs, *kernel.outputs, *([FAULT] * kernel.checks)]
+        number = kernel.sizes.dtype.numpy.type
+        sizes = map(number, kernel.sizes.values)
+        found.set_args(*(buffers[a] for a in arrays), *sizes)
+        items = tuple(n * g for n, g in zip(kernel.items, kernel.group, strict=True))
+        return found, items, kernel.group
+
+
+class _Runner:
+    """Enqueues bound kernels on the calling thread's queue, and waits once.
+
+    It holds the buffers: a kernel does not keep its arguments alive.
+    """
+
+    __slots__ = ("_buffers", "_calls", "_enqueue", "_fault", "_session")
+
+    def __init__(
+        self,
+        session: Session,
+        calls: Sequence[tuple[Any, ...]],
+        buffers: tuple[Any, ...],
+        fault: Any,
+    ) -> None:
+        self._session, self._calls = session, calls
+        self._buffers, self._fault = buffers, fault
+        self._enqueue = pyopencl().enqueue_nd_range_kernel
+
+    def __call__(self) -> None:
+        queue, enqueue, fault = self._session.queue, self._enqueue, self._fault
+        if fault is not None:
+            fault[0] = 0
+        for kernel, items, group in self._calls:
+            enqueue(queue, kernel, items, group)
+        queue.finish()
+        if fault is not None and fault[0]:
+            raise IndexBoundsError("an index is outside its axis")
+
+
+def _nbytes(array: Array) -> int:
+    return array.size * storage(array.dtype).itemsize
+
+
+def _arena(
+    launches: Sequence[Launch], outside: set[Array]
+) -> tuple[dict[Array, int], int]:
+    """Offsets of what lies between launches, and the bytes that suffice."""
+    last: dict[Array, int] = {}
+    for number, launch in enumerate(launches):
+        for array in (*launch.kernel.inputs, *launch.kernel.outputs):
+            last[array] = number
+    space, offsets = Space(), dict[Array, int]()
+    for number, launch in enumerate(launches):
+        for array in launch.kernel.outputs:
+            if array not in outside and array not in offsets:
+                offsets[array] = space.take(max(_nbytes(array), 1))
+        for array in (*launch.kernel.inputs, *launch.kernel.outputs):
+            if array in offsets and last[array] == number:
+                space.give(offsets[array], max(_nbytes(array), 1))
+    return offsets, space.size

@@ -1,0 +1,116 @@
+"""PyOpenCL and the devices: loaded when first needed, and what is missing named."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from threading import local
+from typing import Any
+
+INSTALL = 'pip install "graphwright[opencl]"'
+
+
+@cache
+def pyopencl() -> Any:
+    """The library.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    import pyopencl
+
+    return pyopencl
+
+
+def has_library() -> bool:
+    """Whether PyOpenCL is installed; it is not loaded for that."""
+    return find_spec("pyopencl") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Devices of this machine, and what went wrong in looking for them.
+
+    Attributes:
+        devices: Of all platforms, in their order.
+        problems: One line each.
+    """
+
+    devices: tuple[Any, ...]
+    problems: tuple[str, ...]
+
+
+@cache
+def found() -> Found:
+    """The devices; a platform that fails is passed over and named."""
+    try:
+        library = pyopencl()
+        platforms = library.get_platforms()
+    except Exception as error:  # a broken loader raises what it likes
+        return Found((), (f"OpenCL has no platforms: {_line(error)}",))
+    devices: list[Any] = []
+    problems: list[str] = []
+    for platform in platforms:
+        try:
+            devices += platform.get_devices()
+        except library.Error as error:
+            problems.append(f"platform {platform.name!r}: {_line(error)}")
+    return Found(tuple(devices), tuple(problems))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def missing(number: int) -> str | None:
+    """What stands between this machine and a run on a device, with its cure."""
+    if not has_library():
+        return f"PyOpenCL is not installed: {INSTALL}"
+    devices, problems = found().devices, "; ".join(found().problems)
+    if number < len(devices):
+        return None
+    if devices:
+        names = ", ".join(f"opencl:{i} ({d.name})" for i, d in enumerate(devices))
+        return f"there is no OpenCL device {number}: this machine has {names}"
+    words = f"no OpenCL device is found{': ' if problems else ''}{problems}"
+    return f"{words}; {INSTALL} brings PoCL, which runs on the CPU (Linux, x86-64)"
+
+
+class Session:
+    """A device with a context, and a queue for each thread that calls.
+
+    Attributes:
+        device: The device.
+        context: Its context.
+        shares: Whether it works in the host's memory: then nothing is copied.
+    """
+
+    def __init__(self, device: Any) -> None:
+        library = pyopencl()
+        self.device, self.context = device, library.Context([device])
+        cpu = bool(device.type & library.device_type.CPU)
+        self.shares = cpu and bool(device.host_unified_memory)
+        self.is_cpu = cpu
+        self._local = local()
+
+    @property
+    def queue(self) -> Any:
+        """The queue of the calling thread."""
+        found = getattr(self._local, "queue", None)
+        if found is None:
+            found = self._local.queue = pyopencl().CommandQueue(self.context)
+        return found
+
+    def host_buffer(self, array: Any) -> Any:
+        """A buffer over the memory of a contiguous array, perhaps read-only."""
+        library, flags = pyopencl(), pyopencl().mem_flags
+        if not array.size:  # nothing is read there, but arguments are buffers
+            return library.Buffer(self.context, flags.READ_WRITE, 1)
+        mode = flags.READ_WRITE if array.flags.writeable else flags.READ_ONLY
+        held = array.view(f"V{array.itemsize}")  # whatever the dtype is
+        return library.Buffer(self.context, mode | flags.USE_HOST_PTR, hostbuf=held)
+
+
+@cache
+def session(number: int) -> Session:
+    """The session of a device, one for all of its users."""
+    return Session(found().devices[number])

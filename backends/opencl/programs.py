@@ -1,0 +1,70 @@
+"""Programs: sources built together, kept in memory by their text."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from threading import Lock
+from typing import Any
+
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.ir.errors import GraphwrightError
+
+
+class BuildError(GraphwrightError):
+    """A device's compiler refused a generated kernel; its log is a note."""
+
+
+_PLACEHOLDER = "kernel_name"
+
+
+def named(kernel: Kernel) -> tuple[str, str]:
+    """The name of a kernel, which its source decides, and the source."""
+    text = source_of(kernel, _PLACEHOLDER, OPENCL)
+    name = f"k{blake2b(text.encode(), digest_size=8).hexdigest()}"
+    return name, text.replace(_PLACEHOLDER, name, 1)
+
+
+class Programs:
+    """What is built for a device; each source once.
+
+    Args:
+        session: The device.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._built: dict[str, Any] = {}
+        self._lock = Lock()
+
+    def build(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Builds what is new of these named sources, as one program.
+
+        Raises:
+            BuildError: If the compiler refuses it.
+        """
+        with self._lock:
+            new = {n: text for n, text in sources if n not in self._built}
+            if new:
+                program = self._program("\n".join([OPENCL.preamble, *new.values()]))
+                self._built.update(dict.fromkeys(new, program))
+
+    def _program(self, text: str) -> Any:
+        library = pyopencl()
+        program = library.Program(self._session.context, text)
+        try:
+            return program.build()
+        except library.RuntimeError as error:
+            raise self._refused(error, text) from error
+
+    def _refused(self, error: Exception, text: str) -> BuildError:
+        name = self._session.device.name
+        made = BuildError(f"{name} does not build a generated kernel: see the notes")
+        made.add_note(str(error))
+        made.add_note(text)
+        return made
+
+    def kernel(self, name: str) -> Any:
+        """A kernel, whose arguments are the caller's to set."""
+        return pyopencl().Kernel(self._built[name], name)

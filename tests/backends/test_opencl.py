@@ -1,0 +1,186 @@
+"""OpenCL: devices, kernels in runs, and what is said where something is missing."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+import graphwright.numpy as gnp
+from graphwright.backends.opencl import library
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.errors import IndexBoundsError
+
+MISSING = OpenCLBackend().unavailable()
+device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+
+
+def agree(function: Callable[..., Any], *arrays: Any, tolerance: float = 1e-5) -> Any:
+    """Holds the backend to numpy's, without fallback; gives the executable."""
+    specs = [gw.spec(str(x.dtype), x.shape) for x in arrays]
+    graph = gw.trace(function, *specs)
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    want = np.asarray(gw.compile(graph, backend="numpy")(*arrays))
+    found = np.asarray(exe(*arrays))
+    assert found.dtype == want.dtype
+    wide = np.float64 if want.dtype.kind != "c" else np.complex128
+    np.testing.assert_allclose(
+        found.astype(wide), want.astype(wide), rtol=tolerance, atol=tolerance
+    )
+    return exe
+
+
+def normal(*shape: int, dtype: Any = np.float32) -> Any:
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+X = normal(4, 6, 33)
+
+
+def softmax(x: Any) -> Any:
+    e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
+    return e / gnp.sum(e, axis=-1, keepdims=True)
+
+
+def plain_softmax(x: Any) -> Any:
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def norm(x: Any) -> Any:
+    mean = gnp.mean(x, axis=-1, keepdims=True)
+    spread = gnp.mean((x - mean) ** 2, axis=-1, keepdims=True)
+    return (x - mean) / gnp.sqrt(spread + 1e-5)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "chain": lambda x: gnp.exp(x) * 2 + gnp.sqrt(x * x + 1),
+    "transpose": lambda x: gnp.transpose(x, (2, 0, 1)) + 1,
+    "reshape": lambda x: gnp.reshape(gnp.transpose(x, (1, 0, 2)), (8, 99)) * 2,
+    "slices": lambda x: x[1:, ::-1, ::2] * x[1:, :, :17],
+    "softmax": softmax,
+    "norm": norm,
+    "sum-last": lambda x: gnp.sum(x, axis=-1),
+    "sum-middle": lambda x: gnp.sum(x, axis=1) * 0.5,
+    "sum-two": lambda x: gnp.sum(x, axis=(0, 2)),
+    "sum-all": gnp.sum,
+    "concat": lambda x: gnp.concatenate([x, x * 2, x + 1], axis=1),
+    "where": lambda x: gnp.where(x > 0, x, gnp.floor(x)),
+    "gather": lambda x: gnp.take(x, gnp.arange(5)[::-1], axis=1),
+}
+
+
+@device
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_functions_agree_with_numpy(name: str, dtype: str) -> None:
+    tolerance = 5e-3 if dtype == "float16" else 1e-5
+    agree(FUNCTIONS[name], X.astype(dtype), tolerance=tolerance)
+
+
+@device
+def test_integers_wrap_and_divide_as_numpy() -> None:
+    x = np.arange(-128, 128, dtype=np.int8).reshape(16, 16)
+    agree(lambda x: x * x + x - 3, x)
+    agree(
+        lambda x: x.astype(np.int64) // 7 + (x.astype(np.float32) * 1.5).astype(int), x
+    )
+    agree(lambda x: gnp.max(x, axis=0) > gnp.min(x, axis=1), x)
+
+
+@device
+def test_new_sizes_are_no_new_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = gw.trace(softmax, gw.spec("float32", ("rows", "columns")))
+    exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)
+    exe(normal(3, 50))
+    monkeypatch.setattr(library.pyopencl(), "Program", None)
+    for shape in ((4, 60), (9, 100), (100, 33)):
+        x = normal(*shape)
+        np.testing.assert_allclose(np.asarray(exe(x)), plain_softmax(x), rtol=1e-5)
+
+
+@device
+def test_indices_out_of_range_are_an_error() -> None:
+    graph = gw.trace(
+        lambda x, i: gnp.take(x, i, axis=0),
+        gw.spec("float32", (4, 3)),
+        gw.spec("int64", (2,)),
+    )
+    exe = gw.compile(graph, backend="opencl")
+    x = normal(4, 3)
+    assert np.array_equal(np.asarray(exe(x, np.array([3, 0]))), x[[3, 0]])
+    with pytest.raises(IndexBoundsError):
+        exe(x, np.array([7, 0]))
+    assert np.array_equal(np.asarray(exe(x, np.array([1, 2]))), x[[1, 2]])
+
+
+@device
+def test_many_threads_share_an_executable() -> None:
+    graph = gw.trace(softmax, gw.spec("float32", ("rows", 40)))
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for rows in (3, 17, 64):
+            x = np.random.default_rng(seed).standard_normal((rows, 40)).astype("f")
+            if not np.allclose(np.asarray(exe(x)), plain_softmax(x), rtol=1e-4):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@device
+def test_fallbacks_are_reported_and_right() -> None:
+    def sorted_exp(x: Any) -> Any:
+        return gnp.exp(gnp.sort(gnp.exp(x), axis=-1))
+
+    graph = gw.trace(sorted_exp, gw.spec("float32", (3, 20)))
+    exe = gw.compile(graph, backend="opencl")
+    x = normal(3, 20)
+    want = np.exp(np.sort(np.exp(x), axis=-1))
+    np.testing.assert_allclose(np.asarray(exe(x)), want, rtol=1e-5)
+    assert {f.op for f in exe.fallbacks} == {"sort"}
+
+
+@device
+def test_devices_are_named() -> None:
+    names = OpenCLBackend().devices()
+    assert names
+    assert names[0] == "opencl:0"
+    with pytest.raises(gw.BackendUnavailable, match=r"no OpenCL device 99.*opencl:0"):
+        gw.compile(gw.trace(gnp.sum, gw.spec("float32", (3,))), backend="opencl:99")
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "has_library", lambda: False)
+    assert library.missing(0) == (
+        'PyOpenCL is not installed: pip install "graphwright[opencl]"'
+    )
+
+
+class _Broken:
+    """A library whose loader finds no platform."""
+
+    class Error(Exception):
+        pass
+
+    def get_platforms(self) -> list[Any]:
+        raise self.Error("clGetPlatformIDs failed:\nPLATFORM_NOT_FOUND_KHR")
+
+
+def test_without_a_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "has_library", lambda: True)
+    monkeypatch.setattr(library, "pyopencl", _Broken)
+    library.found.cache_clear()
+    words = library.missing(0)
+    library.found.cache_clear()
+    assert words is not None
+    assert "PLATFORM_NOT_FOUND_KHR" in words
+    assert "PoCL" in words
