@@ -203,7 +203,8 @@ class Backend(ABC):
 
         ``conv: NHWC``: channels last. ``attention: strided``: it takes a region of the
         op and the views around it, and never copies for them. ``quantize: region``:
-        products and sums between integers of 8 bits reach it as one region.
+        products and sums between integers of 8 bits reach it as one region. ``shuffle:
+        conv``: a region of a pointwise convolution may end by interleaving channels.
         """
         return {}
 

@@ -8,6 +8,7 @@ from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fuse import fuse_epilogues
 from graphwright.passes.fuse_elementwise import Fuses, fuse_elementwise
 from graphwright.passes.fuse_quantized import fuse_quantized
+from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
 
@@ -20,8 +21,9 @@ def lowering_passes(
     """Passes for a backend that prefers these layouts and fuses these ops.
 
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
-    ``region`` what lies between integers of 8 bits at once. One that fuses nothing is
-    given no ``fused`` nodes.
+    ``region`` what lies between integers of 8 bits at once; ``conv`` for ``shuffle``
+    says that a pointwise convolution interleaves its channels. One that fuses nothing
+    is given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
@@ -34,7 +36,8 @@ def lowering_passes(
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
-    fusing = [fuse_epilogues, fuse_regions, fuse_strided, remove_dead]
+    shuffles = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
+    fusing = [fuse_epilogues, *shuffles, fuse_regions, fuse_strided, remove_dead]
     if layout.get("quantize") == "region":
         fusing = [fuse_quantized, *fusing]
     return [*last, sink_reshapes, remove_dead, *(fusing if fuses else [])]

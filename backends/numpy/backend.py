@@ -38,7 +38,12 @@ class NumpyBackend(Backend):
 
     def layout(self) -> Mapping[str, str]:
         """Channels last suit vector loops along them; BLAS takes strides."""
-        return {"conv": "NHWC", "attention": "strided", "quantize": "region"}
+        return {
+            "conv": "NHWC",
+            "attention": "strided",
+            "quantize": "region",
+            "shuffle": "conv",
+        }
 
     def fusable(self) -> frozenset[str]:
         """Ops which run block by block."""

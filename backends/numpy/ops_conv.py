@@ -97,6 +97,7 @@ def _conv(
         clip=_clip(region),
         out_dtype=_result(op.dtype, data.dtype).numpy,
         layout="NHWC" if region is not None and region.last else "NCHW",
+        shuffle=1 if region is None else region.shuffle,
         rearranged=not request.strict_float,
         again=weights.array,
     )

@@ -1,5 +1,6 @@
 """Reads the body of a fused region: root op, layout, bias, residual, clamp."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from graphwright.ir.types import TensorType
 
 @dataclass(slots=True)
 class Region:
-    """``clip(root + bias + residual)``.
+    """``clip(root + bias + residual)``, its channels perhaps interleaved.
 
     Attributes:
         root: The convolution or product.
@@ -21,6 +22,7 @@ class Region:
         residual: Index of the input that is added element by element.
         low: Lower bound of the clamp, or None.
         high: Upper bound of the clamp, or None.
+        shuffle: In how many groups the channels are cut that take turns in the result.
     """
 
     root: Node
@@ -30,6 +32,7 @@ class Region:
     residual: int | None = None
     low: float | None = None
     high: float | None = None
+    shuffle: int = 1
 
 
 class _Declined(Exception):
@@ -53,6 +56,11 @@ class _Reader:
     def read(self) -> Region:
         """Walks from the root to the output."""
         region, value, rest = self._root()
+        end = self.body.outputs
+        if rest and rest[-1].op.name == "reshape":
+            *rest, cut, _, last = rest
+            region.shuffle = int(cut.results[0].tensor.dims[-2])  # type: ignore[arg-type]
+            end = cut.operands if end == last.results else ()
         for node in rest:
             if node.op.name == "broadcast_to":
                 continue
@@ -61,11 +69,11 @@ class _Reader:
             x, y = node.operands
             self._take(region, node, y if x is value else x, value)
             value = node.results[0]
-        if (value,) != self.body.outputs:
+        if (value,) != end:
             raise _Declined
         return region
 
-    def _root(self) -> tuple[Region, Value, tuple[Node, ...]]:
+    def _root(self) -> tuple[Region, Value, Sequence[Node]]:
         """The region so far, its value, and the nodes to come."""
         nodes = self.body.nodes
         first = nodes[0]

@@ -22,7 +22,6 @@ from graphwright.backends.numpy.kernels import (
     conv,
     conv_transpose,
     elementwise,
-    geometry,
     mapped,
     matmul,
     norm,
@@ -259,15 +258,74 @@ def test_conv_writes_into_a_slice() -> None:
         assert not wide[..., 41:].any()
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("parts", [2, 4, 16])
+@pytest.mark.parametrize("positions", [(1, 1), (3, 5), (40, 40)])
+def test_shuffled_channels_take_turns(
+    groups: int, parts: int, positions: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(5)
+    x, w = (
+        values(rng, (2, *positions, 32), np.float32),
+        values(rng, (48, 32 // groups, 1, 1), np.float32),
+    )
+    bias = values(rng, (48,), np.float32)
+    rest = values(rng, (2, *positions, 48), np.float32)
+    options: Any = {"layout": "NHWC", "groups": groups, "bias": bias, "clip": RELU}
+    plain = conv.plan_conv(x.shape, w, **options)(x, residual=rest)
+    turned = conv.plan_conv(x.shape, w, shuffle=parts, **options)(x, residual=rest)
+    wanted = plain.reshape(*plain.shape[:-1], parts, -1).swapaxes(-1, -2)
+    np.testing.assert_allclose(turned, wanted.reshape(plain.shape), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides", "pads", "dilations"),
+    [
+        ((1, 3, 9, 9), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+        ((2, 3, 9, 8), (3, 3), (2, 2), ((1, 0), (0, 1)), (1, 1)),
+        ((1, 40, 112, 5), (5, 3), (1, 2), ((2, 2), (1, 1)), (1, 1)),
+        ((1, 3, 9, 9), (3, 3), (3, 3), ((4, 4), (5, 5)), (2, 2)),
+        ((1, 3, 9, 9), (3, 3), (1, 1), ((-1, -2), (-2, 0)), (1, 1)),
+        ((1, 3, 2, 2), (3, 3), (1, 1), ((7, 7), (7, 7)), (1, 3)),
+        ((1, 3, 11), (4,), (2,), ((1, 3),), (2,)),
+        ((1, 3, 4, 5, 6), (3, 2, 3), (1, 2, 1), ((1, 1), (0, 1), (1, 0)), (1, 1, 2)),
+    ],
+)
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_depthwise_conv_at_all_edges(
+    shape: Any, kernel: Any, strides: Any, pads: Any, dilations: Any, repeats: int
+) -> None:
+    rng = np.random.default_rng(7)
+    channels = shape[1]
+    x = values(rng, shape, np.float32)
+    w = values(rng, (channels * repeats, 1, *kernel), np.float32)
+    inside = tuple(
+        slice(max(0, -a), n - max(0, -b))
+        for n, (a, b) in zip(shape[2:], pads, strict=True)
+    )
+    around = [(max(0, a), max(0, b)) for a, b in pads]
+    wanted = naive_conv(x[(..., *inside)], w, strides, around, dilations, channels)
+    options: Any = {"strides": strides, "pads": pads, "dilations": dilations}
+    got = conv.conv(x, w, groups=channels, method="depthwise", **options)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    plan = conv.plan_conv(last.shape, w, groups=channels, layout="NHWC", **options)
+    np.testing.assert_allclose(
+        np.moveaxis(plan(last), -1, 1), got, rtol=1e-6, atol=1e-7
+    )
+
+
 def test_conv_has_the_same_bits_on_any_number_of_threads() -> None:
     rng = np.random.default_rng(3)
     before = threads.get_num_threads()
-    for shape in ((64, 64, 3, 3), (128, 64, 1, 1), (64, 1, 3, 3), (64, 64, 5, 5)):
-        x, w = values(rng, (1, 64, 30, 30), np.float32), values(rng, shape, np.float32)
+    shapes = ((64, 64, 3, 3), (128, 64, 1, 1), (64, 1, 3, 3), (64, 64, 5, 5))
+    for shape, layout in itertools.product(shapes, ("NCHW", "NHWC")):
+        size = (1, 64, 30, 30) if layout == "NCHW" else (1, 30, 30, 64)
+        x, w = values(rng, size, np.float32), values(rng, shape, np.float32)
         found: list[Array] = []
         for count in (1, 2, 5):
             threads.set_num_threads(count)
-            found.append(conv.conv(x, w, groups=64 // shape[1]))
+            found.append(conv.conv(x, w, groups=64 // shape[1], layout=layout))
         threads.set_num_threads(before)
         np.testing.assert_array_equal(found[0], found[1])
         np.testing.assert_array_equal(found[0], found[2])
@@ -564,27 +622,6 @@ def test_helpers_serve_many_callers_while_awake() -> None:
     for caller in callers:
         caller.join()
     assert not wrong
-
-
-@given(
-    size=st.integers(1, 9),
-    kernel=st.integers(1, 5),
-    stride=st.integers(1, 3),
-    dilation=st.integers(1, 3),
-    pads=st.tuples(st.integers(0, 4), st.integers(0, 4)),
-)
-def test_spans_hold_the_taps_inside_the_input(
-    size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int]
-) -> None:
-    axis = geometry.Axis(size, kernel, stride, dilation, *pads)
-    covered: list[int] = []
-    for span in geometry.tap_spans(axis):
-        for position in range(span.low, span.high):
-            covered.append(position)
-            start = position * stride - pads[0]
-            inside = [t for t in range(kernel) if 0 <= start + t * dilation < size]
-            assert inside == list(range(span.first, span.last))
-    assert covered == list(range(axis.out))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -93,6 +93,7 @@ def plan_conv(
     clip: Clip | None = None,
     out_dtype: DTypeLike | None = None,
     layout: Layout = "NCHW",
+    shuffle: int = 1,
     method: Method = "auto",
     rearranged: bool = True,
     again: Callable[[], Array] | None = None,
@@ -101,9 +102,10 @@ def plan_conv(
 
     `w` is [M, C/groups, *kernel] in either layout; `dtype` is x's, by default w's.
     `pads` holds (begin, end) of each axis. Sums of 16-bit floats are kept in float32;
-    integers are exact, int8 to int16 giving int32. `rearranged` allows Winograd's
-    algorithm, which sums other products. `again`, where given, gives `w` once more,
-    which then is not kept for the rare case that needs it.
+    integers are exact, int8 to int16 giving int32. `shuffle` cuts the channels of the
+    result in so many groups, which take turns (with "NHWC" only). `rearranged` allows
+    Winograd's algorithm, which sums other products. `again`, where given, gives `w`
+    once more, which then is not kept for the rare case that needs it.
     """
     last = layout == "NHWC"
     sizes = x_shape[1:-1] if last else x_shape[2:]
@@ -128,6 +130,7 @@ def plan_conv(
         acc=acc,
         out_dtype=result,
         epilogue=Epilogue(_numbers(scale, mid), _numbers(bias, mid), clip),
+        shuffle=shuffle,
     )
     if method == "auto":
         method = _best(spec, rearranged)
@@ -167,6 +170,8 @@ def _choose(
 
 
 def _best(spec: Spec, rearranged: bool) -> Method:
+    if spec.shuffle > 1:
+        return "gemm"
     if spec.depth == 1 and spec.groups > 1:
         return "depthwise"
     return "winograd" if rearranged and WinogradConv.wins(spec) else "gemm"

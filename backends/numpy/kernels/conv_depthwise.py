@@ -1,15 +1,15 @@
 """Depthwise convolution: multiply-add of shifted rows, channels last.
 
 `np.einsum` without `optimize` fuses multiply and add in one vector loop, which takes
-all taps of a box of outputs in one call. Nothing is padded: outputs fall into boxes
-that read the same taps. Where windows move by one, width and channels are one long
-axis, for which the weights are repeated along the width.
+all taps of a block of rows in one call. The block is copied with its padding first,
+which costs less than to treat the edges apart; so width and channels are one long axis,
+over which the weights are repeated. Where windows skip, each tap along the width gets a
+copy of its own, for the same reason.
 """
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.conv_spec import Spec, Stage
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
-from graphwright.backends.numpy.kernels.geometry import Axis, TapSpan, tap_spans
+from graphwright.backends.numpy.kernels.geometry import Axis
 
 Array = NDArray[Any]
 
 _TASK_PRODUCTS = 600_000
-_WIDEST = 1 << 15
+_SECONDS_A_PRODUCT = 2e-10
+_LONGEST = 1 << 13
+_SHORTEST = 1 << 9
 
 
 class DepthwiseConv:
@@ -35,51 +37,46 @@ class DepthwiseConv:
         self.repeats = spec.filters // spec.groups
         self.flat_rank = len(spec.axes) == 1
         axes = (Axis(1, 1), *spec.axes) if self.flat_rank else spec.axes
-        self.spec = spec = dataclasses.replace(spec, channels=spec.filters, axes=axes)
-        across = axes[-1]
-        self.merged = across.stride == 1 and across.out * spec.filters <= _WIDEST
+        self.spec = spec = dataclasses.replace(spec, axes=axes)
         kernel = tuple(axis.kernel for axis in axes)
         last = np.moveaxis(w.reshape(spec.filters, *kernel), 0, -1)
-        wide = across.out if self.merged else 1
-        self.weights = np.ascontiguousarray(np.tile(last, wide))
-        self.epilogue = _widen(spec.epilogue, across.out)
-        self.spans = [tap_spans(axis) for axis in axes]
+        self.wide = _segment(axes[-1].out, spec.filters)
+        self.weights = np.ascontiguousarray(np.tile(last, self.wide))
+        self.epilogue = _widen(spec.epilogue, axes[-1].out)
         products = spec.positions * spec.filters * spec.taps
         parts = 2 * round(products / _TASK_PRODUCTS / 2) or 1 + (products > 1 << 17)
         self.cuts = threads.ranges(axes[0].out, -(-axes[0].out // parts))
+        self.slots = threads.get_num_threads()
+        self.seconds = products * spec.batch * _SECONDS_A_PRODUCT
 
     @staticmethod
     def accepts(spec: Spec, w: Array) -> bool:
-        """Whether skipping the padding gives the same, and nothing is dilated."""
+        """Whether zeros around the input add nothing, and none are between."""
         plain = all(axis.spread == 1 for axis in spec.axes)
         return plain and spec.depth == 1 and bool(np.isfinite(w).all())
 
-    @property
-    def _copies(self) -> bool:
-        """Whether the input is copied first: cast, repeated or transposed."""
-        spec = self.spec
-        return self.repeats > 1 or spec.dtype != spec.acc or not spec.last
+    def _padded(self, rows: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of what some rows of the output read, `[*lead, taps, width, M]`."""
+        first, *more = self.spec.axes
+        lead = [first.outs(*rows).need, *(axis.need for axis in more[:-1])]
+        across = more[-1]
+        both = (1, across.need) if across.stride == 1 else (across.kernel, across.out)
+        return (*lead, *both, self.spec.filters)
+
+    def _sums(self, rows: tuple[int, int]) -> tuple[int, ...]:
+        return (rows[1] - rows[0], *self.spec.out[1:], self.spec.filters)
 
     @property
-    def _gathers(self) -> bool:
-        """Whether sums are collected apart from the output."""
-        return self.spec.out_dtype != self.spec.acc or not self.spec.last
-
-    def _shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        return (self.spec.batch, *spatial, self.spec.filters)
-
-    @property
-    def _shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the copied input and of the sums, as far as there are any."""
-        spec = self.spec
-        sizes = tuple(axis.size for axis in spec.axes)
-        found = [self._shape(sizes)] if self._copies else []
-        return found + ([self._shape(spec.out)] if self._gathers else [])
+    def _slot_bytes(self) -> int:
+        """Bytes of a block's input and its sums, which may not go to the output."""
+        both = [(self._padded(cut), self._sums(cut)) for cut in self.cuts]
+        acc = self.spec.acc
+        return max(sum(scratch.nbytes(shape, acc) for shape in pair) for pair in both)
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of scratch: the copied input and the sums, if any."""
-        return sum(scratch.nbytes(shape, self.spec.acc) for shape in self._shapes)
+        """Bytes of scratch: a block for each slot."""
+        return self._slot_bytes * self.slots
 
     def bind(
         self, x: Array, out: Array, residual: Array | None, arena: scratch.Arena
@@ -88,121 +85,124 @@ class DepthwiseConv:
         if self.flat_rank:
             x, out = x[:, None], out[:, None]
             residual = None if residual is None else residual[:, None]
-        memory = [arena.array(shape, self.spec.acc) for shape in self._shapes]
-        stages: list[Stage] = []
-        if self._copies or not _contiguous(x):
-            x, copy = self._copied(x, memory[0] if self._copies else None)
-            stages.append(copy)
-        sums = memory[-1] if self._gathers else out
-        if not _contiguous(sums):
-            sums = np.empty(out.shape, self.spec.acc)
+        rooms = [arena.array((self._slot_bytes,), np.uint8) for _ in range(self.slots)]
         count = len(self.cuts)
 
-        def make(index: int, _slot: int) -> Stage:
+        def make(index: int, slot: int) -> Stage:
             n, number = divmod(index, count)
-            rows = slice(*self.cuts[number])
+            cut = self.cuts[number]
+            rows = slice(*cut)
             rest = None if residual is None else residual[n, rows]
-            total = self._sum(x[n], sums[n], self.cuts[number])
-            if sums is not out:
-                return threads.in_turn(
-                    [total, self._finish(sums[n, rows], out[n, rows], rest)]
-                )
-            return threads.in_turn([total, self._finish(sums[n, rows], None, rest)])
+            room = scratch.Arena(rooms[slot])
+            return self._block(x[n], out[n, rows], rest, cut, room)
 
-        stages.append(threads.Prepared(make, count * self.spec.batch))
-        return threads.in_turn(stages)
+        return threads.Prepared(make, count * self.spec.batch, self.slots, self.seconds)
 
-    def _copied(self, x: Array, room: Array | None) -> tuple[Array, Stage]:
-        """Contiguous input with a channel for each filter, and what fills it."""
-        if room is None:
-            room = np.empty((*x.shape[:-1], self.spec.filters), self.spec.acc)
-        target = room.reshape(*x.shape, self.repeats)
-        source = x[..., None]
-        return room, lambda: np.copyto(target, source, casting="unsafe")
+    def _block(
+        self,
+        x: Array,
+        out: Array,
+        residual: Array | None,
+        cut: tuple[int, int],
+        room: scratch.Arena,
+    ) -> Stage:
+        """Return what computes some rows of one image's output."""
+        spec = self.spec
+        padded = room.array(self._padded(cut), spec.acc)
+        own = out.dtype == spec.acc and out.flags.c_contiguous
+        sums = out if own else room.array(self._sums(cut), spec.acc)
+        steps = self._fill(padded, x, cut)
+        steps += [self._products(padded, sums), self._finish(sums, out, residual)]
+        return threads.in_turn(steps)
 
-    def _finish(self, sums: Array, out: Array | None, residual: Array | None) -> Stage:
-        """Return what applies the epilogue to rows [*rows, W, M]; None: in place."""
+    def _fill(self, padded: Array, x: Array, cut: tuple[int, int]) -> list[Stage]:
+        """Return what copies the input of a block, with zeros around."""
+        first, *more, across = self.spec.axes
+        steps: list[Stage] = []
+        source: list[slice] = []
+        place: list[slice] = []
+        for axis in (first.outs(*cut), *more):
+            start, inside, taken = _window(axis.size, -axis.before, axis.need, 1)
+            for edge in (slice(0, start), slice(inside, None)):
+                steps += _zeroed(padded[(*place, edge)])
+            source.append(taken)
+            place.append(slice(start, inside))
+        taps, width = padded.shape[-3:-1]
+        x, padded = x[tuple(source)], padded[tuple(place)]
+        for tap in range(taps):
+            room = padded[..., tap, :, :]
+            begin = tap * across.dilation - across.before
+            start, stop, taken = _window(across.size, begin, width, across.stride)
+            steps += _zeroed(room[..., :start, :]) + _zeroed(room[..., stop:, :])
+            given = x[..., taken, :]
+            target = room[..., start:stop, :]
+            target = target.reshape(*given.shape, self.repeats)
+            copy = partial(np.copyto, target, given[..., None], casting="unsafe")
+            steps += [copy] if target.size else []
+        return steps
+
+    def _products(self, padded: Array, sums: Array) -> Stage:
+        """Return what sums all taps of a block `sums` [*rows, W, M]."""
+        axes, filters = self.spec.axes, self.spec.filters
+        *lead, tap, deep, one = padded.strides
+        across = axes[-1]
+        length = self.wide * filters
+        pairs = list(zip(lead, axes[:-1], strict=True))
+        steps = [*(s * a.stride for s, a in pairs), self.wide * deep]
+        shift = across.dilation * deep if across.stride == 1 else tap
+        taps = [*(s * a.dilation for s, a in pairs), shift]
+        sizes = (*sums.shape[:-2], across.out // self.wide)
+        kernel = tuple(axis.kernel for axis in axes)
+        shape, strides = (*sizes, *kernel, length), (*steps, *taps, one)
+        view = as_strided(padded, shape, strides, writeable=False)
+        target = sums.reshape(*sizes, length)
+        free = list(range(len(sizes)))
+        inner = len(sizes) + len(kernel)
+        summed = list(range(len(sizes), inner))
+        left, right, kept = [*free, *summed, inner], [*summed, inner], [*free, inner]
+        weights = self.weights
+
+        def run() -> None:
+            np.einsum(view, left, weights, right, kept, out=target)
+
+        return run
+
+    def _finish(self, sums: Array, out: Array, residual: Array | None) -> Stage:
+        """Return what applies the epilogue to rows [*rows, W, M]."""
         long = (*sums.shape[:-2], -1)
         acc = sums.reshape(long)
         rest = None if residual is None else residual.reshape(long)
-        if out is None:
+        if sums is out:
             return self.epilogue.bind(acc, acc, rest)
-        target = out
 
         def finish() -> None:
-            room = np.empty(acc.shape, target.dtype)
+            room = np.empty(acc.shape, out.dtype)
             self.epilogue.apply(acc, room, rest)
-            np.copyto(target, room.reshape(target.shape))
+            np.copyto(out, room.reshape(out.shape))
 
         return finish
 
-    def _sum(self, x: Array, sums: Array, rows: tuple[int, int]) -> Stage:
-        """Return what sums all taps of some rows of `sums` [*rows, W, M]."""
-        lead = [[s.clipped(*rows) for s in self.spans[0]], *self.spans[1:]]
-        boxes = itertools.product(*lead)
-        return threads.in_turn(
-            [self._box(x, sums, box) for box in boxes if all(s.size for s in box)]
-        )
 
-    def _box(self, x: Array, sums: Array, box: tuple[TapSpan, ...]) -> Stage:
-        """Return what sums the taps of a box, all of which are in the input."""
-        place: Any = tuple(slice(s.low, s.high) for s in box)
-        target = sums[place]
-        if any(s.taps == 0 for s in box):
-            return lambda: target.fill(0)
-        axes, filters = self.spec.axes, self.spec.filters
-        pairs = list(zip(box, axes, strict=True))
-        corner = tuple(
-            s.low * a.stride + s.first * a.dilation - a.before for s, a in pairs
-        )
-        chosen: Any = tuple(slice(s.first, s.last) for s in box)
-        weights = self.weights[chosen]
-        rank, strides = len(box), x.strides
-        steps = [x.strides[i] * a.stride for i, a in enumerate(axes)]
-        taps = [x.strides[i] * a.dilation for i, a in enumerate(axes)]
-        sizes = [s.size for s in box]
-        if self.merged:
-            length = sizes[-1] * filters
-            weights, target = weights[..., :length], _merge(target)
-            sizes, steps = sizes[:-1], steps[:-1]
-        else:
-            length = filters
-        start: Any = tuple(slice(c, None) for c in corner)
-        shape = (*sizes, *(s.taps for s in box), length)
-        view = as_strided(
-            x[start], shape, (*steps, *taps, strides[-1]), writeable=False
-        )
-        free = list(range(len(sizes)))
-        summed = list(range(len(sizes), len(sizes) + rank))
-        inner = len(sizes) + rank
-        labels = ([*free, *summed, inner], [*summed, inner], [*free, inner])
-        return _products(view, weights, target, labels)
+def _segment(width: int, filters: int) -> int:
+    """How many positions of a row are one loop: not so long that sums leave cache."""
+    fitting = [d for d in range(1, width + 1) if width % d == 0]
+    fitting = [d for d in fitting if d * filters <= _LONGEST] or [1]
+    return fitting[-1] if fitting[-1] * filters >= _SHORTEST else width
 
 
-def _products(
-    view: Array,
-    weights: Array,
-    target: Array,
-    labels: tuple[list[int], list[int], list[int]],
-) -> Callable[[], object]:
-    left, right, kept = labels
+def _window(size: int, first: int, count: int, step: int) -> tuple[int, int, slice]:
+    """Which of positions `first + step * i`, i below `count`, are below `size`.
 
-    def run() -> None:
-        np.einsum(view, left, weights, right, kept, out=target)
-
-    return run
+    Returns the first such i, the end of them, and the positions.
+    """
+    start = min(count, max(0, -(first // step)))
+    stop = min(count, max(start, -(-(size - first) // step)))
+    begin = first + step * start
+    return start, stop, slice(begin, begin + (stop - start) * step, step)
 
 
-def _contiguous(x: Array) -> bool:
-    """Whether the last two axes lie in C order."""
-    deep = x.shape[-1] * x.itemsize
-    return x.strides[-1] == x.itemsize and x.strides[-2] == deep
-
-
-def _merge(box: Array) -> Array:
-    """View [*rows, W, M], the last two in C order, as [*rows, W * M]."""
-    shape = (*box.shape[:-2], math.prod(box.shape[-2:]))
-    return as_strided(box, shape, (*box.strides[:-2], box.itemsize))
+def _zeroed(room: Array) -> list[Callable[[], object]]:
+    return [partial(room.fill, 0)] if room.size else []
 
 
 def _widen(given: Epilogue, wide: int) -> Epilogue:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels import blas, scratch, threads
 from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage, flat
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import (
@@ -32,6 +32,11 @@ _TASK_FLOPS = 2.5e7
 _FEW_CHANNELS = 16
 _OUT_BYTES = 3 << 17
 _LARGE_WEIGHTS = 2 << 20
+_SHARED_FLOPS = 4e6, 1.5e8
+_SHARED_BYTES = 2 << 20
+_FLOPS_A_SECOND = 8e10
+_SECONDS_A_BYTE = 3e-10
+_EVERYTHING = slice(None), slice(None)
 
 
 def task_count(flops: float) -> int:
@@ -68,12 +73,33 @@ class GemmConv:
         self.runs = tap_runs(spec.axes[-1])
         self.epilogue = self._epilogue()
         small = spec.positions * self._row_bytes <= _WHOLE_BYTES
-        self.whole = self.direct or (small and self._wide)
+        self.shared = self._is_shared(small)
+        wide = self.shared or self._wide
+        self.whole = self.direct or spec.shuffle > 1 or (small and wide)
         self.blocks = blocks(spec.out, self._block_rows())
         rows = spec.positions if self.whole else self.blocks[0].size
-        self.panels = Panels(self._pack(w), rows, self.planar)
-        self.grid = self._grid()
+        self.panels = Panels(self._pack(w), rows, self.planar, whole=self.shared)
+        self.grid = [_EVERYTHING] if self.shared else self._grid()
         self.slots = threads.get_num_threads()
+
+    def _is_shared(self, small: bool) -> bool:
+        """Whether BLAS shares out an image's product: sooner than tasks are.
+
+        What follows the product is done by one thread then, so it must be short too.
+        """
+        spec = self.spec
+        size = spec.positions * spec.filters * spec.acc.itemsize
+        plain = spec.last and spec.groups == 1 and spec.shuffle == 1
+        fits = (
+            plain and spec.acc.kind == "f" and not self.planar and blas.controllable()
+        )
+        low, high = _SHARED_FLOPS
+        return (
+            fits
+            and (self.direct or small)
+            and size <= _SHARED_BYTES
+            and low <= self._flops <= high
+        )
 
     def _pack(self, w: Array) -> Array:
         """Return weights [group, K, filters of the group]."""
@@ -91,6 +117,21 @@ class GemmConv:
         scale = None if given.scale is None else given.scale.reshape(groups, 1, -1)
         bias = None if given.bias is None else given.bias.reshape(groups, 1, -1)
         return Epilogue(scale, bias, given.clip)
+
+    @property
+    def seconds(self) -> float:
+        """About what it takes on one thread; none for what BLAS shares out."""
+        if self.shared:
+            return 0
+        spec, rows = self.spec, 0 if self.direct else self._row_bytes
+        bytes_each = rows + 2 * spec.filters * spec.acc.itemsize
+        moved = spec.positions * bytes_each * _SECONDS_A_BYTE / 2
+        return spec.batch * (self.product_seconds + moved)
+
+    @property
+    def product_seconds(self) -> float:
+        """About what an image's product takes on one thread."""
+        return self._flops / _FLOPS_A_SECOND
 
     @property
     def _flops(self) -> float:
@@ -122,7 +163,7 @@ class GemmConv:
         # Planar blocks of filters are contiguous, which the epilogue likes.
         narrow = filters < (32 * parts if self.planar else 64)
         wide = self.planar or self._wide
-        if spec.groups == 1 and wide and not narrow:
+        if spec.groups == 1 and wide and not narrow and spec.shuffle == 1:
             cuts = self.panels.cut(parts)
             if len(cuts) == parts:
                 return [(slice(None), slice(*cut)) for cut in cuts]
@@ -155,8 +196,20 @@ class GemmConv:
         return self.spec.taps * self.spec.channels * self.spec.acc.itemsize
 
     @property
+    def _room(self) -> tuple[int, ...]:
+        """Sums of a task for each slot, where their channels are yet to be shuffled."""
+        if self.spec.shuffle == 1:
+            return (0,)
+        most = max(len(range(self.spec.positions)[rows]) for rows, _ in self.grid)
+        return (self.slots, most * self.spec.filters)
+
+    @property
     def scratch_bytes(self) -> int:
-        """Bytes of scratch: the padded input and patches, of all or of each slot."""
+        """Bytes of scratch: sums, the padded input, patches, of all or of each slot."""
+        return scratch.nbytes(self._room, self.spec.acc) + self._patch_bytes
+
+    @property
+    def _patch_bytes(self) -> int:
         if self.direct:
             return 0
         if self.whole:
@@ -169,7 +222,7 @@ class GemmConv:
     ) -> Stage:
         """Return what computes all of `out`; see `Algorithm`."""
         rest = None if residual is None else flat(residual)
-        call = _Call(self, flat(out), rest)
+        call = _Call(self, flat(out), rest, arena.array(self._room, self.spec.acc))
         if self.direct:
             return call.products([self._groups(image) for image in flat(x)])
         padded, fill = self.padded.bind(x[(slice(None), *self.steps)], arena)
@@ -223,7 +276,8 @@ class GemmConv:
             matrix = self._matrix(room, block)
             return threads.in_turn([gather, call.product(matrix, n, rows, slice(None))])
 
-        return threads.Prepared(make, count * self.spec.batch, self.slots)
+        total = count * self.spec.batch
+        return threads.Prepared(make, total, self.slots, self.seconds)
 
     def _bind_whole(self, call: "_Call", padded: Array, arena: scratch.Arena) -> Stage:
         """Gather an image's patches first, then share out its product."""
@@ -248,20 +302,46 @@ class GemmConv:
         def make(index: int, _slot: int) -> Stage:
             return self._gather(padded, block, memory, slice(*cuts[index]))
 
-        return threads.Prepared(make, len(cuts))
+        seconds = memory.nbytes * _SECONDS_A_BYTE
+        return threads.Prepared(make, len(cuts), seconds=seconds)
 
 
 class _Call:
     """One run's output and residual, both [N, P, M], and the products into them."""
 
-    def __init__(self, plan: GemmConv, out: Array, residual: Array | None) -> None:
-        self.plan, self.out, self.residual = plan, out, residual
+    def __init__(
+        self, plan: GemmConv, out: Array, residual: Array | None, room: Array
+    ) -> None:
+        self.plan, self.out, self.residual, self.room = plan, out, residual, room
 
     def view(self, whole: Array, n: int, rows: slice, filters: slice) -> Array:
         """View a block as [group, P, filters of the group]."""
         block = whole[n, rows]
         groups = self.plan.spec.groups
         return block.reshape(len(block), groups, -1).swapaxes(0, 1)[..., filters]
+
+    def shuffled(self, matrix: Array, n: int, rows: slice, slot: int) -> Stage:
+        """Return what multiplies and finishes apart, then writes channels by turns."""
+        spec, plan = self.plan.spec, self.plan
+        out = self.out[n, rows]
+        each = spec.filters // spec.shuffle
+        room = self.room[slot, : out.size]
+        if spec.groups == spec.shuffle:
+            acc = room.reshape(spec.groups, -1, each)
+            parts = list(acc)
+        else:
+            whole = room.reshape(1, -1, spec.filters)
+            acc = self.view(whole, 0, slice(None), slice(None))
+            parts = np.split(whole[0], spec.shuffle, axis=1)
+        scale, bias, clip = plan.epilogue.scale, plan.epilogue.bias, plan.epilogue.clip
+        rest = self.residual
+        part = None if rest is None else self.view(rest, n, rows, slice(None))
+        stages: list[Stage] = [plan.panels.bind(matrix, acc)]
+        stages.append(Epilogue(scale, bias).bind(acc, acc, part))
+        for first, block in enumerate(parts):
+            target = out[:, first :: spec.shuffle]
+            stages.append(Epilogue(clip=clip).bind(block, target))
+        return threads.in_turn(stages)
 
     def product(self, matrix: Array, n: int, rows: slice, filters: slice) -> Stage:
         """Return what multiplies [group, P, K] by filters and finishes the block."""
@@ -275,6 +355,9 @@ class _Call:
         first = filters.start or 0
         if out.dtype == plan.spec.acc:
             multiply = plan.panels.bind(matrix, out, first)
+            if plan.shared:
+                expected = plan.product_seconds
+                multiply = functools.partial(threads.together, multiply, expected)
             finish = epilogue.bind(out, out, part)
             return threads.in_turn([multiply, finish])
 
@@ -289,9 +372,12 @@ class _Call:
         """Return what shares out the products of whole images [group, P, K]."""
         grid = self.plan.grid
 
-        def make(index: int, _slot: int) -> Stage:
+        def make(index: int, slot: int) -> Stage:
             n, number = divmod(index, len(grid))
             rows, filters = grid[number]
+            if self.plan.spec.shuffle > 1:
+                return self.shuffled(images[n][:, rows], first + n, rows, slot)
             return self.product(images[n][:, rows], first + n, rows, filters)
 
-        return threads.Prepared(make, len(images) * len(grid))
+        total, seconds = len(images) * len(grid), self.plan.seconds
+        return threads.Prepared(make, total, seconds=seconds)

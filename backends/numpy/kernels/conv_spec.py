@@ -20,7 +20,11 @@ Stage = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A convolution's sizes and dtypes. `last` says channels-last (NHWC) in and out."""
+    """A convolution's sizes and dtypes.
+
+    `last` says channels-last (NHWC) in and out. The result's channels lie as `shuffle`
+    groups that take turns: channel j of group g at `j * shuffle + g`.
+    """
 
     batch: int
     channels: int
@@ -32,6 +36,7 @@ class Spec:
     acc: DType
     out_dtype: DType
     epilogue: Epilogue = field(default_factory=Epilogue)
+    shuffle: int = 1
 
     @property
     def out(self) -> tuple[int, ...]:
@@ -80,6 +85,9 @@ class Algorithm(Protocol):
     ) -> Stage:
         """Return what computes all of `out`, as often as it is called."""
         ...
+
+
+_SECONDS_A_BYTE = 1.5e-10
 
 
 def _nothing() -> None:
@@ -142,7 +150,8 @@ class Padded:
             n, number = divmod(index, count)
             return self._fill(padded[n], x[n], *parts[number])
 
-        return padded, Prepared(make, count * self.spec.batch)
+        seconds = scratch.nbytes(self.shape, self.dtype) * _SECONDS_A_BYTE
+        return padded, Prepared(make, count * self.spec.batch, seconds=seconds)
 
     def _fill(self, padded: Array, x: Array, low: int, high: int) -> Stage:
         axes = self.axes

@@ -60,6 +60,8 @@ _TASK_ELEMENTS = 1 << 17
 _FEW_WEIGHTS = 1 << 20
 _MANY_TILES = 20
 _LARGEST_WEIGHT = 1e12
+_SECONDS_A_PRODUCT = 2.5e-11
+_SECONDS_AN_ELEMENT = 6e-10
 
 
 class WinogradConv:
@@ -82,6 +84,14 @@ class WinogradConv:
         tiled = None if bias is None else np.tile(bias, self.wide)
         self.bias, self.clip = Epilogue(bias=tiled), Epilogue(clip=spec.epilogue.clip)
         self._plain: GemmConv | None = None
+
+    @property
+    def seconds(self) -> float:
+        """About what it takes on one thread."""
+        spec, tiles = self.spec, self.high * self.wide * self.spec.batch
+        products = 36 * tiles * spec.channels * spec.filters
+        both = 36 * tiles * (spec.channels + spec.filters)
+        return products * _SECONDS_A_PRODUCT + both * _SECONDS_AN_ELEMENT
 
     def _bands(self) -> list[tuple[int, int]]:
         """Cut the tile rows into as many for each thread, in its cache."""
@@ -193,7 +203,8 @@ class WinogradConv:
             up = self._up(y, (low, high), out[n], _image(residual, n), rooms[slot])
             return threads.in_turn([down, self.panels[0].bind(v, y), up])
 
-        return threads.Prepared(make, count * self.spec.batch, self.slots)
+        total = count * self.spec.batch
+        return threads.Prepared(make, total, self.slots, self.seconds)
 
     def _bind_together(
         self,
@@ -240,7 +251,10 @@ class WinogradConv:
             return self._up(part, (low, high), out[n], rest, rooms[slot])
 
         pairs = ((down, downs), (multiply, self.parts), (up, ups))
-        return [threads.Prepared(m, len(cuts), self.slots) for m, cuts in pairs]
+        return [
+            threads.Prepared(m, len(cuts), self.slots, self.seconds / 3)
+            for m, cuts in pairs
+        ]
 
     def _down(
         self,

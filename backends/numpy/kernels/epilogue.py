@@ -50,6 +50,10 @@ class Epilogue:
         self, acc: Array, out: Array, residual: Array | None = None
     ) -> Callable[[], object]:
         """Return what does the same as `apply`, as few calls as can be."""
+        if acc is not out and acc.dtype == out.dtype and self._only_clips(residual):
+            if self.clip is None:
+                return partial(np.copyto, out, acc)
+            return partial(CLIP, acc, *_bounds(acc.dtype, self.clip), out)
         if acc is not out or acc.dtype.kind != "f":
             return partial(self.apply, acc, out, residual)
         steps: list[Callable[[], object]] = []
@@ -66,6 +70,9 @@ class Epilogue:
                 step()
 
         return run
+
+    def _only_clips(self, residual: Array | None) -> bool:
+        return self.scale is None and self.bias is None and residual is None
 
     def apply(self, acc: Array, out: Array, residual: Array | None = None) -> None:
         """Finish `acc` [..., M] into `out` [..., M]; they may be the same array."""
@@ -87,14 +94,19 @@ class Epilogue:
 
 
 def _long(acc: Array, row: Array) -> list[tuple[Array, Array]]:
-    """Views of `acc` [..., M] and `row` [M] with the row repeated: loops are longer."""
+    """Views of `acc` [..., M] and `row` with the row repeated: loops are longer.
+
+    `row` is [M], or [G, 1, M] for `acc` [G, P, M].
+    """
     size, each = acc.shape[-1], _LONG // max(1, acc.shape[-1])
-    if row.size != size or each < 2 or not acc.flags.c_contiguous:
+    count = row.size // max(1, size)
+    fits = row.size == size or row.shape == (*acc.shape[:1], 1, *acc.shape[2:])
+    if each < 2 or not fits or not acc.flags.c_contiguous:
         return [(acc, row)]
-    flat, row = acc.reshape(-1, size), row.reshape(-1)
-    even = len(flat) // each * each
-    found = [(flat[:even].reshape(-1, each * size), np.tile(row, each))]
-    found.append((flat[even:], row))
+    flat, row = acc.reshape(count, -1, size), row.reshape(count, 1, size)
+    even = flat.shape[1] // each * each
+    found = [(flat[:, :even].reshape(count, -1, each * size), np.tile(row, each))]
+    found.append((flat[:, even:], row))
     return [pair for pair in found if pair[0].size]
 
 

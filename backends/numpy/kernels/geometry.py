@@ -129,46 +129,6 @@ def tap_runs(axis: Axis) -> list[Run]:
     return runs
 
 
-@dataclass(frozen=True, slots=True)
-class TapSpan:
-    """Window positions `low:high`, of which taps `first:last` lie in the input."""
-
-    low: int
-    high: int
-    first: int
-    last: int
-
-    @property
-    def size(self) -> int:
-        """Number of positions."""
-        return self.high - self.low
-
-    @property
-    def taps(self) -> int:
-        """Number of taps."""
-        return self.last - self.first
-
-    def clipped(self, low: int, high: int) -> "TapSpan":
-        """Return the part between two positions, which may be empty."""
-        low, high = max(low, self.low), min(high, self.high)
-        return TapSpan(low, max(low, high), self.first, self.last)
-
-
-def tap_spans(axis: Axis) -> list[TapSpan]:
-    """Cut an axis' positions where the taps inside the input change."""
-    spans: list[TapSpan] = []
-    for position in range(axis.out):
-        start = position * axis.stride - axis.before
-        first = max(0, -(start // axis.dilation))
-        last = min(axis.kernel, (axis.size - 1 - start) // axis.dilation + 1)
-        last = max(first, last)
-        if spans and (spans[-1].first, spans[-1].last) == (first, last):
-            spans[-1] = TapSpan(spans[-1].low, position + 1, first, last)
-        else:
-            spans.append(TapSpan(position, position + 1, first, last))
-    return spans
-
-
 def padded_shape(axes: Sequence[Axis], extra: int = 0) -> tuple[int, ...]:
     """Return the canonical spatial shape `[*leading, phases, width + extra]`."""
     last = axes[-1]

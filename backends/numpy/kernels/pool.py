@@ -32,6 +32,7 @@ _COMBINE: dict[str, _Combine] = {
     "mean": np.add,
 }
 _CHUNK_ELEMENTS = 1 << 18
+_SECONDS_A_BYTE = 2e-11
 
 
 def neutral(kind: Kind, dtype: precision.DType) -> float:
@@ -121,7 +122,9 @@ class PoolPlan:
             return self._chunk(source[n], target[n], self.chunks[number], arena)
 
         total = count * self.batch if out.size else 0
-        return threads.Prepared(make, total, self.slots)
+        taps = sum(axis.kernel for axis in self.axes)
+        seconds = x.nbytes * taps * _SECONDS_A_BYTE
+        return threads.Prepared(make, total, self.slots, seconds)
 
     def _chunk(
         self, x: Array, out: Array, chunk: tuple[int, int], arena: Arena

@@ -6,6 +6,7 @@ costs little. Which thread runs an index never changes what the index computes.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -150,6 +151,51 @@ def _share(team: Team, task: Task, count: int, helpers: int) -> None:
         _state.inside = False
 
 
+class _Crowd:
+    """Whether others have the processors that BLAS' threads would need.
+
+    These wait for one another, each for its turn where processors are few: a product
+    then takes milliseconds. So one that did is followed by some on one thread, by twice
+    as many the next time.
+    """
+
+    def __init__(self) -> None:
+        self.skip, self.next = 0, _FEWEST_SKIPPED
+
+    def note(self, seconds: float, expected: float) -> None:
+        """Remember how long a product took that was shared out."""
+        if seconds > 3 * expected + _PATIENCE:
+            self.skip, self.next = self.next, min(2 * self.next, _MOST_SKIPPED)
+        else:
+            self.next = max(_FEWEST_SKIPPED, self.next - 1)
+
+
+_FEWEST_SKIPPED, _MOST_SKIPPED = 16, 1024
+_PATIENCE = 2e-4
+_crowd = _Crowd()
+
+
+def together(call: Callable[[], object], seconds: float) -> None:
+    """Make a call in which BLAS itself shares a product out to all threads.
+
+    On one thread it would take about so many seconds.
+    """
+    count = get_num_threads()
+    if _state.inside or count == 1:
+        call()
+    elif _crowd.skip > 0:
+        _crowd.skip -= 1
+        blas.on_threads(1, call)
+    else:
+        start = time.perf_counter()
+        blas.on_threads(count, call)
+        _crowd.note(time.perf_counter() - start, seconds)
+
+
+_HANDOFF = 3e-4
+"""Seconds of work that repay waking helpers, and taking turns at Python with them."""
+
+
 class Prepared:
     """Tasks whose views are made when they first run, and kept for the next time."""
 
@@ -158,9 +204,15 @@ class Prepared:
         make: Callable[[int, int], Callable[[], object]],
         count: int,
         max_slots: int = 1 << 30,
+        seconds: float = 1.0,
     ) -> None:
-        """Keep `make(index, slot)`, which gives what the task of an index does."""
-        self._make, self._count, self._slots = make, count, max_slots
+        """Keep `make(index, slot)`, which gives what the task of an index does.
+
+        All together they take about `seconds` on one thread: if that is little, they
+        are not shared out.
+        """
+        self._make, self._count = make, count
+        self._slots = max_slots if seconds > _HANDOFF else 1
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
