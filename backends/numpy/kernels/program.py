@@ -25,7 +25,7 @@ Call = Callable[[], object]
 
 _BLOCK_BYTES = 1 << 17
 _MOST_BLOCKS = 2048
-_SHARED = 100_000  # nanoseconds of work which a second thread is woken for
+_SHARED = 250_000  # nanoseconds of work which a second thread is woken for
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
