@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from graphwright.backends.codegen import narrow
 from graphwright.backends.codegen.elementwise import RULES
-from graphwright.backends.codegen.expr import Expr, choose, const
+from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
 from graphwright.backends.codegen.index import (
     Axis,
     Index,
@@ -25,6 +25,7 @@ from graphwright.ir.dtype import DType, int32, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
+from graphwright.ir.ops.reduce import identity
 from graphwright.ir.types import TensorType, Type
 
 Coordinates: TypeAlias = tuple[Index, ...]
@@ -123,6 +124,10 @@ FREE = frozenset({*MOVES, "iota", "bitcast"})
 """Ops that cost nothing where their results are read."""
 
 
+HEAVY = frozenset({"dot", "conv", "reduce_window"})
+"""Ops that read each element of their operands many times: these lie in memory."""
+
+
 def is_pulled(op: Op) -> bool:
     """Whether an op can be written out where its result is read."""
     return op.name in RULES or op.name in MOVES or op.name in _PULLED
@@ -134,12 +139,19 @@ class Elements:
     Args:
         graph: The graph; all of its sizes are known.
         arrays: Values that lie in memory.
+        given: Values that whoever asks has computed already, as ``given`` leaves.
     """
 
-    def __init__(self, graph: Graph, arrays: Mapping[Value, Array]) -> None:
-        self.graph, self.arrays = graph, arrays
+    def __init__(
+        self,
+        graph: Graph,
+        arrays: Mapping[Value, Array],
+        given: frozenset[Value] = frozenset(),
+    ) -> None:
+        self.graph, self.arrays, self.given = graph, arrays, given
         self._producers = graph.producers()
         self._made: dict[Any, Expr] = {}
+        self._leaves: dict[Value, Expr] = {}
 
     def at(self, v: Value, at: Coordinates, guards: tuple[Within, ...] = ()) -> Expr:
         """The element of a value at coordinates, in the dtype it is computed in."""
@@ -149,11 +161,13 @@ class Elements:
             found = self._made[key] = self._element(v, at, guards)
         return found
 
-    def written_out(
-        self, v: Value, at: Coordinates, guards: tuple[Within, ...] = ()
-    ) -> Expr:
-        """The element of a value that lies in memory, as its node computes it."""
-        return self._computed(self._producers[v], at, guards)
+    def leaf(self, v: Value) -> Expr:
+        """What stands for a given value before it is rounded."""
+        found = self._leaves.get(v)
+        if found is None:
+            found = Expr("given", narrow.carrier(v.dtype), (), v)
+            self._leaves[v] = found
+        return found
 
     def _element(self, v: Value, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
         array = self.arrays.get(v)
@@ -162,6 +176,8 @@ class Elements:
         constant = self.graph.constants.get(v)
         if constant is not None:
             return scalar(constant)
+        if v in self.given:
+            return narrow.rounded(self.leaf(v), v.dtype)
         return self._computed(self._producers[v], at, guards)
 
     def _computed(
@@ -268,6 +284,80 @@ def _pad(e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]) -
     return part
 
 
+def _summed(node: Node, x: Expr, y: Expr, axes: tuple[Axis, ...]) -> Expr:
+    """A sum of products, in the dtype that a contraction accumulates in."""
+    dtype = node.results[0].dtype
+    held = narrow.carrier(dtype)
+    x, y = x.to(held), y.to(held)
+    product = wrapping("mul", x, y) if held.is_int else x * y
+    found = Expr("reduce", held, (product,), Reduction("sum", axes))
+    return narrow.rounded(found, dtype)
+
+
+def _dot(e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
+    x, y = node.operands
+    *lead, m, n = at
+    k = Axis(sizes_of(x.type)[-1])
+    left, right = e.at(x, (*lead, m, of(k)), guards), e.at(y, (*lead, of(k), n), guards)
+    return _summed(node, left, right, (k,))
+
+
+def _conv(e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
+    op: Any = node.op
+    x, w = node.operands
+    sizes, filters = sizes_of(x.type), sizes_of(w.type)
+    axes = tuple(map(Axis, filters[1:]))
+    channel, *taps = map(of, axes)
+    image, m = at[0], at[1]
+    if op.groups > 1:
+        channel = (m // (filters[0] // op.groups)) * filters[1] + channel
+    if op.batch_groups > 1:
+        many = sizes[0] // op.batch_groups
+        image = (m // (filters[0] // op.batch_groups)) * many + image
+    inside: list[Within] = list(guards)
+    places: list[Index] = []
+    for i, tap in enumerate(taps):
+        spread = at[i + 2] * op.strides[i] + tap * op.rhs_dilation[i]
+        spread = spread + -op.padding[i][0]
+        places.append(_spread_place(spread, sizes[i + 2], op.lhs_dilation[i], inside))
+    left = e.at(x, (image, channel, *places), tuple(inside))
+    right = e.at(w, (m, *map(of, axes)), guards)
+    return _summed(node, left, right, axes)
+
+
+def _spread_place(at: Index, size: int, gap: int, inside: list[Within]) -> Index:
+    """Where an element of an axis with gaps lies; ``inside`` grows by what it needs."""
+    reach = (size - 1) * gap + 1
+    low, high = at.bounds
+    if low < 0 or high >= reach:
+        inside.append(Within(at, 0, reach))
+    if gap > 1:
+        inside.append(Within(at % gap, 0, 1))
+        return at // gap
+    return at
+
+
+def _window(
+    e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
+) -> Expr:
+    op: Any = node.op
+    (x,) = node.operands
+    shape, axes = sizes_of(x.type), tuple(map(Axis, op.window))
+    lead = len(shape) - len(axes)
+    inside: list[Within] = []
+    places: list[Index] = []
+    for i, axis in enumerate(axes):
+        place = at[lead + i] * op.strides[i] + of(axis) * op.dilations[i]
+        place = place + -op.padding[i][0]
+        places.append(_spread_place(place, shape[lead + i], 1, inside))
+    body = e.at(x, (*at[:lead], *places), (*guards, *inside))
+    neutral = const(identity(op.kind, body.dtype), body.dtype)
+    for place in inside:
+        body = choose(within(place), body, neutral)
+    found = Expr("reduce", body.dtype, (body,), Reduction(op.kind, axes))
+    return narrow.rounded(found, x.dtype)
+
+
 def within(place: Within) -> Expr:
     """Whether an index is within bounds."""
     index = Expr("index", int64, (), place.index)
@@ -280,4 +370,7 @@ _PULLED: dict[str, _Pulled] = {
     "gather": _gather,
     "concat": _concat,
     "pad": _pad,
+    "dot": _dot,
+    "conv": _conv,
+    "reduce_window": _window,
 }

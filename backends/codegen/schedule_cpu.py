@@ -12,7 +12,7 @@ from typing import TypeAlias
 from graphwright.backends.codegen.elements import Array, Reduction
 from graphwright.backends.codegen.elementwise import greater, lesser
 from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
-from graphwright.backends.codegen.index import Axis, linear, of
+from graphwright.backends.codegen.index import Axis, Index, linear, of
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
@@ -58,10 +58,26 @@ class Cpu:
 def scheduled(stage: Loops, arrays: Mapping[Value, Array], target: Cpu) -> Kernel:
     """The kernel of a stage."""
     outputs = [arrays[v] for v, _ in stage.results]
-    rows = zip(outputs, stage.results, strict=True)
-    exprs = tuple(encoded(expr, array.dtype) for array, (_, expr) in rows)
-    place = linear(tuple(map(of, stage.axes)), [a.extent for a in stage.axes])
-    nest = Nest(stage.axes, tuple(expanded(exprs)), (place,) * len(exprs))
+    exprs = [expr for _, expr in stage.results]
+    return looped(stage.axes, exprs, outputs, target)
+
+
+def looped(
+    axes: Sequence[Axis],
+    exprs: Sequence[Expr],
+    outputs: Sequence[Array],
+    target: Cpu,
+    place: Index | None = None,
+) -> Kernel:
+    """A kernel that computes expressions over axes and writes them to arrays.
+
+    By default in C order of the axes, else where ``place`` says.
+    """
+    rows = zip(exprs, outputs, strict=True)
+    stored = expanded([encoded(expr, array.dtype) for expr, array in rows])
+    if place is None:
+        place = linear(tuple(map(of, axes)), [a.extent for a in axes])
+    nest = Nest(tuple(axes), tuple(stored), (place,) * len(stored))
     return _Schedule(simplified(nest), outputs, target).kernel()
 
 
@@ -88,11 +104,8 @@ class _Schedule:
         units, blocks, block = self._division()
         items = self._items(units * blocks)
         sizes = self.sizes
-        total = sizes.number(units * blocks, "units")
         scope = Scope(self.names, {}, place=self._reduced)
-        item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
-        begin = scope.let(_share(item, total, many), "u")
-        end = scope.let(_share(item + sizes.const(1), total, many), "u")
+        begin, end = shares(scope, sizes.number(units * blocks, "units"))
         unit = sizes.named(self.names.fresh("u"))
         row = scope.inside({})
         self._unit(row, unit, blocks, block)
@@ -143,8 +156,7 @@ class _Schedule:
         work = extent_of(self.nest.axes) * (1 + len(ordered(self.nest.exprs)))
         for reduction in self.reductions:
             work *= extent_of(reduction.value.axes)
-        most = 1 if self.target.cores == 1 else 8 * self.target.cores
-        return max(1, min(units, most, work // _ITEM))
+        return items_for(units, work, self.target)
 
     # Statements ---------------------------------------------------------------------
 
@@ -166,7 +178,7 @@ class _Schedule:
         if blocks > 1:
             width = sizes.number(block, "block")
             begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
-            end = row.let(_least(begin + width, extent), "j")
+            end = row.let(least(begin + width, extent), "j")
         row.body += self._vectors(row, self.inner, begin, end, self._stores)
 
     def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
@@ -287,7 +299,22 @@ def combined(kind: str, x: Expr, y: Expr) -> Expr:
     return replace(found, lanes=x.lanes)
 
 
-def _least(x: Expr, y: Expr) -> Expr:
+def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:
+    """Where the work-item's share of some units begins and ends."""
+    sizes = scope.names.sizes
+    item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
+    begin = scope.let(_share(item, total, many), "u")
+    return begin, scope.let(_share(item + sizes.const(1), total, many), "u")
+
+
+def items_for(units: int, work: int, target: Cpu) -> int:
+    """How many work-items share some units of an amount of work, in operations."""
+    most = 1 if target.cores == 1 else 8 * target.cores
+    return max(1, min(units, most, work // _ITEM))
+
+
+def least(x: Expr, y: Expr) -> Expr:
+    """The smaller of two positions."""
     return choose(x < y, x, y)
 
 

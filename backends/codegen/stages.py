@@ -1,15 +1,17 @@
 """From a graph to stages: which values lie in memory, and what one kernel computes.
 
 A stage is either *loops*, results of one shape written out down to what lies in memory,
-or a node that has a kernel of its own (``backends/codegen/kernels``).
+or a node that cannot be written out. Loops around a heavy op, with what is fused behind
+it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphwright.backends.codegen.elements import (
     FREE,
+    HEAVY,
     Array,
     Elements,
     is_pulled,
@@ -20,7 +22,7 @@ from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Trait
+from graphwright.ir.op import Op, Trait
 from graphwright.ir.ops.reduce import Reduce
 
 _MOST_INLINED = 96
@@ -40,11 +42,15 @@ class Loops:
         axes: One for each axis of the shape.
         results: Values and what their elements are.
         nodes: Nodes that are written out in it.
+        heavy: The one product, convolution or pooling among them, if there is one.
+        graph: The graph that it is a part of.
     """
 
     axes: tuple[Axis, ...]
     results: tuple[tuple[Value, Expr], ...]
     nodes: tuple[Node, ...]
+    heavy: Node | None
+    graph: Graph
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,13 +87,14 @@ class _Splitter:
                 self._users.setdefault(v, []).append(node)
         self._roots: dict[Value, frozenset[Value]] = {}
         self._weights: dict[Value, int] = {}
+        self._led: set[Value] = set()
         self._kept = self._choose()
         self.arrays = {v: Array(v.dtype, sizes_of(v.type)) for v in self._in_memory()}
 
     def _in_memory(self) -> Iterator[Value]:
         yield from self.graph.inputs
         for v, constant in self.graph.constants.items():
-            if v in self._users and constant.size != 1:
+            if v in self._users and constant.uniform() is None:
                 yield v
         yield from self._kept
 
@@ -99,6 +106,8 @@ class _Splitter:
             if not is_pulled(node.op):
                 kept.update(node.results)
                 kept.update(node.operands)
+            if node.op.name in HEAVY:
+                kept.update(v for v in node.operands if self._weights.get(v, 0))
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
             if not kept.intersection(node.results):
@@ -129,6 +138,8 @@ class _Splitter:
             return True
         if isinstance(node.op, Reduce):
             return len(roots) != 1 or not self._joins(node, node.op, *roots)
+        if node.op.name in HEAVY:
+            return len(roots) != 1 or not self._leads(v, *roots)
         weight = self._weights[v]
         return weight > _MOST_INLINED or (len(roots) > 1 and weight > _CHEAP)
 
@@ -138,8 +149,26 @@ class _Splitter:
         if _size(end) == _size(sizes_of(node.results[0].type)):
             return True
         trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
+        if root in self._led:
+            return False
         within = tuple(sorted(op.axes)) == trailing and _size(end) == _size(shape)
         return within and _size(shape[trailing[0] :] if trailing else ()) <= _ROW
+
+    def _leads(self, v: Value, root: Value) -> bool:
+        """Whether only elementwise ops lie between a heavy op and what is stored."""
+        if root in self._led:
+            return False
+        shape, reached = sizes_of(v.type), [v]
+        while reached:
+            for user in self._users.get(reached.pop(), ()):
+                (result,) = user.results
+                plain = Trait.ELEMENTWISE in user.op.traits
+                if not plain or sizes_of(result.type) != shape:
+                    return False
+                if result is not root:
+                    reached.append(result)
+        self._led.add(root)
+        return True
 
     # Stages -----------------------------------------------------------------------
 
@@ -164,7 +193,7 @@ class _Splitter:
             return False
         inside = set(group)
         nodes = [*self._written_out([v]), *self._written_out(group)]
-        if any(isinstance(n.op, Reduce) for n in nodes) or len(nodes) > _MOST_INLINED:
+        if any(_is_large(n.op) for n in nodes) or len(nodes) > _MOST_INLINED:
             return False
         return all(
             Trait.ELEMENTWISE in n.op.traits or not inside.intersection(n.operands)
@@ -192,7 +221,8 @@ class _Splitter:
         group.clear()
         if any(isinstance(n.op, Reduce) for n in nodes):
             self._check([expr for _, expr in results], nodes)
-        return [Loops(axes, results, nodes)]
+        heavy = next((n for n in nodes if n.op.name in HEAVY), None)
+        return [Loops(axes, results, nodes, heavy, self.graph)]
 
     def _check(self, exprs: Sequence[Expr], nodes: Sequence[Node]) -> None:
         """Notes reductions that hang on the axes of others."""
@@ -208,15 +238,12 @@ class _Splitter:
                 )
 
 
+def _is_large(op: Op) -> bool:
+    return isinstance(op, Reduce) or op.name in HEAVY
+
+
 def _size(shape: Sequence[int]) -> int:
     found = 1
     for n in shape:
         found *= n
     return found
-
-
-def constants_in_memory(
-    graph: Graph, arrays: Mapping[Value, Array]
-) -> dict[Value, Array]:
-    """Arrays of a graph's constants that stages read."""
-    return {v: arrays[v] for v in graph.constants if v in arrays}

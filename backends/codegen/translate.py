@@ -17,7 +17,6 @@ from graphwright.backends.codegen.index import (
 )
 from graphwright.backends.codegen.loops import Let, Sizes, Statement
 from graphwright.backends.codegen.walk import children_of, ordered
-from graphwright.ir.dtype import bool_
 
 _DEEPEST = 24
 """Operations in one expression of source."""
@@ -84,6 +83,17 @@ class Scope:
     ) -> "Scope":
         """A scope within this one."""
         return Scope(self.names, {**self.where, **where}, inner, lanes, self)
+
+    def beside(
+        self,
+        where: Mapping[Axis, Expr],
+        inner: Axis | None = None,
+        lanes: int = 1,
+    ) -> "Scope":
+        """A scope of other places, whose statements stand in this one."""
+        found = self.inside(where, inner, lanes)
+        found.body = self.body
+        return found
 
     def let(self, value: Expr, letter: str = "v", mutable: bool = False) -> Expr:
         """A variable that holds a value."""
@@ -281,11 +291,3 @@ def _indices_below(expr: Expr) -> Iterable[Index]:
 def splat(x: Expr, lanes: int) -> Expr:
     """A number in all lanes."""
     return Expr("splat", x.dtype, (x,), lanes=lanes) if lanes > 1 else x
-
-
-def condition_of(exprs: Sequence[Expr]) -> Expr:
-    """Whether all conditions hold."""
-    found = exprs[0]
-    for expr in exprs[1:]:
-        found = Expr("and", bool_, (found, expr))
-    return found

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.codegen.elements import Array, is_pulled
+from graphwright.backends.codegen.kernels.table import Packed
+from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
-from graphwright.backends.codegen.schedule_cpu import Cpu, scheduled
-from graphwright.backends.codegen.stages import Loops, split
+from graphwright.backends.codegen.schedule_cpu import Cpu
 from graphwright.backends.contract import Backend, GraphBackend, Kernel
 from graphwright.backends.opencl.launch import Launch, LaunchPlan
 from graphwright.backends.opencl.library import (
@@ -38,7 +39,7 @@ class OpenCLBackend(GraphBackend):
 
     def __init__(self, device: int = 0) -> None:
         self._device = device
-        self._resident: dict[int, tuple[Constant, Any, Any]] = {}
+        self._resident: dict[tuple[int, str], tuple[Constant, Any]] = {}
         if device:
             self.name = f"opencl:{device}"
 
@@ -74,44 +75,45 @@ class OpenCLBackend(GraphBackend):
 
     def compile(self, graph: Graph) -> Kernel:
         """A launch plan, all of its kernels built."""
-        stages, arrays = split(graph)
         target = Cpu(self._session.device.max_compute_units)
-        launches: list[Launch] = []
-        sources: list[tuple[str, str]] = []
-        for stage in stages:
-            assert isinstance(stage, Loops)
-            if not arrays[stage.results[0][0]].size:
-                continue
-            kernel = scheduled(stage, arrays, target)
-            name, text = named(kernel)
-            sources.append((name, text))
-            launches.append(Launch(kernel, name))
+        found = lowered(graph, target)
+        sources = [named(step.kernel) for step in found.steps]
         self._programs.build(sources)
-        ends = [arrays[v] for v in (*graph.outputs, *graph.inputs)]
+        launches = [
+            Launch(step.kernel, name)
+            for step, (name, _) in zip(found.steps, sources, strict=True)
+        ]
+        ends = [found.arrays[v] for v in (*graph.outputs, *graph.inputs)]
         return LaunchPlan(
             self._session,
             self._programs,
             launches,
             ends,
             len(graph.outputs),
-            self._constants(graph, arrays),
+            self._constants(graph, found),
         ).into()
 
-    def _constants(self, graph: Graph, arrays: Any) -> dict[Array, Any]:
-        found: dict[Array, Any] = {}
+    def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Any]:
+        """Buffers of what never changes."""
+        found = {
+            array: self._buffer(packed) for array, packed in lowered.packed.items()
+        }
+        read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
-            if v in arrays:
-                found[arrays[v]] = self._buffer(constant)
+            array = lowered.arrays.get(v)
+            if array in read and array is not None:
+                plain = Packed(constant, "", np.ascontiguousarray)
+                found[array] = self._buffer(plain)
         return found
 
-    def _buffer(self, constant: Constant) -> Any:
-        """The buffer of a constant, made once."""
-        known = self._resident.get(id(constant))
+    def _buffer(self, packed: Packed) -> Any:
+        """The buffer of a packed constant, made once."""
+        key = id(packed.constant), packed.name
+        known = self._resident.get(key)
         if known is None:
-            array = np.ascontiguousarray(constant.array())
-            buffer = self._session.host_buffer(array)
-            known = self._resident[id(constant)] = constant, array, buffer
-        return known[2]
+            buffer = self._session.host_buffer(packed.pack(packed.constant.array()))
+            known = self._resident[key] = packed.constant, buffer
+        return known[1]
 
 
 def _stored(types: Sequence[Type]) -> bool:

@@ -91,6 +91,28 @@ def test_integers_wrap_and_divide_as_numpy() -> None:
 
 
 @device
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("shape", [(13, 40, 37), (3, 5, 4), (1, 64, 32), (6, 8, 16)])
+def test_products(shape: tuple[int, int, int], dtype: str) -> None:
+    m, k, n = shape
+    tolerance = 5e-2 if dtype == "float16" else 1e-5
+    x, y, bias = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype), normal(n)
+    agree(lambda x, y: x @ y, x, y, tolerance=tolerance)
+    agree(
+        lambda x, y, z: gnp.maximum(x @ y + z, 0) * 2,
+        *(x, y, bias.astype(dtype)),
+        tolerance=tolerance,
+    )
+    agree(lambda x: x @ gnp.asarray(y), x, tolerance=tolerance)
+
+
+@device
+def test_products_of_many_and_turned_matrices() -> None:
+    x, y = normal(3, 20, 24), normal(3, 33, 24)
+    agree(lambda x, y: x @ gnp.swapaxes(y, -1, -2), x, y)
+
+
+@device
 def test_new_sizes_are_no_new_build(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = gw.trace(softmax, gw.spec("float32", ("rows", "columns")))
     exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)

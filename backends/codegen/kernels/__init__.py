@@ -1,0 +1,1 @@
+"""Kernels for what plain loops are too slow for, by op: see `table.py`."""

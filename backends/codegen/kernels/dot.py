@@ -1,0 +1,184 @@
+"""Matrix products for CPU devices: tiles of 6 rows by 16 columns in registers.
+
+The right-hand side lies in panels of 16 columns, so that a tile reads it in order.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.codegen.elements import Array, read
+from graphwright.backends.codegen.expr import Expr, const
+from graphwright.backends.codegen.index import Axis, Index, linear, of
+from graphwright.backends.codegen.kernels.table import Site, kernel_for
+from graphwright.backends.codegen.loops import (
+    For,
+    Kernel,
+    Set,
+    Sizes,
+    Store,
+    index_dtype,
+)
+from graphwright.backends.codegen.nest import extent_of
+from graphwright.backends.codegen.schedule_cpu import (
+    LANES,
+    items_for,
+    least,
+    looped,
+    shares,
+)
+from graphwright.backends.codegen.translate import Names, Scope, splat
+from graphwright.ir.dtype import float32
+
+ROWS, VECTORS = 6, 2
+COLUMNS = LANES * VECTORS
+
+
+@kernel_for("dot")
+def dot(site: Site) -> Sequence[Kernel] | None:
+    """Tiles of float32 products; None where there is less than one tile."""
+    *lead, m, k = site.shape(0)
+    n = site.shape(1)[-1]
+    values = (*site.node.operands, *site.node.results)
+    plain = all(v.dtype is float32 for v in values)
+    if not plain or n < COLUMNS or k < LANES or m < 1:
+        return None
+    panels, made = _panels(site, lead, k, n)
+    return [*made, _Product(site, panels).kernel()]
+
+
+def _starts(n: int) -> Any:
+    """First columns of the panels; the last one ends with the matrix."""
+    return np.minimum(np.arange(0, n, COLUMNS), n - COLUMNS)
+
+
+def _panels(
+    site: Site, lead: Sequence[int], k: int, n: int
+) -> tuple[Array, list[Kernel]]:
+    """The right-hand side as ``[*lead, panel, k, column]``, and what makes it so."""
+    count = -(-n // COLUMNS)
+    shape = (*lead, count, k, COLUMNS)
+    if site.constant(1) is not None:
+        columns = _starts(n)[:, None] + np.arange(COLUMNS)
+
+        def pack(array: Any) -> Any:
+            return np.ascontiguousarray(np.moveaxis(array[..., columns], -3, -2))
+
+        return site.pack(1, f"panels of {COLUMNS}", pack, shape), []
+    panels = Array(float32, shape)
+    whole, last = divmod(n, COLUMNS)
+    kernels: list[Kernel] = []
+    if whole:
+        panel = Axis(whole)
+        kernels.append(_copy(site, panels, k, of(panel) * COLUMNS, of(panel), [panel]))
+    if last:
+        start, end = Index(start=n - COLUMNS), Index(start=whole)
+        kernels.append(_copy(site, panels, k, start, end, []))
+    return panels, kernels
+
+
+def _copy(
+    site: Site, panels: Array, k: int, start: Index, panel: Index, axes: list[Axis]
+) -> Kernel:
+    """The kernel that copies columns from ``start`` on to a panel, or to several."""
+    batch = [Axis(size) for size in panels.shape[:-3]]
+    inner, column = Axis(k), Axis(COLUMNS)
+    value = site.operand(1, (*map(of, batch), of(inner), start + of(column)))
+    to = linear((*map(of, batch), panel, of(inner), of(column)), panels.shape)
+    return looped((*batch, *axes, inner, column), [value], [panels], site.target, to)
+
+
+class _Product:
+    """The kernel of a product: a unit is a tile, those of a panel come together."""
+
+    def __init__(self, site: Site, panels: Array) -> None:
+        self.site, self.panels = site, panels
+        *lead, self.m, k = site.shape(0)
+        self.n = site.shape(1)[-1]
+        self.rows = min(ROWS, self.m)
+        self.tiles, self.count = -(-self.m // self.rows), panels.shape[-3]
+        self.batch = [Axis(size) for size in lead]
+        self.row, self.column = Axis(self.m), Axis(self.n)
+        self.k, self.panel, self.lane = Axis(k), Axis(self.count), Axis(COLUMNS)
+        lead_at = tuple(map(of, self.batch))
+        at = (*lead_at, of(self.row), of(self.column))
+        self.left = site.operand(0, (*lead_at, of(self.row), of(self.k)))
+        inside = (*lead_at, of(self.panel), of(self.k), of(self.lane))
+        self.right = read(panels, linear(inside, panels.shape))
+        self.stored, self.leaf = site.epilogue(at)
+        self.place = site.position(at)
+        sizes = Sizes(index_dtype(max(panels.size, site.output.size, self.m * k)))
+        self.names = Names([self.left, self.right, self.stored], sizes)
+
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        sizes, names = self.names.sizes, self.names
+        units = extent_of(self.batch) * self.count * self.tiles
+        scope = Scope(names, {})
+        begin, end = shares(scope, sizes.number(units, "units"))
+        unit = sizes.named(names.fresh("u"))
+        self._unit(inside := scope.inside({}), unit)
+        scope.body.append(For(unit.value, begin, end, 1, inside.body))
+        work = 2 * self.site.output.size * self.k.extent
+        return Kernel(
+            tuple(names.inputs),
+            (self.site.output,),
+            sizes,
+            tuple(scope.body),
+            (items_for(units, work, self.site.target),),
+            checks=names.checks,
+        )
+
+    def _unit(self, scope: Scope, unit: Expr) -> None:
+        """One tile: sums over k, then what is fused behind them, stored."""
+        sizes, where = self.names.sizes, dict[Axis, Expr]()
+        tiles = sizes.number(self.tiles, "tiles")
+        row = scope.let(unit % tiles * sizes.const(self.rows), "i")
+        rest = scope.let(unit / tiles, "i")
+        for axis in (self.panel, *reversed(self.batch[1:])):
+            extent = sizes.number(axis.extent, axis)
+            where[axis] = scope.let(rest % extent, "i")
+            rest = scope.let(rest / extent, "i")
+        if self.batch:
+            where[self.batch[0]] = rest
+        if self.m % self.rows:
+            last = sizes.number(self.m - self.rows, "last row")
+            row = scope.let(least(row, last), "i")
+        column = scope.let(where[self.panel] * sizes.const(COLUMNS), "j")
+        if self.n % COLUMNS:
+            last = sizes.number(self.n - COLUMNS, "last column")
+            column = scope.let(least(column, last), "j")
+        self._tile(scope.beside(where), row, column)
+
+    def _tile(self, scope: Scope, row: Expr, column: Expr) -> None:
+        const_ = self.names.sizes.const
+        zero = splat(const(0.0, float32), LANES)
+        sums = {
+            (r, v): scope.let(zero, "a", mutable=True)
+            for r in range(self.rows)
+            for v in range(VECTORS)
+        }
+        k = self.names.sizes.named(self.names.fresh("k"))
+        inner = scope.inside({self.k: k})
+        right = [
+            inner.let(self._vector(inner, v).value(self.right)) for v in range(VECTORS)
+        ]
+        for r in range(self.rows):
+            one = inner.beside({self.row: row + const_(r)}).value(self.left)
+            left = inner.let(splat(one, LANES))
+            for v, part in enumerate(right):
+                total = sums[r, v]
+                inner.body.append(Set(total.value, total + left * part))
+        extent = self.names.sizes.number(self.k.extent, self.k)
+        scope.body.append(For(k.value, const_(0), extent, 1, inner.body))
+        for (r, v), total in sums.items():
+            at = {self.row: row + const_(r), self.column: column + const_(LANES * v)}
+            end = scope.beside(at, self.column, LANES)
+            end.bind(self.leaf, total)
+            value = end.value(self.stored)
+            end.body.append(Store(self.site.output, end.position(self.place), value))
+
+    def _vector(self, scope: Scope, number: int) -> Scope:
+        start = self.names.sizes.const(LANES * number)
+        return scope.beside({self.lane: start}, self.lane, LANES)

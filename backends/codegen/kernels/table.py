@@ -1,0 +1,131 @@
+"""Which ops have kernels of their own, and what these are given.
+
+A maker is a function in a file of this folder, registered by ``@kernel_for("dot")``.
+Of a `Site` it learns what is computed and what is fused behind; it returns kernels in
+the loop IR, to be run one after the other, or None where plain loops do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from graphwright.backends.codegen.elements import (
+    Array,
+    Coordinates,
+    Elements,
+    sizes_of,
+)
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import linear
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.narrow import encoded
+from graphwright.backends.codegen.stages import Loops
+from graphwright.backends.codegen.walk import expanded
+from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Node
+
+Pack: TypeAlias = Callable[[Any], Any]
+"""The elements of a constant in another order, as a contiguous numpy array."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Packed:
+    """A constant as a kernel wants it: made once, however many plans use it.
+
+    Attributes:
+        constant: The constant.
+        name: Tells packings of one constant apart.
+        pack: Makes the array that lies in memory.
+    """
+
+    constant: Constant
+    name: str
+    pack: Pack
+
+
+@dataclass(eq=False, slots=True)
+class Site:
+    """A heavy op in its stage, as a maker sees it.
+
+    Attributes:
+        stage: The stage; ``stage.heavy`` is the node.
+        arrays: Values that lie in memory.
+        target: The device, for the schedule.
+        packed: Arrays that ``pack`` made.
+    """
+
+    stage: Loops
+    arrays: Mapping[Value, Array]
+    target: Any
+    packed: dict[Array, Packed] = field(default_factory=dict[Array, Packed])
+
+    @property
+    def node(self) -> Node:
+        """The heavy node."""
+        assert self.stage.heavy is not None
+        return self.stage.heavy
+
+    @property
+    def output(self) -> Array:
+        """Where the stage's one result goes."""
+        ((v, _),) = self.stage.results
+        return self.arrays[v]
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The sizes of an operand."""
+        return sizes_of(self.node.operands[number].type)
+
+    def constant(self, number: int) -> Constant | None:
+        """What an operand always is, or None."""
+        return self.stage.graph.constants.get(self.node.operands[number])
+
+    def operand(self, number: int, at: Coordinates) -> Expr:
+        """An element of an operand, in the dtype in which it is computed."""
+        inside = {v for v, _ in self.stage.results}
+        arrays = {v: a for v, a in self.arrays.items() if v not in inside}
+        elements = Elements(self.stage.graph, arrays)
+        (found,) = expanded([elements.at(self.node.operands[number], at)])
+        return found
+
+    def pack(self, number: int, name: str, pack: Pack, shape: Sequence[int]) -> Array:
+        """An operand that is constant, packed: an array to read from."""
+        constant = self.constant(number)
+        assert constant is not None
+        found = Array(constant.type.dtype, tuple(shape))
+        self.packed[found] = Packed(constant, name, pack)
+        return found
+
+    def epilogue(self, at: Coordinates) -> tuple[Expr, Expr]:
+        """What is stored at coordinates of the op's result, and a leaf in it.
+
+        Bind the leaf to the sum that the kernel has computed (``Scope.bind``), then
+        store the value of the first.
+        """
+        ((end, _),) = self.stage.results
+        (result,) = self.node.results
+        arrays = {v: a for v, a in self.arrays.items() if v is not end}
+        elements = Elements(self.stage.graph, arrays, frozenset({result}))
+        stored = encoded(elements.at(end, at), end.dtype)
+        leaf = elements.leaf(result)
+        stored, kept = expanded([stored, leaf])
+        return stored, kept
+
+    def position(self, at: Coordinates) -> Any:
+        """Where the result at coordinates is stored: an index."""
+        return linear(at, self.output.shape)
+
+
+Maker: TypeAlias = Callable[[Site], Sequence[Kernel] | None]
+
+KERNELS: dict[str, Maker] = {}
+
+
+def kernel_for(name: str) -> Callable[[Maker], Maker]:
+    """Registers the maker of an op's kernels."""
+
+    def register(maker: Maker) -> Maker:
+        KERNELS[name] = maker
+        return maker
+
+    return register

@@ -1,0 +1,63 @@
+"""From a graph to kernels: split into stages, each given its schedule."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.kernels import dot
+from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.schedule_cpu import Cpu, scheduled
+from graphwright.backends.codegen.stages import Loops, split
+from graphwright.ir.emitter import Value
+from graphwright.ir.graph import Graph, Node
+
+TABLES = (dot,)
+"""Modules whose kernels are registered by importing them."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """A kernel, and the nodes that it computes."""
+
+    kernel: Kernel
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lowered:
+    """A graph as kernels.
+
+    Attributes:
+        steps: Kernels in the order in which they run.
+        arrays: Values that lie in memory.
+        packed: Arrays that hold constants in another order.
+    """
+
+    steps: tuple[Step, ...]
+    arrays: dict[Value, Array]
+    packed: dict[Array, Packed]
+
+
+def lowered(graph: Graph, target: Cpu) -> Lowered:
+    """The kernels of a graph in which all sizes are known."""
+    stages, arrays = split(graph)
+    steps: list[Step] = []
+    packed: dict[Array, Packed] = {}
+    for stage in stages:
+        assert isinstance(stage, Loops)
+        if not arrays[stage.results[0][0]].size:
+            continue
+        site = Site(stage, arrays, target)
+        steps += [Step(kernel, stage.nodes) for kernel in _kernels(site)]
+        packed |= site.packed
+    return Lowered(tuple(steps), arrays, packed)
+
+
+def _kernels(site: Site) -> Sequence[Kernel]:
+    """Those that the heavy op of a stage has, else loops."""
+    heavy = site.stage.heavy
+    made = KERNELS[heavy.op.name](site) if heavy and heavy.op.name in KERNELS else None
+    if made is not None:
+        return made
+    return [scheduled(site.stage, site.arrays, site.target)]
