@@ -1,0 +1,279 @@
+"""Convolution as it is written: tiles of output positions by panels of filters.
+
+No matrix of windows is made. A row of a tile is an output position; for each tap it has
+a pointer to the channels there, or to zeros outside of the image. The panel of filters
+stays in cache while the tiles of a work-item pass it. Where all taps of a window lie
+one after another (1x1, or images that were padded before), a row has one pointer for
+all of them: that suits few channels, too.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine, pieces
+from graphwright.backends.codegen.kernels.text import (
+    WIDTH,
+    arguments,
+    block,
+    named,
+    write,
+)
+from graphwright.backends.codegen.kernels.tile import Tile, packed
+
+_FEW_CHANNELS = 16
+"""Below it the pointers of a tap cost more than its products."""
+_ITEMS = 8
+"""Work-items for each core: they take turns, and end at about the same time."""
+
+_SIZES = (
+    *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
+    *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
+    *("filters", "own", "panels", "parts", "block", "span"),
+)
+"""In floats: from image to image, line to line, pixel to pixel; depth of a tap. ``own``
+filters of a group make ``panels``, ``parts`` in all. A work-item computes ``span`` of
+these for ``block`` rows."""
+
+
+def conv(
+    shape: ConvShape,
+    weights: NDArray[np.float32],
+    finish: Finish,
+    machine: Machine,
+    dialect: Dialect,
+) -> Library:
+    """A convolution of ``x`` to ``out``.
+
+    Args:
+        shape: Its sizes.
+        weights: ``[filters, channels / groups, *kernel]``.
+        finish: What is done to sums.
+        machine: The device.
+        dialect: Its language.
+    """
+    tile = Tile()
+    constants = {
+        "w": pack(weights, shape.groups, tile.columns),
+        "zeros": np.zeros(shape.depth, np.float32),
+    }
+    merged = _merged(shape)
+    inner, first = (shape, "x") if merged is None else (merged, "padded")
+    name, source = _source(tile, finish, inner, dialect)
+    sizes = _sizes(inner, tile, machine)
+    arrays = (first, "w", "zeros", *finish.arrays, "out")
+    launch = Launch(name, (*arrays, *(sizes[s] for s in _SIZES)), _items(sizes))
+    if merged is None:
+        return Library(source, (launch,), constants)
+    fill, copy = _padding(shape, dialect)
+    scratch = {"padded": merged.batch * merged.image}
+    return Library(copy + source, (fill, launch), constants, scratch)
+
+
+def pack(
+    weights: NDArray[np.float32], groups: int, columns: int
+) -> NDArray[np.float32]:
+    """Panels ``[groups, panels, taps * channels, columns]`` of filters."""
+    filters, depth = weights.shape[:2]
+    own = filters // groups
+    cut = weights.reshape(groups, own, depth, -1).transpose(0, 3, 2, 1)
+    return packed(cut.reshape(groups, -1, own), columns)
+
+
+# Sizes ------------------------------------------------------------------------------
+
+
+def _merged(shape: ConvShape) -> ConvShape | None:
+    """The convolution on padded images, the taps of a line merged; None if not worth it."""
+    few = shape.depth < _FEW_CHANNELS and shape.groups == 1
+    if not few or shape.kernel == (1, 1) or shape.dilations[1] != 1:
+        return None
+    if any(low < 0 or high < 0 for low, high in shape.pads):
+        return None
+    pairs = zip(shape.size, shape.pads, strict=True)
+    high, wide = (n + sum(pads) for n, pads in pairs)
+    return replace(shape, size=(high, wide), pads=((0, 0), (0, 0)), merged=True)
+
+
+def _sizes(shape: ConvShape, tile: Tile, machine: Machine) -> dict[str, int]:
+    """The numbers that the kernel takes, by name."""
+    high, wide = shape.out
+    if shape.kernel == shape.strides == (1, 1) and not _leaves(shape):
+        high, wide = 1, shape.rows
+    own = shape.filters // shape.groups
+    panels = -(-own // tile.columns)
+    block, span = _division(shape, tile, machine, panels * shape.groups)
+    taps_y, taps_x = (shape.kernel[0], 1) if shape.merged else shape.kernel
+    return {
+        "height": shape.size[0],
+        "width": shape.size[1],
+        "image": shape.image,
+        "line": shape.size[1] * shape.channels,
+        "pixel": shape.channels,
+        "depth": shape.depth * (shape.kernel[1] if shape.merged else 1),
+        "high": high,
+        "wide": wide,
+        "rows": shape.rows,
+        "taps_y": taps_y,
+        "taps_x": taps_x,
+        "stride_y": shape.strides[0],
+        "stride_x": shape.strides[1],
+        "pad_y": shape.pads[0][0],
+        "pad_x": shape.pads[1][0],
+        "dil_y": shape.dilations[0],
+        "dil_x": shape.dilations[1],
+        "filters": shape.filters,
+        "own": own,
+        "panels": panels,
+        "parts": panels * shape.groups,
+        "block": block,
+        "span": span,
+    }
+
+
+def _division(
+    shape: ConvShape, tile: Tile, machine: Machine, parts: int
+) -> tuple[int, int]:
+    """Rows and panels of a work-item: what it reads again and again stays in cache."""
+    wanted = machine.cores * _ITEMS
+    row = 4 * shape.strides[0] * shape.strides[1] * shape.channels
+    most = max(tile.rows, machine.cache // (2 * row))
+    weights = 4 * shape.filters * shape.taps * shape.depth
+    if weights <= machine.cache // 2:
+        most = min(most, max(2 * tile.rows, -(-shape.rows // wanted)))
+    block = pieces(shape.rows, most, tile.rows)
+    blocks = -(-shape.rows // block)
+    return block, pieces(parts, max(1, parts * blocks // wanted))
+
+
+def _items(sizes: dict[str, int]) -> tuple[int, int]:
+    blocks = -(-sizes["rows"] // sizes["block"])
+    return blocks, -(-sizes["parts"] // sizes["span"])
+
+
+def _leaves(shape: ConvShape) -> bool:
+    """Whether windows reach out of the image."""
+    return any(low > 0 or high > 0 for low, high in shape.pads)
+
+
+# Source -----------------------------------------------------------------------------
+
+
+def _source(
+    tile: Tile, finish: Finish, shape: ConvShape, dialect: Dialect
+) -> tuple[str, str]:
+    """The kernel's name and text."""
+    ragged = shape.filters // shape.groups % tile.columns != 0
+    head = dialect.kernel.format(
+        name="NAME",
+        group="1, 1, 1",
+        arguments=arguments(("x", "w", "zeros", *finish.arrays), _SIZES, out="out"),
+    )
+    tiles = block(
+        f"for (int r = first; r < last; r += {tile.rows})",
+        [
+            *_places(tile),
+            *tile.sums(),
+            "const __global float *b = panel;",
+            *_taps(tile, _leaves(shape)),
+            *_stores(tile, finish, ragged),
+        ],
+    )
+    body = [
+        "int first = get_global_id(0) * block;",
+        "int last = first + block < rows ? first + block : rows;",
+        "int p = get_global_id(1) * span;",
+        "int end = p + span < parts ? p + span : parts;",
+        *block(
+            "for (; p < end; p++)",
+            [
+                "int group = p / panels;",
+                f"int column = p % panels * {tile.columns}, left = own - column;",
+                "column += group * own;",
+                "const __global float *own_x = x + group * depth;",
+                "const __global float *panel =",
+                f"    w + (size_t)p * taps_y * taps_x * depth * {tile.columns};",
+                *tiles,
+            ],
+        ),
+    ]
+    return named("conv", "\n".join(block(head, body)) + "\n")
+
+
+def _places(tile: Tile) -> list[str]:
+    """Where the window of each row begins."""
+    lines = [
+        "int n = r / (high * wide), oy = r / wide % high, ox = r % wide;",
+    ]
+    for i in range(tile.rows):
+        lines += [
+            f"int y{i} = oy * stride_y - pad_y, x{i} = ox * stride_x - pad_x;",
+            f"const __global float *p{i} =",
+            f"    own_x + (size_t)n * image + (long)y{i} * line + (long)x{i} * pixel;",
+        ]
+        if i + 1 < tile.rows:
+            lines += block(
+                f"if (r + {i + 1} < rows && ++ox == wide)",
+                ["ox = 0;", "if (++oy == high) { oy = 0; n++; }"],
+            )
+    return lines
+
+
+def _taps(tile: Tile, checked: bool) -> list[str]:
+    step = "(long)ky * dil_y * line + (long)kx * dil_x * pixel"
+    lines = [f"long step = {step};"]
+    if checked:
+        lines.append("int dy = ky * dil_y, dx = kx * dil_x;")
+    for i in range(tile.rows):
+        at = f"p{i} + step"
+        if checked:
+            inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
+            at = f"{inside} ? {at} : zeros"
+        lines.append(f"const __global float *a{i} = {at};")
+    lines += tile.multiply("depth")
+    columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
+    return block("for (int ky = 0; ky < taps_y; ky++)", columns)
+
+
+def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
+    def store(i: int, j: int) -> list[str]:
+        left = f"left - {WIDTH * j}" if ragged else None
+        body = [
+            f"size_t at = (size_t)(r + {i}) * filters + column + {WIDTH * j};",
+            *finish.statements(f"c{i}_{j}", "at", f"column + {WIDTH * j}", left),
+            write("out + at", f"c{i}_{j}", left),
+        ]
+        return block(f"if (r + {i} < rows)", body)
+
+    return tile.each(store)
+
+
+def _padding(shape: ConvShape, dialect: Dialect) -> tuple[Launch, str]:
+    """Copies images into larger ones with zeros around."""
+    names = ("height", "width", "channels", "up", "left", "high", "wide")
+    head = dialect.kernel.format(
+        name="NAME", group="1, 1, 1", arguments=arguments(("x",), names, out="padded")
+    )
+    body = [
+        "int n = get_global_id(0) / high, y = get_global_id(0) % high - up;",
+        "__global float *to = padded + (size_t)get_global_id(0) * wide * channels;",
+        "int size = wide * channels, begin = left * channels;",
+        "int end = WITHIN(y, height) ? begin + width * channels : 0;",
+        "const __global float *from =",
+        "    x + ((size_t)n * height + y) * width * channels - begin;",
+        "if (end == 0) begin = 0;",
+        "for (int i = 0; i < begin; i++) to[i] = 0.0f;",
+        "int i = begin;",
+        f"for (; i + {WIDTH} <= end; i += {WIDTH}) STORE(to + i, LOAD(from + i))",
+        "for (; i < end; i++) to[i] = from[i];",
+        "for (i = end; i < size; i++) to[i] = 0.0f;",
+    ]
+    name, text = named("pad", "\n".join(block(head, body)) + "\n")
+    (up, down), (left, right) = shape.pads
+    high, wide = shape.size[0] + up + down, shape.size[1] + left + right
+    numbers = (*shape.size, shape.channels, up, left, high, wide)
+    return Launch(name, ("x", "padded", *numbers), (shape.batch * high,)), text

@@ -1,0 +1,70 @@
+"""What is done to sums before they are written: the epilogue of a product."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from graphwright.backends.codegen.kernels.text import number, read
+
+
+class Finish(Protocol):
+    """Statements that change a vector of sums in place.
+
+    A kernel with equal ``statements`` for equal arguments has equal source.
+    """
+
+    @property
+    def arrays(self) -> Sequence[str]:
+        """Names of the arrays that it reads, as the kernel's parameters."""
+        ...
+
+    def statements(
+        self, value: str, place: str, column: str, left: str | None
+    ) -> Sequence[str]:
+        """What happens to ``value``.
+
+        Args:
+            value: A variable of type ``vec``.
+            place: Where in the output its first lane goes.
+            column: Which column (channel) that is.
+            left: How many lanes count; None if all do.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """``clamp(value + bias + residual)``: what most networks do, NaN kept.
+
+    Attributes:
+        bias: Whether a number for each column, ``bias``, is added.
+        residual: Whether an array like the output, ``residual``, is.
+        low: The lower bound, if any.
+        high: The upper one.
+    """
+
+    bias: bool = False
+    residual: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """``bias`` and ``residual``, if they are there."""
+        pairs = (("bias", self.bias), ("residual", self.residual))
+        return tuple(name for name, there in pairs if there)
+
+    def statements(
+        self, value: str, place: str, column: str, left: str | None
+    ) -> list[str]:
+        """See `Finish`."""
+        found: list[str] = []
+        if self.bias:
+            found.append(f"{value} += {read(f'bias + {column}', left)};")
+        if self.residual:
+            found.append(f"{value} += {read(f'residual + {place}', left)};")
+        for sign, bound in (("<", self.low), (">", self.high)):
+            if bound is not None:
+                limit = f"SPLAT({number(bound)})"
+                found.append(f"{value} = {value} {sign} {limit} ? {limit} : {value};")
+        return found

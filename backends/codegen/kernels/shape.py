@@ -1,0 +1,88 @@
+"""A convolution's sizes, and the device that it is planned for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A device whose work-items run on cores with vector units.
+
+    Attributes:
+        cores: How many there are.
+        cache: Bytes of fast memory that a core has for itself, and that a work-group
+            can have as local memory.
+    """
+
+    cores: int = 1
+    cache: int = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class ConvShape:
+    """Channels last: ``[batch, *size, channels]`` to ``[batch, *out, filters]``.
+
+    Attributes:
+        batch: Images.
+        size: Height and width.
+        channels: Of an image, all groups together.
+        filters: Of the result, all groups together.
+        kernel: Height and width of a filter.
+        strides: Rows and columns between windows.
+        pads: Rows above and below, columns left and right; negative ones cut.
+        dilations: Rows and columns between taps.
+        groups: Into which channels and filters are cut.
+        merged: Whether a line of taps is read as one, of ``kernel[1] * channels``.
+    """
+
+    batch: int
+    size: tuple[int, int]
+    channels: int
+    filters: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    merged: bool = False
+
+    @property
+    def image(self) -> int:
+        """Elements of an image."""
+        return self.size[0] * self.size[1] * self.channels
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Height and width of the result."""
+        high, wide = (self._out(axis) for axis in (0, 1))
+        return high, wide
+
+    def _out(self, axis: int) -> int:
+        reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1
+        padded = self.size[axis] + sum(self.pads[axis])
+        return (padded - reach) // self.strides[axis] + 1
+
+    @property
+    def rows(self) -> int:
+        """Positions of the result, in all images."""
+        return self.batch * self.out[0] * self.out[1]
+
+    @property
+    def depth(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def taps(self) -> int:
+        """Positions in a filter."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def flops(self) -> int:
+        """Operations of the direct algorithm."""
+        return 2 * self.rows * self.filters * self.taps * self.depth
+
+
+def pieces(total: int, most: int, step: int = 1) -> int:
+    """The size of pieces, a multiple of ``step`` up to ``most``, that are about equal."""
+    count = max(1, -(-total // max(step, most)))
+    return -(-total // (count * step)) * step
