@@ -88,7 +88,7 @@ def pack(
 
 
 def _merged(shape: ConvShape) -> ConvShape | None:
-    """The convolution on padded images, the taps of a line merged; None if not worth it."""
+    """The convolution on padded images, taps of a line merged; None if that loses."""
     few = shape.depth < _FEW_CHANNELS and shape.groups == 1
     if not few or shape.kernel == (1, 1) or shape.dilations[1] != 1:
         return None

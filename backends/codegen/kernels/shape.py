@@ -83,6 +83,6 @@ class ConvShape:
 
 
 def pieces(total: int, most: int, step: int = 1) -> int:
-    """The size of pieces, a multiple of ``step`` up to ``most``, that are about equal."""
+    """The size of about equal pieces, a multiple of ``step`` up to ``most``."""
     count = max(1, -(-total // max(step, most)))
     return -(-total // (count * step)) * step

@@ -3,8 +3,8 @@
 What is multiplied lies in memory as rows of ``a``, each with its own pointer, and as a
 *panel* of ``b``: for each step of depth all columns of the tile, one after another. So
 a step is one load for each vector of columns, a broadcast for each row, and
-``rows * vectors`` multiply-adds that hang on nothing but their own sums. Six rows of two
-vectors take 12 of 16 registers: 0.95 of the arithmetic peak (Goto and van de Geijn,
+``rows * vectors`` multiply-adds that hang on nothing but their own sums. Six rows of
+two vectors take 12 of 16 registers: 0.95 of the arithmetic peak (Goto and van de Geijn,
 "Anatomy of high-performance matrix multiplication", 2008).
 """
 

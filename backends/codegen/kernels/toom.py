@@ -89,7 +89,7 @@ def _even(row: Sequence[Fraction]) -> list[Fraction]:
 
 
 def _mirrored(x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
-    """Whether rows differ in the signs of odd columns, or of even ones, and have both."""
+    """Whether rows have both kinds of columns, and differ in the signs of one."""
     both = any(_even(x)) and any(x[1::2])
     signs = [c * (-1) ** j for j, c in enumerate(x)]
     return both and list(y) in (signs, [-c for c in signs])

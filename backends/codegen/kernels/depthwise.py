@@ -1,0 +1,162 @@
+"""Depthwise convolution: each channel by a filter of its own, vectors along channels.
+
+A work-item takes lines of the output. Some neighbouring positions go together: for
+each line of taps the inputs under all of their windows are read once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.text import (
+    WIDTH,
+    arguments,
+    block,
+    named,
+    read,
+    write,
+)
+
+_SIZES = (
+    *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
+    *("dil_y", "taps_y", "lines", "span"),
+)
+_SUMS = 8
+"""Sums at once: more would not fit in registers with what they are made of."""
+_MOST_TAPS = 16
+"""Taps in a line that are written out."""
+
+
+def accepts(shape: ConvShape) -> bool:
+    """Whether each channel has one filter, with few taps in a line."""
+    single = shape.groups == shape.channels == shape.filters
+    return single and shape.kernel[1] <= _MOST_TAPS
+
+
+def depthwise(
+    shape: ConvShape,
+    weights: NDArray[np.float32],
+    finish: Finish,
+    machine: Machine,
+    dialect: Dialect,
+) -> Library:
+    """A convolution of ``x`` to ``out``; see `conv`."""
+    reach = (shape.kernel[1] - 1) * shape.dilations[1] + 1
+    count = max(1, min(_SUMS, shape.out[1], 14 - reach))
+    writer = _Writer(shape, finish, count, dialect)
+    name, source = writer.kernel()
+    lines = shape.batch * shape.out[0]
+    span = max(1, lines // (16 * machine.cores))
+    numbers = (
+        *(*shape.size, shape.channels, *shape.out, shape.strides[0]),
+        *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], shape.kernel[0]),
+        *(lines, span),
+    )
+    launch = Launch(
+        name,
+        ("x", "w", "zeros", *finish.arrays, "out", *numbers),
+        (-(-lines // span),),
+    )
+    taps = weights.reshape(shape.channels, -1).T
+    zeros = np.zeros(shape.channels, np.float32)
+    constants = {"w": np.ascontiguousarray(taps), "zeros": zeros}
+    return Library(source, (launch,), constants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    shape: ConvShape
+    finish: Finish
+    count: int
+    dialect: Dialect
+
+    def kernel(self) -> tuple[str, str]:
+        """Its name and text."""
+        arrays = ("x", "w", "zeros", *self.finish.arrays)
+        head = self.dialect.kernel.format(
+            name="NAME", group="1, 1, 1", arguments=arguments(arrays, _SIZES, "out")
+        )
+        line = [
+            "int n = l / high, oy = l % high;",
+            *block(
+                f"for (int ox = 0; ox < wide; ox += {self.count})", self._positions()
+            ),
+        ]
+        body = [
+            "int l = get_global_id(0) * span;",
+            "int end = l + span < lines ? l + span : lines;",
+            *block("for (; l < end; l++)", line),
+        ]
+        return named("depthwise", "\n".join(block(head, body)) + "\n")
+
+    @property
+    def _columns(self) -> list[int]:
+        """Columns under the windows, from where the first one begins."""
+        step, dilation = self.shape.strides[1], self.shape.dilations[1]
+        taps = range(self.shape.kernel[1])
+        return sorted(
+            {i * step + k * dilation for i in range(self.count) for k in taps}
+        )
+
+    def _positions(self) -> list[str]:
+        """All channels of some neighbouring positions."""
+        step, columns = self.shape.strides[1], self._columns
+        high = self.shape.kernel[0]
+        pointers = [
+            "int y = oy * stride_y - pad_y + ky * dil_y;",
+            "const __global float *line =",
+            "    x + ((size_t)n * height + y) * width * channels;",
+        ]
+        for q, column in enumerate(columns):
+            at = f"ox * {step} - pad_x + {column}"
+            inside = f"WITHIN(y, height) && WITHIN({at}, width)"
+            place = f"line + (long)({at}) * channels"
+            pointers.append(
+                f"from[ky * {len(columns)} + {q}] = {inside} ? {place} : zeros;"
+            )
+        loop = f"for (int c = 0; c < channels; c += {WIDTH})"
+        return [
+            f"const __global float *from[{high * len(columns)}];",
+            *block(f"for (int ky = 0; ky < {high}; ky++)", pointers),
+            *block(loop, self._vector()),
+        ]
+
+    def _vector(self) -> list[str]:
+        """Eight channels."""
+        step, dilation = self.shape.strides[1], self.shape.dilations[1]
+        wide, columns = self.shape.kernel[1], self._columns
+        left = "channels - c" if self.shape.channels % WIDTH else None
+        place = {column: q for q, column in enumerate(columns)}
+        taps = [
+            f"vec x{q} = {read(f'from[ky * {len(columns)} + {q}] + c', left)};"
+            for q in range(len(columns))
+        ]
+        for k in range(wide):
+            at = f"w + (ky * {wide} + {k}) * channels + c"
+            taps.append(f"vec w{k} = {read(at, left)};")
+            taps += (
+                f"s{i} = x{place[i * step + k * dilation]} * w{k} + s{i};"
+                for i in range(self.count)
+            )
+        return [
+            *(f"vec s{i} = SPLAT(0.0f);" for i in range(self.count)),
+            *block("for (int ky = 0; ky < taps_y; ky++)", taps),
+            *self._stores(left),
+        ]
+
+    def _stores(self, left: str | None) -> Sequence[str]:
+        lines: list[str] = []
+        for i in range(self.count):
+            body = [
+                f"size_t at = ((size_t)l * wide + ox + {i}) * channels + c;",
+                *self.finish.statements(f"s{i}", "at", "c", left),
+                write("out + at", f"s{i}", left),
+            ]
+            lines += block(f"if (ox + {i} < wide)", body)
+        return lines
