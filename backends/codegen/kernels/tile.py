@@ -38,14 +38,17 @@ class Tile:
     def _row(self, i: int, form: str) -> str:
         return ", ".join(form.format(i=i, j=j) for j in range(self.vectors))
 
-    def multiply(self, depth: str, load: str = "LOAD") -> list[str]:
-        """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on."""
-        row = ", ".join(f"b{j} = {load}(b + {WIDTH * j})" for j in range(self.vectors))
+    def multiply(self, depth: str, step: str = "") -> list[str]:
+        """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on.
+
+        Rows of the panel lie ``step`` floats apart, if not one after another.
+        """
+        row = ", ".join(f"b{j} = LOAD(b + {WIDTH * j})" for j in range(self.vectors))
         body = [f"vec {row};", "vec s;"]
         for i in range(self.rows):
             steps = (f"c{i}_{j} = s * b{j} + c{i}_{j};" for j in range(self.vectors))
             body.append(f"s = SPLAT(a{i}[k]); {' '.join(steps)}")
-        body.append(f"b += {self.columns};")
+        body.append(f"b += {step or self.columns};")
         return block(f"for (int k = 0; k < {depth}; k++)", body)
 
     def each(self, form: Callable[[int, int], Sequence[str]]) -> list[str]:

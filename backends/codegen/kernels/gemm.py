@@ -1,0 +1,223 @@
+"""Matrix products: the register tile over panels of the right operand.
+
+A constant right operand is packed once, a large one by a launch of its own; of a small
+one panels are read where they lie. A work-item multiplies a block of rows, which stays
+in its cache, by some panels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.shape import Machine, pieces
+from graphwright.backends.codegen.kernels.text import (
+    WIDTH,
+    arguments,
+    block,
+    named,
+    write,
+)
+from graphwright.backends.codegen.kernels.tile import Tile, packed
+
+_ITEMS = 8
+"""Work-items for each core."""
+_LEAST = 1 << 18
+"""Operations that are worth a work-item of their own."""
+_NEAR = 1 << 16
+"""Elements of a right operand that is read where it lies."""
+_VECTORS = {1: 8, 2: 4, 3: 4, 4: 3}
+"""Vectors of columns by rows, of tiles of few rows: as many sums as registers hold."""
+
+_SIZES = (
+    *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
+    *("panels", "panel_step", "row_step", "edge", "block", "span"),
+)
+"""``_step``: floats from matrix to matrix of a batch, from panel to panel, and from row
+to row of a panel. A panel begins at column ``edge`` at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmShape:
+    """``[batch, rows, depth]`` by ``[batch, depth, columns]``.
+
+    Attributes:
+        batch: Products.
+        rows: Of the left operand and the result.
+        depth: What is summed over.
+        columns: Of the right operand and the result.
+        shared: Whether all products have one right operand.
+    """
+
+    batch: int
+    rows: int
+    depth: int
+    columns: int
+    shared: bool = False
+
+    @property
+    def flops(self) -> int:
+        """Operations."""
+        return 2 * self.batch * self.rows * self.depth * self.columns
+
+    @property
+    def matrices(self) -> int:
+        """Right operands."""
+        return 1 if self.shared else self.batch
+
+
+def gemm(
+    shape: GemmShape,
+    weights: NDArray[np.float32] | None,
+    finish: Finish,
+    machine: Machine,
+    dialect: Dialect,
+) -> Library:
+    """A product of ``x`` and ``w`` to ``out``.
+
+    Args:
+        shape: Its sizes.
+        weights: The right operand, ``[matrices, depth, columns]``, if it is constant.
+        finish: What is done to sums.
+        machine: The device.
+        dialect: Its language.
+    """
+    if shape.shared and shape.batch > 1:  # rows of all products are rows of one
+        shape = GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
+    tile = Tile(min(6, shape.rows), _VECTORS.get(shape.rows, 2))
+    name, source = _source(tile, finish, shape.columns % tile.columns != 0, dialect)
+    near = weights is None and shape.depth * shape.columns <= _NEAR
+    lies = near and shape.columns >= tile.columns
+    sizes = _sizes(shape, tile, machine, lies)
+    right = "w" if lies or weights is not None else "panels_of_w"
+    launch = Launch(
+        name,
+        ("x", right, *finish.arrays, "out", *(sizes[s] for s in _SIZES)),
+        (
+            -(-shape.rows // sizes["block"]),
+            -(-sizes["panels"] // sizes["span"]),
+            shape.batch,
+        ),
+    )
+    if weights is not None:
+        return Library(source, (launch,), {"w": packed(weights, tile.columns)})
+    if lies:
+        return Library(source, (launch,))
+    pack, text = _packing(shape, tile, sizes, dialect)
+    scratch = {"panels_of_w": shape.matrices * sizes["panels"] * sizes["panel_step"]}
+    return Library(text + source, (pack, launch), scratch=scratch)
+
+
+def _sizes(
+    shape: GemmShape, tile: Tile, machine: Machine, lies: bool
+) -> Mapping[str, int]:
+    panels = -(-shape.columns // tile.columns)
+    most = max(tile.rows, machine.cache // (8 * shape.depth))
+    wanted = max(1, min(machine.cores * _ITEMS, shape.flops // _LEAST))
+    parts = -(-wanted // shape.batch)
+    own = pieces(shape.rows, most, tile.rows)
+    blocks = -(-shape.rows // own)
+    span = pieces(panels, max(1, panels * blocks // parts))
+    panel = shape.depth * tile.columns
+    return {
+        "rows": shape.rows,
+        "depth": shape.depth,
+        "columns": shape.columns,
+        "x_step": shape.rows * shape.depth,
+        "out_step": shape.rows * shape.columns,
+        "w_step": shape.depth * shape.columns if lies else panels * panel,
+        "panels": panels,
+        "panel_step": tile.columns if lies else panel,
+        "row_step": shape.columns if lies else tile.columns,
+        "edge": shape.columns - tile.columns if lies else shape.columns,
+        "block": own,
+        "span": span,
+    }
+
+
+def _source(
+    tile: Tile, finish: Finish, ragged: bool, dialect: Dialect
+) -> tuple[str, str]:
+    """The kernel's name and text."""
+    head = dialect.kernel.format(
+        name="NAME",
+        group="1, 1, 1",
+        arguments=arguments(("x", "w", *finish.arrays), _SIZES, "out"),
+    )
+    rows = [
+        f"const __global float *a{i} = "
+        f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
+        for i in range(tile.rows)
+    ]
+
+    def store(i: int, j: int) -> list[str]:
+        left = f"left - {WIDTH * j}" if ragged else None
+        body = [
+            f"size_t at = base + (size_t)(r + {i}) * columns + column + {WIDTH * j};",
+            *finish.statements(f"c{i}_{j}", "at", f"column + {WIDTH * j}", left),
+            write("out + at", f"c{i}_{j}", left),
+        ]
+        return block(f"if (r + {i} < rows)", body)
+
+    tiles = [
+        *rows,
+        *tile.sums(),
+        "const __global float *b = panel;",
+        *tile.multiply("depth", step="row_step"),
+        *tile.each(store),
+    ]
+    first = f"int column = p * {tile.columns};"
+    panels = [
+        f"{first} column = column < edge ? column : edge;",
+        "int left = columns - column;",
+        "const __global float *panel =",
+        "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
+        *block(f"for (int r = first; r < last; r += {tile.rows})", tiles),
+    ]
+    body = [
+        "size_t z = get_global_id(2), base = z * out_step;",
+        "const __global float *own = x + z * x_step;",
+        "int first = get_global_id(0) * block;",
+        "int last = first + block < rows ? first + block : rows;",
+        "size_t p = get_global_id(1) * span;",
+        "size_t end = p + span < panels ? p + span : panels;",
+        *block("for (; p < end; p++)", panels),
+    ]
+    return named("gemm", "\n".join(block(head, body)) + "\n")
+
+
+def _packing(
+    shape: GemmShape, tile: Tile, sizes: Mapping[str, int], dialect: Dialect
+) -> tuple[Launch, str]:
+    """Copies matrices to panels, the last ones filled up with zeros."""
+    names = ("depth", "columns", "panels", "rows")
+    head = dialect.kernel.format(
+        name="NAME", group="1, 1, 1", arguments=arguments(("w",), names, "to")
+    )
+    each = [
+        f"vec v{j} = part(from + {WIDTH * j}, left - {WIDTH * j});"
+        for j in range(tile.vectors)
+    ]
+    puts = [f"STORE(b + {WIDTH * j}, v{j})" for j in range(tile.vectors)]
+    width = tile.columns
+    row = [
+        f"int left = columns - p * {width};",
+        f"const __global float *from = w + (z * depth + k) * columns + p * {width};",
+        f"__global float *b = to + ((z * panels + p) * depth + k) * {width};",
+        *each,
+        *puts,
+    ]
+    body = [
+        "size_t z = get_global_id(1), k = get_global_id(0) * rows;",
+        "size_t end = k + rows < depth ? k + rows : depth;",
+        *block("for (; k < end; k++)", block("for (int p = 0; p < panels; p++)", row)),
+    ]
+    name, text = named("pack", "\n".join(block(head, body)) + "\n")
+    rows = pieces(shape.depth, max(8, (1 << 16) // shape.columns))
+    numbers = (shape.depth, shape.columns, sizes["panels"], rows)
+    items = (-(-shape.depth // rows), shape.matrices)
+    return Launch(name, ("w", "panels_of_w", *numbers), items), text
