@@ -23,7 +23,7 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     write,
 )
-from graphwright.backends.codegen.kernels.tile import Tile, packed
+from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
 
 _FEW_CHANNELS = 16
 """Below it the pointers of a tap cost more than its products."""
@@ -56,7 +56,7 @@ def conv(
         machine: The device.
         dialect: Its language.
     """
-    tile = Tile()
+    tile = TILE
     constants = {
         "w": pack(weights, shape.groups, tile.columns),
         "zeros": np.zeros(shape.depth, np.float32),

@@ -5,14 +5,14 @@ one panels are read where they lie. A work-item multiplies a block of rows, whic
 in its cache, by some panels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.finish import Affine, Finish
 from graphwright.backends.codegen.kernels.launch import Launch, Library
 from graphwright.backends.codegen.kernels.shape import Machine, pieces
 from graphwright.backends.codegen.kernels.text import (
@@ -22,7 +22,7 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     write,
 )
-from graphwright.backends.codegen.kernels.tile import Tile, packed
+from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
 
 _ITEMS = 8
 """Work-items for each core."""
@@ -51,6 +51,7 @@ class GemmShape:
         depth: What is summed over.
         columns: Of the right operand and the result.
         shared: Whether all products have one right operand.
+        gap: Floats between the left operands, and between results.
     """
 
     batch: int
@@ -58,6 +59,7 @@ class GemmShape:
     depth: int
     columns: int
     shared: bool = False
+    gap: int = 0
 
     @property
     def flops(self) -> int:
@@ -94,15 +96,7 @@ def gemm(
     lies = near and shape.columns >= tile.columns
     sizes = _sizes(shape, tile, machine, lies)
     right = "w" if lies or weights is not None else "panels_of_w"
-    launch = Launch(
-        name,
-        ("x", right, *finish.arrays, "out", *(sizes[s] for s in _SIZES)),
-        (
-            -(-shape.rows // sizes["block"]),
-            -(-sizes["panels"] // sizes["span"]),
-            shape.batch,
-        ),
-    )
+    launch = _launch(name, ("x", right, *finish.arrays, "out"), shape, sizes)
     if weights is not None:
         return Library(source, (launch,), {"w": packed(weights, tile.columns)})
     if lies:
@@ -110,6 +104,24 @@ def gemm(
     pack, text = _packing(shape, tile, sizes, dialect)
     scratch = {"panels_of_w": shape.matrices * sizes["panels"] * sizes["panel_step"]}
     return Library(text + source, (pack, launch), scratch=scratch)
+
+
+def multiplied(
+    shape: GemmShape, machine: Machine, dialect: Dialect, x: str, w: str, out: str
+) -> Library:
+    """Products by panels that are there already, of buffers under other names."""
+    name, source = _source(TILE, Affine(), shape.columns % TILE.columns != 0, dialect)
+    sizes = _sizes(shape, TILE, machine, lies=False)
+    return Library(source, (_launch(name, (x, w, out), shape, sizes),))
+
+
+def _launch(
+    name: str, arrays: Sequence[str], shape: GemmShape, sizes: Mapping[str, int]
+) -> Launch:
+    blocks = -(-shape.rows // sizes["block"])
+    spans = -(-sizes["panels"] // sizes["span"])
+    numbers = (sizes[s] for s in _SIZES)
+    return Launch(name, (*arrays, *numbers), (blocks, spans, shape.batch))
 
 
 def _sizes(
@@ -127,8 +139,8 @@ def _sizes(
         "rows": shape.rows,
         "depth": shape.depth,
         "columns": shape.columns,
-        "x_step": shape.rows * shape.depth,
-        "out_step": shape.rows * shape.columns,
+        "x_step": shape.rows * shape.depth + shape.gap,
+        "out_step": shape.rows * shape.columns + shape.gap,
         "w_step": shape.depth * shape.columns if lies else panels * panel,
         "panels": panels,
         "panel_step": tile.columns if lies else panel,

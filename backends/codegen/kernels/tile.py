@@ -57,6 +57,10 @@ class Tile:
         return [line for i, j in pairs for line in form(i, j)]
 
 
+TILE = Tile()
+"""What is fastest where there are enough rows and columns."""
+
+
 def packed(matrices: NDArray[Any], columns: int) -> NDArray[np.float32]:
     """Panels ``[..., panels, depth, columns]`` of matrices ``[..., depth, n]``.
 

@@ -3,14 +3,15 @@
 Each tile of ``m`` by ``m`` outputs needs ``(m + 2)**2`` products a channel instead of
 ``9 * m * m``. A work-item takes some tiles: it transforms their inputs, ``down``, for
 all channels; then for a panel of filters after the other it multiplies frequency by
-frequency and transforms the sums back, ``up``. What is transformed stays in cache. Few
-tiles are transformed by a launch of their own, and panels are shared among cores.
+frequency and transforms the sums back, ``up``. What is transformed stays in cache. With
+many filters of many channels these would be read too often: then all tiles go step by
+step, and the products are a batch of matrices.
 
 Numbers that are not finite would spread over a tile. A wrong output is not finite
 itself, so then, and when products overflow, these tiles are computed as written.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,28 +21,30 @@ from numpy.typing import NDArray
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.conv import pack
 from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
-from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
     block,
     named,
+    read,
     write,
 )
-from graphwright.backends.codegen.kernels.tile import Tile, packed
+from graphwright.backends.codegen.kernels.tile import TILE, packed
 from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, toom
 
-_APART = 16
+_GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
 same few sets of the cache where channels are a power of two (0.6x)."""
 
 _SIZES = (
     *("height", "width", "channels", "filters", "high", "wide", "up", "left"),
-    *("across", "image", "tiles", "span", "pitch", "panels"),
+    *("across", "image", "tiles", "span", "pitch", "step", "panels"),
 )
 """``across`` tiles lie side by side, ``image`` in one image, ``tiles`` in all; ``span``
-go together, their frequencies ``pitch`` floats apart."""
+go together. Frequencies lie ``pitch`` floats apart before, ``step`` after products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +53,33 @@ class Division:
 
     Attributes:
         outputs: Of a tile, in each direction.
-        span: Tiles that go together.
-        apart: Whether inputs are transformed by a launch of their own.
+        span: Tiles that go through all steps together; 0 for all tiles step by step.
     """
 
     outputs: int
-    span: int
-    apart: bool = False
+    span: int = 0
 
     @property
     def frequencies(self) -> int:
         """Products of a tile and channel."""
         return (self.outputs + 2) ** 2
 
-    def tiles(self, shape: ConvShape) -> tuple[int, int]:
+    def grid(self, shape: ConvShape) -> tuple[int, int]:
         """Tiles down and across an image."""
         high, wide = shape.out
         return -(-high // self.outputs), -(-wide // self.outputs)
 
-    def near(self, shape: ConvShape, tile: Tile) -> int:
-        """Floats of local memory."""
-        sums = self.frequencies * self.span * tile.columns
-        return sums + (0 if self.apart else self.frequencies * self.pitch(shape))
+    def tiles(self, shape: ConvShape) -> int:
+        """Tiles of all images."""
+        down, across = self.grid(shape)
+        return shape.batch * down * across
 
-    def pitch(self, shape: ConvShape) -> int:
-        """Floats from one frequency to the next."""
-        return self.span * shape.channels + _APART
+    def near(self, shape: ConvShape) -> int:
+        """Bytes of local memory."""
+        if not self.span:
+            return 0
+        floats = self.span * (shape.channels + TILE.columns) + _GAP
+        return 4 * self.frequencies * floats
 
 
 def accepts(shape: ConvShape) -> bool:
@@ -88,63 +92,65 @@ def winograd(
     shape: ConvShape,
     weights: NDArray[np.float32],
     finish: Finish,
+    machine: Machine,
     dialect: Dialect,
     division: Division,
 ) -> Library:
-    """A convolution of ``x`` to ``out``; see `conv`."""
-    tile = Tile()
-    writer = _Writer(division, tile, finish, shape.filters % tile.columns != 0, dialect)
-    numbers = _sizes(shape, tile, division)
+    """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
+    writer = _Writer(division, finish, shape.filters % TILE.columns != 0, dialect)
+    numbers = _sizes(shape, division)
     sizes = tuple(numbers[name] for name in _SIZES)
-    blocks = -(-numbers["tiles"] // division.span)
-    sums = Local(division.frequencies * division.span * tile.columns)
+    panels = transformed(weights, division.outputs)
     constants = {
-        "u": transformed(weights, division.outputs, tile.columns),
-        "w": pack(weights, 1, tile.columns),
+        "w": pack(weights, 1, TILE.columns),
         "zeros": np.zeros(shape.channels, np.float32),
     }
-    arrays = ("x", "zeros", "u", "w", *finish.arrays)
-    if not division.apart:
+    if division.span:
+        constants["u"] = np.ascontiguousarray(panels.swapaxes(0, 1))
         name, source = writer.together()
-        near = Local(division.frequencies * division.pitch(shape))
-        launch = Launch(name, (*arrays, "out", near, sums, *sizes), (blocks,))
-        return Library(source, (launch,), constants)
-    (first, down), (second, rest) = writer.down(), writer.up()
-    total = blocks * division.span
-    launches = (
-        Launch(first, ("x", "zeros", "v", *sizes), (total,)),
-        Launch(
-            second, (*arrays, "v", "out", sums, *sizes), (blocks, numbers["panels"])
-        ),
+        near = Local(division.frequencies * numbers["pitch"])
+        sums = Local(division.frequencies * numbers["step"])
+        arrays = ("x", "zeros", "u", "w", *finish.arrays, "out", near, sums)
+        blocks = -(-numbers["tiles"] // division.span)
+        return Library(source, (Launch(name, (*arrays, *sizes), (blocks,)),), constants)
+    constants["u"] = panels
+    product = GemmShape(
+        *(division.frequencies, numbers["tiles"], shape.channels, shape.filters),
+        gap=_GAP,
     )
-    scratch = {"v": blocks * division.frequencies * division.pitch(shape)}
-    return Library(down + rest, launches, constants, scratch)
+    multiply = multiplied(product, machine, dialect, "v", "u", "y")
+    (first, down), (last, up) = writer.down(), writer.up()
+    items = (numbers["tiles"],)
+    launches = (
+        Launch(first, ("x", "zeros", "v", *sizes), items),
+        *multiply.launches,
+        Launch(last, ("x", "zeros", "w", *finish.arrays, "y", "out", *sizes), items),
+    )
+    scratch = {
+        "v": division.frequencies * numbers["pitch"],
+        "y": division.frequencies * numbers["step"],
+    }
+    return Library(down + multiply.source + up, launches, constants, scratch)
 
 
-def _sizes(shape: ConvShape, tile: Tile, division: Division) -> dict[str, int]:
-    down, across = division.tiles(shape)
+def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
+    down, across = division.grid(shape)
+    tiles = division.tiles(shape)
+    pitch = (division.span or tiles) * shape.channels + _GAP
+    step = division.span * TILE.columns or tiles * shape.filters + _GAP
     return {
-        "height": shape.size[0],
-        "width": shape.size[1],
-        "channels": shape.channels,
-        "filters": shape.filters,
-        "high": shape.out[0],
-        "wide": shape.out[1],
-        "up": shape.pads[0][0],
-        "left": shape.pads[1][0],
-        "across": across,
-        "image": down * across,
-        "tiles": shape.batch * down * across,
-        "span": division.span,
-        "pitch": division.pitch(shape),
-        "panels": -(-shape.filters // tile.columns),
+        "height": shape.size[0], "width": shape.size[1],
+        "channels": shape.channels, "filters": shape.filters,
+        "high": shape.out[0], "wide": shape.out[1],
+        "up": shape.pads[0][0], "left": shape.pads[1][0],
+        "across": across, "image": down * across, "tiles": tiles,
+        "span": division.span or tiles, "pitch": pitch, "step": step,
+        "panels": -(-shape.filters // TILE.columns),
     }
 
 
-def transformed(
-    weights: NDArray[np.float32], outputs: int, columns: int
-) -> NDArray[np.float32]:
-    """Panels ``[panels, frequencies, channels, columns]`` of filters, rounded once."""
+def transformed(weights: NDArray[np.float32], outputs: int) -> NDArray[np.float32]:
+    """Panels ``[frequencies, panels, channels, columns]`` of filters, rounded once."""
     matrix = np.array(toom(outputs).filter, np.float64)
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
@@ -153,68 +159,63 @@ def transformed(
         flat = weights[low : low + 32].reshape(-1, 9).astype(np.float64)
         spread = (both @ flat.T).reshape(len(both), -1, channels)
         found[:, :, low : low + 32] = spread.swapaxes(1, 2)
-    return np.ascontiguousarray(packed(found, columns).swapaxes(0, 1))
+    return packed(found, TILE.columns)
 
 
 class _Writer:
     """The source of one kind of tile and finish."""
 
     def __init__(
-        self,
-        division: Division,
-        tile: Tile,
-        finish: Finish,
-        ragged: bool,
-        dialect: Dialect,
+        self, division: Division, finish: Finish, ragged: bool, dialect: Dialect
     ) -> None:
         self.m, self.a = division.outputs, division.outputs + 2
         self.toom = toom(division.outputs)
-        self.tile, self.finish, self.ragged = tile, finish, ragged
+        self.finish, self.ragged = finish, ragged
         self.dialect = dialect
-        self.load, self.store = ("LOAD", "STORE")
-        self.space = "__global"
-        if not division.apart:
-            self.load, self.store = ("NEAR_LOAD", "NEAR_STORE")
-            self.space = "__local"
+        self.near = "NEAR_" if division.span else ""
+        self.space = "__local" if division.span else "__global"
 
     # Kernels ------------------------------------------------------------------------
 
     def together(self) -> tuple[str, str]:
-        """One kernel for all."""
+        """One kernel for all steps."""
         more = ("__local float *restrict v", "__local float *restrict y")
-        head = self._head(("x", "zeros", "u", "w", *self.finish.arrays), more, "out")
+        head = self._head(("x", "zeros", "u", "w", *self.finish.arrays), "out", more)
+        spans = block("for (int t = 0; t < span; t++)", self._down("first + t"))
         body = [
             "int first = get_global_id(0) * span;",
-            *block("for (int t = 0; t < span; t++)", self._down("first + t", "v")),
-            *block("for (int p = 0; p < panels; p++)", self._panel("v")),
+            *spans,
+            *block("for (int p = 0; p < panels; p++)", self._panel()),
         ]
         return named("winograd", "\n".join(block(head, body)) + "\n")
 
     def down(self) -> tuple[str, str]:
         """The kernel that transforms inputs, a tile an item."""
-        head = self._head(("x", "zeros"), (), "v")
-        own = f"v + (size_t)(first / span) * {self.a**2} * pitch"
-        body = [
-            "int first = get_global_id(0), t = first % span;",
-            f"__global float *own = {own};",
-            *self._down("first", "own"),
-        ]
-        return named("winograd_down", "\n".join(block(head, body)) + "\n")
+        body = ["int t = get_global_id(0);", *self._down("t")]
+        text = block(self._head(("x", "zeros"), "v"), body)
+        return named("winograd_down", "\n".join(text) + "\n")
 
     def up(self) -> tuple[str, str]:
-        """The kernel that multiplies them and transforms back."""
-        more = ("__local float *restrict y",)
-        arrays = ("x", "zeros", "u", "w", *self.finish.arrays, "v")
-        head = self._head(arrays, more, "out")
-        own = f"v + (size_t)get_global_id(0) * {self.a**2} * pitch"
+        """The kernel that transforms products back, a tile an item."""
         body = [
-            "int first = get_global_id(0) * span, p = get_global_id(1);",
-            f"const __global float *own = {own};",
-            *self._panel("own"),
+            "int t = get_global_id(0);",
+            *self._place("t"),
+            *block(
+                f"for (int column = 0; column < filters; column += {TILE.columns})",
+                [
+                    "vec odd = SPLAT(0.0f);",
+                    f"int left_over = filters - column, p = column / {TILE.columns};",
+                    *self._outputs("y + (size_t)t * filters + column + j"),
+                    *self._check(self._again()),
+                ],
+            ),
         ]
-        return named("winograd_up", "\n".join(block(head, body)) + "\n")
+        arrays = ("x", "zeros", "w", *self.finish.arrays, "y")
+        return named(
+            "winograd_up", "\n".join(block(self._head(arrays, "out"), body)) + "\n"
+        )
 
-    def _head(self, arrays: tuple[str, ...], more: tuple[str, ...], out: str) -> str:
+    def _head(self, arrays: Sequence[str], out: str, more: Sequence[str] = ()) -> str:
         declared = arguments(arrays, (), out)
         sizes = (f"int {name}" for name in _SIZES)
         return self.dialect.kernel.format(
@@ -231,7 +232,7 @@ class _Writer:
             f"oy -= n * (image / across) * {self.m};",
         ]
 
-    def _down(self, tile: str, v: str) -> list[str]:
+    def _down(self, tile: str) -> list[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
         a, count = self.a, self.a**2
         at = "x + (((size_t)n * height + y) * width + z) * channels"
@@ -258,7 +259,7 @@ class _Writer:
                 f"for (int c = 0; c < channels; c += {WIDTH})",
                 [
                     f"vec d[{count}];",
-                    f"{self.space} float *to = {v} + (size_t)t * channels + c;",
+                    f"{self.space} float *to = v + (size_t)t * channels + c;",
                     *columns,
                     *rows,
                 ],
@@ -273,61 +274,62 @@ class _Writer:
         return ["{", f"vec {declared};", *rows_of(self.toom.down, names, put), "}"]
 
     def _kept(self, i: int, j: int, value: str) -> str:
-        return f"{self.store}(to + {i * self.a + j} * pitch, {value})"
+        return f"{self.near}STORE(to + {i * self.a + j} * pitch, {value})"
 
-    def _panel(self, v: str) -> list[str]:
+    def _panel(self) -> list[str]:
         """The outputs of a span of tiles for a panel of filters."""
-        columns = self.tile.columns
+        columns = TILE.columns
+        tiles = "for (int t = 0; t < span && first + t < tiles; t++)"
+        place = self._place("first + t")
         return [
             f"int column = p * {columns}, left_over = filters - column;",
             "vec odd = SPLAT(0.0f);",
-            *block(f"for (int f = 0; f < {self.a**2}; f++)", self._products(v)),
-            *block(
-                "for (int t = 0; t < span && first + t < tiles; t++)",
-                [*self._place("first + t"), *self._outputs()],
-            ),
-            f"float sum = {' + '.join(f'odd.s{i:x}' for i in range(WIDTH))};",
-            *block("if (sum != 0.0f)", self._again()),
+            *block(f"for (int f = 0; f < {self.a**2}; f++)", self._products()),
+            *block(tiles, [*place, *self._outputs(f"y + t * {columns} + j")]),
+            *self._check(block(tiles, [*place, *self._again()])),
         ]
 
-    def _products(self, v: str) -> list[str]:
+    def _check(self, again: list[str]) -> list[str]:
+        """Does it again where a number was not finite."""
+        sum_ = " + ".join(f"odd.s{i:x}" for i in range(WIDTH))
+        return block(f"if ({sum_} != 0.0f)", again)
+
+    def _products(self) -> list[str]:
         """Sums over channels of a frequency, kept in ``y``."""
-        columns, count = self.tile.columns, self.a**2
+        columns, count = TILE.columns, self.a**2
         rows = [
-            f"const {self.space} float *a{i} = row + {i} * channels;"
-            for i in range(self.tile.rows)
+            f"const __local float *a{i} = row + {i} * channels;"
+            for i in range(TILE.rows)
         ]
 
         def keep(i: int, j: int) -> list[str]:
             return [f"NEAR_STORE(to + {i * columns + j * WIDTH}, c{i}_{j})"]
 
+        body = [
+            "const __global float *b =",
+            f"    u + ((size_t)p * {count} + f) * channels * {columns};",
+            *rows,
+            *TILE.sums(),
+            *TILE.multiply("channels"),
+            *TILE.each(keep),
+            f"to += {TILE.rows * columns};",
+            f"row += {TILE.rows} * channels;",
+        ]
         return [
-            f"const {self.space} float *row = {v} + (size_t)f * pitch;",
-            f"__local float *to = y + f * span * {columns};",
-            *block(
-                f"for (int t = 0; t < span; t += {self.tile.rows})",
-                [
-                    "const __global float *b =",
-                    f"    u + ((size_t)p * {count} + f) * channels * {columns};",
-                    *rows,
-                    *self.tile.sums(),
-                    *self.tile.multiply("channels"),
-                    *self.tile.each(keep),
-                    f"to += {self.tile.rows * columns};",
-                    f"row += {self.tile.rows} * channels;",
-                ],
-            ),
+            "const __local float *row = v + f * pitch;",
+            "__local float *to = y + f * step;",
+            *block(f"for (int t = 0; t < span; t += {TILE.rows})", body),
         ]
 
-    def _outputs(self) -> list[str]:
+    def _outputs(self, sums: str) -> list[str]:
         """The sums of a tile transformed back, finished and written."""
-        m, a, columns = self.m, self.a, self.tile.columns
+        m, a = self.m, self.a
         names = [f"x{i}" for i in range(a)]
-        lines = [f"const __local float *s = y + t * {columns} + j;", f"vec d[{m * a}];"]
+        lines = [f"const {self.space} float *s = {sums};", f"vec d[{m * a}];"]
         for j in range(a):
-            places = (f"s + {i * a + j} * span * {columns}" for i in range(a))
             loads = ", ".join(
-                f"{x} = NEAR_LOAD({at})" for x, at in zip(names, places, strict=True)
+                f"{x} = {self._sum(f's + {i * a + j} * step')}"
+                for i, x in enumerate(names)
             )
             put = columns_of(self.toom.up, names, _into("d", a, j))
             lines += ["{", f"vec {loads};", *put, "}"]
@@ -335,7 +337,16 @@ class _Writer:
             loads = ", ".join(f"x{j} = d[{i * a + j}]" for j in range(a))
             put = columns_of(self.toom.up, names, partial(self._output, i))
             lines += block(f"if (oy + {i} < high)", [f"vec {loads};", *put])
-        return block(f"for (int j = 0; j < {columns}; j += {WIDTH})", lines)
+        return block(self._vectors(), lines)
+
+    def _sum(self, address: str) -> str:
+        """Eight sums of a frequency: those in global memory have no room behind them."""
+        if self.ragged and not self.near:
+            return read(address, "left_over - j")
+        return f"{self.near}LOAD({address})"
+
+    def _vectors(self) -> str:
+        return f"for (int j = 0; j < {TILE.columns}; j += {WIDTH})"
 
     def _output(self, i: int, j: int, value: str) -> str:
         body = [f"vec r = {value};", "odd += r * 0.0f;", *self._written(str(i), str(j))]
@@ -352,8 +363,8 @@ class _Writer:
         ]
 
     def _again(self) -> list[str]:
-        """All outputs of the tiles as convolution is written."""
-        columns, m = self.tile.columns, self.m
+        """All outputs of a tile as convolution is written."""
+        columns, m = TILE.columns, self.m
         at = "x + (((size_t)n * height + y) * width + z) * channels"
         sums = [
             "int y = oy + i - up + k / 3, z = ox + o - left + k % 3;",
@@ -371,12 +382,8 @@ class _Writer:
             *block("for (int k = 0; k < 9; k++)", sums),
             *self._written("i", "o"),
         ]
-        vectors = block(f"for (int j = 0; j < {columns}; j += {WIDTH})", output)
-        outputs = block(f"for (int q = 0; q < {m * m}; q++)", vectors)
-        return block(
-            "for (int t = 0; t < span && first + t < tiles; t++)",
-            [*self._place("first + t"), *outputs],
-        )
+        vectors = block(self._vectors(), output)
+        return block(f"for (int q = 0; q < {m * m}; q++)", vectors)
 
 
 def _into(array: str, width: int, column: int) -> Put:
