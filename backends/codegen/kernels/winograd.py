@@ -139,12 +139,20 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
     pitch = (division.span or tiles) * shape.channels + _GAP
     step = division.span * TILE.columns or tiles * shape.filters + _GAP
     return {
-        "height": shape.size[0], "width": shape.size[1],
-        "channels": shape.channels, "filters": shape.filters,
-        "high": shape.out[0], "wide": shape.out[1],
-        "up": shape.pads[0][0], "left": shape.pads[1][0],
-        "across": across, "image": down * across, "tiles": tiles,
-        "span": division.span or tiles, "pitch": pitch, "step": step,
+        "height": shape.size[0],
+        "width": shape.size[1],
+        "channels": shape.channels,
+        "filters": shape.filters,
+        "high": shape.out[0],
+        "wide": shape.out[1],
+        "up": shape.pads[0][0],
+        "left": shape.pads[1][0],
+        "across": across,
+        "image": down * across,
+        "tiles": tiles,
+        "span": division.span or tiles,
+        "pitch": pitch,
+        "step": step,
         "panels": -(-shape.filters // TILE.columns),
     }
 
@@ -340,7 +348,7 @@ class _Writer:
         return block(self._vectors(), lines)
 
     def _sum(self, address: str) -> str:
-        """Eight sums of a frequency: those in global memory have no room behind them."""
+        """Eight sums of a frequency; in global memory nothing lies behind the last."""
         if self.ragged and not self.near:
             return read(address, "left_over - j")
         return f"{self.near}LOAD({address})"

@@ -1,0 +1,96 @@
+"""The algorithm of a convolution, by what each one costs on its shape."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels import depthwise, winograd
+from graphwright.backends.codegen.kernels.conv import conv
+from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.launch import Library
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.tile import TILE
+from graphwright.backends.codegen.kernels.winograd import Division
+
+_BALANCE = 11
+"""Operations in the time of a byte of weights: they come from memory in each run."""
+_TRANSFORMS = {2: 80, 4: 285, 6: 640}
+"""Cycles to transform a tile of eight channels, there and back, by outputs."""
+_CYCLE = 32
+"""Operations of a cycle."""
+_RESIDENT = 5 << 19
+"""Bytes of transformed filters that each span of tiles may read again."""
+_LARGEST_WEIGHT = 1e12
+"""Products of transformed numbers stay finite, as a rule."""
+
+
+def convolution(
+    shape: ConvShape,
+    weights: NDArray[np.float32],
+    finish: Finish,
+    machine: Machine,
+    dialect: Dialect,
+    rearranged: bool = True,
+) -> Library:
+    """A convolution of ``x`` to ``out`` by the algorithm that should be fastest.
+
+    Args:
+        shape: Its sizes.
+        weights: ``[filters, channels / groups, *kernel]``.
+        finish: What is done to sums.
+        machine: The device.
+        dialect: Its language.
+        rearranged: Whether other sums of products than those as written will do.
+    """
+    if depthwise.accepts(shape):
+        return depthwise.depthwise(shape, weights, finish, machine, dialect)
+    small = bool(np.abs(weights).max(initial=0) < _LARGEST_WEIGHT)
+    best = division(shape, machine) if rearranged and small else None
+    if best is None:
+        return conv(shape, weights, finish, machine, dialect)
+    return winograd.winograd(shape, weights, finish, machine, dialect, best)
+
+
+def division(shape: ConvShape, machine: Machine) -> Division | None:
+    """How to cut Winograd's algorithm; None where the direct one is faster."""
+    if not winograd.accepts(shape):
+        return None
+    costs = {d: _cost(shape, d) for d in _divisions(shape, machine)}
+    best = min(costs, key=lambda d: costs[d])
+    return best if costs[best] < _direct(shape) else None
+
+
+def _divisions(shape: ConvShape, machine: Machine) -> Iterator[Division]:
+    for outputs in _TRANSFORMS:
+        together = Division(outputs, TILE.rows)
+        filters = 4 * together.frequencies * shape.channels * shape.filters
+        fits = together.near(shape) <= machine.cache and filters <= _RESIDENT
+        yield together if fits else Division(outputs)
+
+
+def _rounded(n: int, step: int) -> int:
+    return -(-n // step) * step
+
+
+def _direct(shape: ConvShape) -> float:
+    rows, columns = (
+        _rounded(shape.rows, TILE.rows),
+        _rounded(shape.filters, TILE.columns),
+    )
+    depth = shape.taps * shape.depth
+    return 2 * rows * columns * depth + 4 * _BALANCE * depth * shape.filters
+
+
+def _cost(shape: ConvShape, cut: Division) -> float:
+    tiles = cut.tiles(shape)
+    rows, columns = _rounded(tiles, TILE.rows), _rounded(shape.filters, TILE.columns)
+    weights = cut.frequencies * shape.channels
+    transforms = tiles * (shape.channels + shape.filters) / 16
+    steps = 1 if cut.span else 2
+    return (
+        2 * weights * rows * columns
+        + 4 * _BALANCE * weights * shape.filters
+        + steps * _CYCLE * _TRANSFORMS[cut.outputs] * transforms
+    )

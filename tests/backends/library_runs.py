@@ -1,0 +1,58 @@
+"""Runs library kernels by PyOpenCL alone, without a backend."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.launch import Library, Local
+from graphwright.backends.codegen.kernels.text import prelude
+
+cl = pytest.importorskip("pyopencl", reason="PyOpenCL runs these kernels")
+
+
+@cache
+def queue() -> Any:
+    """A queue of the first CPU device."""
+    cpu = cl.device_type.CPU
+    found = [d for p in cl.get_platforms() for d in p.get_devices(cpu)]
+    if not found:
+        pytest.skip("no OpenCL device is a CPU")
+    return cl.CommandQueue(cl.Context(found[:1]))
+
+
+@cache
+def _program(source: str) -> Any:
+    text = OPENCL.preamble + prelude(OPENCL) + source
+    return cl.Program(queue().context, text).build()
+
+
+def run(library: Library, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+    """The array ``out`` after all launches, filled with NaN before."""
+    context, flags = queue().context, cl.mem_flags
+    out = np.full(shape, np.nan, np.float32)
+
+    def buffer(array: Any) -> Any:
+        mode = flags.READ_WRITE | flags.COPY_HOST_PTR
+        return cl.Buffer(context, mode, hostbuf=np.ascontiguousarray(array))
+
+    known = {**library.constants, **arrays, "out": out}
+    buffers = {name: buffer(array) for name, array in known.items()}
+    for name, floats in library.scratch.items():
+        buffers[name] = buffer(np.full(floats, np.nan, np.float32))
+
+    def argument(found: Any) -> Any:
+        if isinstance(found, Local):
+            return cl.LocalMemory(4 * found.floats)
+        return buffers[found] if isinstance(found, str) else np.int32(found)
+
+    for launch in library.launches:
+        kernel = cl.Kernel(_program(library.source), launch.kernel)
+        kernel.set_args(*map(argument, launch.arguments))
+        group = (1,) * len(launch.items)
+        cl.enqueue_nd_range_kernel(queue(), kernel, launch.items, group)
+    cl.enqueue_copy(queue(), out, buffers["out"])
+    return out

@@ -1,0 +1,215 @@
+"""Kernels of convolutions and products against the reference, on an OpenCL CPU."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.choose import convolution, division
+from graphwright.backends.codegen.kernels.conv import conv
+from graphwright.backends.codegen.kernels.depthwise import depthwise
+from graphwright.backends.codegen.kernels.finish import Affine
+from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
+from graphwright.backends.codegen.kernels.launch import Library
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.toom import Matrix, toom
+from graphwright.backends.codegen.kernels.winograd import Division, winograd
+from graphwright.ir.ops.linalg import Conv
+from tests.backends.library_runs import run
+
+Make: TypeAlias = Callable[[ConvShape, Any, Affine], Library]
+
+MACHINE = Machine(2, 1 << 20)
+SAME = ((1, 1), (1, 1))
+
+
+def _random(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def _reference(shape: ConvShape, x: Any, w: Any) -> Any:
+    """In float64 by the op itself, channels last."""
+    op = Conv(
+        strides=shape.strides,
+        padding=shape.pads,
+        lhs_dilation=(1, 1),
+        rhs_dilation=shape.dilations,
+        groups=shape.groups,
+    )
+    planar = np.moveaxis(x.astype(np.float64), -1, 1)
+    return np.moveaxis(op.compute(np, planar, w.astype(np.float64)), 1, -1)
+
+
+def _operands(shape: ConvShape) -> tuple[Any, Any]:
+    x = _random(shape.batch, *shape.size, shape.channels)
+    return x, _random(shape.filters, shape.depth, *shape.kernel, seed=1)
+
+
+def _check(shape: ConvShape, make: Make, bound: float = 1e-6) -> None:
+    """With each part of a finish, and with none."""
+    x, w = _operands(shape)
+    want = _reference(shape, x, w)
+    bias, residual = _random(shape.filters, seed=2), _random(*want.shape, seed=3)
+    known = {"x": x, "bias": bias, "residual": residual}
+    plain = run(make(shape, w, Affine()), known, want.shape)
+    assert np.abs(plain - want).max() <= bound * np.abs(want).max()
+    whole = Affine(bias=True, residual=True, low=-1.0, high=2.5)
+    want = np.clip(want + bias + residual, -1, 2.5)
+    got = run(make(shape, w, whole), known, want.shape)
+    assert np.abs(got - want).max() <= bound * np.abs(want).max() * 10
+
+
+def _direct(shape: ConvShape, w: Any, finish: Affine) -> Library:
+    return conv(shape, w, finish, MACHINE, OPENCL)
+
+
+DIRECT = [
+    ConvShape(1, (9, 11), 16, 20, (3, 3), pads=SAME),
+    ConvShape(2, (9, 11), 24, 33, (3, 2), pads=((0, 2), (3, 1))),
+    ConvShape(2, (12, 11), 20, 40, (3, 3), (2, 1), ((-1, 2), (3, -1)), (2, 1)),
+    ConvShape(2, (12, 11), 20, 40, (3, 3), (2, 1), ((1, 2), (3, 1)), groups=2),
+    ConvShape(1, (5, 4), 6, 9, (2, 3), (1, 1), SAME, groups=3),
+    ConvShape(2, (31, 33), 3, 24, (7, 7), (2, 2), ((3, 3), (2, 4))),
+    ConvShape(1, (31, 33), 1, 8, (11, 5), (4, 3)),
+    ConvShape(1, (12, 11), 2, 16, (3, 3), (1, 1), SAME, (1, 2)),
+    ConvShape(2, (12, 11), 20, 40, (1, 1)),
+    ConvShape(2, (12, 11), 20, 41, (1, 1), (2, 3)),
+    ConvShape(1, (6, 5), 17, 7, (1, 1), pads=SAME),
+    ConvShape(3, (1, 1), 100, 130, (1, 1)),
+]
+
+
+@pytest.mark.parametrize("shape", DIRECT, ids=str)
+def test_direct_convolution_is_the_reference(shape: ConvShape) -> None:
+    _check(shape, _direct)
+
+
+WINOGRAD = [
+    ConvShape(1, (9, 11), 8, 20, (3, 3), pads=SAME),
+    ConvShape(2, (13, 14), 24, 32, (3, 3), pads=((0, 2), (3, 1))),
+    ConvShape(2, (8, 20), 16, 8, (3, 3)),
+    ConvShape(1, (3, 3), 8, 1, (3, 3)),
+]
+
+
+@pytest.mark.parametrize("shape", WINOGRAD, ids=str)
+@pytest.mark.parametrize("outputs", [2, 4, 6])
+@pytest.mark.parametrize("span", [0, 6])
+def test_winograd_is_the_reference(shape: ConvShape, outputs: int, span: int) -> None:
+    cut = Division(outputs, span)
+
+    def make(shape: ConvShape, w: Any, finish: Affine) -> Library:
+        return winograd(shape, w, finish, MACHINE, OPENCL, cut)
+
+    _check(shape, make, 1e-5)
+
+
+@pytest.mark.parametrize("span", [0, 6])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 3e38])
+def test_winograd_spreads_no_odd_numbers(odd: float, span: int) -> None:
+    shape = ConvShape(1, (12, 12), 8, 20, (3, 3), pads=SAME)
+    x, w = _operands(shape)
+    x[0, 5, 6, 3] = odd
+    library = winograd(shape, w, Affine(), MACHINE, OPENCL, Division(4, span))
+    got = run(library, {"x": x}, (1, 12, 12, 20))
+    want = run(_direct(shape, w, Affine()), {"x": x}, (1, 12, 12, 20))
+    clean = np.isfinite(want)
+    assert np.array_equal(np.isnan(got), np.isnan(want))
+    assert np.array_equal(got[np.isinf(want)], want[np.isinf(want)])
+    assert np.allclose(got[clean], want[clean], rtol=1e-4, atol=1e-4)
+
+
+DEPTHWISE = [
+    ConvShape(2, (9, 11), 20, 20, (3, 3), (2, 1), SAME, (2, 1), 20),
+    ConvShape(1, (9, 31), 24, 24, (5, 3), (2, 1), ((2, 2), (0, 3)), (1, 3), 24),
+    ConvShape(1, (3, 2), 5, 5, (2, 2), (1, 1), SAME, (1, 1), 5),
+    ConvShape(1, (9, 9), 8, 8, (7, 7), (1, 1), ((3, 3), (3, 3)), (1, 1), 8),
+]
+
+
+@pytest.mark.parametrize("shape", DEPTHWISE, ids=str)
+def test_depthwise_convolution_is_the_reference(shape: ConvShape) -> None:
+    def make(shape: ConvShape, w: Any, finish: Affine) -> Library:
+        return depthwise(shape, w, finish, MACHINE, OPENCL)
+
+    _check(shape, make)
+
+
+def _kind(shape: ConvShape, rearranged: bool = True) -> str:
+    w = np.ones((shape.filters, shape.depth, *shape.kernel), np.float32)
+    made = convolution(shape, w, Affine(), MACHINE, OPENCL, rearranged)
+    return made.launches[-1].kernel.split("_")[0]
+
+
+def test_the_algorithm_is_chosen_by_the_shape() -> None:
+    wide = ConvShape(1, (56, 56), 64, 64, (3, 3), pads=SAME)
+    assert _kind(wide) == "winograd"
+    assert _kind(wide, rearranged=False) == "conv"
+    assert _kind(ConvShape(1, (56, 56), 64, 64, (3, 3), (2, 2), SAME)) == "conv"
+    assert _kind(ConvShape(1, (14, 14), 8, 8, (3, 3), groups=8)) == "depthwise"
+    many = division(ConvShape(1, (28, 28), 512, 512, (3, 3), pads=SAME), MACHINE)
+    assert many is not None
+    assert many.span == 0
+
+
+def test_large_weights_are_multiplied_as_written() -> None:
+    shape = ConvShape(1, (56, 56), 64, 64, (3, 3), pads=SAME)
+    w = np.full((64, 64, 3, 3), 1e20, np.float32)
+    made = convolution(shape, w, Affine(), MACHINE, OPENCL)
+    assert made.launches[-1].kernel.startswith("conv_")
+
+
+def _filtered(matrices: tuple[Matrix, Matrix, Matrix], g: Any, d: Any) -> list[Any]:
+    up, filters, down = matrices
+
+    def by(matrix: Matrix, x: Any) -> list[Any]:
+        return [sum(a * b for a, b in zip(row, x, strict=True)) for row in matrix]
+
+    products = [a * b for a, b in zip(by(filters, g), by(down, d), strict=True)]
+    return by(up, products)
+
+
+@pytest.mark.parametrize("outputs", [2, 4, 6])
+def test_minimal_filtering_is_exact(outputs: int) -> None:
+    found = toom(outputs)
+    g, d = [3, -5, 7], [i * i - 3 * i + 2 for i in range(outputs + 2)]
+    want = [sum(g[k] * d[i + k] for k in range(3)) for i in range(outputs)]
+    assert _filtered((found.up, found.filter, found.down), g, d) == want
+
+
+PRODUCTS = [
+    GemmShape(1, 1, 7, 5),
+    GemmShape(1, 1, 33, 200),
+    GemmShape(2, 3, 50, 64),
+    GemmShape(2, 4, 50, 24),
+    GemmShape(3, 5, 70, 33),
+    GemmShape(1, 13, 300, 303),
+    GemmShape(2, 100, 64, 16),
+    GemmShape(1, 2, 600, 603),
+    GemmShape(3, 7, 60, 40, shared=True),
+]
+
+
+@pytest.mark.parametrize("shape", PRODUCTS, ids=str)
+@pytest.mark.parametrize("constant", [False, True])
+def test_products_are_those_of_numpy(shape: GemmShape, constant: bool) -> None:
+    x = _random(shape.batch, shape.rows, shape.depth)
+    w = _random(shape.matrices, shape.depth, shape.columns, seed=1)
+    bias = _random(shape.columns, seed=2)
+    finish = Affine(bias=True, low=0.0)
+    library = gemm(shape, w if constant else None, finish, MACHINE, OPENCL)
+    known = {"x": x, "bias": bias} | ({} if constant else {"w": w})
+    want = np.maximum(x.astype(np.float64) @ w + bias, 0)
+    got = run(library, known, want.shape)
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_sizes_are_no_part_of_the_source() -> None:
+    sources = set[str]()
+    for size, channels in ((9, 16), (20, 48)):
+        shape = ConvShape(1, (size, size), channels, 32, (3, 3), pads=SAME)
+        w = _random(32, channels, 3, 3)
+        sources.add(_direct(shape, w, Affine()).source)
+    assert len(sources) == 1
