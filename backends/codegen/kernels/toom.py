@@ -98,7 +98,7 @@ def _mirrored(x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
 def columns_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
     """Rows times ``xs``: columns that differ in the signs of odd rows are paired."""
     columns = list(zip(*matrix, strict=True))
-    terms: list[tuple[Sequence[Fraction], str, str]] = []
+    terms: list[tuple[Sequence[Fraction], tuple[str, str]]] = []
     lines: list[str] = []
     left = list(range(len(columns)))
     while left:
@@ -106,14 +106,14 @@ def columns_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
         signs = tuple(c * (-1) ** i for i, c in enumerate(columns[j]))
         other = next((k for k in left if columns[k] == signs != columns[j]), None)
         if other is None:
-            terms.append((columns[j], xs[j], xs[j]))
+            terms.append((columns[j], (xs[j], xs[j])))
             continue
         left.remove(other)
         lines.append(f"vec s{j} = {xs[j]} + {xs[other]}, d{j} = {xs[j]} - {xs[other]};")
-        terms.append((columns[j], f"s{j}", f"d{j}"))
+        terms.append((columns[j], (f"s{j}", f"d{j}")))
     for i in range(len(matrix)):
-        names = [term[1 + i % 2] for term in terms]
-        lines.append(put(i, _sum([term[0][i] for term in terms], names)))
+        names = [pair[i % 2] for _, pair in terms]
+        lines.append(put(i, _sum([column[i] for column, _ in terms], names)))
     return ["{", *(f"  {line}" for line in lines), "}"]
 
 

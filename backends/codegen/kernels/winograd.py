@@ -110,9 +110,11 @@ def winograd(
         name, source = writer.together()
         near = Local(division.frequencies * numbers["pitch"])
         sums = Local(division.frequencies * numbers["step"])
-        arrays = ("x", "zeros", "u", "w", *finish.arrays, "out", near, sums)
+        arrays = ("x", "zeros", "u", "w", *finish.arrays, "out")
         blocks = -(-numbers["tiles"] // division.span)
-        return Library(source, (Launch(name, (*arrays, *sizes), (blocks,)),), constants)
+        return Library(
+            source, (Launch(name, (*arrays, near, sums, *sizes), (blocks,)),), constants
+        )
     constants["u"] = panels
     product = GemmShape(
         *(division.frequencies, numbers["tiles"], shape.channels, shape.filters),
