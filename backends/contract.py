@@ -205,6 +205,7 @@ class Backend(ABC):
         op and the views around it, and never copies for them. ``quantize: region``:
         products and sums between integers of 8 bits reach it as one region. ``shuffle:
         conv``: a region of a pointwise convolution may end by interleaving channels.
+        ``reduce_window: mean``: a sum over windows may be divided by constants.
         """
         return {}
 

@@ -7,6 +7,7 @@ from graphwright.ir.graph import Graph
 from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fuse import fuse_epilogues
 from graphwright.passes.fuse_elementwise import Fuses, fuse_elementwise
+from graphwright.passes.fuse_mean import fuse_means
 from graphwright.passes.fuse_quantized import fuse_quantized
 from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
@@ -22,8 +23,9 @@ def lowering_passes(
 
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
     ``region`` what lies between integers of 8 bits at once; ``conv`` for ``shuffle``
-    says that a pointwise convolution interleaves its channels. One that fuses nothing
-    is given no ``fused`` nodes.
+    says that a pointwise convolution interleaves its channels, ``mean`` for
+    ``reduce_window`` that sums over windows are divided by numbers of its positions.
+    One that fuses nothing is given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
@@ -36,8 +38,10 @@ def lowering_passes(
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
-    shuffles = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
-    fusing = [fuse_epilogues, *shuffles, fuse_regions, fuse_strided, remove_dead]
+    joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
+    if layout.get("reduce_window") == "mean":
+        joined.append(fuse_means)
+    fusing = [fuse_epilogues, *joined, fuse_regions, fuse_strided, remove_dead]
     if layout.get("quantize") == "region":
         fusing = [fuse_quantized, *fusing]
     return [*last, sink_reshapes, remove_dead, *(fusing if fuses else [])]

@@ -42,6 +42,7 @@ class NumpyBackend(Backend):
             "conv": "NHWC",
             "attention": "strided",
             "quantize": "region",
+            "reduce_window": "mean",
             "shuffle": "conv",
         }
 

@@ -1,6 +1,7 @@
 """Kernels of attention, alone and with the views around it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -82,17 +83,23 @@ def _kernel(
     sources: "list[tuple[int, View]]",
     target: View,
 ) -> Kernel:
-    def bind(memory: Any, out: Any, *operands: Any) -> Any:
+    def bound(memory: Any, out: Any, *operands: Any) -> Any:
         values = [view(operands[i]) for i, view in sources]
-        return plan.bind(memory, target(out), *values)
+        return plan.bind(memory, target(out), *values), values
 
     def run(out: Any, *operands: Any) -> None:
         memory = scratch.take(plan.scratch_bytes)
-        bind(memory, out, *operands)()
+        bound(memory, out, *operands)[0]()
         scratch.give(memory)
 
-    size = plan.scratch_bytes
-    return writing(request, run, bind=bind, scratch_bytes=size)
+    def bind(memory: Any, out: Any, *operands: Any) -> Any:
+        call, values = bound(memory, out, *operands)
+        pairs = zip(sources, values, strict=True)
+        same = [np.may_share_memory(operands[i], v) for (i, _), v in pairs]
+        return call if all(same) else partial(run, out, *operands)
+
+    more: Any = {"strided": tuple(range(len(request.types)))}
+    return writing(request, run, bind=bind, scratch_bytes=plan.scratch_bytes, **more)
 
 
 # Views --------------------------------------------------------------------------------

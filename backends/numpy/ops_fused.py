@@ -4,6 +4,7 @@ from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.ops_attention import attention_region
 from graphwright.backends.numpy.ops_conv import region_kernel
 from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
+from graphwright.backends.numpy.ops_pool import mean_region
 from graphwright.backends.numpy.ops_quantized import quantized_region
 from graphwright.backends.numpy.table import kernel_for
 from graphwright.ir.ops.fused import Fused
@@ -19,6 +20,8 @@ def fused(request: Request) -> Kernel | None:
         return attention_region(request.op, request)
     if request.op.kind == "quantized":
         return quantized_region(request.op, request)
+    if request.op.kind == "reduce_window":
+        return mean_region(request.op, request)
     if request.op.kind in ("conv", "dot"):
         return region_kernel(request.op, request)
     return None

@@ -5,9 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphwright as gw
 from graphwright.backends.numpy.kernels import attention, scratch
 from graphwright.backends.numpy.kernels.attention import AttentionPlan
+from graphwright.ir.dtype import float32
+from graphwright.ir.evaluate import evaluate
 from graphwright.ir.ops.attention import Attention
+from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import TensorType
 
 SIZES = [(1, 4, 4, 5, 5, 8, 8), (2, 6, 2, 7, 9, 4, 3), (1, 8, 1, 1, 40, 16, 16)]
 FIELDS: list[dict[str, Any]] = [
@@ -75,3 +80,30 @@ def test_attention_in_blocks_of_queries(
     monkeypatch.setattr(attention, "_FEWEST_ROWS", 2)
     compared((2, 4, 2, 11, 13, 4, 4), fields, "f8", "bool")
     compared((1, 4, 4, 11, 13, 4, 4), fields, "f4", None)
+
+
+def test_slices_of_one_matrix_are_read_as_they_lie() -> None:
+    b = gw.Builder("joined")
+    x = b.input("x", TensorType(float32, (1, 5, 96)))
+    y = b.add(x, x)
+    parts = [
+        b.emit("slice", y, start=(0, 0, i), size=(1, 5, 32), step=(1, 1, 1))
+        for i in (0, 32, 64)
+    ]
+    heads = [b.transpose(b.reshape(p, (1, 5, 4, 8)), (0, 2, 1, 3)) for p in parts]
+    z = b.emit("attention", *heads, scale=0.5)
+    graph = b.finish([b.reshape(b.transpose(z, (0, 2, 1, 3)), (5, 32))], ["z"])
+    executable = gw.compile(graph, backend="numpy", strict=True)
+    (step,) = [
+        s
+        for s in executable.plan_for().steps
+        if isinstance(s.node.op, Fused) and s.node.op.kind == "attention"
+    ]
+    assert step.into is not None
+    assert step.into.strided == (0, 1, 2)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        given = rng.standard_normal((1, 5, 96), dtype=np.float32)
+        (wanted,) = evaluate(graph, [given])
+        (got,) = executable.run(None, {"x": given})
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)

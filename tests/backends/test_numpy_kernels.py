@@ -299,7 +299,7 @@ def test_depthwise_conv_at_all_edges(
     channels = shape[1]
     x = values(rng, shape, np.float32)
     w = values(rng, (channels * repeats, 1, *kernel), np.float32)
-    inside = tuple(
+    inside: Any = tuple(
         slice(max(0, -a), n - max(0, -b))
         for n, (a, b) in zip(shape[2:], pads, strict=True)
     )

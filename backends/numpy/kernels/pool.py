@@ -71,7 +71,7 @@ class PoolPlan:
     last: bool
     dtype: precision.DType
     acc: precision.DType
-    inverse: Array | None
+    scaling: tuple[_Combine, Array] | None
     chunks: list[tuple[int, int]]
     slots: int
 
@@ -133,10 +133,12 @@ class PoolPlan:
         low, high = chunk
         if not self.last:
             part = (..., slice(low, high))
-            return self._reduce(x[part], out[part], self.axes, self.inverse, arena)
+            return self._reduce(x[part], out[part], self.axes, self.scaling, arena)
         axes = (self.axes[0].outs(low, high), *self.axes[1:])
-        inverse = None if self.inverse is None else self.inverse[low:high]
-        return self._reduce(x, out[low:high], axes, inverse, arena)
+        scaling = self.scaling
+        if scaling is not None:
+            scaling = scaling[0], scaling[1][low:high]
+        return self._reduce(x, out[low:high], axes, scaling, arena)
 
     def _array(self, shape: Sequence[int], arena: Arena) -> Array:
         """Return canonical scratch [*spatial, C], in x's order in memory."""
@@ -150,7 +152,7 @@ class PoolPlan:
         x: Array,
         out: Array,
         axes: Sequence[Axis],
-        inverse: Array | None,
+        scaling: tuple[_Combine, Array] | None,
         arena: Arena,
     ) -> Stage:
         """Return what pools canonical x [*spatial, C] into out, axis after axis."""
@@ -162,8 +164,8 @@ class PoolPlan:
             target = out if final else self._array(shapes[number], arena)
             stages += _fold(combine, x, target, number, axis, empty)
             x = target
-        if inverse is not None:
-            stages.append(partial(np.multiply, x, inverse, x))
+        if scaling is not None:
+            stages.append(partial(scaling[0], x, scaling[1], x))
         if x is not out:
             stages.append(partial(np.copyto, out, x, casting="unsafe"))
         return threads.in_turn(stages)
@@ -249,12 +251,14 @@ def plan_pool(
     dilations: Sequence[int] | None = None,
     extra: Sequence[int] | None = None,
     count_include_pad: bool = False,
+    divisor: Array | None = None,
     layout: Layout = "NCHW",
 ) -> PoolPlan:
     """Plan a pooling of `x_shape`; NaN wins in max and min.
 
     `extra` is end padding which ceil mode adds: it never counts in a mean, `pads` does
-    with `count_include_pad`. Means of 16-bit floats are rounded once.
+    with `count_include_pad`. Means of 16-bit floats are rounded once. `divisor` is
+    [*out]: what is found at each position is divided by that.
     """
     last = layout == "NHWC"
     sizes = x_shape[1:-1] if last else x_shape[2:]
@@ -264,18 +268,21 @@ def plan_pool(
     axes = make_axes(sizes, kernel, strides, outer, dilations)
     given = np.dtype(dtype)
     acc = np.dtype(np.float32) if precision.is_narrow_float(given) else given
-    inverse = None
+    scaling: tuple[_Combine, Array] | None = None
+    if divisor is not None:
+        scaling = np.divide, divisor.astype(acc)[..., None]
     if kind == "mean":
         if given.kind in "iu":
             acc = np.dtype(np.float64)
         counted = inner if count_include_pad else [(0, 0)] * len(sizes)
         inverse = (1 / window_counts(axes, counted)).astype(acc)[..., None]
+        scaling = np.multiply, inverse
     channels = x_shape[-1 if last else 1]
     chunks = _chunks(channels, axes, last)
     slots = threads.get_num_threads()
     batch = x_shape[0]
     return PoolPlan(
-        kind, axes, batch, channels, last, given, acc, inverse, chunks, slots
+        kind, axes, batch, channels, last, given, acc, scaling, chunks, slots
     )
 
 
