@@ -39,7 +39,8 @@ def run(library: Library, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> 
         mode = flags.READ_WRITE | flags.COPY_HOST_PTR
         return cl.Buffer(context, mode, hostbuf=np.ascontiguousarray(array))
 
-    known = {**library.constants, **arrays, "out": out}
+    packed = {name: make() for name, make in library.constants.items()}
+    known = {**packed, **arrays, "out": out}
     buffers = {name: buffer(array) for name, array in known.items()}
     for name, floats in library.scratch.items():
         buffers[name] = buffer(np.full(floats, np.nan, np.float32))
@@ -50,7 +51,7 @@ def run(library: Library, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> 
         return buffers[found] if isinstance(found, str) else np.int32(found)
 
     for launch in library.launches:
-        kernel = cl.Kernel(_program(library.source), launch.kernel)
+        kernel = cl.Kernel(_program(launch.source), launch.kernel)
         kernel.set_args(*map(argument, launch.arguments))
         group = (1,) * len(launch.items)
         cl.enqueue_nd_range_kernel(queue(), kernel, launch.items, group)

@@ -210,5 +210,5 @@ def test_sizes_are_no_part_of_the_source() -> None:
     for size, channels in ((9, 16), (20, 48)):
         shape = ConvShape(1, (size, size), channels, 32, (3, 3), pads=SAME)
         w = _random(32, channels, 3, 3)
-        sources.add(_direct(shape, w, Affine()).source)
+        sources.add(_direct(shape, w, Affine()).launches[0].source)
     assert len(sources) == 1

@@ -8,13 +8,14 @@ all of them: that suits few channels, too.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.finish import Finish
-from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, Machine, pieces
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
@@ -57,21 +58,21 @@ def conv(
         dialect: Its language.
     """
     tile = TILE
-    constants = {
-        "w": pack(weights, shape.groups, tile.columns),
-        "zeros": np.zeros(shape.depth, np.float32),
+    constants: dict[str, Make] = {
+        "w": partial(pack, weights, shape.groups, tile.columns),
+        "zeros": partial(np.zeros, shape.depth, np.float32),
     }
     merged = _merged(shape)
     inner, first = (shape, "x") if merged is None else (merged, "padded")
     name, source = _source(tile, finish, inner, dialect)
     sizes = _sizes(inner, tile, machine)
     arrays = (first, "w", "zeros", *finish.arrays, "out")
-    launch = Launch(name, (*arrays, *(sizes[s] for s in _SIZES)), _items(sizes))
+    numbers = (*(sizes[s] for s in _SIZES), *size_values(finish))
+    launch = Launch(name, source, (*arrays, *numbers), _items(sizes))
     if merged is None:
-        return Library(source, (launch,), constants)
-    fill, copy = _padding(shape, dialect)
+        return Library((launch,), constants)
     scratch = {"padded": merged.batch * merged.image}
-    return Library(copy + source, (fill, launch), constants, scratch)
+    return Library((_padding(shape, dialect), launch), constants, scratch)
 
 
 def pack(
@@ -171,7 +172,11 @@ def _source(
     head = dialect.kernel.format(
         name="NAME",
         group="1, 1, 1",
-        arguments=arguments(("x", "w", "zeros", *finish.arrays), _SIZES, out="out"),
+        arguments=arguments(
+            ("x", "w", "zeros", *finish.arrays),
+            (*_SIZES, *size_names(finish)),
+            "out",
+        ),
     )
     tiles = block(
         f"for (int r = first; r < last; r += {tile.rows})",
@@ -242,9 +247,10 @@ def _taps(tile: Tile, checked: bool) -> list[str]:
 def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
     def store(i: int, j: int) -> list[str]:
         left = f"left - {WIDTH * j}" if ragged else None
+        column = f"column + {WIDTH * j}"
         body = [
             f"size_t at = (size_t)(r + {i}) * filters + column + {WIDTH * j};",
-            *finish.statements(f"c{i}_{j}", "at", f"column + {WIDTH * j}", left),
+            *finish.statements(f"c{i}_{j}", "at", f"r + {i}", column, left),
             write("out + at", f"c{i}_{j}", left),
         ]
         return block(f"if (r + {i} < rows)", body)
@@ -252,7 +258,7 @@ def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
     return tile.each(store)
 
 
-def _padding(shape: ConvShape, dialect: Dialect) -> tuple[Launch, str]:
+def _padding(shape: ConvShape, dialect: Dialect) -> Launch:
     """Copies images into larger ones with zeros around."""
     names = ("height", "width", "channels", "up", "left", "high", "wide")
     head = dialect.kernel.format(
@@ -276,4 +282,4 @@ def _padding(shape: ConvShape, dialect: Dialect) -> tuple[Launch, str]:
     (up, down), (left, right) = shape.pads
     high, wide = shape.size[0] + up + down, shape.size[1] + left + right
     numbers = (*shape.size, shape.channels, up, left, high, wide)
-    return Launch(name, ("x", "padded", *numbers), (shape.batch * high,)), text
+    return Launch(name, text, ("x", "padded", *numbers), (shape.batch * high,))

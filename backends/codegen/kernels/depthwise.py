@@ -6,13 +6,14 @@ each line of taps the inputs under all of their windows are read once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.finish import Finish
-from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
@@ -56,17 +57,20 @@ def depthwise(
     numbers = (
         *(*shape.size, shape.channels, *shape.out, shape.strides[0]),
         *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], shape.kernel[0]),
-        *(lines, span),
+        *(lines, span, *size_values(finish)),
     )
     launch = Launch(
         name,
+        source,
         ("x", "w", "zeros", *finish.arrays, "out", *numbers),
         (-(-lines // span),),
     )
     taps = weights.reshape(shape.channels, -1).T
-    zeros = np.zeros(shape.channels, np.float32)
-    constants = {"w": np.ascontiguousarray(taps), "zeros": zeros}
-    return Library(source, (launch,), constants)
+    constants: dict[str, Make] = {
+        "w": partial(np.ascontiguousarray, taps),
+        "zeros": partial(np.zeros, shape.channels, np.float32),
+    }
+    return Library((launch,), constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,9 @@ class _Writer:
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
         arrays = ("x", "w", "zeros", *self.finish.arrays)
+        sizes = (*_SIZES, *size_names(self.finish))
         head = self.dialect.kernel.format(
-            name="NAME", group="1, 1, 1", arguments=arguments(arrays, _SIZES, "out")
+            name="NAME", group="1, 1, 1", arguments=arguments(arrays, sizes, "out")
         )
         line = [
             "int n = l / high, oy = l % high;",
@@ -155,7 +160,9 @@ class _Writer:
         for i in range(self.count):
             body = [
                 f"size_t at = ((size_t)l * wide + ox + {i}) * channels + c;",
-                *self.finish.statements(f"s{i}", "at", "c", left),
+                *self.finish.statements(
+                    f"s{i}", "at", f"l * wide + ox + {i}", "c", left
+                ),
                 write("out + at", f"s{i}", left),
             ]
             lines += block(f"if (ox + {i} < wide)", body)

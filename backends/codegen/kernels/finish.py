@@ -18,18 +18,34 @@ class Finish(Protocol):
         """Names of the arrays that it reads, as the kernel's parameters."""
         ...
 
+    @property
+    def sizes(self) -> Sequence[tuple[str, int]]:
+        """Names of numbers that it needs, and what they are."""
+        ...
+
     def statements(
-        self, value: str, place: str, column: str, left: str | None
+        self, value: str, place: str, row: str, column: str, left: str | None
     ) -> Sequence[str]:
         """What happens to ``value``.
 
         Args:
             value: A variable of type ``vec``.
             place: Where in the output its first lane goes.
-            column: Which column (channel) that is.
+            row: In which row (position) of the output that is.
+            column: In which column (channel).
             left: How many lanes count; None if all do.
         """
         ...
+
+
+def size_names(finish: Finish) -> tuple[str, ...]:
+    """Names of the numbers that it needs."""
+    return tuple(name for name, _ in finish.sizes)
+
+
+def size_values(finish: Finish) -> tuple[int, ...]:
+    """These numbers."""
+    return tuple(value for _, value in finish.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +70,13 @@ class Affine:
         pairs = (("bias", self.bias), ("residual", self.residual))
         return tuple(name for name, there in pairs if there)
 
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """None."""
+        return ()
+
     def statements(
-        self, value: str, place: str, column: str, left: str | None
+        self, value: str, place: str, row: str, column: str, left: str | None
     ) -> list[str]:
         """See `Finish`."""
         found: list[str] = []

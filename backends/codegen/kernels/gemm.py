@@ -7,12 +7,18 @@ in its cache, by some panels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.finish import Affine, Finish
+from graphwright.backends.codegen.kernels.finish import (
+    Affine,
+    Finish,
+    size_names,
+    size_values,
+)
 from graphwright.backends.codegen.kernels.launch import Launch, Library
 from graphwright.backends.codegen.kernels.shape import Machine, pieces
 from graphwright.backends.codegen.kernels.text import (
@@ -96,32 +102,37 @@ def gemm(
     lies = near and shape.columns >= tile.columns
     sizes = _sizes(shape, tile, machine, lies)
     right = "w" if lies or weights is not None else "panels_of_w"
-    launch = _launch(name, ("x", right, *finish.arrays, "out"), shape, sizes)
+    arrays = ("x", right, *finish.arrays, "out")
+    launch = _launch((name, source), arrays, shape, sizes, size_values(finish))
     if weights is not None:
-        return Library(source, (launch,), {"w": packed(weights, tile.columns)})
+        return Library((launch,), {"w": partial(packed, weights, tile.columns)})
     if lies:
-        return Library(source, (launch,))
-    pack, text = _packing(shape, tile, sizes, dialect)
+        return Library((launch,))
+    pack = _packing(shape, tile, sizes, dialect)
     scratch = {"panels_of_w": shape.matrices * sizes["panels"] * sizes["panel_step"]}
-    return Library(text + source, (pack, launch), scratch=scratch)
+    return Library((pack, launch), scratch=scratch)
 
 
 def multiplied(
     shape: GemmShape, machine: Machine, dialect: Dialect, x: str, w: str, out: str
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
-    name, source = _source(TILE, Affine(), shape.columns % TILE.columns != 0, dialect)
+    kernel = _source(TILE, Affine(), shape.columns % TILE.columns != 0, dialect)
     sizes = _sizes(shape, TILE, machine, lies=False)
-    return Library(source, (_launch(name, (x, w, out), shape, sizes),))
+    return Library((_launch(kernel, (x, w, out), shape, sizes),))
 
 
 def _launch(
-    name: str, arrays: Sequence[str], shape: GemmShape, sizes: Mapping[str, int]
+    kernel: tuple[str, str],
+    arrays: Sequence[str],
+    shape: GemmShape,
+    sizes: Mapping[str, int],
+    more: Sequence[int] = (),
 ) -> Launch:
     blocks = -(-shape.rows // sizes["block"])
     spans = -(-sizes["panels"] // sizes["span"])
     numbers = (sizes[s] for s in _SIZES)
-    return Launch(name, (*arrays, *numbers), (blocks, spans, shape.batch))
+    return Launch(*kernel, (*arrays, *numbers, *more), (blocks, spans, shape.batch))
 
 
 def _sizes(
@@ -158,7 +169,9 @@ def _source(
     head = dialect.kernel.format(
         name="NAME",
         group="1, 1, 1",
-        arguments=arguments(("x", "w", *finish.arrays), _SIZES, "out"),
+        arguments=arguments(
+            ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish)), "out"
+        ),
     )
     rows = [
         f"const __global float *a{i} = "
@@ -168,9 +181,10 @@ def _source(
 
     def store(i: int, j: int) -> list[str]:
         left = f"left - {WIDTH * j}" if ragged else None
+        row = f"(int)z * rows + r + {i}"
         body = [
             f"size_t at = base + (size_t)(r + {i}) * columns + column + {WIDTH * j};",
-            *finish.statements(f"c{i}_{j}", "at", f"column + {WIDTH * j}", left),
+            *finish.statements(f"c{i}_{j}", "at", row, f"column + {WIDTH * j}", left),
             write("out + at", f"c{i}_{j}", left),
         ]
         return block(f"if (r + {i} < rows)", body)
@@ -204,7 +218,7 @@ def _source(
 
 def _packing(
     shape: GemmShape, tile: Tile, sizes: Mapping[str, int], dialect: Dialect
-) -> tuple[Launch, str]:
+) -> Launch:
     """Copies matrices to panels, the last ones filled up with zeros."""
     names = ("depth", "columns", "panels", "rows")
     head = dialect.kernel.format(
@@ -232,4 +246,4 @@ def _packing(
     rows = pieces(shape.depth, max(8, (1 << 16) // shape.columns))
     numbers = (shape.depth, shape.columns, sizes["panels"], rows)
     items = (-(-shape.depth // rows), shape.matrices)
-    return Launch(name, ("w", "panels_of_w", *numbers), items), text
+    return Launch(name, text, ("w", "panels_of_w", *numbers), items)

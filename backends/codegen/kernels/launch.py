@@ -1,12 +1,12 @@
 """What a library kernel is to those who run it: source, launches, packed constants."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]
+Make: TypeAlias = Callable[[], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,18 @@ Argument: TypeAlias = "str | int | Local"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One launch: a kernel's name, its arguments, how many work-items it has."""
+    """One launch: a kernel, its arguments, how many work-items it has.
+
+    Attributes:
+        kernel: Its name.
+        source: The function, without the prelude (`text.prelude`); the same for all
+            nodes whose inner loops are the same, so that a program has it once.
+        arguments: Arrays that are read, the one that is written, local memory, sizes.
+        items: In each direction.
+    """
 
     kernel: str
+    source: str
     arguments: tuple[Argument, ...]
     items: tuple[int, ...]
 
@@ -34,14 +43,11 @@ class Library:
     """Kernels and how to launch them, in order.
 
     Attributes:
-        source: Functions, without the prelude (`text.prelude`); the same for all nodes
-            whose inner loops are the same, so that a program has them once.
         launches: In order; each reads what those before it wrote.
-        constants: Arrays made of constant operands, by buffer name.
+        constants: What makes arrays of constant operands, by buffer name.
         scratch: Floats of buffers that live during the launches only, by name.
     """
 
-    source: str
     launches: tuple[Launch, ...]
-    constants: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    constants: Mapping[str, Make] = field(default_factory=dict[str, Make])
     scratch: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.conv import pack
-from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
@@ -99,40 +99,36 @@ def winograd(
     """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
     writer = _Writer(division, finish, shape.filters % TILE.columns != 0, dialect)
     numbers = _sizes(shape, division)
-    sizes = tuple(numbers[name] for name in _SIZES)
-    panels = transformed(weights, division.outputs)
-    constants = {
-        "w": pack(weights, 1, TILE.columns),
-        "zeros": np.zeros(shape.channels, np.float32),
+    sizes = (*(numbers[name] for name in _SIZES), *size_values(finish))
+    constants: dict[str, Make] = {
+        "u": partial(transformed, weights, division),
+        "w": partial(pack, weights, 1, TILE.columns),
+        "zeros": partial(np.zeros, shape.channels, np.float32),
     }
     if division.span:
-        constants["u"] = np.ascontiguousarray(panels.swapaxes(0, 1))
         name, source = writer.together()
         near = Local(division.frequencies * numbers["pitch"])
         sums = Local(division.frequencies * numbers["step"])
         arrays = ("x", "zeros", "u", "w", *finish.arrays, "out")
         blocks = -(-numbers["tiles"] // division.span)
-        return Library(
-            source, (Launch(name, (*arrays, near, sums, *sizes), (blocks,)),), constants
-        )
-    constants["u"] = panels
+        launch = Launch(name, source, (*arrays, near, sums, *sizes), (blocks,))
+        return Library((launch,), constants)
     product = GemmShape(
         *(division.frequencies, numbers["tiles"], shape.channels, shape.filters),
         gap=_GAP,
     )
     multiply = multiplied(product, machine, dialect, "v", "u", "y")
-    (first, down), (last, up) = writer.down(), writer.up()
-    items = (numbers["tiles"],)
+    items, arrays = (numbers["tiles"],), ("x", "zeros", "w", *finish.arrays)
     launches = (
-        Launch(first, ("x", "zeros", "v", *sizes), items),
+        Launch(*writer.down(), ("x", "zeros", "v", *sizes), items),
         *multiply.launches,
-        Launch(last, ("x", "zeros", "w", *finish.arrays, "y", "out", *sizes), items),
+        Launch(*writer.up(), (*arrays, "y", "out", *sizes), items),
     )
     scratch = {
         "v": division.frequencies * numbers["pitch"],
         "y": division.frequencies * numbers["step"],
     }
-    return Library(down + multiply.source + up, launches, constants, scratch)
+    return Library(launches, constants, scratch)
 
 
 def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
@@ -159,9 +155,14 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
     }
 
 
-def transformed(weights: NDArray[np.float32], outputs: int) -> NDArray[np.float32]:
-    """Panels ``[frequencies, panels, channels, columns]`` of filters, rounded once."""
-    matrix = np.array(toom(outputs).filter, np.float64)
+def transformed(
+    weights: NDArray[np.float32], division: Division
+) -> NDArray[np.float32]:
+    """Panels ``[frequencies, panels, channels, columns]`` of filters, rounded once.
+
+    Panels come first where tiles go through all steps together.
+    """
+    matrix = np.array(toom(division.outputs).filter, np.float64)
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
     found = np.empty((len(both), channels, filters), np.float32)
@@ -169,7 +170,8 @@ def transformed(weights: NDArray[np.float32], outputs: int) -> NDArray[np.float3
         flat = weights[low : low + 32].reshape(-1, 9).astype(np.float64)
         spread = (both @ flat.T).reshape(len(both), -1, channels)
         found[:, :, low : low + 32] = spread.swapaxes(1, 2)
-    return packed(found, TILE.columns)
+    panels = packed(found, TILE.columns)
+    return np.ascontiguousarray(panels.swapaxes(0, 1)) if division.span else panels
 
 
 class _Writer:
@@ -227,7 +229,8 @@ class _Writer:
 
     def _head(self, arrays: Sequence[str], out: str, more: Sequence[str] = ()) -> str:
         declared = arguments(arrays, (), out)
-        sizes = (f"int {name}" for name in _SIZES)
+        names = _SIZES + size_names(self.finish)
+        sizes = (f"int {name}" for name in names)
         return self.dialect.kernel.format(
             name="NAME", group="1, 1, 1", arguments=", ".join([declared, *more, *sizes])
         )
@@ -365,10 +368,10 @@ class _Writer:
     def _written(self, i: str, j: str) -> list[str]:
         """``r`` of output ``i``, ``j`` of a tile finished and written."""
         left = "left_over - j" if self.ragged else None
-        row = f"((size_t)n * high + oy + {i}) * wide + ox + {j}"
+        row = f"(n * high + oy + {i}) * wide + ox + {j}"
         return [
-            f"size_t at = ({row}) * filters + column + j;",
-            *self.finish.statements("r", "at", "column + j", left),
+            f"size_t at = (size_t)({row}) * filters + column + j;",
+            *self.finish.statements("r", "at", row, "column + j", left),
             write("out + at", "r", left),
         ]
 
