@@ -124,7 +124,7 @@ FREE = frozenset({*MOVES, "iota", "bitcast"})
 """Ops that cost nothing where their results are read."""
 
 
-HEAVY = frozenset({"dot", "conv", "reduce_window"})
+HEAVY = frozenset({"dot", "conv", "reduce_window", "fused"})
 """Ops that read each element of their operands many times: these lie in memory."""
 
 
@@ -364,6 +364,28 @@ def within(place: Within) -> Expr:
     return (index >= place.low) & (index < place.high)
 
 
+class _Body(Elements):
+    """The values of a region's body, whose inputs are values of the graph around."""
+
+    def __init__(self, outer: Elements, node: Node) -> None:
+        op: Any = node.op
+        super().__init__(op.body, {})
+        self._outer = outer
+        self._inputs = dict(zip(op.body.inputs, node.operands, strict=True))
+
+    def _element(self, v: Value, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
+        if v in self._inputs:
+            return self._outer.at(self._inputs[v], at, guards)
+        return super()._element(v, at, guards)
+
+
+def _fused(
+    e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
+) -> Expr:
+    op: Any = node.op
+    return _Body(e, node).at(op.body.outputs[0], at, guards)
+
+
 _PULLED: dict[str, _Pulled] = {
     "iota": _iota,
     "reduce": _reduce,
@@ -373,4 +395,5 @@ _PULLED: dict[str, _Pulled] = {
     "dot": _dot,
     "conv": _conv,
     "reduce_window": _window,
+    "fused": _fused,
 }

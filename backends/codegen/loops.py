@@ -102,6 +102,7 @@ class Kernel:
         items: How many work-items there are.
         group: How many of them make a work-group.
         checks: Whether it checks indices: then it takes a place to note failures.
+        near: Bytes of local memory, one number for each such argument.
     """
 
     inputs: tuple[Array, ...]
@@ -111,6 +112,20 @@ class Kernel:
     items: tuple[int, ...]
     group: tuple[int, ...] = (1,)
     checks: bool = False
+    near: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Written(Kernel):
+    """A kernel whose source is given, not made of statements.
+
+    Attributes:
+        name: Of the function; other functions have other names.
+        text: The function.
+    """
+
+    name: str = ""
+    text: str = ""
 
 
 def index_dtype(largest: int) -> DType:

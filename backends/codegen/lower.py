@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphwright.backends.codegen.elements import Array
-from graphwright.backends.codegen.kernels import dot
+from graphwright.backends.codegen.kernels import convolution, dot
 from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule_cpu import Cpu, scheduled
@@ -12,7 +12,7 @@ from graphwright.backends.codegen.stages import Loops, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
-TABLES = (dot,)
+TABLES = (convolution, dot)
 """Modules whose kernels are registered by importing them."""
 
 

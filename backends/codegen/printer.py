@@ -44,6 +44,11 @@ def source_of(kernel: Kernel, name: str, dialect: Dialect) -> str:
     return _Printer(kernel, dialect).function(name)
 
 
+def statements_of(kernel: Kernel, dialect: Dialect) -> list[str]:
+    """Its statements alone: for kernels that are written as text around them."""
+    return list(_Printer(kernel, dialect).statements())
+
+
 class _Printer:
     def __init__(self, kernel: Kernel, dialect: Dialect) -> None:
         self.kernel, self.dialect = kernel, dialect
@@ -55,12 +60,16 @@ class _Printer:
 
     def function(self, name: str) -> str:
         """The whole function."""
-        lines = [f"  {line}" for line in self._block(self.kernel.body)]
+        lines = [f"  {line}" for line in self.statements()]
         group = ", ".join(map(str, (*self.kernel.group, 1, 1)[:3]))
         head = self.dialect.kernel.format(
             name=name, arguments=", ".join(self._arguments()), group=group
         )
         return "\n".join([head, "{", *lines, "}", ""])
+
+    def statements(self) -> Iterator[str]:
+        """The lines of the body."""
+        return self._block(self.kernel.body)
 
     def _arguments(self) -> Iterator[str]:
         for array, name in self.arrays.items():

@@ -50,9 +50,12 @@ class Cpu:
 
     Attributes:
         cores: How many there are.
+        cache: Bytes of fast memory that a core has for itself, and that a work-group
+            can have as local memory.
     """
 
     cores: int = 1
+    cache: int = 1 << 18
 
 
 def scheduled(stage: Loops, arrays: Mapping[Value, Array], target: Cpu) -> Kernel:

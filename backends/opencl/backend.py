@@ -1,6 +1,6 @@
 """The OpenCL backend: graphs as few kernels, on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,8 +22,10 @@ from graphwright.backends.opencl.library import (
 )
 from graphwright.backends.opencl.programs import Programs, named
 from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
+from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.movement import Pad
 from graphwright.ir.types import TensorType, Type
 
@@ -61,9 +63,28 @@ class OpenCLBackend(GraphBackend):
         """Whether an op is written out in loops, on dtypes that kernels store."""
         if not is_pulled(op) or not _stored(types):
             return False
+        if isinstance(op, Fused):
+            return op.kind == "conv" and self._claims_all(op, types)
         results = op.result_type(*types)
         ends = results if isinstance(results, tuple) else (results,)
         return _stored(ends) and _takes(op, types)
+
+    def _claims_all(self, op: Fused, types: Sequence[Type]) -> bool:
+        """Whether all nodes of a body are claimed."""
+        known = zip(op.body.inputs, types, strict=True)
+        found = dict[Value, Type](known)
+        for node in op.body.nodes:
+            own = [found.get(v, v.type) for v in node.operands]
+            if not self.claims(node.op, own):
+                return False
+            results = node.op.result_type(*own)
+            ends = results if isinstance(results, tuple) else (results,)
+            found.update(zip(node.results, ends, strict=True))
+        return True
+
+    def layout(self) -> Mapping[str, str]:
+        """Channels last suit vectors along them."""
+        return {"conv": "NHWC"}
 
     @cached_property
     def _session(self) -> Session:
@@ -75,7 +96,8 @@ class OpenCLBackend(GraphBackend):
 
     def compile(self, graph: Graph) -> Kernel:
         """A launch plan, all of its kernels built."""
-        target = Cpu(self._session.device.max_compute_units)
+        device = self._session.device
+        target = Cpu(device.max_compute_units, device.local_mem_size)
         found = lowered(graph, target)
         sources = [named(step.kernel) for step in found.steps]
         self._programs.build(sources)

@@ -93,9 +93,11 @@ class LaunchPlan:
         arrays = [*kernel.inputs, *kernel.outputs, *([FAULT] * kernel.checks)]
         number = kernel.sizes.dtype.numpy.type
         sizes = map(number, kernel.sizes.values)
-        found.set_args(*(buffers[a] for a in arrays), *sizes)
-        items = tuple(n * g for n, g in zip(kernel.items, kernel.group, strict=True))
-        return found, items, kernel.group
+        near = map(pyopencl().LocalMemory, kernel.near)
+        found.set_args(*(buffers[a] for a in arrays), *near, *sizes)
+        group = (*kernel.group, 1, 1)[: len(kernel.items)]
+        items = tuple(n * g for n, g in zip(kernel.items, group, strict=True))
+        return found, items, group
 
 
 class _Runner:

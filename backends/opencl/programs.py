@@ -6,7 +6,8 @@ from threading import Lock
 from typing import Any
 
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.kernels.text import prelude
+from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.printer import source_of
 from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.ir.errors import GraphwrightError
@@ -17,10 +18,13 @@ class BuildError(GraphwrightError):
 
 
 _PLACEHOLDER = "kernel_name"
+_HEAD = OPENCL.preamble + prelude(OPENCL)
 
 
 def named(kernel: Kernel) -> tuple[str, str]:
     """The name of a kernel, which its source decides, and the source."""
+    if isinstance(kernel, Written):
+        return kernel.name, kernel.text
     text = source_of(kernel, _PLACEHOLDER, OPENCL)
     name = f"k{blake2b(text.encode(), digest_size=8).hexdigest()}"
     return name, text.replace(_PLACEHOLDER, name, 1)
@@ -47,7 +51,7 @@ class Programs:
         with self._lock:
             new = {n: text for n, text in sources if n not in self._built}
             if new:
-                program = self._program("\n".join([OPENCL.preamble, *new.values()]))
+                program = self._program("\n".join([_HEAD, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
     def _program(self, text: str) -> Any:

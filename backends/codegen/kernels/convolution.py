@@ -1,0 +1,114 @@
+"""Convolutions with channels last, by `choose.convolution`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.kernels.behind import Behind
+from graphwright.backends.codegen.kernels.choose import convolution
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.table import Site, kernel_for
+from graphwright.backends.codegen.loops import Kernel, Sizes, Written
+from graphwright.backends.codegen.schedule_cpu import looped
+from graphwright.ir.dtype import float32, int32
+from graphwright.ir.ops.linalg import Conv
+
+_MOST = (1 << 31) - (1 << 16)
+"""Elements that 32 bits count."""
+
+
+@kernel_for("fused")
+def conv_last(site: Site) -> Sequence[Kernel] | None:
+    """A convolution between transpositions; None where loops must do."""
+    shape = _shape(site)
+    if shape is None or len(site.stage.results) != 1:
+        return None
+    finish = Behind(site, OPENCL)
+    weights = site.constant(1)
+    if not finish.is_plain or weights is None:
+        return None
+    machine = Machine(site.target.cores, site.target.cache)
+    library = convolution(shape, weights.array(), finish, machine, OPENCL)
+    return list(_Kernels(site, library, finish).kernels())
+
+
+def _shape(site: Site) -> ConvShape | None:
+    """Its sizes; lines are images of height 1."""
+    body: Any = site.node.op
+    nodes = body.body.nodes
+    conv = next((n.op for n in nodes if isinstance(n.op, Conv)), None)
+    x, w, y = site.shape(0), site.shape(1), site.output.shape
+    if conv is None or len(nodes) != 3 or len(x) not in (3, 4):
+        return None
+    floats = all(v.dtype is float32 for v in (*site.node.operands, *site.node.results))
+    plain = conv.batch_groups == 1 and set(conv.lhs_dilation) == {1}
+    sizes = map(np.prod, (x, w, y))
+    if not floats or not plain or not all(0 < n < _MOST for n in sizes):
+        return None
+    one: tuple[int, ...] = (1,) * (4 - len(x))
+    pads: Any = (*(((0, 0),) * len(one)), *conv.padding)
+    size: Any = (*one, *x[1:-1])
+    kernel: Any = (*one, *w[2:])
+    strides: Any = (*one, *conv.strides)
+    dilations: Any = (*one, *conv.rhs_dilation)
+    return ConvShape(
+        x[0], size, x[-1], w[0], kernel, strides, pads, dilations, conv.groups
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernels:
+    """The launches of a library as kernels on the arrays of a site."""
+
+    site: Site
+    library: Library
+    finish: Behind
+
+    def kernels(self) -> Iterator[Kernel]:
+        """In order; before them the operand, if it does not lie in memory as it is."""
+        node = self.site.node
+        x = self.site.arrays.get(node.operands[0])
+        if x is None:
+            x = Array(float32, self.site.shape(0))
+            axes = tuple(map(Axis, x.shape))
+            value = self.site.operand(0, tuple(map(of, axes)))
+            yield looped(axes, [value], [x], self.site.target)
+        names = zip(self.finish.arrays, self.finish.inputs, strict=True)
+        arrays = {"x": x, "out": self.site.output, **dict(names)}
+        for name, make in self.library.constants.items():
+            key = f"{self.library.launches[-1].kernel} {name}"
+            arrays[name] = self.site.pack(1, key, _made(make), ())
+        for name, floats in self.library.scratch.items():
+            arrays[name] = Array(float32, (floats,))
+        for launch in self.library.launches:
+            yield _written(launch, arrays)
+
+
+def _made(make: Callable[[], Any]) -> Callable[[Any], Any]:
+    def pack(array: Any) -> Any:
+        return make()
+
+    return pack
+
+
+def _written(launch: Launch, arrays: dict[str, Array]) -> Written:
+    named = [arrays[a] for a in launch.arguments if isinstance(a, str)]
+    near = tuple(4 * a.floats for a in launch.arguments if isinstance(a, Local))
+    sizes = [a for a in launch.arguments if isinstance(a, int)]
+    *inputs, output = named
+    return Written(
+        tuple(inputs),
+        (output,),
+        Sizes(int32, sizes),
+        (),
+        launch.items,
+        near=near,
+        name=launch.kernel,
+        text=launch.source,
+    )

@@ -1,0 +1,129 @@
+"""Convolutions on OpenCL: which kernels they get, and what is fused behind."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx_graphs import model_of
+
+import graphwright as gw
+from graphwright.backends.codegen.loops import Written
+from graphwright.backends.codegen.lower import lowered
+from graphwright.backends.codegen.schedule_cpu import Cpu
+from graphwright.backends.compile import arrange
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.graph import Graph
+from graphwright.ir.ops.fused import Fused
+
+MISSING = OpenCLBackend().unavailable()
+device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+
+
+def _random(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def _model(
+    body: str, x: tuple[int, ...], out: tuple[int, ...], w: tuple[int, ...], **more: Any
+) -> Graph:
+    """A graph of ``y`` made of ``x``, weights ``w`` and ``b``, and other arrays."""
+    sizes, ends = (",".join(map(str, n)) for n in (x, out))
+    text = f"g (float[{sizes}] x) => (float[{ends}] y) {{ {body} }}"
+    b = _random(w[0], seed=2)
+    made = model_of(text, w=_random(*w, seed=1), b=b, **more)
+    return gw.load(made)
+
+
+SAME = "pads=[1,1,1,1]"
+CASES = {
+    "silu": (
+        f"c = Conv<{SAME}>(x, w, b) s = Sigmoid(c) y = Mul(c, s)",
+        *((2, 16, 9, 10), (2, 24, 9, 10), (24, 16, 3, 3)),
+    ),
+    "ragged": (
+        f"c = Conv<{SAME}>(x, w, b) s = Sigmoid(c) y = Mul(c, s)",
+        *((2, 5, 9, 10), (2, 21, 9, 10), (21, 5, 3, 3)),
+    ),
+    "scaled images": (
+        f"c = Conv<{SAME}>(x, w, b) m = Mul(c, each) y = Relu(m)",
+        *((2, 16, 9, 10), (2, 24, 9, 10), (24, 16, 3, 3)),
+    ),
+    "rows": (
+        f"c = Conv<{SAME}>(x, w, b) y = Add(c, lines)",
+        *((2, 16, 9, 10), (2, 24, 9, 10), (24, 16, 3, 3)),
+    ),
+    "residual": (
+        f"c = Conv<{SAME}>(x, w, b) r = Relu(x) a = Add(c, r) y = Relu(a)",
+        *((1, 16, 20, 20), (1, 16, 20, 20), (16, 16, 3, 3)),
+    ),
+    "depthwise": (
+        "c = Conv<group=12,pads=[1,1,1,1],strides=[2,2]>(x, w, b) y = HardSwish(c)",
+        *((1, 12, 9, 10), (1, 12, 5, 5), (12, 1, 3, 3)),
+    ),
+    "groups": (
+        "c = Conv<group=2,dilations=[2,1]>(x, w, b) y = Tanh(c)",
+        *((2, 12, 9, 10), (2, 6, 5, 8), (6, 6, 3, 3)),
+    ),
+    "one axis": (
+        "c = Conv<strides=[2],pads=[1,0]>(x, w, b) y = Elu(c)",
+        *((2, 12, 20), (2, 24, 10), (24, 12, 3)),
+    ),
+    "two in a row": (
+        f"c = Conv<{SAME}>(x, w, b) r = Relu(c) d = Conv<{SAME}>(r, w, b) y = Relu(d)",
+        *((1, 16, 20, 20), (1, 16, 20, 20), (16, 16, 3, 3)),
+    ),
+}
+MORE = {
+    "scaled images": {"each": _random(2, 24, 1, 1, seed=4)},
+    "rows": {"lines": _random(9, 1, seed=5)},
+}
+
+
+def _case(name: str) -> Graph:
+    body, x, out, w = CASES[name]
+    return _model(body, x, out, w, **MORE.get(name, {}))
+
+
+@device
+@pytest.mark.parametrize("name", CASES)
+def test_convolutions_agree_with_the_reference(name: str) -> None:
+    graph = _case(name)
+    x = _random(*CASES[name][1], seed=3)
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    (found,) = exe.run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def _kernels(graph: Graph) -> list[Any]:
+    """What the graph becomes on a device with two cores; none need be there."""
+    found, _ = arrange(graph, [OpenCLBackend()])
+    bodies = [n.op.body for n in found.nodes if isinstance(n.op, Fused)]
+    return [s.kernel for b in bodies for s in lowered(b, Cpu(2, 1 << 20)).steps]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_convolution_is_one_kernel_with_what_follows(name: str) -> None:
+    kernels = _kernels(_case(name))
+    written = [k for k in kernels if isinstance(k, Written)]
+    kinds = [k.name.split("_")[0] for k in written]
+    own = [kind for kind in kinds if kind not in ("pad", "gemm")]
+    assert len(own) == CASES[name][0].count("Conv<")
+    others = len(kernels) - len(written)
+    assert others <= 2 + (name == "residual")  # channels last, and back
+
+
+def test_three_axes_are_left_to_loops() -> None:
+    body = "y = Conv(x, w, b)"
+    graph = _model(body, (1, 4, 5, 6, 7), (1, 8, 3, 4, 5), (8, 4, 3, 3, 3))
+    assert not any(isinstance(k, Written) for k in _kernels(graph))
+
+
+@device
+def test_three_axes_agree_too() -> None:
+    body = "y = Conv(x, w, b)"
+    graph = _model(body, (1, 4, 5, 6, 7), (1, 8, 3, 4, 5), (8, 4, 3, 3, 3))
+    x = _random(1, 4, 5, 6, 7, seed=3)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
