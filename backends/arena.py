@@ -127,6 +127,8 @@ class Layout:
         size: Bytes of the arena.
         count: How many slots there are.
         pinned: Memory of inputs that a run copies there.
+        targets: Results that may be written over inputs, by slot, and the positions of
+            these inputs.
     """
 
     steps: Sequence[Step]
@@ -134,6 +136,7 @@ class Layout:
     size: int
     count: int
     pinned: Mapping[int, Block]
+    targets: Mapping[int, int]
 
     @property
     def scratch_bytes(self) -> int:
@@ -266,11 +269,16 @@ class Ends:
         inputs: Shapes and dtypes of the inputs that have them, by slot.
         kept: Slots whose memory the caller keeps: they get none of the arena.
         copied: Slots that are copied at the end of the run.
+        outputs: Slots of all results.
+        targets: Slots of results and of the inputs that they replace, with the
+            positions of these.
     """
 
     inputs: Mapping[int, Block]
     kept: Collection[int] = ()
     copied: Collection[int] = ()
+    outputs: Collection[int] = ()
+    targets: Sequence[tuple[int, int, int]] = ()
 
 
 def plan_layout(
@@ -288,4 +296,30 @@ def plan_layout(
     blocks = planner.blocks()
     hosted = any(step.into is not None for step in steps)
     pinned = _pinned(steps, ends.kept, ends.inputs) if hosted else {}
-    return Layout(steps, blocks, planner.space.size, count, pinned)
+    targets = {
+        result: position
+        for result, source, position in ends.targets
+        if _replaces(steps, result, source, ends.outputs)
+    }
+    return Layout(steps, blocks, planner.space.size, count, pinned, targets)
+
+
+def _replaces(
+    steps: Sequence[Step], result: int, source: int, outputs: Collection[int]
+) -> bool:
+    """Whether a result may be written over an input: nothing reads that any more."""
+    shared, made = {source}, False
+    for step in steps:
+        read = [i for i, slot in enumerate(step.inputs) if slot in shared]
+        if read and made:
+            return False
+        if result in step.outputs:
+            if step.into is None:
+                return False
+            over = step.into.places[step.outputs.index(result)].over
+            if any(i not in over or step.inputs[i] != source for i in read):
+                return False
+            made = True
+        elif read and step.into is None:  # perhaps a view
+            shared.update(step.outputs)
+    return made and shared.isdisjoint(outputs)

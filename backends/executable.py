@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from graphwright.backends.arrays import as_host_array
 from graphwright.backends.digest import plan_digest
 from graphwright.backends.host import Fallback, fetched, placed
+from graphwright.backends.lease import owned
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
 from graphwright.backends.plan import Options, Plan, Program
@@ -45,12 +46,21 @@ class Executable:
     Attributes:
         graph: The graph as given.
         program: The optimised graph with its plans.
+        writes: Positions of outputs and of the inputs that they replace: see
+            ``run_arrays``.
         state: Variables by name; runs that share one take turns.
     """
 
-    def __init__(self, graph: Graph, lowered: Graph, options: Options) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        lowered: Graph,
+        options: Options,
+        writes: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self.graph, self.options = graph, options
-        self.program = Program(lowered, options)
+        self.program = Program(lowered, options, writes=writes)
+        self.writes = dict(writes)
         self.state: dict[str, Any] = {
             k: placed(c.array(), c.type, options.backend)
             for k, c in lowered.variables.items()
@@ -102,16 +112,24 @@ class Executable:
         return self.run_arrays(self._accept(feeds), cancel=cancel)
 
     def run_arrays(
-        self, arrays: list[Any], *, cancel: Cancellation | None = None
+        self,
+        arrays: list[Any],
+        *,
+        cancel: Cancellation | None = None,
+        lent: Collection[int] = (),
     ) -> list[Any]:
-        """As ``execute``, for the device's arrays that are known to fit the inputs."""
+        """As ``execute``, for the device's arrays that are known to fit the inputs.
+
+        Inputs at the positions ``lent`` may be written over by the outputs that replace
+        them, which then are these arrays. After an error their contents are undefined.
+        """
         meter = Meter(self.options.limits, cancel)
         backend = self.options.backend
         observer = None
         if self._callback is not None:
             named = self._named
             observer = Observer(self._callback, backend.to_host, named=named)
-        run = Run(self.state, meter, observer)
+        run = Run(self.state, meter, observer, lent)
         with np.errstate(all="ignore"), backend.running():
             if not self.state:
                 return self._owned(self.program.run(arrays, run, {}), arrays)
@@ -132,10 +150,12 @@ class Executable:
         """Results that share no memory with inputs, constants or each other."""
         held = set(map(id, feeds))
         backend, fresh = self.options.backend, list[Any]()
-        for r, v in zip(results, self.graph.outputs, strict=True):
+        for i, (r, v) in enumerate(zip(results, self.graph.outputs, strict=True)):
             mine = r
-            if isinstance(r, np.ndarray):
-                if id(r) in held or r.base is not None or not r.flags.writeable:
+            if i in self.writes and r is feeds[self.writes[i]]:
+                pass  # written where the caller wants it
+            elif isinstance(r, np.ndarray):
+                if id(r) in held or not owned(r) or not r.flags.writeable:
                     mine = np.array(r, order="C")
             elif backend.holds(v.type):
                 mine = backend.copy(r)

@@ -7,14 +7,15 @@ lies elsewhere than in the last runs.
 """
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphwright.backends.arena import Layout, Step, aligned
-from graphwright.backends.contract import Into, Place
+from graphwright.backends.contract import Into
+from graphwright.backends.lease import Lender
 
 _MOST_BINDINGS = 4
 
@@ -122,9 +123,22 @@ class Frame:
             call()
         return [np.array(x, order="C") for x in self._results]
 
-    def fresh(self) -> dict[int, Any]:
-        """New memory for the results that outlive the run, by slot."""
-        return {slot: place.empty() for slot, place in self._fresh.items()}
+    def fresh(self, feeds: Sequence[Any], lent: Collection[int]) -> dict[int, Any]:
+        """Memory for the results that outlive the run, by slot.
+
+        Args:
+            feeds: The inputs.
+            lent: Which of them may be written over.
+        """
+        found: dict[int, Any] = {}
+        for slot, lender in self._fresh.items():
+            source = self._layout.targets.get(slot)
+            fits = source is not None and lender.fits(feeds[source])
+            if source is not None and fits and source in lent:
+                found[slot] = feeds[source]
+            else:
+                found[slot] = lender.lend()
+        return found
 
     def binding(self, feeds: Sequence[Any], fresh: Mapping[int, Any]) -> Binding:
         """What is bound to these inputs and results; small inputs are copied in."""
@@ -201,13 +215,13 @@ class Frame:
         return kernel.bind(self._scratch, *places, *operands)
 
 
-def _fresh(layout: Layout) -> dict[int, Place]:
-    """What results of kernels need that have no place in the arena, by slot."""
-    found: dict[int, Place] = {}
+def _fresh(layout: Layout) -> dict[int, Lender]:
+    """Memory of results of kernels that have no place in the arena, by slot."""
+    found: dict[int, Lender] = {}
     for step, blocks in zip(layout.steps, layout.blocks, strict=True):
         if step.into is not None:
             rows = zip(step.outputs, blocks, step.into.places, strict=True)
-            found.update({slot: place for slot, block, place in rows if block is None})
+            found.update({s: Lender(p) for s, block, p in rows if block is None})
     return found
 
 

@@ -27,8 +27,10 @@ from graphwright.backends.host import (
     placed,
     remote,
 )
+from graphwright.backends.lease import owned
 from graphwright.backends.limits import Limits
 from graphwright.backends.steps import (
+    Resident,
     Run,
     Step,
     StepFunction,
@@ -37,7 +39,9 @@ from graphwright.backends.steps import (
     as_given,
     blamed,
     block_of,
+    by_shapes,
     effect_step,
+    frees_of,
     late_symbols,
     nbytes_of,
     outer_symbols,
@@ -45,7 +49,11 @@ from graphwright.backends.steps import (
 )
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
+from graphwright.ir.errors import (
+    GraphwrightError,
+    IndexBoundsError,
+    UnsupportedOpError,
+)
 from graphwright.ir.evaluate import bind_inputs, check_guards, define_symbols
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
@@ -94,7 +102,7 @@ class Plan:
         self.initial: list[tuple[int, Any]] = []
         for v, constant in program.constants.items():
             self.initial.append((self._slot(v), constant))
-        frees = _frees(graph, program.constants)
+        frees = frees_of(graph, program.constants)
         self.steps = [
             self._step(node, frees.get(i, ())) for i, node in enumerate(graph.nodes)
         ]
@@ -118,7 +126,8 @@ class Plan:
         outside = {*self.inputs, *(slot for slot, _ in self.initial)}
         blocks = {self.slots[v]: block_of(v.type, self.env) for v in graph.inputs}
         inputs = {slot: block for slot, block in blocks.items() if block is not None}
-        ends = Ends(inputs, kept, copied - kept)
+        targets = [(self.outputs[i], self.inputs[j], j) for i, j in self.program.writes]
+        ends = Ends(inputs, kept, copied - kept, self.outputs, targets)
         return plan_layout(self.steps, ends, outside, len(self.slots))
 
     def _frame(self) -> Frame:
@@ -163,7 +172,11 @@ class Plan:
         frame = self._frame()
         try:
             if run.observer is None:
-                return self._run_bound(frame, feeds, env, run)
+                try:
+                    return self._run_bound(frame, feeds, env, run)
+                except IndexBoundsError:  # once more, to learn which step it is
+                    if run.lent:
+                        raise
             slots = self._filled(list(frame.slots), feeds)
             for number in range(len(self.steps)):
                 run.meter.check()
@@ -181,8 +194,8 @@ class Plan:
         """The outputs, those copied that share memory which the next run writes to."""
         found = [slots[i] for i in self.outputs]
         for row, (slot, x) in enumerate(zip(self.outputs, found, strict=True)):
-            fed = slot in self.inputs
-            if not fed and isinstance(x, np.ndarray) and x.base is not None:
+            fed = slot in self.inputs or slot in self.layout.targets
+            if not fed and isinstance(x, np.ndarray) and not owned(x):
                 found[row] = np.array(x, order="C")
         return found
 
@@ -191,7 +204,7 @@ class Plan:
     ) -> list[Any]:
         if not run.meter.ticking and (found := frame.run(feeds)) is not None:
             return found
-        fresh = frame.fresh()
+        fresh = frame.fresh(feeds, run.lent)
         binding = frame.binding(feeds, fresh)
         slots = self._filled(list(binding.slots), feeds)
         for slot, array in fresh.items():
@@ -229,48 +242,20 @@ class Plan:
             slots[slot] = None
 
 
-class _Resident:
-    """A constant, put on the device when it is first needed."""
-
-    __slots__ = ("_array", "backend", "constant")
-
-    def __init__(self, constant: Constant, backend: Backend) -> None:
-        self.constant, self.backend = constant, backend
-        self._array: Any = None
-
-    @property
-    def value(self) -> Any:
-        """The device's array."""
-        if self._array is None:
-            array = self.constant.array()
-            self._array = placed(array, self.constant.type, self.backend)
-        return self._array
-
-
-def _frees(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value]]:
-    """Values that no later node needs, by node index; inputs and results alike."""
-    last: dict[Value, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for v in (*node.operands, *node.results):
-            last[v] = index
-    for v in (*graph.outputs, *constants):
-        last.pop(v, None)
-    rows: dict[int, list[Value]] = {}
-    for v, index in last.items():
-        rows.setdefault(index, []).append(v)
-    return rows
-
-
 class Program:
     """A graph compiled for a backend: plans by binding, kernels, fallbacks."""
 
     def __init__(
-        self, graph: Graph, options: Options, outer: frozenset[str] = frozenset()
+        self,
+        graph: Graph,
+        options: Options,
+        outer: frozenset[str] = frozenset(),
+        writes: Sequence[tuple[int, int]] = (),
     ) -> None:
-        self.graph, self.options = graph, options
+        self.graph, self.options, self.writes = graph, options, writes
         used = {v for node in graph.nodes for v in node.operands} | set(graph.outputs)
         self.constants = {
-            v: _Resident(c, options.backend)
+            v: Resident(c, options.backend)
             for v, c in graph.constants.items()
             if v in used
         }
@@ -367,16 +352,21 @@ class Program:
     def _dynamic_step(self, node: Node) -> StepFunction:
         constants = self._constants_of(node)
 
-        def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
+        @by_shapes(node)
+        def chosen(operands: list[Any], env: Env) -> tuple[Kernel, int]:
             types = tuple(
                 actual(x, v.type) for x, v in zip(operands, node.operands, strict=True)
             )
+            op = node.op.bind(env)
+            found = op.result_type(*types)
+            declared = found if isinstance(found, tuple) else (found,)
+            size = sum(map(nbytes_of, declared))
+            return self._kernel(op, types, constants, declared, node), size
+
+        def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             try:
-                op = node.op.bind(env)
-                found = op.result_type(*types)
-                declared = found if isinstance(found, tuple) else (found,)
-                run.meter.reserve(sum(map(nbytes_of, declared)), node.op.name)
-                kernel = self._kernel(op, types, constants, declared, node)
+                kernel, size = chosen(operands, env)
+                run.meter.reserve(size, node.op.name)
                 results = kernel(*operands)
             except GraphwrightError as error:
                 raise blamed(error, node) from error

@@ -1,14 +1,17 @@
 """Steps of a plan: kernel calls on numbered slots."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from graphwright.backends.arena import Block
-from graphwright.backends.contract import Into
+from graphwright.backends.contract import Backend, Into
+from graphwright.backends.host import placed
 from graphwright.backends.limits import Meter
 from graphwright.backends.observe import Observer
+from graphwright.ir.constant import Constant
+from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.effects import Effect
@@ -18,15 +21,25 @@ from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
 class Run:
     """What one run of an executable carries along."""
 
-    __slots__ = ("meter", "observer", "state")
+    __slots__ = ("lent", "meter", "observer", "state")
 
     def __init__(
-        self, state: dict[str, Any], meter: Meter, observer: Observer | None
+        self,
+        state: dict[str, Any],
+        meter: Meter,
+        observer: Observer | None,
+        lent: Collection[int] = (),
     ) -> None:
         self.state, self.meter, self.observer = state, meter, observer
+        self.lent = lent
 
 
 StepFunction = Callable[[list[Any], Any, Run], Sequence[Any]]
+
+T = TypeVar("T")
+Choose: TypeAlias = Callable[[list[Any], Any], T]
+
+_MOST_RECENT = 8
 
 
 class View:
@@ -148,3 +161,57 @@ def outer_symbols(graph: Graph) -> frozenset[str]:
 def late_symbols(graph: Graph) -> frozenset[str]:
     """Symbols whose values nodes of the graph find out."""
     return frozenset(n for node in graph.nodes for n in node.op.defined_symbols())
+
+
+class Resident:
+    """A constant, put on the device when it is first needed."""
+
+    __slots__ = ("_array", "backend", "constant")
+
+    def __init__(self, constant: Constant, backend: Backend) -> None:
+        self.constant, self.backend = constant, backend
+        self._array: Any = None
+
+    @property
+    def value(self) -> Any:
+        """The device's array."""
+        if self._array is None:
+            array = self.constant.array()
+            self._array = placed(array, self.constant.type, self.backend)
+        return self._array
+
+
+def frees_of(graph: Graph, constants: Mapping[Value, Any]) -> dict[int, list[Value]]:
+    """Values that no later node needs, by node index; inputs and results alike."""
+    last: dict[Value, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for v in (*node.operands, *node.results):
+            last[v] = index
+    for v in (*graph.outputs, *constants):
+        last.pop(v, None)
+    rows: dict[int, list[Value]] = {}
+    for v, index in last.items():
+        rows.setdefault(index, []).append(v)
+    return rows
+
+
+def by_shapes(node: Node) -> Callable[[Choose[T]], Choose[T]]:
+    """Keeps what a function gave for the last few shapes of a node's operands."""
+    used = sorted(node.op.used_symbols())
+    tensors = all(isinstance(v.type, TensorType) for v in node.operands)
+
+    def keep(choose: Choose[T]) -> Choose[T]:
+        recent: dict[Any, T] = {}
+
+        def chosen(operands: list[Any], env: Any) -> T:
+            key = (*(x.shape for x in operands), *map(env.get, used))
+            found = recent.get(key)
+            if found is None:
+                if len(recent) >= _MOST_RECENT:
+                    recent.clear()
+                found = recent[key] = choose(operands, env)
+            return found
+
+        return chosen if tensors else choose
+
+    return keep

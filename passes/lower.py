@@ -7,6 +7,7 @@ from graphwright.ir.graph import Graph
 from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.fuse import fuse_epilogues
 from graphwright.passes.fuse_elementwise import Fuses, fuse_elementwise
+from graphwright.passes.fuse_index import fuse_indices
 from graphwright.passes.fuse_mean import fuse_means
 from graphwright.passes.fuse_quantized import fuse_quantized
 from graphwright.passes.fuse_shuffle import fuse_shuffles
@@ -22,7 +23,8 @@ def lowering_passes(
     """Passes for a backend that prefers these layouts and fuses these ops.
 
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
-    ``region`` what lies between integers of 8 bits at once; ``conv`` for ``shuffle``
+    ``region`` what lies between integers of 8 bits at once, or what is done to a
+    gather's indices; ``conv`` for ``shuffle``
     says that a pointwise convolution interleaves its channels, ``mean`` for
     ``reduce_window`` that sums over windows are divided by numbers of its positions.
     One that fuses nothing is given no ``fused`` nodes.
@@ -44,4 +46,6 @@ def lowering_passes(
     fusing = [fuse_epilogues, *joined, fuse_regions, fuse_strided, remove_dead]
     if layout.get("quantize") == "region":
         fusing = [fuse_quantized, *fusing]
+    if layout.get("gather") == "region":
+        fusing = [fuse_indices, remove_dead, *fusing]
     return [*last, sink_reshapes, remove_dead, *(fusing if fuses else [])]

@@ -22,10 +22,15 @@ from graphwright.passes.recognize import RECOGNIZE
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 from graphwright.passes.sinking import SINKING
+from graphwright.passes.windows import WINDOWS
 
 SIMPLIFY = RuleSet(
     "simplify",
-    [r for rules in (ALGEBRA, CASTS, MOVEMENT, SINKING) for r in rules.rewrites],
+    [
+        r
+        for rules in (ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS)
+        for r in rules.rewrites
+    ],
 )
 """All local rewrites at once."""
 
@@ -39,7 +44,7 @@ register_pass("channels_last", channels_last)
 register_pass("sink_reshapes", sink_reshapes)
 register_pass("decompose", decompose_all)
 for _rules in (
-    *(ALGEBRA, CASTS, MOVEMENT, SINKING, SIMPLIFY),
+    *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, SIMPLIFY),
     *(RECOGNIZE, ATTENTION, SCALES, INTEGER),
 ):
     register_pass(_rules.name, _rules)

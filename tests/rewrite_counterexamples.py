@@ -8,6 +8,7 @@ from rewrite_examples import (
     NCHW,
     Make,
     channels,
+    written,
 )
 
 from graphwright.ir import dtype as dt
@@ -268,6 +269,40 @@ never(
 )
 never("slice_all", lambda b, x: b.slice(x, (0, 0), (1, 3), (1, 1)))
 never("slice_all", lambda b, x: b.slice(x, (0, 0), (2, 2), (1, 2)))
+for _first, _every in ((0, 1), (1, 2)):
+    never(
+        "window_written_back",
+        lambda b, x, s=_first, t=_every: written(
+            b, x, b.slice(x, (1, 0), (2, 3), (1, 1)), s, t
+        ),
+        (5, 3),
+    )
+    never(
+        "window_read_back",
+        lambda b, x, y, s=_first, t=_every: b.slice(
+            written(b, x, y), (s, 0), (2, 3), (t, 1)
+        ),
+        *((8, 3), (2, 3)),
+    )
+    never(
+        "window_written_twice",
+        lambda b, x, y, s=_first, t=_every: written(
+            b, written(b, x, b.neg(y)), y, s, t
+        ),
+        *((5, 3), (2, 3)),
+    )
+never(
+    "window_written_back",
+    lambda b, x, y: written(b, x, b.slice(y, (1, 0), (2, 3), (1, 1))),
+    *((5, 3), (5, 3)),
+)
+never(
+    "window_read_back",
+    lambda b, x, y: b.slice(written(b, x, y), (1, 0), (2, 3), (1, 1)),
+    *((7, 3), (2, 3)),
+)
+never("all_written", lambda b, x, y: written(b, x, y, 1, -1), (2, 3), (2, 3))
+never("all_written", lambda b, x, y: written(b, x, y, 1), (3, 3), (2, 3))
 for _side in ("low", "high", "interior"):
     never(
         "pad_nothing",

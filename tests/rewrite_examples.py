@@ -160,6 +160,29 @@ quick(
     "slice_of_pad",
     lambda b, x: b.slice(b.pad(x, (2, 1), (0, 1)), (2, 2), (2, 2), (1, 1)),
 )
+
+
+def written(b: Builder, x: Value, y: Value, start: int = 1, step: int = 1) -> Value:
+    """Rows from one on, every so many, are those of another tensor."""
+    return b.emit("update_slice", x, y, start=(start, 0), step=(step, 1))
+
+
+quick(
+    "window_written_back",
+    lambda b, x: written(b, x, b.slice(x, (1, 0), (2, 3), (2, 1)), 1, 2),
+    (5, 3),
+)
+quick(
+    "window_read_back",
+    lambda b, x, y: b.slice(written(b, x, y), (1, 0), (2, 3), (1, 1)),
+    *((8, 3), (2, 3)),
+)
+quick(
+    "window_written_twice",
+    lambda b, x, y: written(b, written(b, x, b.neg(y)), y),
+    *((5, 3), (2, 3)),
+)
+quick("all_written", lambda b, x, y: written(b, x, y, 0), (2, 3), (2, 3))
 quick("gather_iota", lambda b, x: b.gather(x, b.iota((3,), 0, dt.int64), 1))
 quick("gather_row", lambda b, x: b.gather(x, b.constant(np.array([2, 1], np.int64)), 1))
 

@@ -393,6 +393,8 @@ class Maker:
         if y.dtype.kind in "fc" and all(v.dtype.kind == "f" for v in operands):
             op, exact = OPS[name](**fields), self.facts[y].exact
             ends = [self.fact(v) for v in operands]
+            if not np.isfinite([(f.low, f.high) for f in ends]).all():
+                raise Reject
             lines = [np.linspace(f.low, f.high, _GRID) for f in ends]
             rows = np.array(list(itertools.product(*lines))).T
             with np.errstate(all="ignore"):

@@ -22,6 +22,7 @@ from graphwright.testing import (
     motifs_linear,
     motifs_movement,
     motifs_quantized,
+    motifs_windows,
     recipes,
 )
 from graphwright.testing.choices import Choices, Seeded
@@ -29,7 +30,10 @@ from graphwright.testing.maker import SYMBOLS, Maker, Recipe, Reject, World
 from graphwright.testing.motifs import MOTIFS, grown, is_own_motif
 from graphwright.testing.registry import ALONE, RECIPES, recipe_for
 
-FAMILIES = (*recipes.FAMILIES, motifs_movement, motifs_linear, motifs_quantized)
+FAMILIES = (
+    *(*recipes.FAMILIES, motifs_movement, motifs_linear),
+    *(motifs_quantized, motifs_windows),
+)
 
 _SIZES = tuple(
     dict(zip(SYMBOLS, row, strict=True))

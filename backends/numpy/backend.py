@@ -12,9 +12,11 @@ from graphwright.backends.numpy import (
     ops_basic,
     ops_conv,
     ops_fused,
+    ops_index,
     ops_linear,
     ops_pool,
     ops_rows,
+    ops_signal,
 )
 from graphwright.backends.numpy.functions import FUSABLE
 from graphwright.backends.numpy.kernels.mapped import copied
@@ -42,6 +44,7 @@ class NumpyBackend(Backend):
             "conv": "NHWC",
             "attention": "strided",
             "quantize": "region",
+            "gather": "region",
             "reduce_window": "mean",
             "shuffle": "conv",
         }
@@ -96,6 +99,6 @@ def _unfused(op: Fused) -> Kernel:
 
 TABLES = (
     *(ops_attention, ops_basic, ops_conv, ops_fused),
-    *(ops_linear, ops_pool, ops_rows),
+    *(ops_index, ops_linear, ops_pool, ops_rows, ops_signal),
 )
 """Modules whose kernels are registered by importing them."""

@@ -20,14 +20,6 @@ from graphwright.ir.types import TensorType, Type
 DTypes: TypeAlias = "Sequence[np.dtype[Any]]"
 
 
-def _max(x: Any, y: Any, out: Any) -> None:
-    np.maximum(x, y, out=out)
-
-
-def _min(x: Any, y: Any, out: Any) -> None:
-    np.minimum(x, y, out=out)
-
-
 def _cast(x: Any, out: Any) -> None:
     np.copyto(out, x, casting="unsafe")
 
@@ -46,12 +38,12 @@ _FLOAT: dict[str, tuple[Function, float]] = {
     "gelu": (elementwise.gelu_block, 9),
     "log": (np.log, 3),
     "log1p": (np.log1p, 8),
-    "max": (_max, 0.4),
-    "min": (_min, 0.4),
+    "max": (np.maximum, 0.4),
+    "min": (np.minimum, 0.4),
     "mul": (np.multiply, 0.3),
     "neg": (np.negative, 0.3),
     "pow": (np.power, 10),
-    "sigmoid": (elementwise.sigmoid_block, 4),
+    "sigmoid": (elementwise.sigmoid, 4),  # spelled out: see `_sigmoid`
     "sin": (np.sin, 6),
     "sqrt": (np.sqrt, 1.5),
     "sub": (np.subtract, 0.3),
@@ -61,8 +53,8 @@ _INTEGER: dict[str, tuple[Function, float]] = {
     "abs": (np.abs, 0.3),
     "add": (np.add, 0.3),
     "and": (np.bitwise_and, 0.3),
-    "max": (_max, 0.4),
-    "min": (_min, 0.4),
+    "max": (np.maximum, 0.4),
+    "min": (np.minimum, 0.4),
     "mul": (np.multiply, 0.4),
     "neg": (np.negative, 0.3),
     "or": (np.bitwise_or, 0.3),
@@ -153,10 +145,20 @@ class Assembler:
             for x, y in (operands, operands[::-1]):
                 if not isinstance(y.source, int) and _clamps(y.source):
                     return self.emit(_clamp(name, y.source), [x], dtype)
+        if name == "sigmoid":
+            return self._sigmoid(operands[0])
         function, cost = _BY_KIND[operands[0].dtype.kind][name]
         if isinstance(op, Gelu) and op.tanh:
             function = elementwise.gelu_tanh_block
         return self.emit(function, operands, dtype, cost)
+
+    def _sigmoid(self, x: Operand) -> Operand:
+        """`1 / (1 + exp(-x))`."""
+        one = Operand(np.ones((), x.dtype), x.dtype)
+        found = self.emit(np.negative, [x], x.dtype)
+        found = self.emit(np.exp, [found], x.dtype, 2)
+        found = self.emit(np.add, [found, one], x.dtype)
+        return self.emit(np.reciprocal, [found], x.dtype, 0.7)
 
     def _cast(self, x: Operand, to: "np.dtype[Any]") -> Operand:
         if to.kind == "b" and x.dtype.kind != "b":

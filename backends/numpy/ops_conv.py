@@ -162,7 +162,13 @@ def _dot(
         options: Any = {"bias": bias, "residual": added, "clip": clip}
         return matmul(arrays[x], arrays[w], out_dtype=out, **options)
 
-    return run
+    def into(target: Any, *arrays: Any) -> Any:
+        added = None if residual is None else arrays[residual]
+        options: Any = {"bias": bias, "residual": added, "clip": clip}
+        return matmul(arrays[x], arrays[w], out=target, **options)
+
+    same = data.dtype in (float32, float64) and op.dtype is None
+    return writing(request, into) if same else run
 
 
 def _packs(op: Dot, x: TensorType, y: TensorType) -> bool:

@@ -29,7 +29,7 @@ from graphwright.ir.ops.reduce import Reduce
 from graphwright.ir.ops.slicing import UpdateSlice
 from graphwright.ir.types import TensorType, Type
 
-ROWS = frozenset({"erf", "gelu", "sigmoid"})
+ROWS = frozenset({"erf", "gelu"})
 """Ops that have kernels of their own besides."""
 
 _REDUCTIONS: dict[str, Any] = {

@@ -4,6 +4,7 @@ from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.ops_attention import attention_region
 from graphwright.backends.numpy.ops_conv import region_kernel
 from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
+from graphwright.backends.numpy.ops_index import gather_region
 from graphwright.backends.numpy.ops_pool import mean_region
 from graphwright.backends.numpy.ops_quantized import quantized_region
 from graphwright.backends.numpy.table import kernel_for
@@ -18,6 +19,8 @@ def fused(request: Request) -> Kernel | None:
         return elementwise_kernel(request.op, request)
     if request.op.kind == "attention":
         return attention_region(request.op, request)
+    if request.op.kind == "gather":
+        return gather_region(request.op, request)
     if request.op.kind == "quantized":
         return quantized_region(request.op, request)
     if request.op.kind == "reduce_window":

@@ -14,7 +14,6 @@ from graphwright.ir.types import TensorType
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "erf": elementwise.erf,
     "gelu": elementwise.gelu,
-    "sigmoid": elementwise.sigmoid,
 }
 _ROWS: dict[str, Callable[..., Any]] = {
     "softmax": norm.softmax,

@@ -37,6 +37,8 @@ class Entry:
         self.count = len(leaves)
         self.home = executable.options.backend
         self._results = sum(o is None for o in traced.outputs)
+        replaced = executable.writes.values()
+        self._writes = list(zip(replaced, traced.written, strict=True))
         outputs = traced.graph.outputs[: self._results]
         fixed = not any(type_symbols(v.type) for v in outputs)
         self._types = [plain(v) for v in outputs] if fixed else None
@@ -63,7 +65,8 @@ class Entry:
         traced, feeds = self.traced, self.feeds(values)
         if self._checked:  # the signature says that they fit
             device = self.home.to_device
-            found = self.executable.run_arrays([device(x) for x in feeds])
+            lent = [j for j, i in self._writes if feeds[j] is self._target(values, i)]
+            found = self.executable.run_arrays([device(x) for x in feeds], lent=lent)
         else:
             found = self.executable.execute(feeds)
         n = self._results
@@ -105,6 +108,8 @@ class Entry:
         return x if hasattr(x, "flags") else _host(x)
 
     def _store(self, target: Any, array: Any) -> None:
+        if array is target:
+            return
         if isinstance(target, np.ndarray):
             np.copyto(target, self.home.to_host(array))
         elif isinstance(target, Cell):
@@ -135,6 +140,14 @@ class Entry:
 
     def _name(self, i: int) -> str:
         return self.names[i] if i < self.count else "a captured array"
+
+
+def written_inputs(traced: Traced, leaves: Sequence[Leaf]) -> list[tuple[int, int]]:
+    """Positions of the graph's outputs that replace inputs, and of these inputs."""
+    inputs = [i for i, kind in enumerate(leaves) if kind.type is not None]
+    inputs += range(len(leaves), len(leaves) + len(traced.hidden))
+    first = sum(o is None for o in traced.outputs)
+    return [(first + k, inputs.index(i)) for k, i in enumerate(traced.written)]
 
 
 def _host(x: Any) -> Any:

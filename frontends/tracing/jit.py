@@ -14,7 +14,7 @@ from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
 from graphwright.backends.registry import choose_backend
 from graphwright.frontends.tracing import state
-from graphwright.frontends.tracing.entry import Entry, same_arrays
+from graphwright.frontends.tracing.entry import Entry, same_arrays, written_inputs
 from graphwright.frontends.tracing.lowered import Lowered
 from graphwright.frontends.tracing.placement import default
 from graphwright.frontends.tracing.pytree import Structure, flatten
@@ -101,7 +101,7 @@ class Jit:
         if entry is not None and entry.traced.reads.changed() is None:
             return entry.call(args)
         entry, values = self.entry_for(args, options, home)
-        if quick is not None:
+        if quick is not None and _are_inputs(entry, args):
             self._quick[quick] = entry
         found = entry.call(values)
         if self._donated:
@@ -137,7 +137,7 @@ class Jit:
                 x.donate(name_of(self._function))
 
     def _quick_key(self, args: tuple[Any, ...], home: Backend) -> Any:
-        """What tells calls of nothing but arrays apart; None for other calls."""
+        """What tells calls of arrays and numbers apart; None for other calls."""
         if len(args) > 1 and len(set(map(id, args))) < len(args):
             return None
         kinds: list[Any] = [home]
@@ -147,6 +147,10 @@ class Jit:
             elif type(x) is Handle.concrete:
                 type_ = x.type_of()
                 kinds += (type_.dtype.numpy, type_.shape)
+            elif type(x) is float:
+                kinds.append(float)
+            elif type(x) in (int, bool, str):
+                kinds += (type(x), x)
             else:
                 return None
         return tuple(kinds)
@@ -233,7 +237,8 @@ class Jit:
             self._numbers.setdefault(structure, set()).update(read)
             key = self._key(values, structure, home)
         lowered, options = lower(traced.graph, backend=home)
-        executable = Executable(traced.graph, lowered, options)
+        writes = written_inputs(traced, leaves)
+        executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, leaves, names, executable)
         if len(self._entries) >= _MAX_ENTRIES:
             self._entries.pop(next(iter(self._entries)))
@@ -314,6 +319,11 @@ class Jit:
 
     def __repr__(self) -> str:
         return f"<jit {name_of(self._function)!r}: {len(self._history)} traces>"
+
+
+def _are_inputs(entry: Entry, args: Sequence[Any]) -> bool:
+    """Whether all floats are inputs: none was read while tracing."""
+    return all(i in entry.inputs for i, x in enumerate(args) if type(x) is float)
 
 
 def _hashable(x: Any) -> bool:

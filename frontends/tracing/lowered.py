@@ -7,7 +7,7 @@ from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
 from graphwright.frontends.tracing import state
-from graphwright.frontends.tracing.entry import Entry
+from graphwright.frontends.tracing.entry import Entry, written_inputs
 from graphwright.frontends.tracing.pytree import Structure, flatten
 from graphwright.frontends.tracing.trace import (
     Leaf,
@@ -55,7 +55,8 @@ class Lowered:
         """The function made ready to run with such arguments."""
         traced = self._traced
         lowered, options = lower(traced.graph, backend=self._backend)
-        executable = Executable(traced.graph, lowered, options)
+        writes = written_inputs(traced, self._leaves)
+        executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, self._leaves, self._names, executable)
         return Compiled(entry, self._leaves, self._structure, self._flatten)
 

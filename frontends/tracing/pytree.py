@@ -1,7 +1,7 @@
 """Trees of arguments and results: tuples, lists, dicts, dataclasses of leaves."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -73,15 +73,15 @@ def leaves_as(structure: Structure, tree: Any) -> list[Any] | None:
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     """The tree of a structure with these leaves."""
-    rest = iter(leaves)
+    return _built(structure, iter(leaves))
 
-    def build(part: Structure) -> Any:
-        if part is LEAF:
-            return next(rest)
-        kind, names, children = part
-        return _made(kind, names, [build(c) for c in children])
 
-    return build(structure)
+def _built(part: Structure, leaves: Iterator[Any]) -> Any:
+    """A part of the tree; no closure that would keep the leaves alive in a circle."""
+    if part is LEAF:
+        return next(leaves)
+    kind, names, children = part
+    return _made(kind, names, [_built(c, leaves) for c in children])
 
 
 def _made(kind: Any, names: tuple[Any, ...], items: list[Any]) -> Any:

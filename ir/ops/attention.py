@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, floordiv, product
+from graphwright.ir.dim import Dim, equal, floordiv, product
 from graphwright.ir.dtype import DType, bool_, dtype, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.op import Op, Tier, Trait
@@ -155,7 +155,7 @@ class Attention(Op):
     def combine(self, b: Emitter, weights: Value, v: Value) -> Value:
         """``weights v``."""
         n, heads, rows, columns = weights.shape
-        folded = (n, v.shape[1], product((floordiv(heads, v.shape[1]), rows)), columns)
+        folded = (n, v.shape[1], _grouped(heads, v.shape[1], rows), columns)
         y = b.dot(b.reshape(weights, folded), b.cast(v, weights.dtype))
         return b.reshape(y, (n, heads, rows, v.shape[3]))
 
@@ -165,7 +165,7 @@ class Attention(Op):
         """Scores as they are, capped, and with the mask; and the weights."""
         mask, lengths = self._split(rest)
         n, heads, rows, size = q.shape
-        folded = (n, k.shape[1], product((floordiv(heads, k.shape[1]), rows)), size)
+        folded = (n, k.shape[1], _grouped(heads, k.shape[1], rows), size)
         left, right = self._factors()
         turned = b.transpose(b.mul(k, right), (0, 1, 3, 2))
         raw = b.dot(b.reshape(b.mul(q, left), folded), turned)
@@ -227,6 +227,11 @@ class Attention(Op):
             return weights
         best = b.reduce("max", bias, [bias.rank - 1], keepdims=True)
         return b.where(b.eq(best, -math.inf), zero, weights)
+
+
+def _grouped(heads: Dim, groups: Dim, rows: Dim) -> Dim:
+    """Rows of all heads of a group; there may be no groups if each has one head."""
+    return rows if equal(heads, groups) else product((floordiv(heads, groups), rows))
 
 
 def _matmul(xp: Any, x: Any, y: Any) -> Any:

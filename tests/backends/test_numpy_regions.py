@@ -59,17 +59,23 @@ def test_where_keeps_every_bit(dtype: dt.DType) -> None:
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
 @pytest.mark.parametrize("kind", ["sum", "max"])
+@pytest.mark.parametrize(
+    "shape", [(30, 7, 50), (900, 5, 3), (3, 900, 2), (2, 1, 5000), (700, 8, 1)]
+)
 def test_reductions_in_blocks(
-    axes: tuple[int, ...], kind: str, monkeypatch: pytest.MonkeyPatch
+    axes: tuple[int, ...],
+    kind: str,
+    shape: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(program, "_BLOCK_BYTES", 4096)
     monkeypatch.setattr(program, "_SHARED", 0)
     b = Builder("reduce")
-    x = b.input("x", TensorType(dt.float64, (30, 7, 50)))
-    row = b.input("row", TensorType(dt.float64, (50,)))
+    x = b.input("x", TensorType(dt.float64, shape))
+    row = b.input("row", TensorType(dt.float64, shape[1:]))
     y = b.mul(b.add(x, b.broadcast_to(row, x.shape)), 0.5)
     graph = b.finish([b.emit("reduce", y, kind=kind, axes=axes), b.exp(y)])
-    feeds = [RNG.standard_normal((30, 7, 50)), RNG.standard_normal(50)]
+    feeds = [RNG.standard_normal(shape), RNG.standard_normal(shape[1:])]
     assert_same(graph, feeds)
 
 

@@ -231,8 +231,3 @@ def gelu_block(x: Array, out: Array) -> None:
 def gelu_tanh_block(x: Array, out: Array) -> None:
     """Write `gelu_tanh` of a block; `out` may be `x`."""
     _apart(_gelu_tanh_block, x, out)
-
-
-def sigmoid_block(x: Array, out: Array) -> None:
-    """Write `sigmoid` of a block; `out` may be `x`."""
-    _sigmoid_block(x, out, np.empty_like(x))

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from graphwright.backends.numpy.kernels import precision, threads
 
 Array = NDArray[Any]
-_Rows = Callable[[Array], None]
+_Rows = Callable[[Array, Array], None]
+"""Called with rows and where their results go, which may be the same."""
 
 _BLOCK = 1 << 15
 
 
 def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
-    """Copy blocks of rows of `x` to `out` and let `kernel` change them in place.
+    """Let `kernel` compute blocks of rows of `x` into `out`.
 
     16-bit floats are computed in float32 and rounded once.
     """
@@ -30,11 +31,10 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     def task(index: int, _slot: int) -> None:
         part = slice(*cuts[index])
         if target.dtype == wide:
-            np.copyto(target[part], source[part], casting="unsafe")
-            kernel(target[part])
+            kernel(source[part], target[part])
         else:
             rows = source[part].astype(wide)
-            kernel(rows)
+            kernel(rows, rows)
             target[part] = rows
 
     threads.parallel(task, len(cuts))
@@ -43,10 +43,15 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     return out
 
 
-def _softmax_rows(rows: Array) -> None:
-    np.subtract(rows, rows.max(axis=1, keepdims=True), out=rows)
+def _softmax_rows(x: Array, rows: Array) -> None:
+    np.subtract(x, _reduced(np.maximum, x), out=rows)
     np.exp(rows, out=rows)
-    np.divide(rows, rows.sum(axis=1, keepdims=True), out=rows)
+    np.multiply(rows, np.reciprocal(_reduced(np.add, rows)), out=rows)
+
+
+def _reduced(function: Any, x: Array) -> Array:
+    found: Array = function.reduce(x, axis=1, keepdims=True)
+    return found
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -54,9 +59,9 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     return _by_rows(_softmax_rows, x, out)
 
 
-def _log_softmax_rows(rows: Array) -> None:
-    np.subtract(rows, rows.max(axis=1, keepdims=True), out=rows)
-    total = np.exp(rows).sum(axis=1, keepdims=True)
+def _log_softmax_rows(x: Array, rows: Array) -> None:
+    np.subtract(x, _reduced(np.maximum, x), out=rows)
+    total = _reduced(np.add, np.exp(rows))
     np.subtract(rows, np.log(total), out=rows)
 
 
@@ -78,9 +83,9 @@ def layer_norm(
     `scale` and `bias` have the last axis' extent.
     """
 
-    def kernel(rows: Array) -> None:
+    def kernel(x: Array, rows: Array) -> None:
         width = rows.dtype.type(rows.shape[1])
-        np.subtract(rows, rows.mean(axis=1, keepdims=True), out=rows)
+        np.subtract(x, _reduced(np.add, x) / width, out=rows)
         squares = np.einsum("ij,ij->i", rows, rows)[:, None]
         deviation = np.sqrt(squares / width + rows.dtype.type(epsilon))
         np.multiply(rows, 1 / deviation, out=rows)
@@ -101,11 +106,11 @@ def rms_norm(
 ) -> Array:
     """Return `x / sqrt(mean(x * x) + epsilon) * scale` along the last axis."""
 
-    def kernel(rows: Array) -> None:
+    def kernel(x: Array, rows: Array) -> None:
         width = rows.dtype.type(rows.shape[1])
-        squares = np.einsum("ij,ij->i", rows, rows)[:, None]
+        squares = np.einsum("ij,ij->i", x, x)[:, None]
         deviation = np.sqrt(squares / width + rows.dtype.type(epsilon))
-        np.multiply(rows, 1 / deviation, out=rows)
+        np.multiply(x, 1 / deviation, out=rows)
         if scale is not None:
             np.multiply(rows, scale.astype(rows.dtype, copy=False), out=rows)
 

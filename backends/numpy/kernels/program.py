@@ -8,12 +8,14 @@ Results are whole arrays, windows of arrays, or reductions.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.fold import SHORT, Fold
 from graphwright.backends.numpy.kernels.geometry import Block, blocks
 
 Array = NDArray[Any]
@@ -23,7 +25,8 @@ Function = Callable[..., object]
 """Called with its operands, then with the result's array, which may be an operand."""
 Call = Callable[[], object]
 
-_BLOCK_BYTES = 1 << 17
+_BLOCK_BYTES = 1 << 18  # less, and calls cost more than a faster cache saves
+_WIDE = 512  # elements of a part of a row that are worth a loop
 _MOST_BLOCKS = 2048
 _SHARED = 250_000  # nanoseconds of work which a second thread is woken for
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
@@ -141,9 +144,11 @@ class Program:
         self.where, self.sizes = self._registers()
         size = math.prod(shape)
         widest = max((i.dtype.itemsize for i in instructions), default=8)
-        self.target = max(_BLOCK_BYTES // widest, size // _MOST_BLOCKS)
+        target = max(_BLOCK_BYTES // widest, size // _MOST_BLOCKS)
         cost = size * (0.3 * len(results) + sum(i.cost for i in instructions))
         self.slots = threads.get_num_threads() if cost > _SHARED else 1
+        rounds = -(-size // (target * self.slots))
+        self.target = max(1, min(target, -(-size // max(1, rounds * self.slots))))
         self.room = min(size, self.target)
 
     def _written_directly(self) -> dict[int, int]:
@@ -226,7 +231,7 @@ class Program:
                 else x.source
                 for x in only.operands
             ]
-            only.function(*operands, out)
+            _bound(only.function, operands, out)()
             return
         buffer = scratch.take(self.scratch_bytes)
         self.bind(buffer, *arrays)()
@@ -269,7 +274,7 @@ class _Bound:
         self.targets = [
             None if t is None else _folded(t, groups, self.shape) for t in targets
         ]
-        self.blocks = blocks(self.shape, program.target) if 0 not in self.shape else []
+        self.blocks = _pieces(program, self.shape, groups)
         self.rooms = self._rooms(buffer)
         self.first = [
             call
@@ -278,7 +283,7 @@ class _Bound:
             for call in _around(inputs[r.base], out, r.window)
         ]
         self.folds = [
-            _Fold(r, out, self.shape, groups, self.blocks)
+            Fold(r.reduce, r.axes, out, self.shape, groups, self.blocks)
             for r, out in zip(program.results, outs, strict=True)
             if r.reduce is not None
         ]
@@ -292,7 +297,7 @@ class _Bound:
 
     def call(self) -> Call:
         """What runs it all."""
-        last: list[Call] = [f.finish for f in self.folds if not f.whole]
+        last = [call for fold in self.folds for call in fold.closing]
         if len(self.blocks) == 1:
             return _sequence([*self.first, *self._block(0, 0), *last])
         if self.program.slots == 1:
@@ -333,9 +338,10 @@ class _Bound:
             if result.reduce is not None or number in program.direct.values():
                 continue
             target = self.targets[number]
-            calls.append(_bound(_copy, [read(result.value)], target[block.box]))
-        for fold in self.folds:
-            calls.append(fold.block(index, read(fold.result.value)))
+            calls.append(partial(np.copyto, target[block.box], read(result.value)))
+        values = [r.value for r in program.results if r.reduce is not None]
+        for fold, value in zip(self.folds, values, strict=True):
+            calls.append(fold.block(index, read(value)))
         return calls
 
 
@@ -344,21 +350,32 @@ def _sequence(calls: Sequence[Call]) -> Call:
 
 
 def _bound(function: Function, operands: list[Any], out: Any) -> Call:
-    if len(operands) == 1:
-        (x,) = operands
-        return lambda: function(x, out)
-    if len(operands) == 2:
-        x, y = operands
-        return lambda: function(x, y, out)
-    return lambda: function(*operands, out)
-
-
-def _copy(x: Array, out: Array) -> None:
-    np.copyto(out, x)
+    if isinstance(function, np.ufunc):  # a lambda would hold the lock for longer
+        return partial(function, *operands, out=out)
+    return partial(function, *operands, out)
 
 
 def _part(x: Array, window: Window | None) -> Array:
     return x if window is None else x[window]
+
+
+def _pieces(
+    program: Program, shape: Shape, groups: Sequence[Sequence[int]]
+) -> list[Block]:
+    """Cache-sized blocks: across a long last axis where all others are reduced."""
+    if 0 in shape:
+        return []
+    folds = [r.axes for r in program.results if r.reduce is not None]
+    lead = math.prod(shape[:-1])
+    step = program.target // lead
+    across = bool(groups[0]) and any(groups[0][0] in axes for axes in folds)
+    if not across or len(shape) == 1 or step < _WIDE or step >= shape[-1]:
+        return blocks(shape, program.target)
+    whole = tuple(slice(0, n) for n in shape[:-1])
+    return [
+        Block((*whole, slice(low, high)), lead * low, lead * high)
+        for low, high in threads.ranges(shape[-1], step)
+    ]
 
 
 # Axes ---------------------------------------------------------------------------------
@@ -383,7 +400,25 @@ def _merged(program: Program, arrays: Sequence[Array]) -> tuple[Shape, list[list
                 continue
         groups.append([axis])
         sizes.append(size)
-    return (tuple(sizes), groups) if sizes else ((1,), [[]])
+    return _longest_last(sizes, groups, arrays) if sizes else ((1,), [[]])
+
+
+def _longest_last(
+    sizes: list[int], groups: list[list[int]], arrays: Sequence[Array]
+) -> tuple[Shape, list[list[int]]]:
+    """The longest axis moved to the end, if the last one makes too short a loop.
+
+    It makes none by itself where every array has its rows behind one another.
+    """
+    longest = max(range(len(sizes)), key=lambda i: (sizes[i], i))
+    alone = len(groups) > 1 and not all(
+        a.strides[groups[-2][-1]] == a.strides[groups[-1][-1]] * sizes[-1]
+        for a in arrays
+    )
+    if alone and sizes[-1] <= SHORT and sizes[longest] > sizes[-1]:
+        sizes.append(sizes.pop(longest))
+        groups.append(groups.pop(longest))
+    return tuple(sizes), groups
 
 
 def _folded(x: Array, groups: Sequence[Sequence[int]], shape: Shape) -> Array:
@@ -400,7 +435,7 @@ def _around(base: Array, out: Array, window: Window) -> list[Call]:
     if _start(base) == _start(out):
         return []
     if any(part.step not in (None, 1) for part in window):
-        return [lambda: np.copyto(out, base)]
+        return [partial(np.copyto, out, base)]
     calls: list[Call] = []
     inner: list[slice] = []
     for axis, part in enumerate(window):
@@ -408,69 +443,10 @@ def _around(base: Array, out: Array, window: Window) -> list[Call]:
         for side in (slice(0, part.start), slice(part.stop, out.shape[axis])):
             at = (*inner, side, *rest)
             if out[at].size:
-                calls.append(_bound(_copy, [base[at]], out[at]))
+                calls.append(partial(np.copyto, out[at], base[at]))
         inner.append(part)
     return calls
 
 
 def _start(x: Array) -> Any:
     return x.__array_interface__["data"][0]
-
-
-# Reductions ---------------------------------------------------------------------------
-
-
-class _Fold:
-    """A reduction: of each block by itself, then of what the blocks gave."""
-
-    def __init__(
-        self,
-        result: Result,
-        out: Array,
-        shape: Shape,
-        groups: Sequence[Sequence[int]],
-        pieces: Sequence[Block],
-    ) -> None:
-        self.result = result
-        self.axes = tuple(
-            i for i, g in enumerate(groups) if not g or g[0] in result.axes
-        )
-        kept = [n for i, n in enumerate(shape) if i not in self.axes]
-        self.out, self.pieces = out.reshape(kept), pieces
-        self.whole = all(
-            p.box[i].start == 0 and p.box[i].stop == shape[i]
-            for p in pieces
-            for i in self.axes
-        )
-        self.parts: list[Array] = []
-        if not self.whole:
-            shapes = [self._at(i).shape for i in range(len(pieces))]
-            self.parts = [np.empty(s, out.dtype) for s in shapes]
-
-    def _box(self, index: int) -> tuple[slice, ...]:
-        box = self.pieces[index].box
-        return tuple(part for i, part in enumerate(box) if i not in self.axes)
-
-    def _at(self, index: int) -> Array:
-        """The part of the result that a block goes to, an array even if 0-d."""
-        at: Any = (*self._box(index), ...)
-        found: Array = self.out[at]
-        return found
-
-    def block(self, index: int, x: Array) -> Call:
-        """What reduces a block, to its place or to a partial result."""
-        out = self._at(index) if self.whole else self.parts[index]
-        reduce, axes = self.result.reduce.reduce, self.axes
-        return lambda: reduce(x, axis=axes, out=out)
-
-    def finish(self) -> None:
-        """Reduce the partial results, in the order of the blocks."""
-        combine, begun = self.result.reduce, set[Any]()
-        for index in range(len(self.pieces)):
-            out = self._at(index)
-            key = tuple([(p.start, p.stop) for p in self._box(index)])
-            if key in begun:
-                combine(out, self.parts[index], out=out)
-            else:
-                out[...] = self.parts[index]
-                begun.add(key)

@@ -131,6 +131,15 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
             _in_line(task, count)
 
 
+def in_parts(task: Callable[[int, int], object], total: int, size: int) -> None:
+    """Call `task(low, high)` for parts of `range(total)` of at most `size`."""
+    parts = ranges(total, size)
+    if len(parts) < 2:
+        task(0, total)
+    else:
+        parallel(lambda index, _: task(*parts[index]), len(parts))
+
+
 def _in_line(task: Task, count: int) -> None:
     for index in range(count):
         task(index, 0)

@@ -1,0 +1,83 @@
+"""Gathering, scattering, running sums and searches along axes, into given arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphwright.backends.numpy.kernels import threads
+
+Array = NDArray[Any]
+Check = Callable[[int, int], None]
+
+_PART = 1 << 15
+"""Elements of a part of the work that one thread does at a time."""
+
+
+def _part_of(x: Array, size: int) -> int:
+    """How many rows of an array are a part, where all make so many elements."""
+    return max(1, len(x) * _PART // size)
+
+
+def take(x: Array, indices: Array, axis: int, out: Array, check: Check) -> None:
+    """``out = x[..., indices, ...]`` on an axis; the least and greatest are checked."""
+
+    def whole(indices: Array, out: Array) -> None:
+        least, greatest = (
+            int(f.reduce(indices, axis=None)) for f in (np.minimum, np.maximum)
+        )
+        check(least, greatest)
+        np.take(x, indices, axis, out, "wrap")
+
+    def part(low: int, high: int) -> None:
+        whole(indices[low:high], out[low:high])
+
+    if axis == 0 and indices.ndim:
+        threads.in_parts(part, len(indices), _part_of(indices, out.size))
+    else:
+        whole(indices, out)
+
+
+def accumulate(function: Any, x: Array, axis: int, out: Array) -> None:
+    """``out = function.accumulate(x, axis)``; long lines in parts at once.
+
+    What a part makes is then combined with what the parts before it came to.
+    """
+    if x.ndim != 1 or len(x) < 2 * _PART:
+        function.accumulate(x, axis=axis, out=out)
+        return
+    parts = threads.ranges(len(x), _PART)
+
+    def begin(index: int, _: int) -> None:
+        low, high = parts[index]
+        function.accumulate(x[low:high], out=out[low:high])
+
+    def go_on(index: int, _: int) -> None:
+        low, high = parts[index + 1]
+        function(out[low:high], before[index], out=out[low:high])
+
+    threads.parallel(begin, len(parts))
+    before = function.accumulate(out[[high - 1 for _, high in parts[:-1]]])
+    threads.parallel(go_on, len(parts) - 1)
+
+
+def arg_reduce(largest: bool, x: Array, axis: int, out: Array) -> None:
+    """Positions of the extremes along an axis."""
+    function = np.argmax if largest else np.argmin
+
+    def part(low: int, high: int) -> None:
+        function(x[low:high], axis=axis, out=out[low:high])
+
+    if x.ndim > 1 and axis > 0:
+        threads.in_parts(part, len(x), _part_of(x, x.size))
+    else:
+        function(x, axis=axis, out=out)
+
+
+def add_at(out: Array, indices: Array, updates: Array) -> None:
+    """``out[i] += u`` for each pair, in one dimension; indices are in range."""
+    if updates.strides == (0,) and len(updates) and out.dtype.kind in "iu":
+        out += (np.bincount(indices, minlength=len(out)) * updates[0]).astype(out.dtype)
+    else:
+        np.add.at(out, indices, updates)
