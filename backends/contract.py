@@ -206,7 +206,7 @@ class Backend(ABC):
         products and sums between integers of 8 bits reach it as one region. ``shuffle:
         conv``: a region of a pointwise convolution may end by interleaving channels.
         ``reduce_window: mean``: a sum over windows may be divided by constants.
-        ``gather: region``: what makes negative indices count from the end joins gathers.
+        ``gather: region``: what makes negative indices count from the end joins it.
         """
         return {}
 

@@ -24,10 +24,10 @@ def lowering_passes(
 
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
     ``region`` what lies between integers of 8 bits at once, or what is done to a
-    gather's indices; ``conv`` for ``shuffle``
-    says that a pointwise convolution interleaves its channels, ``mean`` for
-    ``reduce_window`` that sums over windows are divided by numbers of its positions.
-    One that fuses nothing is given no ``fused`` nodes.
+    gather's indices; ``conv`` for ``shuffle`` says that a pointwise convolution
+    interleaves its channels, ``mean`` for ``reduce_window`` that sums over windows are
+    divided by numbers of its positions. One that fuses nothing is given no ``fused``
+    nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
