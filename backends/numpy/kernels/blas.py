@@ -107,23 +107,6 @@ _users = _Users()
 enter, leave, forget_users = _users.enter, _users.leave, _users.forget
 
 
-def on_threads(count: int, call: Callable[[], object]) -> None:
-    """Call with BLAS on so many threads, and on as many as before afterwards."""
-    if _found is None:
-        call()
-        return
-    get, put = _found
-    before = get()
-    if before == count:
-        call()
-        return
-    put(count)
-    try:
-        call()
-    finally:
-        put(before)
-
-
 class OneThread:
     """Context in which BLAS runs on the calling thread alone.
 

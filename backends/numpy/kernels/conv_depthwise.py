@@ -23,8 +23,9 @@ from graphwright.backends.numpy.kernels.geometry import Axis
 
 Array = NDArray[Any]
 
-_TASK_PRODUCTS = 600_000
+_TASK_PRODUCTS = 1_200_000
 _SECONDS_A_PRODUCT = 2e-10
+_CALLS = 7
 _LONGEST = 1 << 13
 _SHORTEST = 1 << 9
 
@@ -96,7 +97,8 @@ class DepthwiseConv:
             room = scratch.Arena(rooms[slot])
             return self._block(x[n], out[n, rows], rest, cut, room)
 
-        return threads.Prepared(make, count * self.spec.batch, self.slots, self.seconds)
+        total, calls = count * self.spec.batch, _CALLS + self._padded(self.cuts[0])[-3]
+        return threads.Prepared(make, total, self.slots, self.seconds, calls)
 
     def _block(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphwright.backends.numpy.kernels import blas, scratch, threads
+from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.conv_spec import Padded, Spec, Stage, flat
 from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import (
@@ -30,13 +30,11 @@ _BLOCK_BYTES = 1 << 19
 _WHOLE_BYTES = 3 << 20
 _TASK_FLOPS = 2.5e7
 _FEW_CHANNELS = 16
-_OUT_BYTES = 3 << 17
+_OUT_BYTES = 3 << 18
 _LARGE_WEIGHTS = 2 << 20
-_SHARED_FLOPS = 4e6, 1.5e8
-_SHARED_BYTES = 2 << 20
 _FLOPS_A_SECOND = 8e10
+_CALLS = 3
 _SECONDS_A_BYTE = 3e-10
-_EVERYTHING = slice(None), slice(None)
 
 
 def task_count(flops: float) -> int:
@@ -73,33 +71,12 @@ class GemmConv:
         self.runs = tap_runs(spec.axes[-1])
         self.epilogue = self._epilogue()
         small = spec.positions * self._row_bytes <= _WHOLE_BYTES
-        self.shared = self._is_shared(small)
-        wide = self.shared or self._wide
-        self.whole = self.direct or spec.shuffle > 1 or (small and wide)
+        self.whole = self.direct or spec.shuffle > 1 or (small and self._wide)
         self.blocks = blocks(spec.out, self._block_rows())
         rows = spec.positions if self.whole else self.blocks[0].size
-        self.panels = Panels(self._pack(w), rows, self.planar, whole=self.shared)
-        self.grid = [_EVERYTHING] if self.shared else self._grid()
+        self.panels = Panels(self._pack(w), rows, self.planar)
+        self.grid = self._grid()
         self.slots = threads.get_num_threads()
-
-    def _is_shared(self, small: bool) -> bool:
-        """Whether BLAS shares out an image's product: sooner than tasks are.
-
-        What follows the product is done by one thread then, so it must be short too.
-        """
-        spec = self.spec
-        size = spec.positions * spec.filters * spec.acc.itemsize
-        plain = spec.last and spec.groups == 1 and spec.shuffle == 1
-        fits = (
-            plain and spec.acc.kind == "f" and not self.planar and blas.controllable()
-        )
-        low, high = _SHARED_FLOPS
-        return (
-            fits
-            and (self.direct or small)
-            and size <= _SHARED_BYTES
-            and low <= self._flops <= high
-        )
 
     def _pack(self, w: Array) -> Array:
         """Return weights [group, K, filters of the group]."""
@@ -120,18 +97,11 @@ class GemmConv:
 
     @property
     def seconds(self) -> float:
-        """About what it takes on one thread; none for what BLAS shares out."""
-        if self.shared:
-            return 0
+        """About what it takes on one thread."""
         spec, rows = self.spec, 0 if self.direct else self._row_bytes
         bytes_each = rows + 2 * spec.filters * spec.acc.itemsize
         moved = spec.positions * bytes_each * _SECONDS_A_BYTE / 2
-        return spec.batch * (self.product_seconds + moved)
-
-    @property
-    def product_seconds(self) -> float:
-        """About what an image's product takes on one thread."""
-        return self._flops / _FLOPS_A_SECOND
+        return spec.batch * (self._flops / _FLOPS_A_SECOND + moved)
 
     @property
     def _flops(self) -> float:
@@ -277,7 +247,8 @@ class GemmConv:
             return threads.in_turn([gather, call.product(matrix, n, rows, slice(None))])
 
         total = count * self.spec.batch
-        return threads.Prepared(make, total, self.slots, self.seconds)
+        calls = _CALLS + len(self.runs)
+        return threads.Prepared(make, total, self.slots, self.seconds, calls)
 
     def _bind_whole(self, call: "_Call", padded: Array, arena: scratch.Arena) -> Stage:
         """Gather an image's patches first, then share out its product."""
@@ -303,7 +274,7 @@ class GemmConv:
             return self._gather(padded, block, memory, slice(*cuts[index]))
 
         seconds = memory.nbytes * _SECONDS_A_BYTE
-        return threads.Prepared(make, len(cuts), seconds=seconds)
+        return threads.Prepared(make, len(cuts), seconds=seconds, calls=1)
 
 
 class _Call:
@@ -355,9 +326,6 @@ class _Call:
         first = filters.start or 0
         if out.dtype == plan.spec.acc:
             multiply = plan.panels.bind(matrix, out, first)
-            if plan.shared:
-                expected = plan.product_seconds
-                multiply = functools.partial(threads.together, multiply, expected)
             finish = epilogue.bind(out, out, part)
             return threads.in_turn([multiply, finish])
 
@@ -380,4 +348,4 @@ class _Call:
             return self.product(images[n][:, rows], first + n, rows, filters)
 
         total, seconds = len(images) * len(grid), self.plan.seconds
-        return threads.Prepared(make, total, seconds=seconds)
+        return threads.Prepared(make, total, seconds=seconds, calls=_CALLS)

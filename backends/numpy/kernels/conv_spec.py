@@ -151,7 +151,7 @@ class Padded:
             return self._fill(padded[n], x[n], *parts[number])
 
         seconds = scratch.nbytes(self.shape, self.dtype) * _SECONDS_A_BYTE
-        return padded, Prepared(make, count * self.spec.batch, seconds=seconds)
+        return padded, Prepared(make, count * self.spec.batch, seconds=seconds, calls=4)
 
     def _fill(self, padded: Array, x: Array, low: int, high: int) -> Stage:
         axes = self.axes

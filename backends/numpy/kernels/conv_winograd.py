@@ -60,6 +60,7 @@ _TASK_ELEMENTS = 1 << 17
 _FEW_WEIGHTS = 1 << 20
 _MANY_TILES = 20
 _LARGEST_WEIGHT = 1e12
+_CALLS = 18
 _SECONDS_A_PRODUCT = 2.5e-11
 _SECONDS_AN_ELEMENT = 6e-10
 
@@ -204,7 +205,7 @@ class WinogradConv:
             return threads.in_turn([down, self.panels[0].bind(v, y), up])
 
         total = count * self.spec.batch
-        return threads.Prepared(make, total, self.slots, self.seconds)
+        return threads.Prepared(make, total, self.slots, self.seconds, _CALLS)
 
     def _bind_together(
         self,
@@ -252,7 +253,7 @@ class WinogradConv:
 
         pairs = ((down, downs), (multiply, self.parts), (up, ups))
         return [
-            threads.Prepared(m, len(cuts), self.slots, self.seconds / 3)
+            threads.Prepared(m, len(cuts), self.slots, self.seconds / 3, _CALLS // 3)
             for m, cuts in pairs
         ]
 

@@ -54,18 +54,13 @@ def choose_tiling(rows: int, depth: int, columns: int, planar: bool) -> Tiling:
 class Panels:
     """Weights [batch, K, M], packed for `multiply`."""
 
-    def __init__(
-        self, w: Array, rows: int, planar: bool = False, *, whole: bool = False
-    ) -> None:
-        """Pack for left matrices of `rows` rows; planar ones are stored [K, rows].
-
-        `whole` ones are one tile: BLAS cuts the product itself.
-        """
+    def __init__(self, w: Array, rows: int, planar: bool = False) -> None:
+        """Pack for left matrices of `rows` rows; planar ones are stored [K, rows]."""
         self.batch, self.depth, self.columns = w.shape
-        small = w.dtype.kind == "f" and not whole
-        uncut = Tiling(rows, self.columns, self.depth)
+        small = w.dtype.kind == "f"
+        whole = Tiling(rows, self.columns, self.depth)
         choice = choose_tiling(rows, self.depth, self.columns, planar)
-        self.tiling = choice if small else uncut
+        self.tiling = choice if small else whole
         deep = max(1, self.tiling.depth)
         cuts = range(0, max(1, self.depth), deep)
         self.layers = [self._pack(w[:, cut : cut + deep], planar) for cut in cuts]

@@ -124,7 +124,7 @@ class PoolPlan:
         total = count * self.batch if out.size else 0
         taps = sum(axis.kernel for axis in self.axes)
         seconds = x.nbytes * taps * _SECONDS_A_BYTE
-        return threads.Prepared(make, total, self.slots, seconds)
+        return threads.Prepared(make, total, self.slots, seconds, 2 * taps)
 
     def _chunk(
         self, x: Array, out: Array, chunk: tuple[int, int], arena: Arena

@@ -6,7 +6,6 @@ costs little. Which thread runs an index never changes what the index computes.
 
 import os
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -160,49 +159,10 @@ def _share(team: Team, task: Task, count: int, helpers: int) -> None:
         _state.inside = False
 
 
-class _Crowd:
-    """Whether others have the processors that BLAS' threads would need.
-
-    These wait for one another, each for its turn where processors are few: a product
-    then takes milliseconds. So one that did is followed by some on one thread, by twice
-    as many the next time.
-    """
-
-    def __init__(self) -> None:
-        self.skip, self.next = 0, _FEWEST_SKIPPED
-
-    def note(self, seconds: float, expected: float) -> None:
-        """Remember how long a product took that was shared out."""
-        if seconds > 3 * expected + _PATIENCE:
-            self.skip, self.next = self.next, min(2 * self.next, _MOST_SKIPPED)
-        else:
-            self.next = max(_FEWEST_SKIPPED, self.next - 1)
-
-
-_FEWEST_SKIPPED, _MOST_SKIPPED = 16, 1024
-_PATIENCE = 2e-4
-_crowd = _Crowd()
-
-
-def together(call: Callable[[], object], seconds: float) -> None:
-    """Make a call in which BLAS itself shares a product out to all threads.
-
-    On one thread it would take about so many seconds.
-    """
-    count = get_num_threads()
-    if _state.inside or count == 1:
-        call()
-    elif _crowd.skip > 0:
-        _crowd.skip -= 1
-        blas.on_threads(1, call)
-    else:
-        start = time.perf_counter()
-        blas.on_threads(count, call)
-        _crowd.note(time.perf_counter() - start, seconds)
-
-
-_HANDOFF = 3e-4
-"""Seconds of work that repay waking helpers, and taking turns at Python with them."""
+_WAKE = 1.2e-4
+_TURN = 1.2e-5
+"""Seconds that it takes to wake a helper and to wait for it, and to take turns at the
+interpreter with it once: measured on a virtual machine, where waking costs most."""
 
 
 class Prepared:
@@ -214,14 +174,16 @@ class Prepared:
         count: int,
         max_slots: int = 1 << 30,
         seconds: float = 1.0,
+        calls: int = 0,
     ) -> None:
         """Keep `make(index, slot)`, which gives what the task of an index does.
 
-        All together they take about `seconds` on one thread: if that is little, they
-        are not shared out.
+        All together take about `seconds` on one thread, and each makes `calls` of numpy
+        functions, between which threads take turns. They are shared out if that pays.
         """
         self._make, self._count = make, count
-        self._slots = max_slots if seconds > _HANDOFF else 1
+        pays = seconds > _WAKE + count * calls * _TURN
+        self._slots = max_slots if pays else 1
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
