@@ -73,6 +73,25 @@ def _div(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     return _divided(x, y)[0] if x.dtype.is_int else x / y
 
 
+@rule("pow")
+def _pow(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    x, y = xs
+    if x.dtype.is_float:
+        return call("pow", x, y)
+    one, free = const(1, x.dtype), unsigned(y.dtype)
+    found, power, rest = one, x, y.bits(free)
+    for number in range(y.dtype.bits):  # by squares, bit by bit
+        odd = ((rest >> number) & 1).differs(0)
+        found = choose(odd, wrapping("mul", found, power), found)
+        power = wrapping("mul", power, power)
+    if y.dtype.kind == "u" or x.dtype.kind == "u":
+        return found
+    minus = const(-1, x.dtype)
+    unit = choose(x.same(-1) & (y.bits(free) & 1).differs(0), minus, one)
+    whole = x.same(1) | x.same(-1)
+    return choose(y < 0, choose(whole, unit, zero_of(x)), found)
+
+
 @rule("rem")
 def _rem(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     x, y = xs

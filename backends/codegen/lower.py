@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import convolution, dot
 from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
@@ -12,8 +13,8 @@ from graphwright.backends.codegen.stages import Loops, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
-TABLES = (convolution, dot)
-"""Modules whose kernels are registered by importing them."""
+TABLES = (pulled_basic, pulled_more, convolution, dot)
+"""Modules whose ops and kernels are registered by importing them."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -223,6 +223,8 @@ class _Schedule:
     def _reduced(self, scope: Scope, expr: Expr) -> Expr:
         """Loops that combine elements; gives the variable with the result."""
         reduction: Reduction = expr.value
+        for inner in reductions_of(expr.args):  # they hang on no axis of it
+            scope.value(inner)
         neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
         if scope.lanes > 1 or not reduction.axes or reduction.axes[-1].extent < LANES:
             return self._by_lanes(scope, expr, neutral)

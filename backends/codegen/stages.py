@@ -12,6 +12,7 @@ from typing import TypeAlias
 from graphwright.backends.codegen.elements import (
     FREE,
     HEAVY,
+    REDUCING,
     Array,
     Elements,
     is_pulled,
@@ -136,21 +137,24 @@ class _Splitter:
         (v,) = node.results
         if v in self.refused:
             return True
-        if isinstance(node.op, Reduce):
-            return len(roots) != 1 or not self._joins(node, node.op, *roots)
+        if node.op.name in REDUCING:
+            return len(roots) != 1 or not self._joins(node, *roots)
         if node.op.name in HEAVY:
             return len(roots) != 1 or not self._leads(v, *roots)
         weight = self._weights[v]
         return weight > _MOST_INLINED or (len(roots) > 1 and weight > _CHEAP)
 
-    def _joins(self, node: Node, op: Reduce, root: Value) -> bool:
+    def _joins(self, node: Node, root: Value) -> bool:
         """Whether a reduction can be written out where its result is used."""
         shape, end = sizes_of(node.operands[0].type), sizes_of(root.type)
-        if _size(end) == _size(sizes_of(node.results[0].type)):
-            return True
-        trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
         if root in self._led:
             return False
+        if _size(end) == _size(sizes_of(node.results[0].type)):
+            return True
+        op = node.op
+        if not isinstance(op, Reduce):
+            return False
+        trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
         within = tuple(sorted(op.axes)) == trailing and _size(end) == _size(shape)
         return within and _size(shape[trailing[0] :] if trailing else ()) <= _ROW
 
@@ -219,7 +223,7 @@ class _Splitter:
         results = tuple((v, elements.at(v, at)) for v in group)
         nodes = tuple(self._written_out(group))
         group.clear()
-        if any(isinstance(n.op, Reduce) for n in nodes):
+        if any(_is_large(n.op) for n in nodes):
             self._check([expr for _, expr in results], nodes)
         heavy = next((n for n in nodes if n.op.name in HEAVY), None)
         return [Loops(axes, results, nodes, heavy, self.graph)]
@@ -234,12 +238,12 @@ class _Splitter:
                 self.misplaced.update(
                     n.results[0]
                     for n in nodes
-                    if isinstance(n.op, Reduce) and n.results[0] not in self._kept
+                    if n.op.name in REDUCING and n.results[0] not in self._kept
                 )
 
 
 def _is_large(op: Op) -> bool:
-    return isinstance(op, Reduce) or op.name in HEAVY
+    return op.name in REDUCING or op.name in HEAVY
 
 
 def _size(shape: Sequence[int]) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.schedule_cpu import Cpu
 from graphwright.backends.contract import Backend, GraphBackend, Kernel
-from graphwright.backends.opencl.launch import Launch, LaunchPlan
+from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
 from graphwright.backends.opencl.library import (
     Session,
     found,
@@ -21,7 +21,6 @@ from graphwright.backends.opencl.library import (
     session,
 )
 from graphwright.backends.opencl.programs import Programs, named
-from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
@@ -41,7 +40,9 @@ class OpenCLBackend(GraphBackend):
 
     def __init__(self, device: int = 0) -> None:
         self._device = device
-        self._resident: dict[tuple[int, str], tuple[Constant, Any]] = {}
+        self._residents: WeakValueDictionary[tuple[int, str], Resident] = (
+            WeakValueDictionary()
+        )
         if device:
             self.name = f"opencl:{device}"
 
@@ -115,7 +116,7 @@ class OpenCLBackend(GraphBackend):
             self._constants(graph, found),
         ).into()
 
-    def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Any]:
+    def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Resident]:
         """Buffers of what never changes."""
         found = {
             array: self._buffer(packed) for array, packed in lowered.packed.items()
@@ -128,14 +129,15 @@ class OpenCLBackend(GraphBackend):
                 found[array] = self._buffer(plain)
         return found
 
-    def _buffer(self, packed: Packed) -> Any:
-        """The buffer of a packed constant, made once."""
+    def _buffer(self, packed: Packed) -> Resident:
+        """The buffer of a packed constant, one for all plans that hold it."""
         key = id(packed.constant), packed.name
-        known = self._resident.get(key)
+        known = self._residents.get(key)
         if known is None:
-            buffer = self._session.host_buffer(packed.pack(packed.constant.array()))
-            known = self._resident[key] = packed.constant, buffer
-        return known[1]
+            array = packed.pack(packed.constant.array())
+            buffer = self._session.host_buffer(array)
+            known = self._residents[key] = Resident(packed.constant, buffer)
+        return known
 
 
 def _stored(types: Sequence[Type]) -> bool:
@@ -143,10 +145,8 @@ def _stored(types: Sequence[Type]) -> bool:
 
 
 def _takes(op: Op, types: Sequence[Type]) -> bool:
-    """What kernels cannot do yet: powers of integers, arithmetic on parts of bytes."""
+    """What kernels cannot do yet: gaps in a border, arithmetic on parts of bytes."""
     dtypes = [t.dtype for t in types if isinstance(t, TensorType)]
-    if op.name == "pow" and any(d.is_int for d in dtypes):
-        return False
     moved = op.name in ("reshape", "transpose", "broadcast_to", "slice", "concat")
     if isinstance(op, Pad) and any(op.interior):
         return False

@@ -13,6 +13,7 @@ from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.contract import Into, Place
 from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.backends.opencl.programs import Programs
+from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import int32
 from graphwright.ir.errors import IndexBoundsError
 
@@ -26,6 +27,14 @@ class Launch:
 
     kernel: Kernel
     name: str
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class Resident:
+    """A constant on the device; it lives as long as a plan holds it."""
+
+    constant: Constant
+    buffer: Any
 
 
 class LaunchPlan:
@@ -47,7 +56,7 @@ class LaunchPlan:
         launches: Sequence[Launch],
         ends: Sequence[Array],
         results: int,
-        constants: Mapping[Array, Any],
+        constants: Mapping[Array, Resident],
     ) -> None:
         self._session, self._programs = session, programs
         self._launches, self._ends = launches, ends
@@ -74,7 +83,7 @@ class LaunchPlan:
 
     def bind(self, scratch: Any, *arrays: Any) -> Callable[[], object]:
         """Kernels with all arguments set; gives what enqueues them and waits."""
-        buffers: dict[Array, Any] = dict(self._constants)
+        buffers = {array: x.buffer for array, x in self._constants.items()}
         for array, x in zip(self._ends, arrays, strict=True):
             buffers[array] = self._session.host_buffer(x)
         for array, offset in self._offsets.items():

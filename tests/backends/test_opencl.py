@@ -106,6 +106,58 @@ def test_products(shape: tuple[int, int, int], dtype: str) -> None:
     agree(lambda x: x @ gnp.asarray(y), x, tolerance=tolerance)
 
 
+def values() -> Any:
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-44, -1e-44, 3e38]
+    lines = np.linspace(-100, 100, 2001), np.linspace(-3, 3, 2001), special
+    return np.concatenate(lines).astype(np.float32)
+
+
+@device
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "erf", "sigmoid"])
+def test_functions_are_within_their_bounds(name: str) -> None:
+    x = values()
+    b = gw.Builder("f")
+    v = b.input("x", gw.trace(lambda v: v, gw.spec("float32", x.shape)).inputs[0].type)
+    graph = b.finish([b.emit(name, v)])
+    found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
+    wide = gw.trace(lambda v: v, gw.spec("float64", x.shape)).inputs[0].type
+    c = gw.Builder("wide")
+    exact = c.finish([c.emit(name, c.input("x", wide))])
+    want = np.asarray(gw.compile(exact, backend="numpy")(x.astype(np.float64)))
+    with np.errstate(all="ignore"):
+        near = want.astype(np.float32)
+    assert np.array_equal(np.isnan(found), np.isnan(near))
+    assert np.array_equal(np.isinf(found), np.isinf(near))
+    finite = np.isfinite(near)
+    unit = np.spacing(np.maximum(np.abs(near[finite]), np.float32(2e-38)))
+    off = np.abs(found[finite] - want[finite])
+    assert (off <= 4 * unit + 1.2e-38).all()  # what is subnormal may be 0
+    zeros = x == 0
+    assert np.array_equal(np.signbit(found[zeros]), np.signbit(near[zeros]))
+
+
+@device
+def test_positions_of_extremes_with_nan() -> None:
+    x = normal(7, 30)
+    x[2, 11] = x[2, 20] = np.nan
+    x[3] = -np.inf
+    agree(lambda x: gnp.argmax(x, axis=1), x)
+    agree(lambda x: gnp.argmin(x, axis=0), x)
+    agree(lambda x: gnp.argmax(x, axis=1), x.astype(np.float16))
+
+
+@device
+def test_powers_of_integers() -> None:
+    x, y = np.arange(-6, 7, dtype=np.int32), np.arange(-6, 7, dtype=np.int32)
+    b = gw.Builder("pow")
+    kind = gw.trace(lambda v: v, gw.spec("int32", (13, 13))).inputs[0].type
+    graph = b.finish([b.pow(b.input("x", kind), b.input("y", kind))])
+    feeds = tuple(np.ascontiguousarray(v) for v in np.meshgrid(x, y))
+    found = gw.compile(graph, backend="opencl", strict=True)(*feeds)
+    want = gw.compile(graph, backend="numpy")(*feeds)
+    assert np.array_equal(np.asarray(found), np.asarray(want))
+
+
 @device
 def test_products_of_many_and_turned_matrices() -> None:
     x, y = normal(3, 20, 24), normal(3, 33, 24)
