@@ -10,23 +10,22 @@ to none that merely passes it on.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from graphwright.comparison.bounds import bound_among
 from graphwright.comparison.errors import (
     all_finite,
     has_size,
-    is_fraction,
     moved_by,
+    never_errs,
     size_of_errors,
 )
 from graphwright.comparison.members import Member, Wobbly
-from graphwright.comparison.metrics import alike
 from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import Evaluator, bind_op, define_symbols
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier, Trait
-from graphwright.testing.shadow import Bound, Shadow, bound_from, wide_op, widened
+from graphwright.ir.op import Op, Tier
+from graphwright.testing.shadow import Bound, Shadow, wide_op, widened
 
 PAIRS, FEW = 4, 2
 """Pairs of members that are a little off, one to each side: an error to the other side
@@ -90,7 +89,7 @@ class Ensemble:
             return self._sized(op, node, own, operands, found[0], same)
         if self.own.step(node, own) is None:
             return False
-        if same and _never_errs(op, node):
+        if same and never_errs(op, node):
             for member in self.off:
                 member.take(node, found)
             return True
@@ -177,13 +176,14 @@ class Ensemble:
         node, wide = self._node
         exact, native = self.exact.values[v], self.own.values[v]
         if v in self._sizes:
-            return _bound(exact, [exact + self._sizes[v]], native, v)
+            with np.errstate(all="ignore"):
+                return bound_among(exact, [exact + self._sizes[v]], native, v)
         others = [m.values[v] for m in self.off if not m.broken]
         others = [x for x in others if x is not exact]
         if bind_op(node.op, self.exact.env).tier is Tier.COMPOSITE:
             index = node.results.index(v)
             others += [row[index] for row in self._more(node, wide)]
-        return _bound(exact, others, native, v)
+        return bound_among(exact, others, native, v)
 
     def _more(self, node: Node, wide: Mapping[Value, Any]) -> list[Sequence[Any]]:
         """More results of an op of parts, whose errors may cancel in a few runs."""
@@ -217,61 +217,3 @@ class Ensemble:
             self._sizes.pop(v, None)
             for member in self._members:
                 member.values.pop(v, None)
-
-
-def _never_errs(op: Op, node: Node) -> bool:
-    """Whether every implementation gives the same for the same operands."""
-    plain = op.tier is Tier.PRIMITIVE and not op.traits & {Trait.RANDOM, Trait.EFFECT}
-    return plain and not (op.error_bound() and any(map(is_fraction, node.results)))
-
-
-def _bound(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bound:
-    """How far a value may be off: what the members show, and its own dtypes' errors."""
-    if not is_fraction(v):
-        return _exact_bound(exact, others, native)
-    exact = widened(exact, v.type)
-    found = bound_from(exact, others, v.type)
-    mine = widened(native, v.type)
-    if np.shape(mine) != np.shape(exact):
-        return Bound(exact, np.full(np.shape(exact), np.inf))
-    with np.errstate(all="ignore"):
-        tolerance = np.asarray(np.maximum(found.tolerance, 2 * np.abs(mine - exact)))
-        tolerance += 1e-300
-        odd = ~np.isfinite(tolerance)
-        if odd.any():  # infinite, or no number: what the dtype itself gives is right
-            tolerance[odd] = np.inf
-            firm = odd & _same(mine, exact) & ~np.isinf(found.tolerance)
-            tolerance[firm] = 1e-300
-        most = _largest(v)
-        tolerance[np.abs(exact) + tolerance >= most] = np.inf
-        tolerance[np.isinf(exact) & _same(mine, exact)] = 1e-300
-    return Bound(exact, tolerance)
-
-
-def _same(a: Any, b: Any) -> Any:
-    return (a == b) | (np.isnan(a) & np.isnan(b))
-
-
-def _largest(v: Value) -> float:
-    real = v.dtype
-    if real.kind == "c":
-        return float(np.finfo(real.numpy).max)
-    info: Any = ml_dtypes.finfo(real.numpy)  # type: ignore[no-untyped-call]
-    return float(info.max)
-
-
-def _exact_bound(exact: Any, others: Sequence[Any], native: Any) -> Bound:
-    """Equality, but where the slightest error makes another whole number of it."""
-    if not isinstance(exact, np.ndarray):
-        steady = all(alike(exact, x) for x in (*others, native))
-        return Bound(exact, None if steady else np.inf)
-    rows = [*others, native]
-    if any(np.shape(x) != exact.shape for x in rows):
-        return Bound(exact, np.full(exact.shape, np.inf))
-    if exact.dtype == object:
-        steady = all(bool(np.all(x == exact)) for x in rows)
-        return Bound(exact, None if steady else np.full(exact.shape, np.inf))
-    loose = np.zeros(exact.shape, bool)
-    for x in rows:
-        loose |= x != exact
-    return Bound(exact, np.where(loose, np.inf, 0.0) if loose.any() else None)

@@ -60,7 +60,19 @@ def has_size(op: Op, node: Node, operands: Sequence[Any]) -> bool:
     return elementwise and alike and real and is_fraction(v)
 
 
-def size_of_errors(op: Op, node: Node, operands: Sequence[Any], exact: Any) -> Any:
+def never_errs(op: Op, node: Node) -> bool:
+    """Whether every implementation gives the same for the same operands."""
+    plain = op.tier is Tier.PRIMITIVE and not op.traits & {Trait.RANDOM, Trait.EFFECT}
+    return plain and not (op.error_bound() and any(map(is_fraction, node.results)))
+
+
+def size_of_errors(
+    op: Op,
+    node: Node,
+    operands: Sequence[Any],
+    exact: Any,
+    doubts: Sequence[Any] = (),
+) -> Any:
     """How far each element of a result may be off; 0 where it is not finite.
 
     Args:
@@ -68,23 +80,50 @@ def size_of_errors(op: Op, node: Node, operands: Sequence[Any], exact: Any) -> A
         node: Its node.
         operands: In float64, as all else.
         exact: Its result.
+        doubts: How far each operand may be off; None where it is not.
     """
+    doubts = doubts or [None] * len(operands)
     with np.errstate(all="ignore"):
         if is_sum(op):
             last = epsilon(node.results[0].dtype) * np.abs(exact)
             found = last + _size_of_terms(op, node, operands)
+            found += _doubt_of_sum(op, node, operands, doubts)
         else:
-            found = _size_nearby(op, node, operands, exact)
-    return found if all_finite(found) else np.where(np.isfinite(found), found, 0.0)
+            step = epsilon(node.results[0].dtype) * op.error_bound()
+            found = size_nearby(op, node, operands, exact, doubts, step)
+    return found if all_finite(found) else np.where(np.isnan(found), 0.0, found)
+
+
+def moves(op: Op) -> bool:
+    """Whether a result is made of elements of operands, as they are."""
+    return op.moves is not None and op.tier is Tier.PRIMITIVE and not is_about_bits(op)
+
+
+def moved_doubts(op: Op, operands: Sequence[Any], doubts: Sequence[Any]) -> Any:
+    """How far a result may be off that is made of elements of operands."""
+    assert op.moves is not None
+    rows = list(operands)
+    for i in range(len(rows))[op.moves]:
+        none = np.broadcast_to(np.zeros(()), np.shape(rows[i]))
+        rows[i] = none if doubts[i] is None else doubts[i]
+    return op.compute(np, *rows)
 
 
 # What is elementwise ------------------------------------------------------------------
 
 
-def _size_nearby(op: Op, node: Node, operands: Sequence[Any], exact: Any) -> Any:
-    """What the op's error is, and how far its result moves as operands do."""
-    step = epsilon(node.results[0].dtype) * op.error_bound()
-    moves = [is_fraction(v) for v in node.operands]
+def size_nearby(
+    op: Op,
+    node: Node,
+    operands: Sequence[Any],
+    exact: Any,
+    doubts: Sequence[Any],
+    step: float,
+) -> Any:
+    """What the op's error is, and how far its result moves as operands do.
+
+    Takes what ``size_of_errors`` does, and the op's relative error.
+    """
     shape = np.shape(exact)
     out = np.empty(shape)
     wide = wide_op(op)
@@ -92,22 +131,37 @@ def _size_nearby(op: Op, node: Node, operands: Sequence[Any], exact: Any) -> Any
         parts = [x[block] for x in operands]
         size = np.maximum(np.abs(exact[block]), op.error_floor)
         size *= step
-        for i, moved in enumerate(moves):
-            if moved:
-                size += _reach(wide, parts, i, exact[block], OPERANDS[i % 2] * step)
+        for i, v in enumerate(node.operands):
+            by: Any = 0.0
+            if step and is_fraction(v):
+                by = np.abs(parts[i]) * (OPERANDS[i % 2] * step)
+            if doubts[i] is not None:
+                by = by + doubts[i][block]
+            if np.ndim(by) or by:
+                size += _reach(wide, parts, i, exact[block], by)
         out[block] = size
     return out
 
 
-def _reach(op: Op, operands: list[Any], index: int, exact: Any, step: float) -> Any:
+def _reach(op: Op, operands: list[Any], index: int, exact: Any, by: Any) -> Any:
     """How far a result moves at most as one operand does, to either side."""
     most: Any = 0.0
-    for side in (1 + step, 1 - step):
+    for side in (np.add, np.subtract):
         moved = list(operands)
-        moved[index] = operands[index] * side
+        moved[index] = side(operands[index], by)
         found = np.subtract(op.compute(np, *moved), exact)
         most = np.fmax(most, np.abs(found))
-    return most if all_finite(most) else np.where(np.isfinite(most), most, 0.0)
+    if all_finite(most):
+        return most
+    return np.where(np.isfinite(most), most, np.where(np.isinf(by), np.inf, 0.0))
+
+
+def size_of_ends(op: Op, x: Any, exact: Any, doubt: Any) -> Any:
+    """How far the greatest or least of some move as they do."""
+    moved = (op.compute(np, x + side * doubt) for side in (1, -1))
+    ends = [np.abs(end - exact) for end in moved]
+    found = np.fmax(*ends)
+    return found if all_finite(found) else np.where(np.isnan(found), 0.0, found)
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
@@ -149,6 +203,19 @@ def _size_of_terms(op: Op, node: Node, operands: Sequence[Any]) -> Any:
             norm = np.sqrt(np.abs(_roughly(op, node, list(squares))))
             found = found + epsilon(own) * norm
     return found
+
+
+def _doubt_of_sum(
+    op: Op, node: Node, operands: Sequence[Any], doubts: Sequence[Any]
+) -> Any:
+    """How far a sum moves as its operands do, each element by chance."""
+    found: Any = 0.0
+    for i, doubt in enumerate(doubts):
+        if doubt is not None:
+            row = [np.square(x) for x in operands]
+            row[i] = np.square(doubt)
+            found = found + np.abs(_roughly(op, node, row))
+    return np.sqrt(found)
 
 
 def _roughly(op: Op, node: Node, operands: list[Any]) -> Any:

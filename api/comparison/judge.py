@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from graphwright.comparison.labels import Labelled
 from graphwright.comparison.metrics import Metrics, form_of, measure
 from graphwright.comparison.pictures import KEPT
 from graphwright.comparison.runners import Outcome
+from graphwright.comparison.running import Running
 from graphwright.ir.dtype import DType
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Value
@@ -20,6 +21,8 @@ from graphwright.ir.evaluate import last_uses
 from graphwright.ir.graph import Node
 from graphwright.ir.types import TensorType
 from graphwright.testing.shadow import Bound, widened
+
+Follower: TypeAlias = "Ensemble | Running"
 
 
 @dataclass
@@ -62,7 +65,7 @@ class Judge:
         self.original, self.graph = original, original.graph
         self.seed = seed
         self._common: Ensemble | None = None
-        self._own: dict[str, Ensemble] = {}
+        self._own: dict[str, Running] = {}
         self.last = last_uses(self.graph)
 
     @property
@@ -94,12 +97,12 @@ class Judge:
         found.shadow_seconds = time.perf_counter() - start - found.measure_seconds
         return found
 
-    def ensemble(self, name: str, outcome: Outcome) -> Ensemble:
-        """The runs that follow a runner: those of all where it shows no value."""
+    def follower(self, name: str, outcome: Outcome) -> Follower:
+        """What follows a runner: the runs of all where it shows no value."""
         if not outcome.values:
             return self.common
         if name not in self._own:
-            self._own[name] = Ensemble(self.graph, self.seed, FEW)
+            self._own[name] = Running(self.graph, self.seed)
         return self._own[name]
 
 
@@ -114,7 +117,7 @@ class _Walk:
     ) -> None:
         self.judge, self.graph = judge, judge.graph
         self.outcomes, self.accounts = outcomes, accounts
-        self.ensembles = {n: judge.ensemble(n, o) for n, o in outcomes.items()}
+        self.ensembles = {n: judge.follower(n, o) for n, o in outcomes.items()}
         self.found = Verdicts()
         used = self.graph.use_counts()
         self.names = {v: n for v, n in judge.original.values.items() if used.get(v)}
@@ -147,7 +150,7 @@ class _Walk:
                 ensemble.drop(self.judge.last.get(index, ()))
         self._outputs()
 
-    def _distinct(self) -> Iterator[Ensemble]:
+    def _distinct(self) -> Iterator[Follower]:
         yield self.judge.common
         yield from (e for e in self.ensembles.values() if e is not self.judge.common)
 
@@ -156,12 +159,16 @@ class _Walk:
         self.ends[v] = {"": bound, **dict.fromkeys(self.outcomes, bound)}
 
     def _value(
-        self, v: Value, node: Node, alive: Mapping[str, Ensemble], is_output: bool
+        self,
+        v: Value,
+        node: Node,
+        alive: Mapping[str, Follower],
+        is_output: bool,
     ) -> None:
         common = self.judge.common
         bounds: dict[int, Bound] = {}
 
-        def bound(ensemble: Ensemble) -> Bound:
+        def bound(ensemble: Follower) -> Bound:
             if id(ensemble) not in bounds:
                 bounds[id(ensemble)] = ensemble.bound(v)
             return bounds[id(ensemble)]

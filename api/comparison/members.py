@@ -30,7 +30,9 @@ class Wobbly(Shadow):
 
     def off_by(self, x: Any, sizes: Any) -> Any:
         """An array that is off by errors of these sizes."""
-        return x + self._noise(x) * sizes
+        with np.errstate(all="ignore"):
+            moved = x + self._noise(x) * sizes
+        return moved if all_finite(moved) else np.where(np.isnan(moved), x, moved)
 
     def _off(self, operands: list[Any], node: Node, ulps: float) -> list[Any]:
         """Operands as an implementation seems to see them."""

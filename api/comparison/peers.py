@@ -15,7 +15,7 @@ from graphwright.frontends.onnx.peers import (
     reference_runner,
     session_source,
 )
-from graphwright.ir.dtype import string
+from graphwright.ir.dtype import bfloat16, string
 from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.types import TensorType
 from graphwright.threads import get_num_threads
@@ -143,6 +143,7 @@ class OpenVinoRunner(PeerRunner):
         super().__init__(original, source)
         import openvino
 
+        self._openvino: Any = openvino
         core: Any = openvino.Core()
         hints = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -163,5 +164,18 @@ class OpenVinoRunner(PeerRunner):
 
     def plain(self, feeds: Feeds) -> list[Any]:
         given = [next(feeds[n] for n in names if n in feeds) for names in self._taken]
-        found = self.request.infer(given)
-        return [np.array(found[port]) for port in self.request.model_outputs]
+        found = self.request.infer(list(map(self._tensor, given)))
+        return [self._array(found[p], p) for p in self.request.model_outputs]
+
+    def _tensor(self, x: Any) -> Any:
+        """An input; bfloat16 is unknown to OpenVINO's arrays, not to its tensors."""
+        if not isinstance(x, np.ndarray) or x.dtype != bfloat16.numpy:
+            return x
+        bits = np.ascontiguousarray(x).view(np.uint16)
+        return self._openvino.Tensor(bits, list(x.shape), self._openvino.Type.bf16)
+
+    def _array(self, x: Any, port: Any) -> Any:
+        """An output; what is bfloat16 comes as an array of float16 with its bits."""
+        array = np.array(x)
+        is_brain = port.get_element_type() == self._openvino.Type.bf16
+        return array.view(bfloat16.numpy) if is_brain else array

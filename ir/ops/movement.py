@@ -162,6 +162,9 @@ class SumTo(Movement):
             raise ShapeError(f"sum_to of {x} to {list(self.shape)}")
         return x.with_shape(self.shape)
 
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        return (None,)
+
     def compute(self, xp: Any, x: Any) -> Any:
         lead = x.ndim - len(self.shape)
         axes = list(range(lead))

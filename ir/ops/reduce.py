@@ -82,6 +82,9 @@ class Reduce(Op):
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
 
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        return (None,) if self.kind == "sum" else ()
+
     def _contents(self, x: TensorType) -> Contents | None:
         if x.contents is None or x.rank != 1 or None in x.contents:
             return None
@@ -215,6 +218,9 @@ class Cumulative(Op):
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
+
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        return (None,) if self.kind == "sum" else ()
 
     def _places(self, b: Emitter, square: Sequence[Dim]) -> tuple[Value, Value]:
         i, j = (b.iota(square, self.axis + k, int64) for k in (0, 1))
@@ -370,6 +376,9 @@ class ReduceWindow(Window):
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
+
+    def linear_along(self) -> tuple[tuple[int, int] | None, ...]:
+        return (None,) if self.kind == "sum" else ()
 
     def flops(self, operands: Any, results: Any) -> Dim:
         return product((results[0].size, *self.window))

@@ -500,6 +500,17 @@ def test_pool_in_other_dtypes_and_kinds() -> None:
     assert pool.pool(np.ones((1, 1, 4), bool), (2,), pads=[(1, 0)]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_sums_of_halves_are_rounded_once(dtype: Any, layout: pool.Layout) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 6, 6, 6)).astype(dtype)
+    got = pool.pool(x, [2, 2], kind="sum", strides=[2, 2], layout=layout)
+    if layout == "NHWC":
+        x, got = np.moveaxis(x, -1, 1), np.moveaxis(got, -1, 1)
+    parts = x.astype(np.float32).reshape(1, 6, 3, 2, 3, 2)
+    assert np.array_equal(got, parts.sum((3, 5)).astype(dtype))
+
+
 def test_nan_wins_in_a_pool() -> None:
     x = np.zeros((1, 1, 9), np.float32)
     x[..., 4] = np.nan

@@ -1,53 +1,13 @@
 """Models that real exporters wrote agree with the outputs stored beside them."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from exporter_models import FOLDER, MODELS, case_feeds, stored
 
 import graphwright as gw
-
-FOLDER = Path(__file__).parent.parent / "data" / "exporters"
-MODELS: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text())[
-    "models"
-]
-
-
-def stored(data: Any, prefix: str, names: list[str]) -> dict[str, Any]:
-    """Arrays, or lists of dictionaries, under a prefix by the model's names."""
-    found: dict[str, Any] = {}
-    for name in names:
-        key = f"{prefix}/{name}"
-        if key in data:
-            found[name] = data[key]
-        elif f"{key}/length" in data:
-            found[name] = [
-                item(data, f"{key}/{i}") for i in range(int(data[f"{key}/length"]))
-            ]
-    return found
-
-
-def item(data: Any, key: str) -> Any:
-    """Element of a stored sequence: an array, or a dictionary."""
-    if key in data:
-        return data[key]
-    keys, values = data[f"{key}/keys"].tolist(), data[f"{key}/values"].tolist()
-    return dict(zip(keys, values, strict=True))
-
-
-def feed(array: Any, declared: Any) -> Any:
-    """A stored input as the model takes it."""
-    if declared.numpy == np.dtype(object):
-        return array.astype(object)
-    if (
-        array.dtype != declared.numpy
-        and array.dtype.itemsize == declared.numpy.itemsize
-    ):
-        return array.view(declared.numpy)
-    return array
 
 
 def compare(got: Any, want: Any, rtol: float, atol: float) -> None:
@@ -78,12 +38,9 @@ def compare(got: Any, want: Any, rtol: float, atol: float) -> None:
 def test_agrees_with_the_oracle(row: dict[str, Any]) -> None:
     path = FOLDER / row["file"]
     exe = gw.compile(path, backend="numpy")
-    types = dict(zip(exe.graph.input_names, exe.graph.input_types, strict=True))
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as data:
         for case in range(row["cases"]):
-            names = list(exe.input_names)
-            feeds = stored(data, f"case{case}/in", names)
-            arrays = {n: feed(x, types[n].dtype) for n, x in feeds.items()}  # type: ignore[union-attr]
+            arrays = case_feeds(row, case, exe.graph)
             want = stored(data, f"case{case}/out", list(exe.output_names))
             got = dict(zip(exe.output_names, exe.run(None, arrays), strict=True))
             assert want, "the case stores outputs"
