@@ -137,9 +137,12 @@ def signs_cancel(b: Rewriter, node: Node, x: Value, y: Value) -> Value | None:
     return b.emit(node.op.name, x, y) if x.dtype.is_float else None
 
 
-@_rule(P.abs(P.abs("x").named("inner")) | P.abs(P.neg("x").named("inner")), EXACT)
+@_rule(
+    P.abs(P.abs("x").named("inner")) | P.abs(P.neg(P.value("x", "ifc")).named("inner")),
+    EXACT,
+)
 def magnitude(b: Rewriter, x: Value, inner: Node) -> Value:
-    """``||x|| = |-x| = |x|``."""
+    """``||x|| = |-x| = |x|``, the latter where ``-x`` does not wrap around."""
     return b.abs(x)
 
 

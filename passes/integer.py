@@ -50,7 +50,8 @@ class _Linear:
             return
         self.scale, self.zero = parts[0], parts[1] if len(parts) > 1 else np.int8(0)
         low, high = _NORMAL
-        tame = (self.scale >= low) & (self.scale <= high)
+        scale = self.scale.astype(np.float64)
+        tame = (scale >= low) & (scale <= high)
         self.fits = self.scale.dtype == np.float32 and bool(np.all(tame))
 
     @property

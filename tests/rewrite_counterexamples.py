@@ -122,6 +122,7 @@ never(
 )
 never("signs_cancel", lambda b, x, y: b.mul(b.neg(x), y), (2, 3), (2, 3))
 never("magnitude", lambda b, x: b.abs(b.floor(x)))
+never("magnitude", lambda b, x: b.abs(b.neg(x)), dtype=dt.uint8)
 never("floor_twice", lambda b, x: b.floor(b.neg(x)))
 for _c in (3.0, 0.0, math.inf, math.nan, 2.0**127, -6.0):
     never("divide_by_power_of_two", lambda b, x, c=_c: b.div(x, c))

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from graphwright.ir.dim import Dim, evaluate, floordiv
 from graphwright.ir.dtype import DTYPES, int64
 from graphwright.ir.emitter import Emitter, Value
@@ -50,7 +48,7 @@ class Fft(Op):
         n = evaluate(self.n, {})
         need(n > 0, f"fft over {n} terms")
         y = getattr(xp.fft, self.kind)(x, n=n, axis=self.axis)
-        single = x.dtype in (np.complex64, np.float32, np.float16)
+        single = x.dtype.itemsize <= (8 if x.dtype.kind == "c" else 4)
         if self.kind == "irfft":
             return y.astype(xp.float32 if single else xp.float64, copy=False)
         return y.astype(xp.complex64 if single else xp.complex128, copy=False)
