@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from graphwright.comparison.errors import is_fraction
+from graphwright.comparison.errors import is_fraction, largest
 from graphwright.comparison.metrics import alike
 from graphwright.ir.emitter import Value
 from graphwright.testing.shadow import Bound, bound_from, widened
@@ -29,7 +28,7 @@ def bound_among(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bou
             tolerance[odd] = np.inf
             firm = odd & _same(mine, exact) & ~np.isinf(found.tolerance)
             tolerance[firm] = 1e-300
-        most = _largest(v)
+        most = largest(v.dtype)
         tolerance[np.abs(exact) + tolerance >= most] = np.inf
         tolerance[np.isinf(exact) & _same(mine, exact)] = 1e-300
     return Bound(exact, tolerance)
@@ -37,14 +36,6 @@ def bound_among(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bou
 
 def _same(a: Any, b: Any) -> Any:
     return (a == b) | (np.isnan(a) & np.isnan(b))
-
-
-def _largest(v: Value) -> float:
-    real = v.dtype
-    if real.kind == "c":
-        return float(np.finfo(real.numpy).max)
-    info: Any = ml_dtypes.finfo(real.numpy)  # type: ignore[no-untyped-call]
-    return float(info.max)
 
 
 def _exact_bound(exact: Any, others: Sequence[Any], native: Any) -> Bound:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from graphwright.ir.dtype import DTYPES
+from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.op import Op, Tier, Trait
@@ -45,6 +46,14 @@ def is_fraction(v: Value) -> bool:
 def is_sum(op: Op) -> bool:
     """Whether errors of a result are those of a sum of terms."""
     return op.tier is Tier.PRIMITIVE and Trait.REDUCTION in op.traits
+
+
+def largest(dtype: DType) -> float:
+    """The greatest number of a dtype; of a complex one, of its parts."""
+    if dtype.kind == "c":
+        return float(np.finfo(dtype.numpy).max)
+    info: Any = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
+    return float(info.max)
 
 
 def has_size(op: Op, node: Node, operands: Sequence[Any]) -> bool:
@@ -186,13 +195,15 @@ def _size_of_terms(op: Op, node: Node, operands: Sequence[Any]) -> Any:
     grows as the root of n, as does this over the norm of the terms. Methods that share
     work between elements share errors, too: they are at least the mean over the tensor,
     and not much less than the largest. Weights that a rewrite scaled are rounded anew
-    in their own dtype.
+    in their own dtype. Where terms together exceed what the dtype of the sum holds, a
+    part of them may.
     """
     rows = list(zip(operands, node.operands, strict=True))
     own = node.results[0].dtype
     with np.errstate(all="ignore"):
         sizes = (np.abs(x) if is_fraction(v) else x for x, v in rows)
-        found = epsilon(own.accumulate) * np.abs(_roughly(op, node, list(sizes)))
+        terms = np.abs(_roughly(op, node, list(sizes)))
+        found = epsilon(own.accumulate) * terms
         finite = found[np.isfinite(found)] if op.growth > 1 else found
         if op.growth > 1 and finite.size:
             most = float(finite.max()) or 1.0
@@ -202,6 +213,8 @@ def _size_of_terms(op: Op, node: Node, operands: Sequence[Any]) -> Any:
             squares = (np.square(x) if is_fraction(v) else x for x, v in rows)
             norm = np.sqrt(np.abs(_roughly(op, node, list(squares))))
             found = found + epsilon(own) * norm
+        if terms.size and not terms.max() * op.growth < largest(own.accumulate):
+            found = np.where(terms * op.growth < largest(own.accumulate), found, np.inf)
     return found
 
 

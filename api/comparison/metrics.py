@@ -89,10 +89,11 @@ def measure(have: Any, want: Any, dtype: DType, bound: Bound | None = None) -> M
     if bound is not None and bound.tolerance is not None:
         judge = _flat(bound.value), _flat(bound.tolerance)
     sums = _Sums(dtype)
-    for start in range(0, x.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        limits = None if judge is None else (judge[0][part], judge[1][part])
-        sums.add(x[part], y[part], limits, start)
+    with np.errstate(all="ignore"):
+        for start in range(0, x.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            limits = None if judge is None else (judge[0][part], judge[1][part])
+            sums.add(x[part], y[part], limits, start)
     return sums.metrics(np.asarray(have), want, bound)
 
 
@@ -106,57 +107,60 @@ class _Sums:
     def __init__(self, dtype: DType) -> None:
         self.dtype, self.epsilon = dtype, epsilon(dtype)
         self.least = least_normal(dtype)
+        self.wide = np.complex128 if dtype.kind == "c" else np.float64
+        self._x = np.empty(_BLOCK, self.wide)
+        self._away, self._size = np.empty(_BLOCK), np.empty(_BLOCK)
         self.count = self.nan = self.inf = 0
-        self.abs = self.noise = self.signal = self.product = self.own = 0.0
+        self.abs = self.noise = self.signal = self.own = 0.0
         self.most = self.relative = self.ulp = self.excess = self.squares = 0.0
         self.judged = 0
         self.worst = -1
 
     def add(self, have: Any, want: Any, limits: Any, start: int) -> None:
         """Takes one block into account."""
-        wide = np.complex128 if self.dtype.kind == "c" else np.float64
-        x = have.astype(wide)
-        with np.errstate(all="ignore"):
-            difference = x - want
-            away = np.abs(difference)
-            total = float(away.sum())
-            if not math.isfinite(total):
-                x, want, away = self._finite(x, want, away)
-                total = float(away.sum())
-            self.count += away.size
-            self.abs += total
-            if away.size:
-                self._ratios(x, want, away)
-            if limits is not None:
-                value, tolerance = limits
-                self._judge(have.astype(wide), value, tolerance, start)
+        x, away = self._x[: have.size], self._away[: have.size]
+        np.copyto(x, have, casting="unsafe")
+        _apart(x, want, away)
+        total = float(away.sum())
+        if math.isfinite(total):
+            self._ratios(x, want, away, total)
+        else:
+            self._finite(x, want, away)
+        if limits is not None:
+            self._judge(x, limits, away, start)
 
-    def _finite(self, x: Any, want: Any, away: Any) -> tuple[Any, Any, Any]:
+    def _finite(self, x: Any, want: Any, away: Any) -> None:
         self.nan += int((np.isnan(x) & ~np.isnan(want)).sum())
         self.inf += int((np.isinf(x) & ~np.isinf(want)).sum())
         good = np.isfinite(away)
-        return x[good], want[good], away[good]
+        self._ratios(x[good], want[good], away[good], float(away[good].sum()))
 
-    def _ratios(self, x: Any, want: Any, away: Any) -> None:
-        most = float(away.max())
-        size = np.abs(want)
-        self.signal += float(np.dot(size, size))
-        if most == 0:
-            self.own += float(np.dot(size, size))
-            self.product += float(np.dot(size, size))
+    def _ratios(self, x: Any, want: Any, away: Any, total: float) -> None:
+        self.count += away.size
+        self.abs += total
+        if not away.size:
             return
-        self.most = max(self.most, most)
+        size = self._size[: away.size]
+        np.abs(want, out=size)
+        signal = float(np.dot(size, size))
+        self.signal += signal
+        if total == 0:
+            self.own += signal
+            return
+        self.most = max(self.most, float(away.max()))
         self.noise += float(np.dot(away, away))
         self.own += float(np.vdot(x, x).real)
-        self.product += float(np.vdot(want, x).real)
         np.maximum(size, self.least, out=size)
-        self.relative = max(self.relative, float((away / size).max()))
-        size.view(np.int64)[...] &= _EXPONENT
-        self.ulp = max(self.ulp, float((away / size).max()) / self.epsilon)
+        ratio = float((away / size).max())
+        self.relative = max(self.relative, ratio)
+        if 2 * ratio > self.ulp * self.epsilon:  # else this block has no larger one
+            size.view(np.int64)[...] &= _EXPONENT
+            self.ulp = max(self.ulp, float((away / size).max()) / self.epsilon)
 
-    def _judge(self, x: Any, value: Any, tolerance: Any, start: int) -> None:
-        away = np.abs(x - value)
-        ratio = away / tolerance
+    def _judge(self, x: Any, limits: tuple[Any, Any], away: Any, start: int) -> None:
+        value, tolerance = limits
+        _apart(x, value, away)
+        ratio = np.divide(away, tolerance, out=away)
         worst = float(ratio.max()) if ratio.size else 0.0
         self.judged += ratio.size
         if not worst <= 1.0:  # NaN, too: look again
@@ -171,6 +175,7 @@ class _Sums:
     def metrics(self, have: Any, want: Any, bound: Bound | None) -> Metrics:
         """What was found."""
         norm = math.sqrt(self.signal * self.own)
+        product = (self.signal + self.own - self.noise) / 2
         snr = math.inf
         if self.noise:
             ratio = self.signal / self.noise
@@ -184,7 +189,7 @@ class _Sums:
             self.abs / max(self.count, 1),
             self.relative,
             self.ulp,
-            min(1.0, self.product / norm) if norm else 1.0,
+            min(1.0, product / norm) if norm else 1.0,
             snr,
             _alike(have, want) if self.most else 1.0,
             self.nan,
@@ -196,6 +201,14 @@ class _Sums:
             f"{np.asarray(judged)[at]:.9g}" if self.worst >= 0 else "",
             int(have.size),
         )
+
+
+def _apart(x: Any, y: Any, out: Any) -> None:
+    """``|x - y|``."""
+    if x.dtype.kind == "c":
+        np.abs(x - y, out=out)
+    else:
+        np.abs(np.subtract(x, y, out=out), out=out)
 
 
 def _alike(have: Any, want: Any) -> float:

@@ -94,11 +94,12 @@ def _starts(
     """Cases to begin with, the smallest first."""
     feeds = sample.feeds
     flat = concrete(original.graph, feeds)
-    whole = (flat, [feeds[n] for n in flat.input_names])
+    inputs = [feeds[n] for n in flat.input_names]
+    found = [(flat, inputs), (original.graph, inputs)]
     if finding.value not in original.labels:
-        return [whole]
+        return found
     piece = window(original, finding.value, feeds, runner.run(feeds))
-    return [whole] if piece is None else [piece, whole]
+    return found if piece is None else [piece, *found]
 
 
 Maker = Callable[[Graph], Runner]

@@ -108,8 +108,8 @@ class GraphwrightRunner(Runner):
         self.alignment = Alignment(original, lowered, watcher.removed)
 
     def run(self, feeds: Feeds) -> Outcome:
-        values = self._folded()
         sizes = _sizes_of(self.original.graph, feeds)
+        values = self._unmade(feeds, sizes)
 
         def note(reading: Reading) -> None:
             self._keep(values, reading.origins, reading.array, sizes)
@@ -133,12 +133,15 @@ class GraphwrightRunner(Runner):
                 continue
             shape = _shape_of(self.original.labels[origin.value].type, sizes)
             found = original_form(array, origin.view, shape)
-            if found is not None:
+            if found is not None or origin.view == "identity":
                 values[origin.value] = found
 
-    def _folded(self) -> dict[str, Any]:
-        constants = self.exe.program.graph.constants
-        found: dict[str, Any] = {}
+    def _unmade(self, feeds: Feeds, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What no step makes: values that are an input, or folded to a constant."""
+        lowered = self.exe.program.graph
+        constants, found = lowered.constants, dict[str, Any]()
+        for v, name in zip(lowered.inputs, lowered.input_names, strict=True):
+            self._keep(found, lowered.origins.get(v, ()), feeds[name], sizes)
         for name, (v, origin) in self.alignment.folded.items():
             if self.alignment.accounts[name].fate is not Fate.FOLDED:
                 continue
@@ -184,8 +187,8 @@ class EvaluatedRunner(GraphwrightRunner):
     """What compilation makes of a graph, in the reference evaluator: no kernels."""
 
     def run(self, feeds: Feeds) -> Outcome:
-        values = self._folded()
         sizes = _sizes_of(self.original.graph, feeds)
+        values = self._unmade(feeds, sizes)
         lowered, keep = self.exe.program.graph, self._keep
 
         class Reader(Evaluator):

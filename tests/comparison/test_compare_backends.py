@@ -20,10 +20,11 @@ from graphwright.ir.builder import Builder
 from graphwright.ir.dtype import bfloat16, float16, float32
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, TokenType
 from graphwright.passes import manager, pipeline
 from graphwright.passes.rules import RuleSet
 from graphwright.testing import random_graph
+from graphwright.testing.random_graphs import aimed_graph
 from graphwright.testing.shadow import Bound
 from graphwright.testing.values import inputs_for
 
@@ -116,6 +117,25 @@ def test_counts_add_up_and_fusions_list_what_is_inside() -> None:
     gone = [a for a in report.runners[0].accounts.values() if a.fate is Fate.GONE]
     assert gone
     assert all(a.where for a in gone)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_each_value_is_shown_or_in_a_fusion_or_gone(seed: int) -> None:
+    """Of random graphs, and of graphs aimed at rewrites."""
+    graph = random_graph(seed) if seed % 2 else aimed_graph(seed)
+    original = labelled(graph)
+    runner = GraphwrightRunner("numpy", original, "numpy")
+    feeds = dict(zip(graph.input_names, inputs_for(graph, seed), strict=True))
+    shown, accounts = runner.run(feeds).values, runner.accounts()
+    assert list(accounts) == list(original.labels)
+    for name, account in accounts.items():
+        label = original.labels[name]
+        if account.fate in (Fate.KEPT, Fate.FOLDED):
+            is_token = isinstance(label.type, TokenType)
+            assert name in shown or is_token or label.node < 0, name
+        else:
+            assert name not in shown, name
+            assert account.where, name
 
 
 def test_the_plan_is_the_same_with_and_without_comparing() -> None:

