@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -672,6 +673,35 @@ def test_thread_count() -> None:
     threads.set_num_threads(before)
     with pytest.raises(ValueError, match="at least 1"):
         threads.set_num_threads(0)
+
+
+def test_helpers_stay_with_a_thread_until_another_one_wants_them() -> None:
+    def run() -> list[int]:
+        seen: list[int] = []
+        with threads.awake():
+            threads.parallel(lambda index, _: seen.append(index), 6)
+        return sorted(seen)
+
+    found: list[list[int]] = []
+    others = [
+        threading.Thread(target=lambda: found.extend(run() for _ in range(50)))
+        for _ in range(3)
+    ]
+    for thread in others:
+        thread.start()
+    found.extend(run() for _ in range(50))
+    for thread in others:
+        thread.join()
+    assert found == [[*range(6)]] * 200
+
+
+def test_a_resting_team_keeps_nothing_alive() -> None:
+    array = np.ones(4)
+    gone = weakref.ref(array)
+    with threads.awake():
+        threads.parallel(lambda index, _, x=array: x.sum(), 4)  # type: ignore[misc]
+    del array
+    assert gone() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")

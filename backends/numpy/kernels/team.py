@@ -89,6 +89,14 @@ class Job:
             self.finished.open()
 
 
+def _nothing(index: int, slot: int) -> None:
+    pass
+
+
+_NO_JOB = Job(_nothing, 0, Gate())
+"""What a team does between runs: it keeps no memory of the last one alive."""
+
+
 class _Helper:
     """A daemon thread that follows one team after another."""
 
@@ -111,6 +119,7 @@ class _Helper:
             if job is None:
                 return
             job.help()
+            del job  # or it lives until the next one
 
 
 class Team:
@@ -119,12 +128,24 @@ class Team:
     def __init__(self, helpers: list[_Helper]) -> None:
         """Wake the helpers; they come when they come."""
         self.helpers = helpers
-        self.job: Job | None = None
+        self.job: Job | None = _NO_JOB
         self.finished = Gate()
+        self.leader, self._processor = threading.get_ident(), -1
         self._gates = [Gate() for _ in helpers]
-        _apart([helper.thread for helper in helpers])
+        self.follow()
         for helper, gate in zip(helpers, self._gates, strict=True):
             helper.inbox.put((self, gate))
+
+    def follow(self) -> None:
+        """Keep the helpers off the processor that the leader is on by now."""
+        here = -1 if _processor is None else _processor()
+        if here != self._processor:
+            self._processor = here
+            _apart([helper.thread for helper in self.helpers])
+
+    def rest(self) -> None:
+        """Wait for the leader to come again."""
+        self.job = _NO_JOB
 
     def share(self, task: Task, count: int, helpers: int) -> None:
         """Run all indices with some of the helpers; the first error is raised."""
@@ -150,11 +171,21 @@ class Pool:
         """Keep `enter`, which each helper calls when it starts."""
         self._enter, self._lock = enter, threading.Lock()
         self._idle: list[_Helper] = []
+        self._resting: Team | None = None
         self._made = 0
 
     def claim(self, wanted: int) -> Team:
-        """A team of as many helpers as are wanted and not with other teams."""
+        """A team of as many helpers as are wanted and not with other teams.
+
+        It is the last one if that was the same thread's: nobody is woken then.
+        """
         with self._lock:
+            team, self._resting = self._resting, None
+            if team is not None:
+                if team.leader == threading.get_ident() and len(team.helpers) == wanted:
+                    team.follow()
+                    return team
+                self._disband(team)
             while len(self._idle) < wanted and self._made < wanted:
                 self._idle.append(_Helper(f"graphwright-{self._made}", self._enter))
                 self._made += 1
@@ -162,7 +193,14 @@ class Pool:
         return Team(found)
 
     def release(self, team: Team) -> None:
-        """Take the helpers of a team back."""
-        team.dismiss()
+        """Let a team rest until its leader, or somebody else, claims helpers."""
+        team.rest()
         with self._lock:
-            self._idle += team.helpers
+            if self._resting is None:
+                self._resting = team
+            else:
+                self._disband(team)
+
+    def _disband(self, team: Team) -> None:
+        team.dismiss()
+        self._idle += team.helpers
