@@ -45,7 +45,7 @@ class DepthwiseConv:
         self.weights = np.ascontiguousarray(np.tile(last, self.wide))
         self.epilogue = _widen(spec.epilogue, axes[-1].out)
         products = spec.positions * spec.filters * spec.taps
-        parts = 2 * round(products / _TASK_PRODUCTS / 2) or 1 + (products > 1 << 17)
+        parts = 2 * round(products / _TASK_PRODUCTS / 2) or 1
         self.cuts = threads.ranges(axes[0].out, -(-axes[0].out // parts))
         self.slots = threads.get_num_threads()
         self.seconds = products * spec.batch * _SECONDS_A_PRODUCT

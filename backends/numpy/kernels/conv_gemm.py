@@ -39,7 +39,7 @@ _SECONDS_A_BYTE = 3e-10
 
 def task_count(flops: float) -> int:
     """Return into how many tasks to cut a product: an even number, or one."""
-    if flops < 2e6:
+    if flops < 1.6e7:
         return 1
     return 2 * max(1, min(32, round(flops / _TASK_FLOPS / 2)))
 

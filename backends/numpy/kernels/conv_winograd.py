@@ -61,6 +61,7 @@ _FEW_WEIGHTS = 1 << 20
 _MANY_TILES = 20
 _LARGEST_WEIGHT = 1e12
 _CALLS = 18
+_SHORT, _LONG = 2.5e-4, 2e-3
 _SECONDS_A_PRODUCT = 2.5e-11
 _SECONDS_AN_ELEMENT = 6e-10
 
@@ -76,7 +77,8 @@ class WinogradConv:
         self.bands = self._bands()
         rows = max(high - low for low, high in self.bands)
         few = 36 * spec.channels * spec.filters * spec.acc.itemsize <= _FEW_WEIGHTS
-        self.apart = few or rows * self.wide >= _MANY_TILES
+        cached = few or rows * self.wide >= _MANY_TILES
+        self.apart = cached and not self._by_products
         """Whether a task does all of a band, instead of a part of all steps."""
         self.rows = rows if self.apart else self.high
         self.parts = [(0, 36)] if self.apart else threads.ranges(36, 9)
@@ -87,12 +89,18 @@ class WinogradConv:
         self._plain: GemmConv | None = None
 
     @property
-    def seconds(self) -> float:
-        """About what it takes on one thread."""
+    def _seconds(self) -> tuple[float, float]:
+        """About what products, and what transforms take on one thread."""
         spec, tiles = self.spec, self.high * self.wide * self.spec.batch
         products = 36 * tiles * spec.channels * spec.filters
         both = 36 * tiles * (spec.channels + spec.filters)
-        return products * _SECONDS_A_PRODUCT + both * _SECONDS_AN_ELEMENT
+        return products * _SECONDS_A_PRODUCT, both * _SECONDS_AN_ELEMENT
+
+    @property
+    def _by_products(self) -> bool:
+        """Whether to share out the products alone: transforms are many short calls."""
+        products, transforms = self._seconds
+        return products > _SHORT and products + transforms < _LONG
 
     def _bands(self) -> list[tuple[int, int]]:
         """Cut the tile rows into as many for each thread, in its cache."""
@@ -204,8 +212,8 @@ class WinogradConv:
             up = self._up(y, (low, high), out[n], _image(residual, n), rooms[slot])
             return threads.in_turn([down, self.panels[0].bind(v, y), up])
 
-        total = count * self.spec.batch
-        return threads.Prepared(make, total, self.slots, self.seconds, _CALLS)
+        total, seconds = count * self.spec.batch, sum(self._seconds)
+        return threads.Prepared(make, total, self.slots, seconds, _CALLS)
 
     def _bind_together(
         self,
@@ -251,10 +259,15 @@ class WinogradConv:
             part, rest = y[:, low * self.wide : high * self.wide], _image(residual, n)
             return self._up(part, (low, high), out[n], rest, rooms[slot])
 
-        pairs = ((down, downs), (multiply, self.parts), (up, ups))
+        products, transforms = self._seconds
+        stages = (
+            (down, downs, transforms / 2, _CALLS // 2),
+            (multiply, self.parts, products, 2),
+            (up, ups, transforms / 2, _CALLS // 2),
+        )
         return [
-            threads.Prepared(m, len(cuts), self.slots, self.seconds / 3, _CALLS // 3)
-            for m, cuts in pairs
+            threads.Prepared(make, len(cuts), self.slots, seconds, calls)
+            for make, cuts, seconds, calls in stages
         ]
 
     def _down(

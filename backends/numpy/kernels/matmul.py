@@ -16,7 +16,9 @@ from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_int
 
 Array = NDArray[Any]
 
-_SMALL_FLOPS = 1 << 20
+_FLOPS_A_SECOND = 8e10
+_BYTES_A_SECOND = 2e10
+_SHORT = 2e-4
 _TASK_FLOPS = 1 << 23
 
 
@@ -121,7 +123,7 @@ def _run_one(
     """Share out one product by rows or by columns, whichever are more."""
     m, n = out.shape
     parts = int(min(64, max(2, flops / _TASK_FLOPS), max(m, n) // 32))
-    if flops < _SMALL_FLOPS:
+    if flops / _FLOPS_A_SECOND + b.nbytes / _BYTES_A_SECOND < _SHORT:
         parts = 1
     long = max(m, n)
     cuts = threads.ranges(long, max(1, -(-long // max(1, parts))))
@@ -171,7 +173,8 @@ def _run_batch(
         rest = None if residual is None else residual[part]
         _block(left[part], right[part], out[part], epilogue, rest)
 
-    threads.parallel(task, len(cuts))
+    short = flops / _FLOPS_A_SECOND + out.nbytes / _BYTES_A_SECOND < _SHORT
+    threads.parallel(task, len(cuts), 1 if short else len(cuts))
 
 
 def _block(
