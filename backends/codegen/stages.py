@@ -5,7 +5,7 @@ or a node that cannot be written out. Loops around a heavy op, with what is fuse
 it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -103,12 +103,13 @@ class _Splitter:
         """Results that lie in memory, in order."""
         kept = set(self.graph.outputs)
         for node in self.graph.nodes:
-            self._weights.update(dict.fromkeys(node.results, self._weight(node)))
             if not is_pulled(node.op):
                 kept.update(node.results)
                 kept.update(node.operands)
             if node.op.name in HEAVY:
                 kept.update(v for v in node.operands if self._weights.get(v, 0))
+            weight = self._weight(node, kept)
+            self._weights.update(dict.fromkeys(node.results, weight))
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
             if not kept.intersection(node.results):
@@ -124,13 +125,13 @@ class _Splitter:
         order = (v for node in self.graph.nodes for v in node.results)
         return dict.fromkeys(v for v in order if v in kept)
 
-    def _weight(self, node: Node) -> int:
+    def _weight(self, node: Node, kept: Container[Value]) -> int:
         """Operations of an element, with those of what it is written out from."""
         name = node.op.name
         own = 0 if name in FREE else _COSTS.get(name, 1)
         if node.op.error_bound() > 1:
             own = max(own, 8)
-        inner = (self._weights.get(v, 0) for v in node.operands)
+        inner = (self._weights.get(v, 0) for v in node.operands if v not in kept)
         return min(own + sum(inner), 1 << 20)
 
     def _keeps(self, node: Node, roots: frozenset[Value]) -> bool:

@@ -127,3 +127,13 @@ def test_three_axes_agree_too() -> None:
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_long_chains_of_convolutions_are_fused_as_short_ones() -> None:
+    steps = ["c0 = Conv<pads=[1,1,1,1]>(x, w, b) r0 = Relu(c0)"]
+    for i in range(1, 80):
+        steps.append(f"c{i} = Conv<pads=[1,1,1,1]>(r{i - 1}, w, b) r{i} = Relu(c{i})")
+    body = " ".join([*steps, "y = Identity(r79)"])
+    graph = _model(body, (1, 16, 6, 6), (1, 16, 6, 6), (16, 16, 3, 3))
+    others = [k for k in _kernels(graph) if not isinstance(k, Written)]
+    assert len(others) == 2  # channels last, and back
