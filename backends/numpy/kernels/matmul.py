@@ -19,7 +19,7 @@ Array = NDArray[Any]
 _FLOPS_A_SECOND = 8e10
 _BYTES_A_SECOND = 2e10
 _SHORT = 2e-4
-_TASK_FLOPS = 1 << 23
+_TASK_FLOPS = 1 << 26
 
 
 def matmul(
