@@ -93,6 +93,12 @@ class Session:
         self._local = local()
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """What a binary is for: platform, device, driver and their versions."""
+        d, p = self.device, self.device.platform
+        return p.name, p.version, d.name, d.version, d.driver_version
+
+    @property
     def queue(self) -> Any:
         """The queue of the calling thread."""
         found = getattr(self._local, "queue", None)

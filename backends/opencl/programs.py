@@ -1,5 +1,6 @@
-"""Programs: sources built together, kept in memory by their text."""
+"""Programs: sources built together, kept in memory and on disk by their text."""
 
+import warnings
 from collections.abc import Sequence
 from hashlib import blake2b
 from threading import Lock
@@ -9,6 +10,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.ir.errors import GraphwrightError
 
@@ -55,10 +57,29 @@ class Programs:
                 self._built.update(dict.fromkeys(new, program))
 
     def _program(self, text: str) -> Any:
-        library = pyopencl()
-        program = library.Program(self._session.context, text)
+        """The program of a source: from disk if it was built before."""
+        key = key_of(text, *self._session.identity)
+        kept = load(key)
+        program = None if kept is None else self._from_binary(kept)
+        if program is None:
+            program = self._compiled(text)
+            store(key, program.get_info(pyopencl().program_info.BINARIES)[0])
+        return program
+
+    def _from_binary(self, binary: bytes) -> Any:
+        """The program of a binary; None if the driver does not take it."""
+        library, session = pyopencl(), self._session
         try:
-            return program.build()
+            return library.Program(session.context, [session.device], [binary]).build()
+        except library.Error:
+            return None
+
+    def _compiled(self, text: str) -> Any:
+        library = pyopencl()
+        try:
+            with warnings.catch_warnings():  # of the compiler's remarks
+                warnings.simplefilter("ignore")
+                return library.Program(self._session.context, text).build()
         except library.RuntimeError as error:
             raise self._refused(error, text) from error
 

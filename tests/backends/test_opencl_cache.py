@@ -1,0 +1,125 @@
+"""Programs on disk: kept, checked, and never trusted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends.opencl import cache
+from graphwright.backends.opencl.backend import OpenCLBackend
+
+MISSING = OpenCLBackend().unavailable()
+device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+KEY = cache.key_of("source", "device", "driver")
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", str(tmp_path))
+    return tmp_path / "opencl"
+
+
+def test_what_is_stored_is_loaded() -> None:
+    assert cache.load(KEY) is None
+    cache.store(KEY, b"binary")
+    assert cache.load(KEY) == b"binary"
+    assert cache.load(cache.key_of("source", "device", "driver2")) is None
+
+
+def test_keys_tell_parts_apart() -> None:
+    assert cache.key_of("ab", "c") != cache.key_of("a", "bc")
+
+
+def test_files_that_were_changed_are_not_used(place: Path) -> None:
+    cache.store(KEY, b"binary of some length")
+    path = place / KEY.hex()
+    whole = path.read_bytes()
+    for number in range(len(whole)):
+        path.write_bytes(whole[:number])
+        assert cache.load(KEY) is None
+    for number in range(len(whole)):
+        changed = bytearray(whole)
+        changed[number] ^= 1
+        path.write_bytes(changed)
+        assert cache.load(KEY) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs users with numbers")
+def test_files_that_others_can_write_are_not_used(place: Path) -> None:
+    cache.store(KEY, b"binary")
+    (place / KEY.hex()).chmod(0o666)
+    assert cache.load(KEY) is None
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", str(tmp_path / "file"))
+    cache.store(KEY, b"binary")
+    assert cache.load(KEY) is None
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", "")
+    cache.store(KEY, b"binary")
+    assert cache.load(KEY) is None
+
+
+def test_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.setattr(cache, "_MOST_BYTES", 4000)
+    keys = [cache.key_of(str(i)) for i in range(6)]
+    for age, key in enumerate(keys):
+        cache.store(key, bytes(900))
+        if (place / key.hex()).exists():
+            os.utime(place / key.hex(), (age, age))
+    assert cache.load(keys[0]) is None
+    assert cache.load(keys[-1]) == bytes(900)
+
+
+def doubled() -> tuple["np.ndarray[tuple[int], np.dtype[np.float32]]", gw.Graph]:
+    x = np.arange(20, dtype=np.float32)
+    return x, gw.trace(lambda v: v * 2.0 + 0.125, gw.spec("float32", (20,)))
+
+
+def run_anew() -> None:
+    x, graph = doubled()
+    found = gw.compile(graph, backend=OpenCLBackend(), strict=True)(x)
+    assert np.array_equal(np.asarray(found), x * 2 + np.float32(0.125))
+
+
+@device
+def test_programs_are_built_once(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    run_anew()
+    (path,) = place.iterdir()
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr(cache, "store", None)
+    run_anew()
+    assert path.stat().st_mtime_ns == before
+
+
+@device
+def test_binaries_that_a_driver_refuses_are_built_anew(place: Path) -> None:
+    run_anew()
+    (path,) = place.iterdir()
+    path.unlink()
+    cache.store(bytes.fromhex(path.name), b"not a program of any driver")
+    run_anew()
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_opencl_cache import run_anew
+run_anew()
+"""
+
+
+@device
+@pytest.mark.full
+def test_many_processes_share_a_folder(place: Path) -> None:
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
+    runs = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(16)]
+    assert [run.wait() for run in runs] == [0] * 16
+    assert not list(place.glob("new-*"))
