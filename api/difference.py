@@ -1,6 +1,5 @@
 """``diff``: what differs between two graphs, node by node and weight by weight."""
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.comparison.labels import Labelled, labelled
-from graphwright.display import Shown, stacked, styled, table
+from graphwright.display import stacked, styled, table
 from graphwright.frontends.onnx.load import load
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
@@ -22,10 +21,9 @@ from graphwright.report.layout import layered
 from graphwright.report.page import (
     GRAPH,
     NODES,
-    framed,
+    Paged,
     page,
     section,
-    write_page,
 )
 from graphwright.report.page import table as html_table
 
@@ -84,7 +82,7 @@ class WeightChange:
 
 
 @dataclass(repr=False)
-class DiffReport(Shown):
+class DiffReport(Paged):
     """What differs between two graphs.
 
     Attributes:
@@ -131,19 +129,9 @@ class DiffReport(Shown):
             "ends": list(self.ends),
         }
 
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
-
-    def to_html(self, path: "str | os.PathLike[str] | None" = None) -> str:
-        """The report as one HTML page that needs no network, written to a file too."""
-        text = _page(self)
-        if path is not None:
-            write_page(path, text)
-        return text
-
-    def _repr_html_(self) -> str:
-        return framed(self.to_html())
+    def page(self) -> str:
+        """The report as one HTML page."""
+        return _page(self)
 
     def __repr__(self) -> str:
         return f"<diff of {self.before.graph.name!r}: {self.verdict}>"

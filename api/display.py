@@ -58,6 +58,11 @@ def table(
     return made
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things: ``1 output``, ``2 outputs``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def facts(rows: Iterable[tuple[str, object]]) -> Any:
     """A grid of names and what they are."""
     from rich.table import Table

@@ -33,11 +33,13 @@ class StepTime:
         op: Name of the op.
         source: The source node, as text.
         seconds: Wall time.
+        values: The values of the original graph that its results equal, by name.
     """
 
     op: str
     source: str
     seconds: float
+    values: tuple[str, ...] = ()
 
 
 class Executable:
@@ -252,7 +254,9 @@ class Executable:
             nonlocal last
             if reading.index == 0:
                 node, now = reading.node, time.perf_counter()
-                rows.append(StepTime(node.op.name, str(node.source or ""), now - last))
+                names = tuple(o.value for o in reading.origins if not o.path)
+                source = str(node.source or "")
+                rows.append(StepTime(node.op.name, source, now - last, names))
             last = time.perf_counter()
 
         with self.observe(note):

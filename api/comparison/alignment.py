@@ -41,6 +41,13 @@ class Account:
     view: str = "identity"
     rounding: bool = False
 
+    def __str__(self) -> str:
+        if not self.where:
+            return self.fate.value
+        if self.fate is Fate.GONE:
+            return f"gone in {self.where}"
+        return f"{self.fate.value}: {self.where}"
+
 
 _PERMUTED = re.compile(r"transpose \[([\d, ]*)\]")
 

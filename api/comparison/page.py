@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from graphwright.backends.executable import StepTime
 from graphwright.comparison.labels import Labelled
 from graphwright.comparison.metrics import Metrics
 from graphwright.comparison.pictures import Picture
-from graphwright.display import bytes_text, seconds_text
+from graphwright.display import bytes_text, counted, seconds_text
 from graphwright.report.charts import bar_chart, error_chart, histogram
 from graphwright.report.layout import layered
 from graphwright.report.page import GRAPH, NODES, legend, page, section, table
@@ -24,8 +25,9 @@ def comparison_page(report: "ComparisonReport") -> str:
     name = report.original.graph.name
     parts = [
         f"<h1>{escape(name)}</h1>",
-        f'<p class="dim">{len(report.original.labels)} values,'
-        f" {len(report.samples)} samples: {escape(', '.join(report.samples))}</p>",
+        f'<p class="dim">{counted(len(report.original.labels), "value")},'
+        f" {counted(len(report.samples), 'sample')}:"
+        f" {escape(', '.join(report.samples))}</p>",
         _verdict(report),
         section("What else was found", _findings(report)),
         section("Outputs, from the inputs on", _outputs(report.end_to_end)),
@@ -70,7 +72,7 @@ class Graphic:
             return {}
         original = self.report.original
         edges = edges_of(original.graph, list(self.rows))
-        x, y = layered(self.count, edges)
+        x, y = layered(self.count, edges, _fixed(original.graph, list(self.rows)))
         columns = [*map(self._error_column, self.report.runners), *self._times()]
         columns = [c for c in columns if c is not None]
         colours: list[Any] = [
@@ -106,25 +108,35 @@ class Graphic:
         other: list[str] = []
         for name in self.names:
             account = runner.accounts.get(name)
-            words = f"{account.fate.value} {account.where}" if account else ""
-            other.append(words.strip())
+            other.append(str(account) if account else "")
         title = f"{runner.name}: error/bound"
         return {"title": title, "kind": "error", "values": values, "other": other}
 
     def _times(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for runner in self.report.runners:
-            spent: dict[str, float] = {}
-            for step in runner.profile:
-                spent[step.source] = spent.get(step.source, 0.0) + 1e3 * step.seconds
+            spent = self._spent(runner.profile)
             if not spent:
                 continue
-            values: list[float | None] = []
-            for node in self.rows.values():
-                time = spent.pop(str(node.source or ""), None)
-                values.append(None if time is None else float(f"{time:.4g}"))
+            values = [
+                float(f"{spent[i]:.4g}") if i in spent else None
+                for i in range(self.count)
+            ]
             title = f"{runner.name}: time"
             found.append({"title": title, "kind": "time", "values": values})
+        return found
+
+    def _spent(self, profile: Sequence[StepTime]) -> dict[int, float]:
+        """Milliseconds by node: of the value that a step gives, else of its source."""
+        by_name = {name: i for i, name in enumerate(self.names)}
+        rows = enumerate(self.rows.values())
+        by_source = {str(node.source or ""): i for i, node in rows}
+        found: dict[int, float] = {}
+        for step in profile:
+            known = [by_name[name] for name in step.values if name in by_name]
+            place = known[-1] if known else by_source.get(step.source)
+            if place is not None:
+                found[place] = found.get(place, 0.0) + 1e3 * step.seconds
         return found
 
 
@@ -143,6 +155,19 @@ def edges_of(graph: Any, numbers: Sequence[int]) -> list[tuple[int, int]]:
             if v in maker:
                 found[place[maker[v]], place[number]] = None
     return list(found)
+
+
+def _fixed(graph: Any, numbers: Sequence[int]) -> set[int]:
+    """The nodes that depend on no input, as places in ``numbers``."""
+    moving = set(graph.inputs)
+    found: set[int] = set()
+    for place, number in enumerate(numbers):
+        node = graph.nodes[number]
+        if moving.isdisjoint(node.operands):
+            found.add(place)
+        else:
+            moving.update(node.results)
+    return found
 
 
 # Parts ------------------------------------------------------------------------------

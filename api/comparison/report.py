@@ -1,7 +1,5 @@
 """What a comparison found: verdict, findings, every value's account, times."""
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,15 +14,15 @@ from graphwright.comparison.minimal import Reproducer
 from graphwright.comparison.page import comparison_page
 from graphwright.comparison.pictures import Picture
 from graphwright.display import (
-    Shown,
     bytes_text,
+    counted,
     seconds_text,
     stacked,
     styled,
     table,
 )
 from graphwright.ir.errors import printable
-from graphwright.report.page import framed, write_page
+from graphwright.report.page import Paged
 
 SHOWN = 20
 
@@ -78,7 +76,7 @@ Rows = Mapping[str, Mapping[str, Metrics]]
 
 
 @dataclass(repr=False)
-class ComparisonReport(Shown):
+class ComparisonReport(Paged):
     """What ``compare`` found.
 
     Attributes:
@@ -130,9 +128,10 @@ class ComparisonReport(Shown):
             if names[1:]
             else (f"{names[0]} agrees with the definition")
         )
-        inner = len(self.values)
-        counts = f"{len(self.outputs)} outputs and {inner} inner values"
-        return f"{said}: {counts} within their bounds, on {len(self.samples)} samples"
+        outputs = counted(len(self.outputs), "output")
+        inner = counted(len(self.values), "inner value")
+        samples = counted(len(self.samples), "sample")
+        return f"{said}: {outputs} and {inner} within their bounds, on {samples}"
 
     def accounting(self, runner: str) -> dict[str, int]:
         """How many values of the graph met which fate in a runner; all add up."""
@@ -189,19 +188,9 @@ class ComparisonReport(Shown):
         del found["accounts"]
         return {**found, "accounting": self.accounting(runner.name)}
 
-    def to_json(self) -> str:
-        """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
-
-    def to_html(self, path: "str | os.PathLike[str] | None" = None) -> str:
-        """The report as one HTML page that needs no network, written to a file too."""
-        text = comparison_page(self)
-        if path is not None:
-            write_page(path, text)
-        return text
-
-    def _repr_html_(self) -> str:
-        return framed(self.to_html())
+    def page(self) -> str:
+        """The report as one HTML page."""
+        return comparison_page(self)
 
     def __repr__(self) -> str:
         return f"<comparison of {self.original.graph.name!r}: {self.verdict}>"
@@ -216,7 +205,7 @@ class ComparisonReport(Shown):
             parts.append(styled(f"and {len(self.findings) - SHOWN} more", "red"))
         if self.reproducer is not None:
             parts.append(styled(str(self.reproducer), "bold"))
-        parts.append(table("Outputs", _COLUMNS, _rows(self.end_to_end), _NUMBERS))
+        parts.append(self._output_table())
         parts.append(self._runner_table())
         parts += [
             styled(printable(f"left out: {name}: {why}"), "yellow")
@@ -238,6 +227,15 @@ class ComparisonReport(Shown):
             for what, path in self.written.items()
         ]
         return stacked(*parts)
+
+    def _output_table(self) -> Any:
+        rows = [*_rows(self.end_to_end)]
+        if len(self.end_to_end) != 1:
+            return table("Outputs", _COLUMNS, rows, _NUMBERS)
+        (name,) = self.end_to_end
+        short = [row[1:] for row in rows]
+        numbers = [i - 1 for i in _NUMBERS]
+        return table(f"Output {name}", _COLUMNS[1:], short, numbers)
 
     def _runner_table(self) -> Any:
         rows = [
@@ -273,8 +271,7 @@ class ComparisonReport(Shown):
         account = runner.accounts.get(name)
         if account is None:
             return ""
-        place = f" {account.where}" if account.where else ""
-        return f"{account.fate.value}{place}"
+        return str(account)
 
 
 _COLUMNS = (

@@ -1,12 +1,14 @@
 """Places for the nodes of a graph: layers from top to bottom."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _SWEEPS = 2
 
 
 def layered(
-    count: int, edges: Sequence[tuple[int, int]]
+    count: int,
+    edges: Sequence[tuple[int, int]],
+    late: Collection[int] = (),
 ) -> tuple[list[float], list[int]]:
     """Columns and layers of nodes that are in topological order.
 
@@ -16,6 +18,8 @@ def layered(
     Args:
         count: How many nodes there are.
         edges: Pairs of a node and one that reads it, the former first in the order.
+        late: Nodes that lie just above their first reader, too; what they read is of
+            them.
     """
     before: list[list[int]] = [[] for _ in range(count)]
     after: list[list[int]] = [[] for _ in range(count)]
@@ -26,7 +30,7 @@ def layered(
     for i in range(count):
         layer[i] = max((layer[j] + 1 for j in before[i]), default=0)
     for i in reversed(range(count)):
-        if not before[i] and after[i]:
+        if after[i] and (i in late or not before[i]):
             layer[i] = max(0, min(layer[j] for j in after[i]) - 1)
     rows: dict[int, list[int]] = {}
     for i in range(count):

@@ -219,10 +219,11 @@ function start() {
     const sign = down ? -1 : 1;
     return [...rows].sort((a, b) => { const x = value(a), y = value(b); return (x < y ? -sign : x > y ? sign : a - b); });
   }
+  const wide = c => c.wide || Math.min(320, Math.max(150, 8 * c.title.length + 28));
   for (const c of shown) {
     const button = document.createElement("button");
     button.type = "button"; button.textContent = c.title; button.title = "sort by " + c.title;
-    button.style.width = (c.wide || 150) + "px";
+    button.style.width = wide(c) + "px";
     button.addEventListener("click", () => { down = by === c ? !down : c.kind !== "text"; by = c; order = sorted(order); fill(true); });
     head.append(button);
   }
@@ -236,7 +237,7 @@ function start() {
       row.setAttribute("role", "row"); row.dataset.node = String(i);
       for (const c of shown) {
         const cell = document.createElement("span");
-        cell.textContent = text(c, i); cell.style.width = (c.wide || 150) + "px";
+        cell.textContent = text(c, i); cell.style.width = wide(c) + "px";
         if (c.kind === "error" && c.values[i] > 1) cell.className = "bad";
         row.append(cell);
       }

@@ -11,6 +11,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from graphwright.display import Shown
 from graphwright.files import replacing
 
 _FOLDER = files("graphwright.report")
@@ -64,6 +65,34 @@ def framed(text: str, height: int = 720) -> str:
         f'<iframe sandbox="allow-scripts" style="width:100%;height:{height}px;'
         f'border:1px solid #8884" srcdoc="{escape(text, quote=True)}"></iframe>'
     )
+
+
+class Paged(Shown):
+    """What is also a page and JSON: a subclass defines ``to_dict`` and ``page``."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as a dictionary of what JSON holds."""
+        raise NotImplementedError
+
+    def page(self) -> str:
+        """The report as one HTML page."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def to_html(self, path: "str | os.PathLike[str] | None" = None) -> str:
+        """The report as one HTML page that needs no network, written to a file too."""
+        text = self.page()
+        if path is not None:
+            write_page(path, text)
+        return text
+
+    def _repr_html_(self) -> str:
+        return framed(self.to_html())
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
