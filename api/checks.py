@@ -104,7 +104,7 @@ class CheckReport(Shown):
 def check(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
-    backend: "str | Backend | Sequence[str]" = "auto",
+    backend: "str | Backend | Sequence[str | Backend]" = "auto",
     fast_math: bool = False,
     strict_float: bool = False,
 ) -> CheckReport:
@@ -131,14 +131,14 @@ def check(
     return _check_graph(graph, chosen, **how)
 
 
-def _backends(backend: "str | Backend | Sequence[str]") -> list[Backend]:
+def _backends(backend: "str | Backend | Sequence[str | Backend]") -> list[Backend]:
     """Those asked about, whether they can run here or not."""
     if isinstance(backend, Backend):
         return [backend]
     names = [backend] if isinstance(backend, str) else list(backend)
     if "auto" in names:
         return choose_backends(backend)
-    return list(map(get_backend, names))
+    return [b if isinstance(b, Backend) else get_backend(b) for b in names]
 
 
 def _check_graph(

@@ -54,7 +54,7 @@ def _tensor(x: Any, type_: Type, home: Backend) -> Any:
 def compile(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
-    backend: "str | Backend | Sequence[str]" = "auto",
+    backend: "str | Backend | Sequence[str | Backend]" = "auto",
     placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,

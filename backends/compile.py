@@ -130,7 +130,7 @@ def arrange(
 def lower(
     graph: Graph,
     *,
-    backend: "str | Backend | Sequence[str]" = "auto",
+    backend: "str | Backend | Sequence[str | Backend]" = "auto",
     placement: Mapping[str, str] | None = None,
     strict: bool = False,
     optimize: bool = True,

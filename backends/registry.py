@@ -129,7 +129,7 @@ def _check_contract(name: str, wanted: int | None) -> None:
     )
 
 
-def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
+def choose_backend(preference: "str | Backend | Sequence[str | Backend]") -> Backend:
     """The first backend of a preference that runs on this machine.
 
     ``"auto"`` is what ``$GRAPHWRIGHT_BACKEND`` names, else the fastest installed.
@@ -140,7 +140,9 @@ def choose_backend(preference: "str | Backend | Sequence[str]") -> Backend:
     return choose_backends(preference)[0]
 
 
-def choose_backends(preference: "str | Backend | Sequence[str]") -> list[Backend]:
+def choose_backends(
+    preference: "str | Backend | Sequence[str | Backend]",
+) -> list[Backend]:
     """The backends of a preference that run on this machine, in order.
 
     One of a single name, and of ``"auto"`` the first; of several names all that run.
@@ -148,13 +150,12 @@ def choose_backends(preference: "str | Backend | Sequence[str]") -> list[Backend
     Raises:
         BackendUnavailable: If none does, with the reason for each.
     """
-    if isinstance(preference, Backend):
-        return [preference]
-    names = [preference] if isinstance(preference, str) else list(preference)
+    if isinstance(preference, str | Backend):
+        preference = [preference]
     found: list[Backend] = []
     reasons: list[str] = []
-    for name in names:
-        group = preferences() if name == "auto" else [name]
+    for item in preference:
+        group = preferences() if item == "auto" else [item]
         backend = _first(group, reasons)
         if backend is not None and backend not in found:
             found.append(backend)
@@ -163,16 +164,16 @@ def choose_backends(preference: "str | Backend | Sequence[str]") -> list[Backend
     return found
 
 
-def _first(names: Sequence[str], reasons: list[str]) -> Backend | None:
+def _first(group: "Sequence[str | Backend]", reasons: list[str]) -> Backend | None:
     """The first that runs here; ``reasons`` grows by why others do not."""
-    for name in names:
+    for item in group:
         try:
-            backend = get_backend(name)
+            backend = item if isinstance(item, Backend) else get_backend(item)
         except BackendUnavailable as error:
             reasons.append(str(error))
             continue
         reason = backend.unavailable()
         if reason is None:
             return backend
-        reasons.append(f"{name}: {reason}")
+        reasons.append(f"{backend.name}: {reason}")
     return None

@@ -138,6 +138,7 @@ class Op:
         growth: How many times the error of a sum of its terms a method may make that
             shares work between elements; 1 if there is no such method.
         wide: Whether float64 computes the same more precisely; not so of bits.
+        signed_zeros: Whether it means the sign of a result that is zero.
         moves: Which operands' elements the result is made of as they are, if it is; the
             others are indices.
     """
@@ -154,6 +155,7 @@ class Op:
     error_floor: ClassVar[float] = 0.0
     growth: ClassVar[float] = 1.0
     wide: ClassVar[bool] = True
+    signed_zeros: ClassVar[bool] = False
     moves: ClassVar[slice | None] = None
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}

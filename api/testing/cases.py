@@ -2,22 +2,22 @@
 
 Each op runs over the dtypes that it takes, on sizes that are usual, 0, 1 and symbolic,
 on operands that were turned, flipped or spread, on one operand given twice; elementwise
-ops on each pair of special values.
+ops on each pair of special values, others on operands that hold some.
 """
 
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphwright.ir.builder import Builder
 from graphwright.ir.dtype import DTYPES, DType, string
-from graphwright.ir.errors import DTypeError
+from graphwright.ir.errors import DTypeError, FeedError
 from graphwright.ir.graph import Graph
-from graphwright.ir.op import OPS
+from graphwright.ir.op import OPS, Tier
 from graphwright.ir.types import TensorType
 from graphwright.testing import recipes
 from graphwright.testing.choices import Seeded
@@ -26,6 +26,8 @@ from graphwright.testing.registry import arity, is_plain, kinds_of, recipe_for
 from graphwright.testing.values import inputs_for
 
 FAMILIES = recipes.FAMILIES
+
+Feeds: TypeAlias = tuple[Any, ...]
 
 DTYPE_NAMES = (
     *("float32", "float64", "float16", "bfloat16", "float8_e4m3fn"),
@@ -37,7 +39,9 @@ DTYPE_NAMES = (
 _FEWER = ("float32", "float16", "int64", "uint8", "complex64", "string")
 
 _PLAIN = World(dims=(2, 3), dtypes={}, fresh=True)
+_ROOMY = World(dims=(3, 5), dtypes={}, fresh=True)
 _DYNAMIC_SIZES = {"n": 3, "m": 1, "k": 2}
+_OTHER_SIZES = {"n": 2, "m": 3, "k": 5}
 
 WORLDS: dict[str, World] = {
     "static": _PLAIN,
@@ -54,13 +58,15 @@ WORLDS: dict[str, World] = {
 LARGE: dict[str, World] = {
     "odd": World(dims=(5, 9, 17), dtypes={}, fresh=True),
     "long": World(dims=(1, 33, 130), dtypes={}, fresh=True),
+    "many": World(dims=(260, 2, 1, 257), dtypes={}, fresh=True),
 }
-"""Operands in which vectors, tiles and threads have whole parts and rests."""
+"""Operands in which vectors, tiles and threads have whole parts and rests; the last
+have more elements than 16 bits count."""
 
 _DEFAULTS = {"f": "float32", "i": "int32", "u": "uint8", "b": "bool", "c": "complex64"}
 """What stands beside the dtype in question."""
 
-_SEEDS = {"static": 4, "dynamic": 2}
+_SEEDS = {"static": 6, "dynamic": 2}
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ class Case:
         name: Op, kind of operands, dtype and a number.
         graph: The graph; views of operands stand in it too.
         inputs: Its inputs, in order.
+        more: Other inputs, for runs after the first: of other sizes where they vary.
     """
 
     name: str
     graph: Graph
     inputs: tuple[Any, ...]
+    more: tuple[tuple[Any, ...], ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -89,9 +97,10 @@ def cases(op_name: str) -> Iterable[Case]:
     """
     recipe_for(op_name)
     seen: set[str] = set()
-    for case in itertools.chain(_worlds(op_name), _specials(op_name)):
+    made = (_worlds(op_name), _specials(op_name), _extremes(op_name))
+    for case in itertools.chain(*made):
         key = str(case.graph)
-        if key not in seen or "special" in case.name:
+        if key not in seen or "special" in case.name or "extreme" in case.name:
             seen.add(key)
             yield case
 
@@ -108,17 +117,29 @@ def _worlds(op_name: str) -> Iterator[Case]:
 
 
 _LARGEST = 1 << 18
+_MANY = 1 << 16
 
 
-def large_cases(op_name: str) -> Iterator[Case]:
-    """Cases of an op on operands of up to a few thousand elements."""
+def large_cases(op_name: str, *, every_dtype: bool = False) -> Iterator[Case]:
+    """Cases of an op on operands of up to a few thousand elements, or many more."""
+    usual = ("float32", "float64", "int32", "int64", "uint8", "bool")
     for kind, world in LARGE.items():
-        for name in ("float32", "float64", "int32", "int64", "uint8", "bool"):
-            for turn in range(3):
+        for name in DTYPE_NAMES[:-1] if every_dtype else usual:
+            for turn in range(1 if kind == "many" else 3):
                 case = _case(op_name, kind, world, name, turn)
-                if case is None or sum(map(np.size, case.inputs)) > _LARGEST:
+                if case is None:
                     break
                 yield case
+
+
+def _fits(graph: Graph, kind: str) -> bool:
+    """Whether a graph is neither too large nor, where it should be, too small."""
+    if kind not in LARGE:
+        return True
+    values = [*graph.inputs, *(v for node in graph.nodes for v in node.results)]
+    sizes = [v.tensor.size for v in values if isinstance(v.type, TensorType)]
+    most = max((size for size in sizes if isinstance(size, int)), default=0)
+    return (_MANY if kind == "many" else 0) < most <= _LARGEST
 
 
 def _world_of(world: World, name: str) -> World:
@@ -130,7 +151,7 @@ def _world_of(world: World, name: str) -> World:
 def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case | None:
     """A case, or None if the dtype is not taken; several seeds are tried."""
     label = f"{op_name}-{kind}-{dtype}-{turn}"
-    for attempt in range(6):
+    for attempt in range(30 if kind == "many" else 6):
         seed = zlib.crc32(f"{label}-{attempt}".encode())
         m = Maker(Builder(op_name), Seeded(seed), _world_of(world, dtype))
         try:
@@ -139,13 +160,32 @@ def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case 
         except (Reject, DTypeError):
             continue
         plain = kind in ("static", "dynamic") and dtype == DTYPE_NAMES[0]
-        if dtype in m.used or (plain and not m.used):
-            graph = m.b.finish(results)
+        if dtype not in m.used and not (plain and not m.used):
+            continue
+        graph = m.b.finish(results)
+        if _fits(graph, kind):
             sizes = _DYNAMIC_SIZES if kind == "dynamic" else {}
-            sizes = {n: v for n, v in sizes.items() if n in graph.input_symbols()}
-            inputs = inputs_for(graph, seed, sizes, m.within)
-            return Case(label, graph, tuple(inputs))
+            inputs = _feeds(graph, seed, sizes, m)
+            if kind == "extreme":
+                inputs = _strewn(graph, inputs, m.within, seed)
+            return Case(label, graph, inputs, tuple(_more(kind, turn, graph, seed, m)))
     return None
+
+
+def _feeds(graph: Graph, seed: int, sizes: Mapping[str, int], m: Maker) -> Feeds:
+    known = {n: v for n, v in sizes.items() if n in graph.input_symbols()}
+    return tuple(inputs_for(graph, seed, known, m.within))
+
+
+def _more(kind: str, turn: int, graph: Graph, seed: int, m: Maker) -> Iterator[Feeds]:
+    """Feeds for a second run, if the graph takes them."""
+    if turn or kind not in ("static", "dynamic"):
+        return
+    sizes = _OTHER_SIZES if kind == "dynamic" else {}
+    try:
+        yield _feeds(graph, seed + 1, sizes, m)
+    except FeedError:  # other sizes do not fit together
+        return
 
 
 # Special values -----------------------------------------------------------------------
@@ -195,3 +235,34 @@ def _specials(op_name: str) -> Iterator[Case]:
         inputs = [b.input(f"x{i}", type_) for i in range(n)]
         graph = b.finish([b.emit(op_name, *inputs)])
         yield Case(f"{op_name}-special-{name}", graph, tuple(rows))
+
+
+def _extremes(op_name: str) -> Iterator[Case]:
+    """Any other primitive on operands that hold special values where they may."""
+    cls = OPS[op_name]
+    if is_plain(cls) or cls.tier is not Tier.PRIMITIVE:
+        return
+    for name in DTYPE_NAMES[:-1]:
+        for turn in range(4):
+            case = _case(op_name, "extreme", _ROOMY, name, turn)
+            if case is not None:
+                yield case
+
+
+def _strewn(graph: Graph, inputs: Feeds, within: Container[str], seed: int) -> Feeds:
+    """Inputs of which half are special values, where they may lie anywhere."""
+    rng, out = np.random.default_rng(seed), list[Any]()
+    for name, x in zip(graph.input_names, inputs, strict=True):
+        dtype = DTYPES.get(x.dtype.name)
+        if name in within or dtype is None:
+            out.append(x)
+            continue
+        values = special_values(dtype)
+        if dtype.kind == "c":  # products of infinities depend on the formula
+            values = values[np.isfinite(values)]
+        elif dtype.is_float:  # whether sums of the largest overflow, on their order
+            size = np.abs(values.astype(np.float64))
+            values = values[~np.isfinite(size) | (size <= np.sqrt(dtype.limits[1]))]
+        drawn = values[rng.integers(0, len(values), x.shape)]
+        out.append(np.where(rng.integers(0, 2, x.shape) == 1, drawn, x))
+    return tuple(out)

@@ -20,7 +20,7 @@ __all__ = ["Bound", "assert_accurate", "assert_agree", "assert_within", "bounds_
 def assert_agree(
     graph: Graph,
     inputs: Sequence[Any],
-    backend: "str | Backend | Sequence[str]" = "numpy",
+    backend: "str | Backend | Sequence[str | Backend]" = "numpy",
     **options: Any,
 ) -> None:
     """Asserts that a compiled graph gives what the reference evaluator does.

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from graphwright.backends.contract import Backend
+from graphwright.backends.executable import Executable
 from graphwright.compiled import compile as compile_graph
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.evaluate import evaluate
@@ -106,14 +109,13 @@ def examine(
     *,
     optimize: bool = True,
 ) -> Finding:
-    """Runs one case and holds it to the reference."""
+    """Runs one case, again if it has more inputs, and holds it to the reference."""
     try:
-        want = evaluate(case.graph, case.inputs)
         exe = compile_graph(case.graph, backend=backend, optimize=optimize)
-        got = exe.run(None, _named(case.graph, case.inputs))
-        assert_within(case.graph, case.inputs, want, got)
+        for inputs in (case.inputs, *case.more):
+            assert_right(exe, case.graph, inputs)
     except Exception as error:
-        return Finding(part, subject, case.name, WRONG, _words(error))
+        return Finding(part, subject, case.name, WRONG, words(error))
     lacking = sorted({fallback.op for fallback in exe.fallbacks})
     if subject in lacking and OPS[subject].tier is not Tier.HOST:
         return Finding(part, subject, case.name, DECLINED, "runs on the host")
@@ -122,13 +124,47 @@ def examine(
     return Finding(part, subject, case.name, PASSES)
 
 
-def _words(error: BaseException) -> str:
+def assert_right(exe: Executable, graph: Graph, inputs: Sequence[Any]) -> None:
+    """Asserts that a run gives what the reference does, and leaves its inputs alone.
+
+    Raises:
+        AssertionError: If not.
+    """
+    want = evaluate(graph, inputs)
+    before = [_bytes(x) for x in inputs]
+    got = exe.run(None, dict(zip(graph.input_names, inputs, strict=True)))
+    assert before == [_bytes(x) for x in inputs], "a run changes its inputs"
+    assert_within(graph, inputs, want, got)
+    if all(_means_signs(node.op) for node in graph.nodes):
+        for name, x, y in zip(graph.output_names, want, got, strict=True):
+            _assert_signs(name, x, y)
+
+
+def _bytes(x: Any) -> bytes:
+    return x.tobytes() if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else b""
+
+
+def _means_signs(op: Op) -> bool:
+    return op.tier is Tier.PRIMITIVE and (op.signed_zeros or op.moves is not None)
+
+
+def _assert_signs(name: str, want: Any, got: Any) -> None:
+    if want.dtype.kind != "f":
+        return
+    zero = (want == 0) & (got == 0)
+    wrong = zero & (np.signbit(want) != np.signbit(got))
+    if wrong.any():
+        at = [int(i[0]) for i in np.nonzero(wrong)]
+        raise AssertionError(
+            f"output {name!r}: {got[tuple(at)]} at {at}, the reference gives"
+            f" {want[tuple(at)]}: the sign of zero counts"
+        )
+
+
+def words(error: BaseException) -> str:
+    """What a finding says of an error."""
     kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
     return f"{kind}{str(error)[:400]}"
-
-
-def _named(graph: Graph, inputs: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(graph.input_names, inputs, strict=True))
 
 
 def _first(name: str, backend: Backend, every: int) -> Iterator[Finding]:
@@ -144,13 +180,25 @@ def _only_float32(graph: Graph) -> bool:
 
 
 def _op(part: str, name: str, backend: Backend, every: int) -> Iterator[Finding]:
-    for index, case in enumerate(cases(name)):
-        if index % every == 0 or "special" in case.name:
-            yield examine(part, name, case, backend, optimize=False)
+    for case in sampled(cases(name), every):
+        yield examine(part, name, case, backend, optimize=False)
+
+
+def sampled(found: Iterable[Case], every: int) -> Iterator[Case]:
+    """One case in so many; but of each kind and dtype the first, and all special ones.
+
+    What is wrong at one dtype only is seen by that.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for index, case in enumerate(found):
+        kind = tuple(case.name.split("-")[1:3])
+        if index % every == 0 or "special" in kind or kind not in seen:
+            yield case
+        seen.add(kind)
 
 
 def _sizes(name: str, backend: Backend, every: int) -> Iterator[Finding]:
-    for case in large_cases(name):
+    for case in large_cases(name, every_dtype=every == 1):
         yield examine("sizes", name, case, backend, optimize=False)
 
 

@@ -227,18 +227,31 @@ def _threads(backend: Backend) -> Executable:
 
 
 def _errors(backend: Backend) -> None:
-    b = Builder("bounds")
-    x = b.input("x", TensorType(float32, (5,)))
-    i = b.input("i", TensorType(int64, (2,)))
-    graph = b.finish([b.gather(x, i, 0)])
-    exe = compile_graph(graph, backend=backend)
     line = np.arange(5, dtype=np.float32)
-    for bad in (5, -1, 2**40):
-        _refused(exe, {"x": line, "i": np.array([0, bad])}, f"index {bad}")
+    exe = _indexed(backend, line, np.array([4, 0]), "gather", axis=0)
     _refused(exe, {"x": line.astype(np.float64), "i": np.array([0, 1])}, "float64")
     _refused(exe, {"x": line[:3], "i": np.array([0, 1])}, "3 elements of 5")
     _refused(exe, {"x": line}, "an input less")
-    _holds(graph, exe, [line, np.array([4, 0])])
+    _indexed(backend, line.reshape(1, 5), np.array([4, 0]), "gather", axis=1)
+    for mode in ("set", "add", "mul", "max"):
+        _indexed(backend, line, np.array([4, 0]), "scatter", axis=0, mode=mode)
+
+
+def _indexed(
+    backend: Backend, x: Any, right: Any, name: str, **fields: Any
+) -> Executable:
+    """A graph of an op that takes indices, which refuses those out of range."""
+    b = Builder("bounds")
+    operands = [b.input("x", TensorType(float32, x.shape))]
+    operands.append(b.input("i", TensorType(int64, (2,))))
+    if name == "scatter":
+        operands.append(b.constant_of(Constant.of(np.ones(2, np.float32))))
+    graph = b.finish([b.emit(name, *operands, **fields)])
+    exe = compile_graph(graph, backend=backend)
+    for bad in (5, -1, 2**40):
+        _refused(exe, {"x": x, "i": np.array([0, bad])}, f"{name}: index {bad}")
+    _holds(graph, exe, [x, right])
+    return exe
 
 
 def _refused(exe: Executable, feeds: dict[str, Any], what: str) -> None:

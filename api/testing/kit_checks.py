@@ -6,6 +6,7 @@ from functools import cache, partial
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backend
 from graphwright.frontends.onnx.suite import CANNOT_PASS, Suite
+from graphwright.testing.behaviour import behaviour_checks
 from graphwright.testing.conformance import STAGES, Check, graph_checks, op_checks
 from graphwright.testing.executables import executable_checks
 from graphwright.testing.onnx_checks import PART, onnx_check
@@ -17,7 +18,8 @@ BLOCKS = 40
 
 def all_checks(stage: str = "all") -> list[Check]:
     """The checks up to a stage: ``first``, ``primitives`` or ``all``."""
-    found = [*op_checks(), *executable_checks(), *graph_checks(), *_onnx_checks()]
+    found = [*op_checks(), *behaviour_checks(), *executable_checks()]
+    found += [*graph_checks(), *_onnx_checks()]
     last = STAGES.index(stage)
     return [check for check in found if STAGES.index(check.stage) <= last]
 

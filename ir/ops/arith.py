@@ -23,6 +23,7 @@ class Elementwise(Op):
     """An op of equal shapes; ``kinds`` says which dtypes it takes."""
 
     traits: ClassVar[frozenset[Trait]] = frozenset({Trait.ELEMENTWISE})
+    signed_zeros = True
     kinds: ClassVar[str] = _NUMBER
 
     def result_dtype(self, dtype: DType) -> DType:
@@ -235,6 +236,7 @@ class Max(Elementwise):
 
     name = "max"
     ulps = 0.0
+    signed_zeros = False
     traits = _COMMUTES
     kinds = "biuf"
 
@@ -256,6 +258,7 @@ class Min(Elementwise):
 
     name = "min"
     ulps = 0.0
+    signed_zeros = False
     traits = _COMMUTES
     kinds = "biuf"
 
@@ -494,41 +497,37 @@ class Abs(Unary):
         return b.mul(ct, b.sign(x))
 
 
-class Floor(Unary):
+class Rounding(Unary):
+    """An op that gives integers, in floats."""
+
+    ulps = 0.0
+    steps = True
+    kinds = "f"
+
+
+class Floor(Rounding):
     """Largest integer not above ``x``."""
 
     name = "floor"
-    ulps = 0.0
-    steps = True
-    kinds = "f"
 
 
-class Ceil(Unary):
+class Ceil(Rounding):
     """Smallest integer not below ``x``."""
 
     name = "ceil"
-    ulps = 0.0
-    steps = True
-    kinds = "f"
 
 
-class Round(Unary):
+class Round(Rounding):
     """Nearest integer, halves to even."""
 
     name = "round"
-    ulps = 0.0
-    steps = True
     function = "rint"
-    kinds = "f"
 
 
-class Trunc(Unary):
+class Trunc(Rounding):
     """The integer towards zero."""
 
     name = "trunc"
-    ulps = 0.0
-    steps = True
-    kinds = "f"
 
 
 class Sqrt(Unary):

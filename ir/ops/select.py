@@ -34,6 +34,7 @@ class Where(Op):
 
     name = "where"
     ulps = 0.0
+    signed_zeros = True
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
 
     def result_type(self, c: TensorType, x: TensorType, y: TensorType) -> TensorType:
@@ -64,6 +65,7 @@ class Cast(Op):
 
     name = "cast"
     ulps = 1.0
+    signed_zeros = True
     traits: ClassVar[frozenset[Trait]] = _ELEMENTWISE
     dtype: DType
     saturate: bool = False

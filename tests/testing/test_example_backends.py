@@ -1,0 +1,144 @@
+"""The backends in `examples/` pass the conformance kit; each installs by itself."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends import registry
+from graphwright.testing import conform
+from graphwright.testing.kit_checks import all_checks
+from graphwright.testing.report import DECLINED, WRONG
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+NAMES = {"c": "CBackend", "torch": "TorchBackend", "jax": "JaxBackend"}
+MARKED = ["c", *(pytest.param(n, marks=pytest.mark.peers) for n in ("torch", "jax"))]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def made(name: str, patch: pytest.MonkeyPatch, cache: Path) -> gw.Backend:
+    """An example's backend; skips where its library is missing."""
+    patch.setenv("XDG_CACHE_HOME", str(cache))
+    patch.syspath_prepend(str(EXAMPLES / f"backend_{name}"))
+    if name != "c":
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    if name == "torch":  # many small ops: threads only get in each other's way
+        importlib.import_module("torch").set_num_threads(1)
+    backend: gw.Backend = getattr(
+        importlib.import_module(f"graphwright_{name}"), NAMES[name]
+    )()
+    lacking = backend.unavailable()
+    if lacking:
+        pytest.skip(lacking)
+    return backend
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_the_first_stages(
+    name: str, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    backend = made(name, monkeypatch, cache)
+    report = conform(backend, "primitives", every=60, parts=["first", "executables"])
+    assert report.ok, report
+    assert report.score == 100
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_primitives(name: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    backend = made(name, monkeypatch, cache)
+    parts = ["primitives", "behaviour", "sizes"] if name == "torch" else ["sizes"]
+    report = conform(backend, "primitives", every=60, parts=parts)
+    assert not report.counts()[WRONG], report
+
+
+SOME = ("pad", "conv", "scatter", "arg_reduce", "cast", "shr", "cumulative")
+
+
+def test_primitives_in_c(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    backend = made("c", monkeypatch, cache)
+    checks = [c for c in all_checks("primitives") if c.subject in SOME]
+    findings = [f for c in checks if c.part == "primitives" for f in c.run(backend, 99)]
+    assert not [f for f in findings if f.status == WRONG]
+    ran = {f.subject for f in findings if f.status not in (WRONG, DECLINED)}
+    assert ran == set(SOME)
+
+
+def test_c_sources_hold_no_name_of_the_model(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    made("c", monkeypatch, cache)
+    module: Any = importlib.import_module("graphwright_c.backend")
+    b = gw.Builder("evil_graph")
+    x = b.input('evil_x"; system("true', _type())
+    y = b.add(b.mul(x, 0.1), x)
+    graph = b.finish([y], ["evil_y"])
+    source = module.Region(graph).source
+    assert "evil" not in source
+    assert float(np.float32(0.1)).hex() in source
+
+
+def _type() -> Any:
+    return gw.trace(lambda v: v, gw.spec("float32", (3, 4))).input_types[0]
+
+
+def test_without_a_compiler_c_says_so(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    backend = made("c", monkeypatch, cache)
+    module: Any = importlib.import_module("graphwright_c.backend")
+    monkeypatch.setattr(module, "compiler", lambda: None)
+    assert "gcc" in str(backend.unavailable())
+    graph = gw.trace(lambda v: v + v, gw.spec("float32", (3,)))
+    with pytest.raises(gw.BackendUnavailable, match="gcc"):
+        gw.compile(graph, backend=backend)
+    monkeypatch.setitem(registry._factories, "c-missing", lambda: backend)
+    exe = gw.compile(graph, backend=["c-missing", "numpy"])
+    assert np.asarray(exe(np.ones(3, np.float32))).tolist() == [2, 2, 2]
+
+
+def test_a_changed_library_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made("c", monkeypatch, tmp_path)
+    build: Any = importlib.import_module("graphwright_c.build")
+    source = "long long run(void **p) { return 7; }\n"
+    build.folder.cache_clear()
+    assert build._built("key", source).parent.stat().st_mode & 0o077 == 0
+    key = build._key(source)
+    first = build._found(key) or build._built(key, source)
+    first.write_bytes(b"spoiled")
+    assert build._found(key) is None
+    assert build.load(source)(None) == 7
+    build.folder.cache_clear()
+
+
+def test_c_installs_by_itself(tmp_path: Path) -> None:
+    site = str(tmp_path / "site")
+    options = ["-q", "--no-deps", "--no-build-isolation", "--target", site]
+    copy = tmp_path / "copy"
+    shutil.copytree(EXAMPLES / "backend_c", copy)
+    command = [sys.executable, "-m", "pip", "install", *options, str(copy)]
+    subprocess.run(command, check=True, capture_output=True)
+    code = "import json, graphwright as gw; print(json.dumps(sorted(gw.backends())))"
+    env = {"PYTHONPATH": site, "PATH": "/usr/bin:/bin"}
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
+    )
+    assert "c" in json.loads(found.stdout)
