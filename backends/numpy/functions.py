@@ -11,7 +11,14 @@ from graphwright.backends.numpy.kernels.program import (
     Instruction,
     Operand,
 )
-from graphwright.ir.dtype import DTYPES, bool_, float32, float64
+from graphwright.ir.dtype import (
+    DTYPES,
+    bool_,
+    complex64,
+    complex128,
+    float32,
+    float64,
+)
 from graphwright.ir.op import Op
 from graphwright.ir.ops.activation import Gelu
 from graphwright.ir.ops.select import Cast
@@ -66,11 +73,17 @@ _BOOL: dict[str, tuple[Function, float]] = {
     "or": (np.logical_or, 0.1),
     "xor": (np.logical_xor, 0.1),
 }
-_BY_KIND = {"f": _FLOAT, "i": _INTEGER, "u": _INTEGER, "b": _BOOL}
+_COMPLEX: dict[str, tuple[Function, float]] = {
+    "add": (np.add, 0.6),
+    "mul": (np.multiply, 1),
+    "neg": (np.negative, 0.6),
+    "sub": (np.subtract, 0.6),
+}
+_BY_KIND = {"f": _FLOAT, "i": _INTEGER, "u": _INTEGER, "b": _BOOL, "c": _COMPLEX}
 _COMPARE: dict[str, Function] = {"eq": np.equal, "lt": np.less}
 _PLAIN = frozenset(
     (
-        *(bool_, float32, float64),
+        *(bool_, float32, float64, complex64, complex128),
         *(DTYPES[f"{sign}int{bits}"] for sign in ("", "u") for bits in (8, 16, 32, 64)),
     )
 )
@@ -80,7 +93,7 @@ FUSABLE = frozenset({*_FLOAT, *_INTEGER, *_COMPARE, "where", "cast"})
 
 
 def plain_dtypes(types: Sequence[Type]) -> "list[np.dtype[Any]] | None":
-    """NumPy's dtypes of tensor types, None if one is not numpy's own real one."""
+    """NumPy's dtypes of tensor types, None if one is not numpy's own."""
     found: list[np.dtype[Any]] = []
     for t in types:
         if not isinstance(t, TensorType) or t.shape is None or t.dtype not in _PLAIN:
@@ -92,18 +105,18 @@ def plain_dtypes(types: Sequence[Type]) -> "list[np.dtype[Any]] | None":
 def is_known(op: Op, operands: DTypes, result: "np.dtype[Any]") -> bool:
     """Whether `lower` knows what to do."""
     if op.name == "where":
-        return True
+        return result.kind != "c"
     if isinstance(op, Cast):
         return _casts(op, operands[0], result)
     if len(set(operands)) != 1:
         return False
     if op.name in _COMPARE:
-        return True
+        return operands[0].kind != "c"
     return op.name in _BY_KIND[operands[0].kind]
 
 
 def _casts(op: Cast, source: "np.dtype[Any]", to: "np.dtype[Any]") -> bool:
-    if op.saturate:
+    if op.saturate or "c" in (source.kind, to.kind):
         return False
     return source.kind != "f" or to.kind in "fb" or to.itemsize >= 4
 

@@ -13,7 +13,7 @@ from graphwright.ir.types import TensorType
 
 _WIDE = (float32, float64, complex64, complex128)
 _PART = 1 << 13
-"""Elements of a part of the rows that one thread transforms at a time."""
+"""Elements of rows that are worth a thread."""
 
 
 @kernel_for("fft")

@@ -192,3 +192,17 @@ def test_inputs_of_any_strides_and_a_memory_that_is_gone() -> None:
         expected = array[1:10, 1:10].copy()
         del array
         np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("dtype", [dt.complex64, dt.complex128])
+def test_complex_numbers(dtype: dt.DType) -> None:
+    b = Builder("complex")
+    x = b.input("x", TensorType(dtype, (300, 40)))
+    row = b.input("row", TensorType(dtype, (40,)))
+    y = b.sub(b.mul(x, b.broadcast_to(row, x.shape)), b.neg(x))
+    graph = b.finish([y, b.eq(y, x), b.div(y, x)])
+    numbers = RNG.standard_normal((2, 300, 40)).astype(dtype.numpy)
+    feeds = [numbers[0] + 1j * numbers[1], numbers[0, 0] * 2j]
+    found = gw.compile(graph, backend="numpy").execute(feeds)
+    for got, want in zip(found, evaluate(graph, feeds), strict=True):
+        np.testing.assert_array_equal(got, want)

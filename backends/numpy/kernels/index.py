@@ -12,7 +12,7 @@ Array = NDArray[Any]
 Check = Callable[[int, int], None]
 
 _PART = 1 << 15
-"""Elements of a part of the work that one thread does at a time."""
+"""Elements that are worth a thread."""
 
 
 def _part_of(x: Array, size: int) -> int:
@@ -42,24 +42,27 @@ def take(x: Array, indices: Array, axis: int, out: Array, check: Check) -> None:
 def accumulate(function: Any, x: Array, axis: int, out: Array) -> None:
     """``out = function.accumulate(x, axis)``; long lines in parts at once.
 
-    What a part makes is then combined with what the parts before it came to.
+    What a part makes is combined with what the parts before it come to.
     """
     if x.ndim != 1 or len(x) < 2 * _PART:
         function.accumulate(x, axis=axis, out=out)
         return
     parts = threads.ranges(len(x), _PART)
+    before = np.empty(len(parts), x.dtype)
 
-    def begin(index: int, _: int) -> None:
+    def reduce(index: int, _: int) -> None:
         low, high = parts[index]
-        function.accumulate(x[low:high], out=out[low:high])
+        before[index + 1] = function.reduce(x[low:high])
 
     def go_on(index: int, _: int) -> None:
-        low, high = parts[index + 1]
-        function(out[low:high], before[index], out=out[low:high])
+        low, high = parts[index]
+        function.accumulate(x[low:high], out=out[low:high])
+        if index:
+            function(out[low:high], before[index], out=out[low:high])
 
-    threads.parallel(begin, len(parts))
-    before = function.accumulate(out[[high - 1 for _, high in parts[:-1]]])
-    threads.parallel(go_on, len(parts) - 1)
+    threads.parallel(reduce, len(parts) - 1)
+    function.accumulate(before[1:], out=before[1:])
+    threads.parallel(go_on, len(parts))
 
 
 def arg_reduce(largest: bool, x: Array, axis: int, out: Array) -> None:

@@ -131,8 +131,8 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
 
 
 def in_parts(task: Callable[[int, int], object], total: int, size: int) -> None:
-    """Call `task(low, high)` for parts of `range(total)` of at most `size`."""
-    parts = ranges(total, size)
+    """Call `task(low, high)` for a few parts of `range(total)` of at least `size`."""
+    parts = ranges(total, max(size, -(-total // (2 * slots()))))
     if len(parts) < 2:
         task(0, total)
     else:
