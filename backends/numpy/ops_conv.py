@@ -8,9 +8,10 @@ import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels.conv import ConvPlan, plan_conv
-from graphwright.backends.numpy.kernels.epilogue import Clip
+from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
 from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.matmul import matmul
+from graphwright.backends.numpy.kernels.threads import in_turn
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.constant import Constant
@@ -121,20 +122,33 @@ def _result(wanted: DType | None, own: DType) -> DType:
     return own if wanted is None else wanted
 
 
-def _plain_dot(request: Request) -> Kernel:
+def _float_dot(
+    request: Request,
+    operands: tuple[int, int],
+    residual: int | None,
+    finish: Epilogue,
+) -> Kernel:
     """A product of floats by BLAS, of any strides; large ones on all cores."""
     work: Any = request.op.flops(request.types, request.results)
-    small = work <= _SMALL_FLOPS
+    small, (x, w) = work <= _SMALL_FLOPS, operands
+    plain = residual is None and finish.bias is None and finish.clip is None
 
-    def run(out: Any, x: Any, w: Any) -> None:
-        matmul(x, w, out=out)
+    def run(out: Any, *arrays: Any) -> None:
+        added = None if residual is None else arrays[residual]
+        options: Any = {"bias": finish.bias, "clip": finish.clip, "residual": added}
+        matmul(arrays[x], arrays[w], out=out, **options)
 
-    def bind(scratch: Any, out: Any, x: Any, w: Any) -> Callable[[], object]:
-        if small:
-            return partial(np.matmul, x, w, out)
-        return partial(run, out, x, w)
+    def bind(scratch: Any, out: Any, *arrays: Any) -> Callable[[], object]:
+        if not small:
+            return partial(run, out, *arrays)
+        product = partial(np.matmul, arrays[x], arrays[w], out)
+        if plain:
+            return product
+        added = None if residual is None else arrays[residual]
+        return in_turn([product, finish.bind(out, out, added)])
 
-    return writing(request, run, bind=bind, strided=(0, 1))
+    strided = tuple(range(len(request.types)))
+    return writing(request, run, bind=bind, strided=strided)
 
 
 def _dot(
@@ -153,8 +167,8 @@ def _dot(
     if weights is not None and _packs(op, data, right):
         plan = _pointwise(data, weights, bias, clip)
         return _planned_rows(request, plan, x, residual)
-    if region is None and data.dtype in (float32, float64) and op.dtype is None:
-        return _plain_dot(request)
+    if data.dtype in (float32, float64) and op.dtype is None:
+        return _float_dot(request, operands, residual, Epilogue(None, bias, clip))
     out = (op.dtype or data.dtype).numpy
 
     def run(*arrays: Any) -> Any:
@@ -162,13 +176,7 @@ def _dot(
         options: Any = {"bias": bias, "residual": added, "clip": clip}
         return matmul(arrays[x], arrays[w], out_dtype=out, **options)
 
-    def into(target: Any, *arrays: Any) -> Any:
-        added = None if residual is None else arrays[residual]
-        options: Any = {"bias": bias, "residual": added, "clip": clip}
-        return matmul(arrays[x], arrays[w], out=target, **options)
-
-    same = data.dtype in (float32, float64) and op.dtype is None
-    return writing(request, into) if same else run
+    return run
 
 
 def _packs(op: Dot, x: TensorType, y: TensorType) -> bool:

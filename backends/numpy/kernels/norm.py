@@ -37,7 +37,11 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
             kernel(rows, rows)
             target[part] = rows
 
-    threads.parallel(task, len(cuts))
+    if len(cuts) == 1:
+        with np.errstate(all="ignore"):
+            task(0, 0)
+    else:
+        threads.parallel(task, len(cuts))
     if not np.may_share_memory(target, out):
         np.copyto(out, target.reshape(out.shape))
     return out
