@@ -60,6 +60,9 @@ class Frame:
         constants: Slots and arrays that never change.
         inputs: Slots of the inputs.
         outputs: Slots of the results.
+
+    Attributes:
+        outliving: What results that outlive the run need, by slot.
     """
 
     def __init__(
@@ -88,12 +91,12 @@ class Frame:
                 self._stages.append((position, slots[slot]))
             else:
                 self._moving.append((position, slot))
-        self._fresh = _fresh(layout)
+        self.outliving = _fresh(layout)
         steps = range(len(layout.steps))
         self._fixed = Binding(slots, [None] * len(steps), set())
         self._bind(self._fixed, steps)
         self._rest = [i for i in steps if self._fixed.calls[i] is None]
-        still = not (self._rest or self._moving or self._fresh)
+        still = not (self._rest or self._moving or self.outliving)
         calls = self._fixed.calls
         self._direct = [c for c in calls if c is not None and c is not _nothing]
         results = [slots[slot] for slot in outputs]
@@ -131,7 +134,7 @@ class Frame:
             lent: Which of them may be written over.
         """
         found: dict[int, Any] = {}
-        for slot, lender in self._fresh.items():
+        for slot, lender in self.outliving.items():
             source = self._layout.targets.get(slot)
             fits = source is not None and lender.fits(feeds[source])
             if source is not None and fits and source in lent:
@@ -154,15 +157,16 @@ class Frame:
         if found is None:
             if len(self._bindings) >= _MOST_BINDINGS:
                 self._bindings.pop(next(iter(self._bindings)))
-            found = self._bindings[key] = self._bound(moving)
+            found = self._bindings[key] = self.bound(moving)
         return found
 
-    def _bound(self, moving: Mapping[int, Any]) -> Binding:
+    def bound(self, moving: Mapping[int, Any]) -> Binding:
+        """What is bound to inputs and results that outlive the run, by slot."""
         fixed = self._fixed
         found = Binding(list(fixed.slots), list(fixed.calls), set())
         for slot, array in moving.items():
             found.slots[slot] = _stand_in(array)
-            if slot not in self._fresh and found.slots[slot] is not None:
+            if slot not in self.outliving and found.slots[slot] is not None:
                 found.slots[slot].flags.writeable = False
         self._bind(found, self._rest)
         self._release(found, moving)

@@ -31,26 +31,30 @@ class Lease:
 
 
 class Lender:
-    """Lends memory for one result."""
+    """Lends memory for one result.
+
+    Attributes:
+        place: What the result needs.
+    """
 
     def __init__(self, place: Place) -> None:
         """Keep what the result needs."""
-        self._place = place
+        self.place = place
         self._spare: list[np.ndarray[Any, Any]] = []
 
     def lend(self) -> "np.ndarray[Any, Any]":
         """An array, its contents undefined."""
-        if self._place.dtype.isbuiltin != 1:  # the interface does not know it
-            return self._place.empty()
+        if self.place.dtype.isbuiltin != 1:  # the interface does not know it
+            return self.place.empty()
         try:
             memory = self._spare.pop()
         except IndexError:
-            memory = self._place.empty()
+            memory = self.place.empty()
         return np.asarray(Lease(memory, self._spare))
 
     def fits(self, x: Any) -> bool:
         """Whether the result may be written to an array of somebody else's."""
-        place = self._place
+        place = self.place
         return (
             type(x) is np.ndarray
             and x.shape == place.shape

@@ -37,6 +37,10 @@ class Limits:
         """The limit in bytes, the machine's memory by default."""
         return _memory() if self.max_bytes is None else self.max_bytes
 
+    def turns(self, most: int) -> int:
+        """How many turns a loop may take that allows so many itself."""
+        return min(most, self.max_loop_iterations)
+
 
 class Cancellation:
     """A switch that stops runs at their next step."""

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
 from graphwright.backends.contract import Backend, Into, Kernel, Request
-from graphwright.backends.frame import Frame
+from graphwright.backends.frame import Binding, Frame
 from graphwright.backends.homes import Homes
 from graphwright.backends.host import (
     Fallback,
@@ -29,6 +29,7 @@ from graphwright.backends.host import (
 )
 from graphwright.backends.lease import owned
 from graphwright.backends.limits import Limits
+from graphwright.backends.loop import Loop, fits, in_place
 from graphwright.backends.steps import (
     Resident,
     Run,
@@ -45,6 +46,7 @@ from graphwright.backends.steps import (
     late_symbols,
     nbytes_of,
     outer_symbols,
+    peak_of,
     written,
 )
 from graphwright.ir.constant import Constant
@@ -56,12 +58,12 @@ from graphwright.ir.errors import (
 )
 from graphwright.ir.evaluate import bind_inputs, check_guards, define_symbols
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.op import Tier, Trait
 from graphwright.ir.ops.control import WhileLoop
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed
-from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
+from graphwright.ir.types import TensorType, bind_type, type_symbols
 
 _MAX_PLANS = 32
 _MAX_KERNELS = 256
@@ -93,7 +95,9 @@ class Options:
 class Plan:
     """The steps of a program for one binding."""
 
-    def __init__(self, program: "Program", env: Env) -> None:
+    def __init__(
+        self, program: "Program", env: Env, carried: int | None = None
+    ) -> None:
         self.program, self.env = program, env
         graph = program.graph
         self.slots: dict[Value, int] = {}
@@ -108,29 +112,34 @@ class Plan:
         ]
         self.inputs = [self.slots[v] for v in graph.inputs]
         self.outputs = [self.slots[v] for v in graph.outputs]
-        self.peak_bytes = self._peak()
-        self.layout = self._layout()
+        self.peak_bytes = peak_of(self.steps)
+        own = self.inputs[2 : 2 + (carried or 0)]
+        self.updated = in_place(self.steps, own, self.outputs) if own else {}
+        self.layout = self._layout(carried is not None)
         self._idle: list[Frame] = []
 
-    def _layout(self) -> Layout:
-        """Places in the arena of all results but those that outlive the run."""
+    def _layout(self, turning: bool) -> Layout:
+        """Places in the arena of all results but those that outlive the run.
+
+        With ``turning`` inputs and outputs lie where a loop has them: none is copied.
+        """
         graph = self.program.graph
-        kept, copied = set[int](), set[int]()
+        kept, copied = set(self.updated), set[int]()
         for step in self.steps:
             if isinstance(step.node.op, Effect):
                 kept.update(step.inputs)
         for v in graph.outputs:
             block = block_of(v.type, self.env)
-            small = block is not None and block.nbytes <= SMALL
+            small = block is not None and block.nbytes <= SMALL and not turning
             (copied if small else kept).add(self.slots[v])
         outside = {*self.inputs, *(slot for slot, _ in self.initial)}
         blocks = {self.slots[v]: block_of(v.type, self.env) for v in graph.inputs}
-        inputs = {slot: block for slot, block in blocks.items() if block is not None}
+        inputs = {s: b for s, b in blocks.items() if b is not None and not turning}
         targets = [(self.outputs[i], self.inputs[j], j) for i, j in self.program.writes]
         ends = Ends(inputs, kept, copied - kept, self.outputs, targets)
         return plan_layout(self.steps, ends, outside, len(self.slots))
 
-    def _frame(self) -> Frame:
+    def frame(self) -> Frame:
         """A frame that no other run uses; a run gives it back."""
         try:
             return self._idle.pop()
@@ -154,24 +163,13 @@ class Plan:
             node, run, inputs, outputs, tuple(self.slots[v] for v in frees), size
         )
 
-    def _peak(self) -> int:
-        """Largest sum of the results alive at once, as far as sizes are known."""
-        sizes: dict[int, int] = {}
-        live = peak = 0
-        for step in self.steps:
-            live += step.nbytes
-            peak = max(peak, live)
-            if step.outputs:
-                sizes[step.outputs[0]] = step.nbytes
-            live -= sum(sizes.pop(s, 0) for s in step.frees)
-        return peak
-
     def run(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
         """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""
         run.meter.reserve(self.peak_bytes, "this run")
-        frame = self._frame()
+        frame = self.frame()
         try:
-            if run.observer is None:
+            careful = run.meter.ticking and any(s.careful for s in self.steps)
+            if run.observer is None and not careful:
                 try:
                     return self._run_bound(frame, feeds, env, run)
                 except IndexBoundsError:  # once more, to learn which step it is
@@ -209,6 +207,13 @@ class Plan:
         slots = self._filled(list(binding.slots), feeds)
         for slot, array in fresh.items():
             slots[slot] = array
+        self.run_segments(binding, slots, frame, env, run)
+        return self._results(slots)
+
+    def run_segments(
+        self, binding: Binding, slots: list[Any], frame: Frame, env: Env, run: Run
+    ) -> None:
+        """Runs all steps on what is in the slots, bound ones as they are bound."""
         check = run.meter.check if run.meter.ticking else None
         for calls, number in binding.segments:
             for call in calls:
@@ -219,7 +224,6 @@ class Plan:
                 if check is not None:
                     check()
                 self._run_step(number, slots, frame, env, run)
-        return self._results(slots)
 
     def _run_step(
         self, number: int, slots: list[Any], frame: Frame, env: Env, run: Run
@@ -227,10 +231,13 @@ class Plan:
         """Runs a step with what is in the slots."""
         step = self.steps[number]
         operands = [slots[i] for i in step.inputs]
-        if step.into is not None:
+        careful = run.observer is not None or run.meter.ticking
+        if careful and step.careful is not None:
+            results: Sequence[Any] = step.careful(operands, env, run)
+        elif step.into is not None:
             rows = zip(frame.places[number], step.outputs, strict=True)
             places = [slots[s] if place is None else place for place, s in rows]
-            results: Sequence[Any] = written(step.into, places, operands, step.node)
+            results = written(step.into, places, operands, step.node)
         else:
             results = step.run(operands, env, run)
         for slot, value in zip(step.outputs, results, strict=True):
@@ -264,9 +271,9 @@ class Program:
         self._late = late_symbols(graph)
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._subprograms: dict[int, tuple[Graph, Program]] = {}
-        self._lock = Lock()
+        self._lock = RLock()  # a loop plans its body
         self.homes = Homes(graph, options.backend, options.devices)
-        self._kernel = lru_cache(maxsize=_MAX_KERNELS)(self._make_kernel)
+        self._kernel = lru_cache(maxsize=_MAX_KERNELS)(self._kernel_for)
 
     def bind(self, feeds: Sequence[Any], outer: Mapping[str, int]) -> Env:
         """Symbols' values from the shapes of the inputs."""
@@ -308,7 +315,7 @@ class Program:
         if isinstance(op, CopyTo) and self.options.devices:
             return self.homes.copy(node)
         if op.tier is Tier.CONTROL and not self._whole(node):
-            return self._control_step(node)
+            return self._loop_step(node, env)
         if self._settled(node, env):
             return self._static_step(node, env)
         return self._dynamic_step(node)
@@ -361,7 +368,7 @@ class Program:
             found = op.result_type(*types)
             declared = found if isinstance(found, tuple) else (found,)
             size = sum(map(nbytes_of, declared))
-            return self._kernel(op, types, constants, declared, node), size
+            return self._kernel(Request(op, types, constants, declared), node), size
 
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             try:
@@ -392,16 +399,6 @@ class Program:
             ]
             define_symbols(node, known, arrays, env)
         return arrays
-
-    def _make_kernel(
-        self,
-        op: Op,
-        types: tuple[Type, ...],
-        constants: tuple[Constant | None, ...],
-        results: tuple[Type, ...],
-        node: Node,
-    ) -> Kernel:
-        return self._kernel_for(Request(op, types, constants, results), node)
 
     def _kernel_for(self, request: Request, node: Node) -> Kernel:
         backend = self.options.backend
@@ -436,8 +433,9 @@ class Program:
 
             op = node.op.bind(env)
             if isinstance(op, WhileLoop):
-                limit = self.options.limits.max_loop_iterations
-                op = op.replace(max_iterations=min(op.max_iterations, limit))
+                op = op.replace(
+                    max_iterations=self.options.limits.turns(op.max_iterations)
+                )
             try:
                 types = [v.type for v in node.operands]
                 if isinstance(op, Foreign):  # expanded for these very values
@@ -464,6 +462,17 @@ class Program:
             return self.subprogram(op.body, env, there).run(operands, run, env)
 
         return step
+
+    def _loop_step(self, node: Node, env: Env) -> "StepFunction | Into":
+        step, op = self._control_step(node), node.op
+        if not isinstance(op, WhileLoop) or not fits(op, env):
+            return step
+        program = self.subprogram(op.body, env)
+        plan = Plan(program, dict(env), carried=op.carried)
+        if all(s.into is None for s in plan.steps):  # perhaps no arrays of the host
+            return step
+        limit = self.options.limits.turns(op.max_iterations)
+        return Loop(node, plan, dict(env), limit).kernel(step)
 
     def subprogram(
         self, graph: Graph, env: Env, options: Options | None = None

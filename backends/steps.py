@@ -59,10 +59,21 @@ class Step:
     """One kernel call: which slots it reads, writes and frees.
 
     ``into`` is set where the kernel writes to the arena; else ``run`` is called.
+    ``careful`` does the same in smaller steps, to be observed or interrupted.
     """
 
     __slots__ = (
-        *("frees", "inputs", "into", "nbytes", "node", "outputs", "run", "views"),
+        *(
+            "careful",
+            "frees",
+            "inputs",
+            "into",
+            "nbytes",
+            "node",
+            "outputs",
+            "run",
+            "views",
+        ),
     )
 
     def __init__(
@@ -78,6 +89,7 @@ class Step:
         self.into = run if isinstance(run, Into) else None
         self.run = _unplanned if isinstance(run, Into) else run
         self.views = isinstance(run, View)
+        self.careful: StepFunction | None = getattr(run, "careful", None)
         self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
 
 
@@ -215,3 +227,16 @@ def by_shapes(node: Node) -> Callable[[Choose[T]], Choose[T]]:
         return chosen if tensors else choose
 
     return keep
+
+
+def peak_of(steps: Sequence[Step]) -> int:
+    """Largest sum of the results alive at once, as far as sizes are known."""
+    sizes: dict[int, int] = {}
+    live = peak = 0
+    for step in steps:
+        live += step.nbytes
+        peak = max(peak, live)
+        if step.outputs:
+            sizes[step.outputs[0]] = step.nbytes
+        live -= sum(sizes.pop(s, 0) for s in step.frees)
+    return peak

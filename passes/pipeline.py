@@ -19,6 +19,7 @@ from graphwright.passes.layout import channels_last, sink_reshapes
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.movement import MOVEMENT
 from graphwright.passes.recognize import RECOGNIZE
+from graphwright.passes.roll import roll_loops
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 from graphwright.passes.sinking import SINKING
@@ -34,6 +35,7 @@ SIMPLIFY = RuleSet(
 )
 """All local rewrites at once."""
 
+register_pass("roll_loops", roll_loops)
 register_pass("remove_dead", remove_dead)
 register_pass("merge_common", merge_common)
 register_pass("fold_constants", fold_constants)
@@ -52,6 +54,7 @@ for _rules in (
 Pipeline: TypeAlias = tuple[str, ...]
 
 DEFAULT: Pipeline = (
+    "roll_loops",
     "integer_kernels",
     "fold_constants",
     "merge_common",

@@ -11,6 +11,7 @@ from graphwright.backends.numpy import (
     ops_attention,
     ops_basic,
     ops_conv,
+    ops_dynamic,
     ops_fused,
     ops_index,
     ops_linear,
@@ -98,7 +99,7 @@ def _unfused(op: Fused) -> Kernel:
 
 
 TABLES = (
-    *(ops_attention, ops_basic, ops_conv, ops_fused),
+    *(ops_attention, ops_basic, ops_conv, ops_dynamic, ops_fused),
     *(ops_index, ops_linear, ops_pool, ops_rows, ops_signal),
 )
 """Modules whose kernels are registered by importing them."""

@@ -1,5 +1,6 @@
 """Kernels of reading and writing at computed positions, and of running sums."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -68,7 +69,21 @@ def _gathering(op: Gather, request: Request, below: int) -> Into | None:
     def run(out: Any, x: Any, indices: Any) -> None:
         index.take(x, indices, axis, out, check)
 
-    return writing(request, run)
+    def bind(_: Any, out: Any, x: Any, indices: Any) -> Callable[[], object]:
+        if indices.size != 1:
+            return partial(run, out, x, indices)
+        lines = np.moveaxis(x, axis, 0)
+        line = out.reshape(lines.shape[1:])
+
+        def one() -> None:
+            number = indices.item()
+            if not -below <= number < size:
+                check(number, number)
+            line[...] = lines[number]
+
+        return one
+
+    return writing(request, run, bind=bind, strided=(0,))
 
 
 @kernel_for("scatter")

@@ -234,5 +234,6 @@ def test_a_chain_of_reshapes_collapses_in_linear_time() -> None:
     x = b.input("x", TensorType(dt.float32, (4, 6)))
     for i in range(5_000):
         x = b.neg(b.reshape(x, ((6, 4), (4, 6))[i % 2]))
-    after = optimize(b.finish([x]))
+    passes = [name for name in DEFAULT if name != "roll_loops"]
+    after = optimize(b.finish([x]), passes)
     assert ops(after) == []
