@@ -95,9 +95,7 @@ class Options:
 class Plan:
     """The steps of a program for one binding."""
 
-    def __init__(
-        self, program: "Program", env: Env, carried: int | None = None
-    ) -> None:
+    def __init__(self, program: "Program", env: Env, carried: int = -1) -> None:
         self.program, self.env = program, env
         graph = program.graph
         self.slots: dict[Value, int] = {}
@@ -113,9 +111,9 @@ class Plan:
         self.inputs = [self.slots[v] for v in graph.inputs]
         self.outputs = [self.slots[v] for v in graph.outputs]
         self.peak_bytes = peak_of(self.steps)
-        own = self.inputs[2 : 2 + (carried or 0)]
+        own = self.inputs[2 : 2 + max(carried, 0)]  # a loop's
         self.updated = in_place(self.steps, own, self.outputs) if own else {}
-        self.layout = self._layout(carried is not None)
+        self.layout = self._layout(carried >= 0)
         self._idle: list[Frame] = []
 
     def _layout(self, turning: bool) -> Layout:
@@ -467,8 +465,7 @@ class Program:
         step, op = self._control_step(node), node.op
         if not isinstance(op, WhileLoop) or not fits(op, env):
             return step
-        program = self.subprogram(op.body, env)
-        plan = Plan(program, dict(env), carried=op.carried)
+        plan = Plan(self.subprogram(op.body, env), dict(env), carried=op.carried)
         if all(s.into is None for s in plan.steps):  # perhaps no arrays of the host
             return step
         limit = self.options.limits.turns(op.max_iterations)
