@@ -43,7 +43,8 @@ def lowering_passes(
     joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
     if layout.get("reduce_window") == "mean":
         joined.append(fuse_means)
-    fusing = [fuse_epilogues, *joined, fuse_regions, fuse_strided, remove_dead]
+    joining = [fuse_epilogues, *joined, remove_dead]  # regions may take what is dead
+    fusing = [*joining, fuse_regions, fuse_strided, remove_dead]
     if layout.get("quantize") == "region":
         fusing = [fuse_quantized, *fusing]
     if layout.get("gather") == "region":

@@ -19,8 +19,13 @@ from graphwright.backends.numpy.kernels.quantized import (
     finish_bytes,
 )
 from graphwright.backends.numpy.kernels.scratch import Arena, take
+from graphwright.backends.registry import choose_backend
 from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
+from graphwright.passes.cleanup import remove_dead
+from graphwright.passes.lower import lowering_passes
 
 ort: Any = pytest.importorskip("onnxruntime")
 quantization: Any = pytest.importorskip("onnxruntime.quantization")
@@ -143,6 +148,23 @@ def test_networks(
         assert np.abs(got - wanted).max() <= steps[0] * 1.001  # a tie may go either way
         (again,) = exe.run(None, feed)
         np.testing.assert_array_equal(again, got)
+
+
+def test_regions_are_made_of_what_is_alive(tmp_path: Path) -> None:
+    path = quantized(tmp_path, "QDQ", "QUInt8", "QInt8", True)
+    graph = gw.optimize(gw.load(path))
+    backend = choose_backend("numpy")
+    seen: list[Graph] = []
+
+    def fuses(op: Op, types: Any) -> bool:
+        seen.append(current)
+        return backend.fuses(op, types)
+
+    for step in lowering_passes(backend.layout(), fuses):
+        current = graph
+        graph = step(graph)
+    assert seen
+    assert all(remove_dead(g) is g for g in seen)
 
 
 def test_dynamic_quantisation(tmp_path: Path) -> None:
