@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphwright.backends.codegen import pulled_basic, pulled_more
+from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import convolution, dot
 from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
@@ -61,4 +62,7 @@ def _kernels(site: Site) -> Sequence[Kernel]:
     made = KERNELS[heavy.op.name](site) if heavy and heavy.op.name in KERNELS else None
     if made is not None:
         return made
+    cut = pieces(site.stage, site.arrays, site.target) if heavy is None else None
+    if cut is not None:
+        return cut
     return [scheduled(site.stage, site.arrays, site.target)]

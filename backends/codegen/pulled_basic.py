@@ -73,12 +73,15 @@ def _concat(
     op: Any = node.op
     found: Expr | None = None
     start = 0
+    low, high = at[op.axis].bounds
     for x in node.operands:
         n = sizes_of(x.type)[op.axis]
         if n == 0:
             continue
         place = Within(at[op.axis], start, start + n)
         inner = (*at[: op.axis], at[op.axis] + -start, *at[op.axis + 1 :])
+        if start <= low and high < start + n:
+            return e.at(x, inner, guards)
         part = e.at(x, inner, (*guards, place))
         found = part if found is None else choose(within(place), part, found)
         start += n

@@ -137,3 +137,21 @@ def test_long_chains_of_convolutions_are_fused_as_short_ones() -> None:
     graph = _model(body, (1, 16, 6, 6), (1, 16, 6, 6), (16, 16, 3, 3))
     others = [k for k in _kernels(graph) if not isinstance(k, Written)]
     assert len(others) == 2  # channels last, and back
+
+
+JOINED = "c = Conv(x, w, b) d = Relu(x) j = Concat<axis=1>(c, d, c) y = Sigmoid(j)"
+
+
+def test_joined_channels_are_written_by_a_kernel_each() -> None:
+    kernels = _kernels(_model(JOINED, (2, 16, 5, 6), (2, 56, 5, 6), (20, 16, 1, 1)))
+    ends = [k.outputs[0] for k in kernels]
+    assert max(map(ends.count, ends)) == 3
+
+
+@device
+def test_joined_channels_agree_with_the_reference() -> None:
+    graph = _model(JOINED, (2, 16, 5, 6), (2, 56, 5, 6), (20, 16, 1, 1))
+    x = _random(2, 16, 5, 6, seed=3)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
