@@ -12,7 +12,9 @@ Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
 """Called with rows and where their results go, which may be the same."""
 
-_BLOCK = 1 << 15
+_SECONDS_AN_ELEMENT = 1.6e-9
+_CALLS = 8
+_BLOCK = 1 << 17
 
 
 def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
@@ -41,7 +43,8 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
         with np.errstate(all="ignore"):
             task(0, 0)
     else:
-        threads.parallel(task, len(cuts))
+        pays = threads.pays(x.size * _SECONDS_AN_ELEMENT, len(cuts) * _CALLS)
+        threads.parallel(task, len(cuts), len(cuts) if pays else 1)
     if not np.may_share_memory(target, out):
         np.copyto(out, target.reshape(out.shape))
     return out

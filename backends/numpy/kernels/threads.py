@@ -165,6 +165,11 @@ _TURN = 1.2e-5
 interpreter with it once: measured on a virtual machine, where waking costs most."""
 
 
+def pays(seconds: float, calls: int) -> bool:
+    """Whether work of so many seconds, and calls of numpy functions, is shared out."""
+    return seconds > _WAKE + calls * _TURN
+
+
 class Prepared:
     """Tasks whose views are made when they first run, and kept for the next time."""
 
@@ -182,8 +187,7 @@ class Prepared:
         functions, between which threads take turns. They are shared out if that pays.
         """
         self._make, self._count = make, count
-        pays = seconds > _WAKE + count * calls * _TURN
-        self._slots = max_slots if pays else 1
+        self._slots = max_slots if pays(seconds, count * calls) else 1
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
