@@ -139,19 +139,23 @@ def test_long_chains_of_convolutions_are_fused_as_short_ones() -> None:
     assert len(others) == 2  # channels last, and back
 
 
-JOINED = "c = Conv(x, w, b) d = Relu(x) j = Concat<axis=1>(c, d, c) y = Sigmoid(j)"
+def _joined() -> Graph:
+    body = (
+        "c = Conv(x, w, b) d = Relu(x) j = Concat<axis=1>(c, d, c) s = Sigmoid(j)"
+        " y = Conv(s, v)"
+    )
+    v = _random(4, 56, 1, 1, seed=4)
+    return _model(body, (2, 16, 5, 6), (2, 4, 5, 6), (20, 16, 1, 1), v=v)
 
 
 def test_joined_channels_are_written_by_a_kernel_each() -> None:
-    kernels = _kernels(_model(JOINED, (2, 16, 5, 6), (2, 56, 5, 6), (20, 16, 1, 1)))
-    ends = [k.outputs[0] for k in kernels]
+    ends = [k.outputs[0] for k in _kernels(_joined())]
     assert max(map(ends.count, ends)) == 3
 
 
 @device
 def test_joined_channels_agree_with_the_reference() -> None:
-    graph = _model(JOINED, (2, 16, 5, 6), (2, 56, 5, 6), (20, 16, 1, 1))
-    x = _random(2, 16, 5, 6, seed=3)
+    graph, x = _joined(), _random(2, 16, 5, 6, seed=3)
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
