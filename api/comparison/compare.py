@@ -110,19 +110,16 @@ def compare(
     source: Any = graph if isinstance(model, Graph) or callable(model) else model
     if dtype is not None:
         source = graph = with_float(graph, dtype)
-    session = _Session(labelled(graph), source, function, options)
-    session.add(backends, per_node=per_node, strict=strict)
+    if rounds < 0 or search < 0:
+        raise FeedError(f"rounds={rounds} and search={search}: neither is negative")
+    session = _Session(labelled(graph), source, function, options, strict)
+    session.add(backends, per_node=per_node)
     sets = given_samples(graph, inputs)
     if golden is not None:
         sets += session.add_golden(golden)
     count: Samples = samples if samples is not None else (0 if sets else 2)
     sets += make_samples(graph, count, seed, dims or {})
-    if not sets:
-        raise FeedError("there is nothing to compare on: give inputs or samples")
-    for sample in sets:
-        session.judge(sample)
-    if search:
-        session.judge(searched(session.runners, sets, search, seed))
+    session.judge_all(sets, search, seed)
     session.diagnose()
     if save is not None:
         session.save(save)
@@ -140,6 +137,11 @@ def _graph_of(model: Any, inputs: Any) -> tuple[Graph, Callable[..., Any] | None
         return load(model), None
     if inputs is None or isinstance(inputs, Mapping):
         raise FeedError("to compare a function, give its arguments: inputs=(x, y)")
+    if not isinstance(inputs, list | tuple):
+        raise FeedError(
+            f"to compare a function, give its arguments as inputs=(x, y),"
+            f" got {type(inputs).__name__}"
+        )
     rows: list[Any] = list(inputs)
     first = rows[0] if rows and isinstance(rows[0], tuple | list) else rows
     return trace(model, *(np.asarray(x) for x in first)), model
@@ -153,6 +155,7 @@ class _Session:
     source: Any
     function: Callable[..., Any] | None
     options: Mapping[str, Any]
+    strict: bool = False
     runners: list[Runner] = field(default_factory=list[Runner])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     resident: dict[str, int] = field(default_factory=dict[str, int])
@@ -175,9 +178,7 @@ class _Session:
 
     # Who takes part -------------------------------------------------------------------
 
-    def add(
-        self, wanted: Sequence[Contestant], *, per_node: bool, strict: bool
-    ) -> None:
+    def add(self, wanted: Sequence[Contestant], *, per_node: bool) -> None:
         """Makes runners; what cannot run here is left out, or an error if strict."""
         start = time.perf_counter()
         rows: list[tuple[Contestant, bool]] = []
@@ -190,7 +191,7 @@ class _Session:
             try:
                 runner = self._runner(each, inner)
             except Exception as error:
-                if strict or not isinstance(each, str):
+                if self.strict or not isinstance(each, str):
                     raise
                 self.left_out[each] = f"{error}"
                 continue
@@ -209,6 +210,10 @@ class _Session:
             return each
         if isinstance(each, Backend):
             return self._own(each.name, each)
+        if not isinstance(each, str) and not callable(each):
+            raise FeedError(
+                f"{each!r} is no backend: give a name, a backend or a function"
+            )
         if not isinstance(each, str):
             name = getattr(each, "__name__", type(each).__name__)
             return CallableRunner(self._free(name), self.original, each)
@@ -241,6 +246,15 @@ class _Session:
         return [sample for sample, _ in saved.rows]
 
     # Judging --------------------------------------------------------------------------
+
+    def judge_all(self, sets: Sequence[Sample], search: int, seed: int) -> None:
+        """Judges samples, then the worst near them that a search finds."""
+        if not sets:
+            raise FeedError("there is nothing to compare on: give inputs or samples")
+        for sample in sets:
+            self.judge(sample)
+        if search:
+            self.judge(searched(self.runners, sets, search, seed))
 
     def judge(self, sample: Sample) -> None:
         """Runs all on a sample and judges what they gave."""
@@ -280,6 +294,8 @@ class _Session:
 
     def _failed(self, runner: Runner, sample: Sample, error: Exception) -> None:
         """One that fails: ours is at fault, another system merely cannot."""
+        if self.strict and not isinstance(runner, GraphwrightRunner):
+            raise error
         self.runners.remove(runner)
         words = f"{type(error).__name__}: {error}"
         self.left_out[runner.name] = f"{sample.name}: {words}"

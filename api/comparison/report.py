@@ -131,7 +131,9 @@ class ComparisonReport(Paged):
         outputs = counted(len(self.outputs), "output")
         inner = counted(len(self.values), "inner value")
         samples = counted(len(self.samples), "sample")
-        return f"{said}: {outputs} and {inner} within their bounds, on {samples}"
+        text = f"{said}: {outputs} and {inner} within their bounds, on {samples}"
+        missing = f"; {', '.join(self.left_out)} left out" if self.left_out else ""
+        return text + missing
 
     def accounting(self, runner: str) -> dict[str, int]:
         """How many values of the graph met which fate in a runner; all add up."""

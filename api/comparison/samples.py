@@ -42,6 +42,11 @@ def given_samples(graph: Graph, inputs: Any) -> list[Sample]:
         return []
     if isinstance(inputs, Mapping):
         return [Sample("given", _by_name(graph, inputs))]
+    if not isinstance(inputs, list | tuple):
+        raise FeedError(
+            "inputs are arrays by name or a list of them by position,"
+            f" got {type(inputs).__name__}"
+        )
     rows: list[Any] = list(inputs)
     many = bool(rows) and all(isinstance(row, Mapping | tuple | list) for row in rows)
     if not many:
@@ -89,6 +94,8 @@ def make_samples(
     Raises:
         FeedError: If there is no such kind.
     """
+    if isinstance(kinds, int) and kinds < 0:
+        raise FeedError(f"samples={kinds}: a number of samples is not negative")
     words = ["random"] * kinds if isinstance(kinds, int) else list(kinds)
     return [
         Sample(f"{word} {seed + i}", _made(graph, word, seed + i, dims))

@@ -194,9 +194,19 @@ def test_other_floats_and_kinds_of_samples(dtype: str, kind: str) -> None:
 def test_what_cannot_take_part_is_left_out() -> None:
     report = gw.compare(DIGITS, ["numpy", "nothing"], samples=1)
     assert "no backend 'nothing'" in report.left_out["nothing"]
+    assert report.verdict.endswith("on 1 sample; nothing left out")
     assert report.ok
     with pytest.raises(gw.BackendUnavailable, match="nothing"):
         gw.compare(DIGITS, ["numpy", "nothing"], strict=True)
+    graph = graph_with_nothing_added()
+
+    def two(x: Any) -> Any:
+        return x, x
+
+    report = gw.compare(graph, ["numpy", two])
+    assert "two gave 2 outputs" in report.left_out["two"]
+    with pytest.raises(gw.FeedError, match="two gave 2 outputs"):
+        gw.compare(graph, ["numpy", two], strict=True)
 
 
 def test_inputs_that_do_not_fit() -> None:
@@ -206,6 +216,17 @@ def test_inputs_that_do_not_fit() -> None:
         gw.compare(DIGITS, ["numpy"], samples=["odd"])
     with pytest.raises(gw.FeedError, match="give its arguments"):
         gw.compare(lambda x: x, ["numpy"])
+    with pytest.raises(gw.FeedError, match="got int"):
+        gw.compare(lambda x: x, ["numpy"], 5)
+    with pytest.raises(gw.FeedError, match="got int"):
+        gw.compare(DIGITS, ["numpy"], 5)
+    with pytest.raises(gw.FeedError, match="not negative"):
+        gw.compare(DIGITS, ["numpy"], samples=-1)
+    with pytest.raises(gw.FeedError, match="neither is negative"):
+        gw.compare(DIGITS, ["numpy"], rounds=-1)
+    backends: Any = ["numpy", 7]
+    with pytest.raises(gw.FeedError, match="7 is no backend"):
+        gw.compare(DIGITS, backends)
 
 
 # Golden runs, files -------------------------------------------------------------------
