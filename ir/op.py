@@ -334,6 +334,13 @@ class Op:
         """
         return ()
 
+    def sizes_of_terms(self, xp: Any, *operands: Any) -> Any:
+        """Of a sum over operands that are not negative: what the sizes of terms add to.
+
+        The op itself, unless it weighs terms by numbers that are negative or complex.
+        """
+        return self.compute(xp, *operands)
+
     def flops(self, operands: Sequence[Type], results: Sequence[Type]) -> Dim:
         """Floating-point operations; by default one an element of the first result."""
         if Trait.VIEW in self.traits or not results:

@@ -210,7 +210,7 @@ def _size_of_terms(op: Op, node: Node, operands: Sequence[Any]) -> Any:
             mean = most * float(np.sqrt(np.mean(np.square(finite / most))))
             found = op.growth * np.maximum(found, max(mean, most / _APART))
         if own.accumulate is not own and len(operands) > 1:
-            squares = (np.square(x) if is_fraction(v) else x for x, v in rows)
+            squares = (np.abs(x) ** 2 if is_fraction(v) else x for x, v in rows)
             norm = np.sqrt(np.abs(_roughly(op, node, list(squares))))
             found = found + epsilon(own) * norm
         if terms.size and not terms.max() * op.growth < largest(own.accumulate):
@@ -237,10 +237,10 @@ def _roughly(op: Op, node: Node, operands: list[Any]) -> Any:
     scales = [float(np.max(x, initial=0.0)) or 1.0 for x in operands] if narrow else []
     factor = prod(scales)
     if not narrow or not op.linear_along() or not np.isfinite(factor):
-        return wide_op(op).compute(np, *operands)
+        return wide_op(op).sizes_of_terms(np, *operands)
     rows = zip(operands, scales, strict=True)
     small = [(x / most).astype(np.float32) for x, most in rows]
-    return single(op).compute(np, *small).astype(np.float64) * factor
+    return single(op).sizes_of_terms(np, *small).astype(np.float64) * factor
 
 
 def single(op: Op) -> Op:

@@ -53,6 +53,18 @@ class Fft(Op):
             return y.astype(xp.float32 if single else xp.float64, copy=False)
         return y.astype(xp.complex64 if single else xp.complex128, copy=False)
 
+    def sizes_of_terms(self, xp: Any, x: Any) -> Any:
+        """All weights have size 1, but for the division by n."""
+        n = evaluate(self.n, {})
+        used = evaluate(self._terms(), {}) if self.kind == "irfft" else n
+        total = xp.moveaxis(xp.moveaxis(x, self.axis, 0)[:used], 0, self.axis)
+        total = xp.sum(total, axis=self.axis, keepdims=True)
+        if self.kind in ("ifft", "irfft"):
+            total = total * ((2.0 if self.kind == "irfft" else 1.0) / n)
+        shape = list(x.shape)
+        shape[self.axis] = evaluate(self._terms(), {}) if self.kind == "rfft" else n
+        return xp.broadcast_to(total, tuple(shape))
+
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any
     ) -> Cotangents:
