@@ -24,9 +24,11 @@ from graphwright.backends.numpy.kernels.geometry import Axis
 Array = NDArray[Any]
 
 _TASK_PRODUCTS = 1_200_000
+_CACHED = 1 << 20
 _SECONDS_A_PRODUCT = 2e-10
+_SECONDS_A_BYTE = 5e-11
 _CALLS = 7
-_LONGEST = 1 << 13
+_LONGEST = 1 << 12
 _SHORTEST = 1 << 9
 
 
@@ -45,10 +47,14 @@ class DepthwiseConv:
         self.weights = np.ascontiguousarray(np.tile(last, self.wide))
         self.epilogue = _widen(spec.epilogue, axes[-1].out)
         products = spec.positions * spec.filters * spec.taps
+        whole = scratch.nbytes(self._padded((0, axes[0].out)), spec.acc)
         parts = 2 * round(products / _TASK_PRODUCTS / 2) or 1
+        if whole > _CACHED:
+            parts = max(parts, 2 * -(-whole // (4 * _CACHED)))
         self.cuts = threads.ranges(axes[0].out, -(-axes[0].out // parts))
         self.slots = threads.get_num_threads()
-        self.seconds = products * spec.batch * _SECONDS_A_PRODUCT
+        seconds = products * _SECONDS_A_PRODUCT + whole * _SECONDS_A_BYTE
+        self.seconds = seconds * spec.batch
 
     @staticmethod
     def accepts(spec: Spec, w: Array) -> bool:
@@ -69,10 +75,13 @@ class DepthwiseConv:
 
     @property
     def _slot_bytes(self) -> int:
-        """Bytes of a block's input and its sums, which may not go to the output."""
-        both = [(self._padded(cut), self._sums(cut)) for cut in self.cuts]
-        acc = self.spec.acc
-        return max(sum(scratch.nbytes(shape, acc) for shape in pair) for pair in both)
+        """Bytes of a block's input, and of its sums where these are cast or moved."""
+        spec = self.spec
+        rows = [[self._padded(cut), self._sums(cut)] for cut in self.cuts]
+        count = 1 + (spec.out_dtype != spec.acc or not spec.last)
+        return max(
+            sum(scratch.nbytes(s, spec.acc) for s in row[:count]) for row in rows
+        )
 
     @property
     def scratch_bytes(self) -> int:
@@ -111,8 +120,11 @@ class DepthwiseConv:
         """Return what computes some rows of one image's output."""
         spec = self.spec
         padded = room.array(self._padded(cut), spec.acc)
-        own = out.dtype == spec.acc and out.flags.c_contiguous
-        sums = out if own else room.array(self._sums(cut), spec.acc)
+        sums = out
+        if out.dtype != spec.acc or not spec.last:
+            sums = room.array(self._sums(cut), spec.acc)
+        elif not out.flags.c_contiguous:
+            sums = np.empty(out.shape, spec.acc)
         steps = self._fill(padded, x, cut)
         steps += [self._products(padded, sums), self._finish(sums, out, residual)]
         return threads.in_turn(steps)
