@@ -44,9 +44,12 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 def _repeated(b: Emitter, x: Value, mask: Value, values: Value) -> Value:
     """Values by place, repeated as often as it takes."""
     line = flat(b, b.cast(values, x.dtype))
-    index = b.rem(
-        b.iota((x.tensor.size,), 0, int64), b.dim_scalar(line.shape[0], int64)
-    )
+    count = b.dim_scalar(line.shape[0], int64)
+    if not isinstance(line.shape[0], int):  # perhaps there is none: nothing is written
+        mask = b.and_(b.cast(mask, bool_), b.gt(count, 0))
+        line = b.concat([line, b.full((1,), 0, x.dtype)], 0)
+        count = b.max(count, 1)
+    index = b.rem(b.iota((x.tensor.size,), 0, int64), count)
     return b.where(mask, b.reshape(b.gather(line, index, 0), x.shape), x)
 
 
