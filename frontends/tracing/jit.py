@@ -76,10 +76,12 @@ class Jit:
         static: frozenset[str],
         donated: frozenset[str],
         specs: Mapping[str, Any],
+        rounding: Mapping[str, Any],
     ) -> None:
         update_wrapper(self, function)
         self._function, self._backend = function, backend
         self._static, self._donated, self._specs = static, donated, specs
+        self._rounding = rounding
         named = static or donated or specs
         self._signature = signature(function) if named else None
         self._entries: dict[Any, Entry] = {}
@@ -236,7 +238,7 @@ class Jit:
         if read:
             self._numbers.setdefault(structure, set()).update(read)
             key = self._key(values, structure, home)
-        lowered, options = lower(traced.graph, backend=home)
+        lowered, options = lower(traced.graph, backend=home, **self._rounding)
         writes = written_inputs(traced, leaves)
         executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, leaves, names, executable)
@@ -307,7 +309,11 @@ class Jit:
         ]
         traced = self._trace(values, leaves, structure, names)
         home = self.home()
-        return Lowered(traced, leaves, structure, names, home, self._flatten)
+        return Lowered(
+            *(traced, leaves, structure, names, home),
+            flatten=self._flatten,
+            rounding=self._rounding,
+        )
 
     def as_text(self, *args: Any, **options: Any) -> str:
         """The text of the graph for arguments."""
@@ -380,6 +386,8 @@ def jit(
     static_argnames: str | Sequence[str] = (),
     donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
+    fast_math: bool = False,
+    strict_float: bool = False,
 ) -> Jit: ...
 @overload
 def jit(
@@ -390,6 +398,8 @@ def jit(
     static_argnames: str | Sequence[str] = (),
     donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
+    fast_math: bool = False,
+    strict_float: bool = False,
 ) -> Callable[[Callable[..., Any]], Jit]: ...
 def jit(
     function: Callable[..., Any] | None = None,
@@ -399,6 +409,8 @@ def jit(
     static_argnames: str | Sequence[str] = (),
     donate: int | str | Sequence[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
+    fast_math: bool = False,
+    strict_float: bool = False,
 ) -> Any:
     """Makes a function that is traced once per signature, compiled, and run as a graph.
 
@@ -416,6 +428,8 @@ def jit(
             their tensors cannot be read after the call, and their memory is released.
         specs: Types of arguments, by position or by name: with named dims one graph
             serves all their sizes.
+        fast_math: Also rewrites that are wrong for some numbers, as in ``gw.compile``.
+        strict_float: Only what keeps every bit.
     """
     if function is None:
 
@@ -427,6 +441,8 @@ def jit(
                 static_argnames=static_argnames,
                 donate=donate,
                 specs=specs,
+                fast_math=fast_math,
+                strict_float=strict_float,
             )
 
         return decorate
@@ -442,7 +458,8 @@ def jit(
     else:
         pairs = enumerate(specs)
         declared = {choose.name(i, "declared"): s for i, s in pairs if s is not None}
-    return Jit(function, backend, static, donated, declared)
+    rounding = {"fast_math": fast_math, "strict_float": strict_float}
+    return Jit(function, backend, static, donated, declared, rounding)
 
 
 class _Parameters:

@@ -1,6 +1,6 @@
 """Functions traced for arguments, and compiled, by hand: ``f.lower(...).compile()``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from graphwright.backends.compile import lower
@@ -40,12 +40,14 @@ class Lowered:
         structure: Structure,
         names: Sequence[str],
         backend: Backend,
+        *,
         flatten: Flatten,
+        rounding: Mapping[str, Any],
     ) -> None:
         self.graph: Graph = with_constants(traced)
         self._traced, self._leaves = traced, leaves
         self._structure, self._names, self._backend = structure, names, backend
-        self._flatten = flatten
+        self._flatten, self._rounding = flatten, rounding
 
     def as_text(self) -> str:
         """The graph's text."""
@@ -54,7 +56,7 @@ class Lowered:
     def compile(self) -> "Compiled":
         """The function made ready to run with such arguments."""
         traced = self._traced
-        lowered, options = lower(traced.graph, backend=self._backend)
+        lowered, options = lower(traced.graph, backend=self._backend, **self._rounding)
         writes = written_inputs(traced, self._leaves)
         executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, self._leaves, self._names, executable)

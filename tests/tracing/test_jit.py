@@ -163,3 +163,22 @@ def test_python_numbers_stay_weak_through_arithmetic() -> None:
     found = np.asarray(gw.jit(scaled)(x, 0.25, 0.5))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, scaled(x, 0.25, 0.5), rtol=1e-6)
+
+
+def test_how_far_rewrites_may_go() -> None:
+    def zero(x: Any) -> Any:
+        return x * 0.0
+
+    x = np.array([1.0, np.inf])
+    assert np.isnan(np.asarray(gw.jit(zero)(x))).tolist() == [False, True]
+    assert np.asarray(gw.jit(zero, fast_math=True)(x)).tolist() == [0.0, 0.0]
+    lowered = gw.jit(zero, fast_math=True).lower(x)
+    assert np.asarray(lowered.compile()(x)).tolist() == [0.0, 0.0]
+
+    @gw.jit(strict_float=True)
+    def chained(x: Any) -> Any:
+        return (x + 0.1) + 0.2
+
+    assert np.asarray(chained(x))[0] == (1.0 + 0.1) + 0.2
+    with pytest.raises(gw.GraphwrightError, match="exclude each other"):
+        gw.jit(zero, fast_math=True, strict_float=True)(x)
