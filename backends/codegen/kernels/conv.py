@@ -28,6 +28,9 @@ from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
 
 _FEW_CHANNELS = 16
 """Below it the pointers of a tap cost more than its products."""
+_SHORT = 128
+"""Products of a sum up to which it pays to find the rows of a tile once for all panels.
+"""
 _ITEMS = 8
 """Work-items for each core: they take turns, and end at about the same time."""
 
@@ -178,33 +181,31 @@ def _source(
             "out",
         ),
     )
-    tiles = block(
-        f"for (int r = first; r < last; r += {tile.rows})",
-        [
-            *_places(tile),
-            *tile.sums(),
-            "const __global float *b = panel;",
-            *_taps(tile, _leaves(shape)),
-            *_stores(tile, finish, ragged),
-        ],
-    )
+    panel = [
+        "int group = p / panels, offset = group * depth;",
+        f"int column = p % panels * {tile.columns}, left = own - column;",
+        "column += group * own;",
+        "const __global float *panel =",
+        f"    w + (size_t)p * taps_y * taps_x * depth * {tile.columns};",
+    ]
+    product = [
+        *tile.sums(),
+        "const __global float *b = panel;",
+        *_taps(tile, _leaves(shape)),
+        *_stores(tile, finish, ragged),
+    ]
+    rows = f"for (int r = first; r < last; r += {tile.rows})"
+    panels = "for (int p = begin; p < end; p++)"
+    if shape.taps * shape.depth <= _SHORT:
+        loops = block(rows, [*_places(tile), *block(panels, [*panel, *product])])
+    else:
+        loops = block(panels, [*panel, *block(rows, [*_places(tile), *product])])
     body = [
         "int first = get_global_id(0) * block;",
         "int last = first + block < rows ? first + block : rows;",
-        "int p = get_global_id(1) * span;",
-        "int end = p + span < parts ? p + span : parts;",
-        *block(
-            "for (; p < end; p++)",
-            [
-                "int group = p / panels;",
-                f"int column = p % panels * {tile.columns}, left = own - column;",
-                "column += group * own;",
-                "const __global float *own_x = x + group * depth;",
-                "const __global float *panel =",
-                f"    w + (size_t)p * taps_y * taps_x * depth * {tile.columns};",
-                *tiles,
-            ],
-        ),
+        "int begin = get_global_id(1) * span;",
+        "int end = begin + span < parts ? begin + span : parts;",
+        *loops,
     ]
     return named("conv", "\n".join(block(head, body)) + "\n")
 
@@ -218,7 +219,7 @@ def _places(tile: Tile) -> list[str]:
         lines += [
             f"int y{i} = oy * stride_y - pad_y, x{i} = ox * stride_x - pad_x;",
             f"const __global float *p{i} =",
-            f"    own_x + (size_t)n * image + (long)y{i} * line + (long)x{i} * pixel;",
+            f"    x + (size_t)n * image + (long)y{i} * line + (long)x{i} * pixel;",
         ]
         if i + 1 < tile.rows:
             lines += block(
@@ -229,7 +230,7 @@ def _places(tile: Tile) -> list[str]:
 
 
 def _taps(tile: Tile, checked: bool) -> list[str]:
-    step = "(long)ky * dil_y * line + (long)kx * dil_x * pixel"
+    step = "offset + (long)ky * dil_y * line + (long)kx * dil_x * pixel"
     lines = [f"long step = {step};"]
     if checked:
         lines.append("int dy = ky * dil_y, dx = kx * dil_x;")
