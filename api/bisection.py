@@ -1,11 +1,13 @@
 """``bisect``: which rewrite makes a graph mean something else."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphwright.backends.contract import Backend
+from graphwright.backends.registry import choose_backends
 from graphwright.compiled import compile as compile_graph
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph, Source
@@ -58,16 +60,37 @@ class BisectReport:
         """Whether the optimised graph is right."""
         return not self.message
 
-    def __str__(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """What is at fault, in one line."""
         if self.ok:
             return f"within bounds after all {self.steps} changes"
         if self.rewrite is None:
-            head = "out of bounds before any rewrite: the backend's own result"
-        else:
-            place = f", at {self.source}" if self.source else ""
-            head = f"{self.rewrite} in {self.pass_name}{place}"
-            head += f" (change {self.step} of {self.steps})"
-        return f"{head}\n{self.message}\n{self.graph}"
+            return "out of bounds before any rewrite: the backend's own result"
+        place = f", at {self.source}" if self.source else ""
+        name = f"{self.rewrite} in {self.pass_name}{place}"
+        return f"{name} (change {self.step} of {self.steps})"
+
+    def __str__(self) -> str:
+        parts = (self.verdict, self.message, str(self.graph))
+        return self.verdict if self.ok else "\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report without its arrays, and without numbers that JSON lacks."""
+        error = self.error if math.isfinite(self.error) else str(self.error)
+        return {
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "rewrite": self.rewrite,
+            "pass": self.pass_name,
+            "source": str(self.source) if self.source else None,
+            "step": self.step,
+            "steps": self.steps,
+            "error": error,
+            "bound": self.bound,
+            "message": self.message,
+            "graph": str(self.graph) if self.graph is not None else None,
+        }
 
 
 def bisect(
@@ -99,10 +122,12 @@ def bisect(
 
     Raises:
         FeedError: If the inputs do not fit.
+        ModelError: If there is no such pipeline or backend.
     """
     if backend is None:
         run = _on_reference(pipeline, fast_math, strict_float)
     else:
+        choose_backends(backend)  # what is not there is no fault of a rewrite
         run = _on_backend(backend, fast_math, strict_float)
     found = _find(run, graph, inputs)
     if found.fault is None:

@@ -60,6 +60,7 @@ def compile(
     optimize: bool = True,
     fast_math: bool = False,
     strict_float: bool = False,
+    precision: str | None = None,
     max_bytes: int | None = None,
     timeout: float | None = None,
     max_loop_iterations: int = 2**31,
@@ -79,6 +80,9 @@ def compile(
         fast_math: Also rewrites that are wrong for some numbers, such as ``x * 0 = 0``
             for infinity.
         strict_float: Keep to rewrites and kernels that do not change rounding.
+        precision: ``float16`` or ``bfloat16``: products of float32 take 16-bit
+            operands and sum in float32, and what follows them is narrow where that is
+            safe; inputs and outputs keep their types. Without passes it does nothing.
         max_bytes: Bytes of results alive at once in a run; all memory if None.
         timeout: Seconds a run may take.
         max_loop_iterations: Iterations of one loop.
@@ -96,6 +100,7 @@ def compile(
         optimize=optimize,
         fast_math=fast_math,
         strict_float=strict_float,
+        precision=precision,
         limits=Limits(max_bytes, timeout, max_loop_iterations),
     )
     return Executable(graph, lowered, options)

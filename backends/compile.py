@@ -19,7 +19,7 @@ from graphwright.ir.types import TensorType
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.integer import INTEGER
 from graphwright.passes.lower import Pass, lowering_passes
-from graphwright.passes.pipeline import DEFAULT, manager
+from graphwright.passes.pipeline import DEFAULT, in_precision, manager
 from graphwright.passes.regions import claim_regions
 
 _logger = logging.getLogger("graphwright.compile")
@@ -35,20 +35,22 @@ def optimized(
     *,
     fast_math: bool = False,
     strict_float: bool = False,
+    precision: str | None = None,
 ) -> Graph:
     """The graph after the passes that every compilation for a backend runs."""
-    passes = default_passes(backend)
+    passes = default_passes(backend, precision)
     return manager(passes, fast_math=fast_math, strict_float=strict_float)(graph)
 
 
-def default_passes(backend: Backend) -> list[str | Pass]:
-    """Those of every compilation.
+def default_passes(backend: Backend, precision: str | None = None) -> list[str | Pass]:
+    """Those of every compilation, and of a precision.
 
     Quantised products stay products of reals for a backend without integer ones.
     """
     matrix = TensorType(int16, (1, 1))
     integers = backend.supports(Dot(dtype=int32), [matrix, matrix])
-    return [name for name in DEFAULT if integers or name != INTEGER.name]
+    names = (*DEFAULT, *in_precision(precision))
+    return [name for name in names if integers or name != INTEGER.name]
 
 
 def decomposing(backend: Backend) -> Pass:
@@ -95,6 +97,7 @@ def arrange(
     optimize: bool = True,
     fast_math: bool = False,
     strict_float: bool = False,
+    precision: str | None = None,
     watch: Watch | None = None,
 ) -> tuple[Graph, dict[str, Backend]]:
     """The graph as backends run it, and by name those that run parts of it.
@@ -108,7 +111,7 @@ def arrange(
 
     def prepare(part: Graph, home: Backend) -> Graph:
         whole = home is own  # a part's symbols are those of the whole
-        passes = default_passes(home) if optimize else []
+        passes = default_passes(home, precision) if optimize else []
         if whole and others:
             passes += [decomposing(home), placing(home, others)]
         passes += suiting_passes(home, optimize)
@@ -136,6 +139,7 @@ def lower(
     optimize: bool = True,
     fast_math: bool = False,
     strict_float: bool = False,
+    precision: str | None = None,
     limits: Limits | None = None,
     watch: Watch | None = None,
 ) -> tuple[Graph, Options]:
@@ -150,6 +154,7 @@ def lower(
         optimize: Whether passes run; without, the graph runs as it is.
         fast_math: Also rewrites that are wrong for some numbers.
         strict_float: Keep to rewrites and kernels that do not change rounding.
+        precision: ``float16`` or ``bfloat16``: see ``graphwright.passes.precision``.
         limits: Budgets of each run.
         watch: Called with the name of each pass and the graph after it.
 
@@ -167,6 +172,7 @@ def lower(
         optimize=optimize,
         fast_math=fast_math,
         strict_float=strict_float,
+        precision=precision,
         watch=watch,
     )
     before, after = len(graph.nodes), len(lowered.nodes)

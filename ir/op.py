@@ -47,6 +47,18 @@ class Trait(enum.Enum):
     EFFECT = "effect"
 
 
+class Narrowing(enum.Enum):
+    """What becomes of an op where a graph is to use floats of 16 bits.
+
+    It ``GAINS`` by them, it ``FOLLOWS`` its operands, or it ``KEEPS`` what it has: it
+    loses too much, or its results leave the range.
+    """
+
+    GAINS = "gains"
+    FOLLOWS = "follows"
+    KEEPS = "keeps"
+
+
 OPS: dict[str, type["Op"]] = {}
 """Every op class by name: filled as classes are defined, custom ones included."""
 
@@ -141,6 +153,7 @@ class Op:
         signed_zeros: Whether it means the sign of a result that is zero.
         moves: Which operands' elements the result is made of as they are, if it is; the
             others are indices.
+        narrow: See ``narrowing``.
     """
 
     name: ClassVar[str] = ""
@@ -157,6 +170,7 @@ class Op:
     wide: ClassVar[bool] = True
     signed_zeros: ClassVar[bool] = False
     moves: ClassVar[slice | None] = None
+    narrow: ClassVar[Narrowing | None] = None
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
@@ -317,6 +331,20 @@ class Op:
     ) -> tuple[Value, ...]:
         """Adds this op, some fields changed, on other operands."""
         return b.emit_all(self.name, *operands, **{**self.fields, **fields})
+
+    def narrowing(self) -> Narrowing:
+        """What becomes of it where floats of 16 bits are wanted.
+
+        By default what moves elements or works on each follows, and so do composites,
+        which compute in float32 and round once.
+        """
+        if self.narrow is not None:
+            return self.narrow
+        if self.traits & {Trait.RANDOM, Trait.EFFECT}:
+            return Narrowing.KEEPS
+        plain = self.traits & {Trait.ELEMENTWISE, Trait.VIEW} or self.moves is not None
+        follows = self.tier is Tier.COMPOSITE or (self.tier is Tier.PRIMITIVE and plain)
+        return Narrowing.FOLLOWS if follows else Narrowing.KEEPS
 
     def error_bound(self) -> float:
         """How many units in the last place an implementation may be off; 0 is exact.

@@ -24,6 +24,12 @@ _rule = ATTENTION.rewrite
 
 _SCORES = P.softmax("s").once.named("soft")
 _ON_THE_WAY = ("dot", "add", "mul", "div")
+_LOW = -1e30
+"""Scores at and below it are of keys that may not be attended: they get no weight."""
+
+_MOST = 1 << 22
+"""Elements of a mask that is looked into."""
+
 _CLEAN = P.where(P.eq("w", "w"), "w", 0)
 
 
@@ -99,11 +105,32 @@ def _mask(b: Rewriter, s: Value) -> tuple[Value, Value | None]:
     node = b.made_by(s, "where")
     if node is not None and b.only_use(s) and not masks:
         c, x, y = node.operands
-        if splat_under(b, y) == -np.inf and _leads_to_dot(b, x):
-            return x, b.spread(c)
+        condition = b.spread(c)
+        if _leads_to_dot(b, y):
+            x, y, condition = y, x, _negated(b, condition)
+        low = splat_under(b, y)
+        if _leads_to_dot(b, x) and _forbids(low):
+            if low == -np.inf or _causal(b, condition):
+                return x, condition
+            return x, b.where(condition, 0.0, b.full(condition.shape, low, s.dtype))
     if len(masks) < 2:
         return s, _allowed(b, masks[0]) if masks else None
     return s, reduce(b.add, masks)
+
+
+def _negated(b: Rewriter, condition: Value) -> Value:
+    constant = b.constants.get(condition)
+    if constant is None or constant.size > _MOST:
+        return b.not_(condition)
+    return b.constant(~constant.array(), bool_)
+
+
+def _forbids(low: Any) -> bool:
+    """Whether scores of a number get no weight, whatever is added to it.
+
+    Where it is finite, a row of nothing else has equal weights.
+    """
+    return low is not None and low <= _LOW
 
 
 def _leads_to_dot(b: Rewriter, v: Value) -> bool:
@@ -154,22 +181,27 @@ def _ungrouped(b: Rewriter, k: Value, v: Value) -> tuple[Value, Value]:
 
 
 def _unrepeated(b: Rewriter, x: Value) -> Value | None:
-    """``[N, G, T, D]`` that is repeated to ``[N, G, r, T, D]`` and reshaped."""
-    turned = b.made_by(x, "transpose")
-    if turned is not None:  # of keys turned twice
-        inner = b.made_by(turned.operands[0], "transpose")
-        first: Any = turned.op
-        second: Any = inner.op if inner else None
-        if inner is None or tuple(second.perm[p] for p in first.perm) != (0, 1, 2, 3):
+    """``[N, G, T, D]`` that is repeated to ``[N, G, r, T, D]`` and reshaped.
+
+    On the way the last two axes may be swapped an even number of times.
+    """
+    shape, v, swapped = x.shape, x, False
+    while (node := b.made_by(v, "transpose", "reshape")) is not None:
+        v = node.operands[0]
+        op: Any = node.op
+        rank = node.results[0].rank
+        if node.op.name == "transpose":
+            if op.perm != (*range(rank - 2), rank - 1, rank - 2):
+                return None
+            swapped = not swapped
+        elif v.rank < 2 or v.shape[-2:] != node.results[0].shape[-2:]:
             return None
-        return _unrepeated(b, inner.operands[0])
-    whole = b.made_by(x, "reshape")
-    wide = b.made_by(whole.operands[0], "broadcast_to") if whole else None
-    if wide is None or wide.results[0].rank != 5:
+    wide = b.made_by(v, "broadcast_to")
+    if wide is None or swapped or v.rank != 5:
         return None
-    n, g, r, t, d = wide.results[0].shape
+    n, g, r, t, d = v.shape
     source = wide.operands[0]
-    if x.shape != (n, product((g, r)), t, d) or source.shape != (n, g, 1, t, d):
+    if shape != (n, product((g, r)), t, d) or source.shape != (n, g, 1, t, d):
         return None
     return b.reshape(source, (n, g, t, d))
 
@@ -205,10 +237,15 @@ def _counted(b: Rewriter, v: Value) -> int | None:
 
 
 def _triangle(array: Any, boolean: bool) -> bool:
-    """Whether matrices are true, or 0 and not ``-inf``, just up to the diagonal."""
-    if array.ndim < 2 or array.size > 1 << 22 or array.size == 0:
+    """Whether matrices are true, or 0 and not very low, just up to the diagonal.
+
+    The first key is left to each query, so that no row is low as a whole.
+    """
+    if array.ndim < 2 or array.size > _MOST or array.size == 0:
         return False
     rows, columns = array.shape[-2:]
     low = np.tri(rows, columns, dtype=bool)
-    wanted = low if boolean else np.where(low, 0, -np.inf)
-    return bool((array == wanted).all())
+    if boolean:
+        return bool((array == low).all())
+    wide = array.astype(np.float64)
+    return bool(np.where(low, wide == 0, wide <= _LOW).all())

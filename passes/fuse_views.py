@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Fused
@@ -13,10 +14,11 @@ _TURNED, _SHAPED = "transpose", "reshape"
 
 
 def fuse_views(graph: Graph, names: frozenset[str]) -> Graph:
-    """Reshapes and transpositions before and after ops of these names join them: exact.
+    """Views before and after ops of these names join them: exact.
 
-    Before an op transpositions follow reshapes, after it they precede them: so each
-    operand and the result are strided views of what is contiguous.
+    Before an op these are slices, transpositions, and reshapes that come first or only
+    split axes; after it transpositions, then reshapes. So each operand and the result
+    are strided views of what is contiguous.
     """
     if not any(node.op.name in names for node in graph.nodes):
         return graph
@@ -28,13 +30,26 @@ def fuse_views(graph: Graph, names: frozenset[str]) -> Graph:
 def _views(w: Walk, v: Value) -> list[Node]:
     """The views that make a value, the first one first."""
     found: list[Node] = []
-    wanted = (_TURNED, _SHAPED)
+    wanted = (_SHAPED, _TURNED, "slice")
     while (node := w.made_by(v, *wanted)) is not None:
-        if node.op.name == _SHAPED:
-            wanted = (_SHAPED, _SHAPED)
+        if node.op.name == _SHAPED and not _splits(node):
+            wanted = (_SHAPED, _SHAPED, _SHAPED)
         found.append(node)
         v = node.operands[0]
     return found[::-1]
+
+
+def _splits(reshape: Node) -> bool:
+    """Whether a reshape makes of each axis one or more: a view of any strides."""
+    new = iter(reshape.results[0].shape)
+    for size in reshape.operands[0].shape:
+        total: Dim = 1
+        while total != size:
+            part = next(new, None)
+            if part is None:
+                return False
+            total = total * part
+    return all(d == 1 for d in new)
 
 
 def _before(w: Walk, node: Node) -> list[Value] | None:

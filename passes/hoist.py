@@ -8,17 +8,18 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import Scan, WhileLoop
+from graphwright.ir.ops.reduce import Reduce
 from graphwright.ir.types import collect_guards, type_symbols
 from graphwright.passes.steps import exhausted, note
 
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
-_SAFE = frozenset({Trait.ELEMENTWISE, Trait.VIEW, Trait.REDUCTION})
+_CHEAP = frozenset({Trait.ELEMENTWISE, Trait.VIEW})
 
 
 def hoist_invariants(graph: Graph) -> Graph:
     """What a loop's body computes of what never changes runs once, before it: exact.
 
-    Only ops that cannot fail move: a loop may run no iteration.
+    Where the loop may run no iteration, only ops move that cannot fail and cost little.
     """
     if not any(isinstance(node.op, WhileLoop | Scan) for node in graph.nodes):
         return graph
@@ -43,10 +44,10 @@ def _hoisted(b: Builder, node: Node) -> tuple[Op, tuple[Value, ...]] | None:
     first = 2 + op.carried if isinstance(op, WhileLoop) else op.carried + op.scanned
     inputs, operands = list(body.inputs), list(node.operands)
     outside = dict(zip(inputs[first:], operands[first:], strict=True))
-    own = _own_symbols(op, first)
+    own, sure = _own_symbols(op, first), _runs(b, node)
     kept: list[Node] = []
     for inner in body.nodes:
-        if not _movable(inner, outside, body, own):
+        if not _movable(inner, outside, body, own, sure):
             kept.append(inner)
             continue
         b.source = inner.source
@@ -62,6 +63,19 @@ def _hoisted(b: Builder, node: Node) -> tuple[Op, tuple[Value, ...]] | None:
     names = (*body.input_names, *_names(body, len(inputs)))
     slim = replace(body, inputs=tuple(inputs), input_names=names, nodes=tuple(kept))
     return op.replace(body=slim), tuple(operands)
+
+
+def _runs(b: Builder, node: Node) -> bool:
+    """Whether a loop is known to run its body at least once."""
+    op: Any = node.op
+    if isinstance(op, Scan):
+        lines = zip(node.operands[op.carried :], op.in_axes, strict=False)
+        sizes = (x.shape[axis] for x, axis in lines)
+        return any(isinstance(d, int) and d > 0 for d in sizes)
+    trips, going = (b.constants.get(v) for v in node.operands[:2])
+    if trips is None or going is None:
+        return False
+    return bool(going.array().all()) and int(trips.array().reshape(-1)[0]) != 0
 
 
 def _outer(b: Builder, v: Value, outside: dict[Value, Value], body: Graph) -> Value:
@@ -91,14 +105,16 @@ def _own_symbols(op: Any, first: int) -> frozenset[str]:
 
 
 def _movable(
-    node: Node, outside: dict[Value, Value], body: Graph, own: frozenset[str]
+    node: Node,
+    outside: dict[Value, Value],
+    body: Graph,
+    own: frozenset[str],
+    sure: bool,
 ) -> bool:
     op = node.op
-    if (
-        op.tier in (Tier.CONTROL, Tier.HOST)
-        or not op.traits & _SAFE
-        or op.traits & _ONCE
-    ):
+    if op.tier in (Tier.CONTROL, Tier.HOST) or op.traits & _ONCE:
+        return False
+    if not sure and not op.traits & _CHEAP and not isinstance(op, Reduce):
         return False
     if not all(v in outside or v in body.constants for v in node.operands):
         return False

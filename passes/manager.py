@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
 from graphwright.ir.errors import GraphwrightError, ModelError
@@ -46,14 +46,25 @@ def find_pass(name: str) -> Pass:
     """The pass of a name, from entry points too.
 
     Raises:
-        ModelError: If there is none.
+        ModelError: If there is none, or its package does not load.
     """
     if name not in PASSES:
         for entry in entry_points(group=GROUP, name=name):
-            return register_pass(name, entry.load())
+            return register_pass(name, _loaded(entry))
         known = ", ".join(sorted(PASSES))
         raise ModelError(f"there is no pass {name!r}; there are {known}")
     return PASSES[name]
+
+
+def _loaded(entry: EntryPoint) -> Pass:
+    try:
+        found: Pass = entry.load()
+    except Exception as error:  # another package's: it may raise anything
+        problem = f"{type(error).__name__}: {error}"
+        raise ModelError(
+            f"pass {entry.name!r} cannot be loaded from {entry.value!r}: {problem}"
+        ) from error
+    return found
 
 
 @dataclass(frozen=True, slots=True)

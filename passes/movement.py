@@ -74,15 +74,32 @@ def transpose_twice(b: Rewriter, x: Value, inner: Node, node: Node) -> Value:
 def swap_between_reshapes(
     b: Rewriter, x: Value, inner: Node, node: Node
 ) -> Value | None:
-    """Two last axes, swapped while the others are one axis, are swapped before."""
+    """Two last axes, swapped while others are joined, are swapped before."""
     op: Any = inner.op
-    rank, flat = x.rank, inner.operands[0].shape
-    turns = op.perm == (*range(len(flat) - 2), len(flat) - 1, len(flat) - 2)
-    if not turns or len(flat) < 2 or rank < 2 or x.shape[-2:] != flat[-2:]:
+    rank, flat, shape = x.rank, inner.operands[0].shape, node.results[0].shape
+    if not _swaps(op.perm) or rank < 2 or x.shape[-2:] != flat[-2:]:
         return None
-    if node.results[0].shape != (*x.shape[:-2], x.shape[-1], x.shape[-2]):
+    if len(shape) < 2 or shape[-2:] != (x.shape[-1], x.shape[-2]):
         return None
-    return b.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+    return b.reshape(b.transpose(x, (*range(rank - 2), rank - 1, rank - 2)), shape)
+
+
+@_rule(P.transpose(P.reshape(P.transpose("x").named("inner"))), EXACT)
+def swap_around_reshape(b: Rewriter, x: Value, inner: Node, node: Node) -> Value | None:
+    """Two last axes, swapped and back while others are joined, stay."""
+    first: Any = inner.op
+    second: Any = node.op
+    swaps = (_swaps(first.perm), _swaps(second.perm))
+    before, after = x.shape[-2:], node.results[0].shape[-2:]
+    return (
+        b.reshape(x, node.results[0].shape) if all(swaps) and before == after else None
+    )
+
+
+def _swaps(perm: tuple[int, ...]) -> bool:
+    """Whether a permutation swaps the two last axes and nothing else."""
+    rank = len(perm)
+    return rank > 1 and perm == (*range(rank - 2), rank - 1, rank - 2)
 
 
 @_rule(P.broadcast_to(P.broadcast_to("x")), EXACT)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from graphwright.ir.errors import ModelError
+from graphwright.ir.errors import DTypeError, ModelError
 from graphwright.ir.graph import Graph
 from graphwright.passes.algebra import ALGEBRA
 from graphwright.passes.attention import ATTENTION
@@ -16,29 +16,35 @@ from graphwright.passes.fuse_elementwise import fuse_all
 from graphwright.passes.hoist import hoist_invariants
 from graphwright.passes.integer import INTEGER
 from graphwright.passes.layout import channels_last, sink_reshapes
+from graphwright.passes.loops import simplify_control
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.movement import MOVEMENT
-from graphwright.passes.recognize import RECOGNIZE
+from graphwright.passes.precision import PRECISIONS
+from graphwright.passes.recognize import COMPOSITES
 from graphwright.passes.roll import roll_loops
+from graphwright.passes.rotary import ROTARY
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 from graphwright.passes.sinking import SINKING
 from graphwright.passes.windows import WINDOWS
 
-SIMPLIFY = RuleSet(
-    "simplify",
-    [
-        r
-        for rules in (ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS)
-        for r in rules.rewrites
-    ],
+CANONICALIZE = RuleSet(
+    "canonicalize",
+    [r for rules in (ALGEBRA, CASTS, MOVEMENT, WINDOWS) for r in rules.rewrites],
 )
+"""Local rewrites after which composites are found: nothing sinks into their midst."""
+
+SIMPLIFY = RuleSet("simplify", [*CANONICALIZE.rewrites, *SINKING.rewrites])
 """All local rewrites at once."""
+
+RECOGNIZE = RuleSet("recognize", [*COMPOSITES.rewrites, *ROTARY.rewrites])
+"""Composites that exporters wrote out, all but attention, which is made of some."""
 
 register_pass("roll_loops", roll_loops)
 register_pass("remove_dead", remove_dead)
 register_pass("merge_common", merge_common)
 register_pass("fold_constants", fold_constants)
+register_pass("simplify_control", simplify_control)
 register_pass("hoist_invariants", hoist_invariants)
 register_pass("fuse_epilogues", fuse_epilogues)
 register_pass("fuse_elementwise", fuse_all)
@@ -46,10 +52,12 @@ register_pass("channels_last", channels_last)
 register_pass("sink_reshapes", sink_reshapes)
 register_pass("decompose", decompose_all)
 for _rules in (
-    *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, SIMPLIFY),
-    *(RECOGNIZE, ATTENTION, SCALES, INTEGER),
+    *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, CANONICALIZE, SIMPLIFY),
+    *(COMPOSITES, ROTARY, RECOGNIZE, ATTENTION, SCALES, INTEGER),
 ):
     register_pass(_rules.name, _rules)
+for _name, _pass in PRECISIONS.items():
+    register_pass(_name, _pass)
 
 Pipeline: TypeAlias = tuple[str, ...]
 
@@ -57,8 +65,9 @@ DEFAULT: Pipeline = (
     "roll_loops",
     "integer_kernels",
     "fold_constants",
+    "simplify_control",
     "merge_common",
-    "simplify",
+    "canonicalize",
     "recognize",
     "merge_common",
     "recognize_attention",
@@ -70,11 +79,29 @@ DEFAULT: Pipeline = (
     "remove_dead",
 )
 
+_TIDY: Pipeline = ("simplify", "fold_constants", "merge_common", "remove_dead")
+
+
+def in_precision(name: str | None) -> Pipeline:
+    """Passes that follow those of ``DEFAULT`` for a precision.
+
+    Raises:
+        DTypeError: If there is no such precision.
+    """
+    if name is None:
+        return ()
+    if name not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise DTypeError(f"there is no precision {name!r}; there are {known}")
+    return (name, *_TIDY)
+
+
 PIPELINES: dict[str, tuple[Pipeline, RewriteClass]] = {
     "none": ((), EXACT),
     "default": (DEFAULT, ROUNDING),
     "strict_float": (DEFAULT, EXACT),
     "fast_math": (DEFAULT, UNSAFE),
+    **{n: ((*DEFAULT, *in_precision(n)), ROUNDING) for n in PRECISIONS},
 }
 """Passes and how far their rewrites may move results, by name."""
 
@@ -114,8 +141,8 @@ def optimize(
 
     Args:
         graph: The graph.
-        pipeline: ``default``, ``strict_float``, ``fast_math`` or ``none``; or passes,
-            by name or as functions.
+        pipeline: ``default``, ``strict_float``, ``fast_math``, ``float16``,
+            ``bfloat16`` or ``none``; or passes, by name or as functions.
         fast_math: Also rewrites that are wrong for some numbers, such as ``x * 0 = 0``
             for infinity.
         strict_float: Only rewrites that keep every bit.

@@ -15,8 +15,8 @@ from graphwright.passes.pattern import P, Pattern, splat_under
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import EXACT, ROUNDING, RuleSet
 
-RECOGNIZE = RuleSet("recognize")
-_rule = RECOGNIZE.rewrite
+COMPOSITES = RuleSet("composites")
+_rule = COMPOSITES.rewrite
 
 
 # Activations -------------------------------------------------------------------------
@@ -56,6 +56,24 @@ def gelu_tanh(b: Rewriter, x: Value) -> Value:
 def logistic(b: Rewriter, x: Value) -> Value | None:
     """``1 / (1 + e ** -x) = sigmoid(x)``."""
     return b.unary("sigmoid", x) if x.dtype.is_float else None
+
+
+@_rule(P.mul("x", P.sigmoid("x").once), ROUNDING)
+def silu(b: Rewriter, x: Value) -> Value:
+    """``x * sigmoid(x) = swish(x)``."""
+    return b.emit("swish", x)
+
+
+@_rule(P.mul("x", P.sigmoid(P.mul("x", P.splat("a")).once).once), ROUNDING)
+def silu_scaled(b: Rewriter, x: Value, a: float) -> Value | None:
+    """``x * sigmoid(a * x) = swish(x, a)`` for a number ``a``."""
+    return b.emit("swish", x, alpha=float(a)) if math.isfinite(a) else None
+
+
+@_rule(P.div(P.value("x", "f"), P.add(P.exp(P.neg("x")), 1)), ROUNDING)
+def silu_divided(b: Rewriter, x: Value) -> Value:
+    """``x / (1 + e ** -x) = swish(x)``."""
+    return b.emit("swish", x)
 
 
 @_rule(P.log(P.add(P.exp("x"), 1)) | P.log1p(P.exp("x")), ROUNDING)

@@ -79,7 +79,7 @@ class Walk(Builder):
             here = Node(node.op, operands, node.results, node.source)
             found = self._try(rules.get(node.op.name, ()), here)
             if found is None:
-                self.add_node(node.op, operands, node.results)
+                self._keep(node, operands)
                 continue
             changed = True
             for old, new in zip(node.results, found, strict=True):
@@ -88,6 +88,18 @@ class Walk(Builder):
             return self._old
         outputs = [self._names.get(v, v) for v in self._old.outputs]
         return self.finish(outputs, self._old.output_names)
+
+    def _keep(self, node: Node, operands: tuple[Value, ...]) -> None:
+        """Adds a node as it is, its types found anew where its operands' are new."""
+        results = node.results
+        if operands != node.operands:
+            types = [v.type for v in operands]
+            if types != [v.type for v in node.operands]:
+                pairs = zip(results, self.infer(node.op, types), strict=True)
+                results = tuple(v if v.type == t else Value(t) for v, t in pairs)
+        self.add_node(node.op, operands, results)
+        for old, new in zip(node.results, results, strict=True):
+            self.rename(old, new)
 
     def _try(self, rules: Sequence[Rule], node: Node) -> Sequence[Value] | None:
         if not rules or exhausted():

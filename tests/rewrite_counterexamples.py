@@ -314,12 +314,13 @@ for _side in ("low", "high", "interior"):
             **{k: (0, int(k == s)) for k in ("low", "high", "interior")},
         ),
     )
+never("magnitude", lambda b, x: b.abs(b.neg(x)), dtype=dt.uint8)
 never("transpose_ones", lambda b, x: b.transpose(x, (1, 0)))
 never("transpose_ones", lambda b, x: b.transpose(x, (2, 1, 0)), (2, 1, 3))
 never("reduce_no_axes", lambda b, x: b.reduce("max", x, [0]))
 for _flat, _perm, _shape in (
     ((6, 4, 5), (1, 0, 2), (4, 6, 5)),
-    ((6, 4, 5), (0, 2, 1), (3, 2, 5, 4)),
+    ((6, 4, 5), (0, 2, 1), (2, 3, 20)),
     ((6, 5, 4), (0, 2, 1), (2, 3, 4, 5)),
 ):
     never(
@@ -332,6 +333,21 @@ never(
     lambda b, x: b.reshape(b.transpose(b.reshape(x, (2, 3)), (1, 0)), (3, 2, 1)),
     (6,),
 )
+never(
+    "swap_around_reshape",
+    lambda b, x: b.transpose(
+        b.reshape(b.transpose(x, (0, 2, 1)), (2, 4, 5, 3)), (0, 1, 3, 2)
+    ),
+    (2, 3, 20),
+)
+for _first, _second in (((1, 0, 2), (0, 2, 1)), ((0, 2, 1), (1, 0, 2))):
+    never(
+        "swap_around_reshape",
+        lambda b, x, p=_first, q=_second: b.transpose(
+            b.reshape(b.transpose(x, p), (2, 3, 3)), q
+        ),
+        (2, 3, 3) if _first == (0, 2, 1) else (3, 2, 3),
+    )
 never(
     "broadcast_reshaped",
     lambda b, x: b.broadcast_to(b.reshape(x, (3, 1)), (3, 2)),

@@ -193,6 +193,12 @@ def swap_between_reshapes(b: Builder, x: Value) -> Value:
     return b.reshape(flat, (2, 3, 5, 4))
 
 
+@example((2, 3, 4, 5))
+def swap_around_reshape(b: Builder, x: Value) -> Value:
+    turned = b.transpose(x, (0, 1, 3, 2))
+    return b.transpose(b.reshape(turned, (6, 5, 4)), (0, 2, 1))
+
+
 quick(
     "reshape_past_elementwise",
     lambda b, x: b.add(
@@ -242,6 +248,9 @@ def gelu_tanh(b: Builder, x: Value) -> Value:
 
 
 quick("logistic", lambda b, x: b.div(1, b.add(b.exp(b.neg(x)), 1)))
+quick("silu", lambda b, x: b.mul(x, b.unary("sigmoid", x)))
+quick("silu_scaled", lambda b, x: b.mul(b.unary("sigmoid", b.mul(x, 1.702)), x))
+quick("silu_divided", lambda b, x: b.div(x, b.add(b.exp(b.neg(x)), 1)))
 quick("log_one_plus_exp", lambda b, x: b.log(b.add(b.exp(x), 1)))
 
 
@@ -306,6 +315,50 @@ def attend(b: Builder, q: Value, k: Value, v: Value, mask: Value) -> Value:
 def attend_without_nan(b: Builder, q: Value, k: Value, v: Value) -> Value:
     w = weighed(b, q, k)
     return b.dot(b.where(b.eq(w, w), w, 0.0), v)
+
+
+# Rotary embeddings
+
+_X, _ANGLES, _HALVES = (2, 3, 8), (3, 8), (3, 4)
+
+
+def halves(b: Builder, x: Value, pairs: bool = False) -> list[Value]:
+    """Firsts and seconds of pairs, by slices."""
+    size = x.shape[-1] // 2
+    if not pairs:
+        return b.split(x, [size, size], x.rank - 1)
+    rest, lead, ones = (0,) * (x.rank - 1), x.shape[:-1], (1,) * (x.rank - 1)
+    return [b.slice(x, (*rest, i), (*lead, size), (*ones, 2)) for i in (0, 1)]
+
+
+def columns(b: Builder, x: Value) -> list[Value]:
+    """Firsts and seconds of neighbours, by a reshape."""
+    shape = (*x.shape[:-1], x.shape[-1] // 2)
+    split = b.reshape(x, (*shape, 2))
+    parts = b.split(split, [1, 1], x.rank)
+    return [b.reshape(part, shape) for part in parts]
+
+
+def joined(b: Builder, parts: Sequence[Value], pairs: bool = False) -> Value:
+    """Firsts and seconds as one."""
+    if not pairs:
+        return b.concat(parts, parts[0].rank - 1)
+    y = b.stack(parts, parts[0].rank)
+    return b.reshape(y, (*y.shape[:-2], y.shape[-2] * 2))
+
+
+@example(_X, _ANGLES, _ANGLES)
+def rotary(b: Builder, x: Value, cos: Value, sin: Value) -> Value:
+    u, v = halves(b, x)
+    turned = joined(b, [b.neg(v), u])
+    return b.add(b.mul(x, cos), b.mul(turned, sin))
+
+
+@example(_X, _HALVES, _HALVES)
+def rotary_of_halves(b: Builder, x: Value, cos: Value, sin: Value) -> Value:
+    u, v = columns(b, x)
+    lower = b.sub(b.mul(u, cos), b.mul(v, sin))
+    return joined(b, [lower, b.add(b.mul(cos, v), b.mul(u, sin))], True)
 
 
 # Scales

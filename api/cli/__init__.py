@@ -1,7 +1,7 @@
 """The command line: ``graphwright run|inspect|check|compare|...``, see ``COMMANDS``.
 
-Exit codes: 0 all is well, 1 ``check``, ``compare`` or ``diff`` found something, 2 bad
-input or usage, 3 a fault of graphwright's own, 130 interrupted.
+Exit codes: 0 all is well, 1 ``check``, ``compare``, ``diff`` or ``bisect`` found
+something, 2 bad input or usage, 3 a fault of graphwright's own, 130 interrupted.
 """
 
 import importlib
@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "Compare what backends make of a model, value by value.",
     "bench": "Time a model on backends, in blocks with rests.",
     "diff": "Show what differs between two models.",
+    "bisect": "Name the first rewrite that takes results out of their bounds.",
     "optimize": "Run optimisation passes and write the result as ONNX.",
     "export": "Read a model and write it as ONNX.",
     "backends": "List backends, their devices and settings.",
@@ -28,9 +29,9 @@ COMMANDS = {
 """Each command, which lives in the module of its name, and its line of help."""
 
 _EPILOG = (
-    "Exit codes: 0 all is well, 1 check, compare or diff found something, 2 bad input"
-    " or usage, 3 a fault of graphwright's own, 130 interrupted. Every command takes"
-    " --json and --debug."
+    "Exit codes: 0 all is well, 1 check, compare, diff or bisect found something, 2"
+    " bad input or usage, 3 a fault of graphwright's own, 130 interrupted. Every"
+    " command takes --json and --debug."
 )
 
 

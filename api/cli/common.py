@@ -14,6 +14,7 @@ from rich.text import Text
 
 from graphwright.display import WIDTH
 from graphwright.ir.errors import printable
+from graphwright.passes.pipeline import PIPELINES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,8 +32,12 @@ def common_options(function: F) -> F:
     return json_option(debug_option(function))
 
 
+def _words(text: str) -> list[str]:
+    return [name for name in (word.strip() for word in text.split(",")) if name]
+
+
 def _names(text: str) -> list[str]:
-    names = [name for name in (word.strip() for word in text.split(",")) if name]
+    names = _words(text)
     if not names:
         raise click.BadParameter("names no backend")
     return names
@@ -74,6 +79,33 @@ dim_option = click.option(
     callback=_dims,
     help="Size of a named dim; may be repeated.",
 )
+
+
+def passes_options(function: F) -> F:
+    """``--pipeline`` or a list of ``--passes``, and how far rewrites may go."""
+    options = (
+        click.option(
+            "--pipeline",
+            type=click.Choice(list(PIPELINES)),
+            default="default",
+            show_default=True,
+            help="Named list of passes.",
+        ),
+        click.option(
+            "--passes",
+            callback=lambda _context, _parameter, text: _words(text or ""),
+            help="Passes to run instead, with commas between.",
+        ),
+        click.option(
+            "--fast-math", is_flag=True, help="Rewrites wrong for some numbers too."
+        ),
+        click.option(
+            "--strict-float", is_flag=True, help="Only rewrites that keep every bit."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -10,6 +10,7 @@ from graphwright.cli.common import (
     common_options,
     dim_option,
     model_argument,
+    passes_options,
     show,
     start_logging,
     working,
@@ -17,22 +18,13 @@ from graphwright.cli.common import (
 from graphwright.display import bytes_text, stacked, styled, table
 from graphwright.ir.graph import Graph
 from graphwright.passes.manager import Change, Report
-from graphwright.passes.pipeline import PIPELINES, manager
+from graphwright.passes.pipeline import manager
 
 
 @click.command("optimize")
 @model_argument
 @click.argument("out")
-@click.option(
-    "--pipeline",
-    type=click.Choice(list(PIPELINES)),
-    default="default",
-    show_default=True,
-    help="Named list of passes.",
-)
-@click.option("--passes", help="Passes to run instead, with commas between.")
-@click.option("--fast-math", is_flag=True, help="Rewrites wrong for some numbers too.")
-@click.option("--strict-float", is_flag=True, help="Only rewrites that keep every bit.")
+@passes_options
 @click.option(
     "--print-after",
     multiple=True,
@@ -46,7 +38,7 @@ def command(
     model: str,
     out: str,
     pipeline: str,
-    passes: str | None,
+    passes: list[str],
     fast_math: bool,
     strict_float: bool,
     print_after: tuple[str, ...],
@@ -62,7 +54,7 @@ def command(
             click.echo(f"# after {name}\n{graph}", err=True)
 
     run = manager(
-        _names(passes) if passes else pipeline,
+        passes or pipeline,
         fast_math=fast_math,
         strict_float=strict_float,
         observe=observe,
@@ -79,10 +71,6 @@ def command(
     columns = ("pass", "ms", "ops", "rewrites")
     rows = map(_row, report.changes)
     show(as_json, data, stacked(styled(words, "green"), table("", columns, rows)))
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in (word.strip() for word in text.split(",")) if name]
 
 
 def _check_names(wanted: tuple[str, ...], names: list[str]) -> None:

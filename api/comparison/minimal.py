@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,9 @@ class Reproducer:
         inputs: One value for each input.
         outputs: What the graph means, in its own dtypes.
         guilty: What is at fault, as far as it was found.
-        library: What runs it: ``graphwright``, or another system's package.
+        library: What runs it: ``graphwright``, another system's package, or
+            ``passes`` for the reference evaluator after passes.
+        options: What it is compiled or optimised with.
     """
 
     runner: str
@@ -45,6 +47,7 @@ class Reproducer:
     outputs: Sequence[Any] = field(repr=False)
     guilty: str = ""
     library: str = "graphwright"
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
         count = len(self.graph.nodes)
@@ -168,6 +171,7 @@ def write_case(case: Reproducer, folder: "str | os.PathLike[str]") -> str:
         "guilty": case.guilty,
         "inputs": list(case.graph.input_names),
         "dtypes": dtypes,
+        "options": dict(case.options),
     }
     (place / "case.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
     path = place / "reproduce.py"
@@ -212,7 +216,15 @@ _RUNS = {
     "graphwright": """
 import graphwright as gw
 
-got = gw.compile(HERE / "model.onnx", backend=CASE["runner"]).run(None, FEEDS)
+exe = gw.compile(HERE / "model.onnx", backend=CASE["runner"], **CASE["options"])
+got = exe.run(None, FEEDS)
+""",
+    "passes": """
+import graphwright as gw
+from graphwright.ir.evaluate import evaluate
+
+graph = gw.optimize(gw.load(HERE / "model.onnx"), **CASE["options"])
+got = evaluate(graph, list(FEEDS.values()))
 """,
     "onnxruntime": """
 import onnxruntime

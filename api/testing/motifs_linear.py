@@ -147,7 +147,7 @@ def _product(m: Maker, x: Value, y: Value) -> Value:
 
 @motif("attend", "attend_without_nan")
 def attend(m: Maker) -> Sequence[Value]:
-    dtype = DTYPES[m.c.pick(["float32", "float32", "float64", "float16"])]
+    dtype = DTYPES[m.c.pick(["float32", "float64", "float16"][: 2 + (not m.sure)])]
     rank = m.c.integer(3, 4)
     n, rows, columns, size, out = (m.dim() for _ in range(5))
     group = m.c.integer(1, 2)
@@ -193,7 +193,15 @@ def _repeated(m: Maker, x: Value, times: int) -> Value:
 def _masked(m: Maker, s: Value) -> Value:
     """Scores with nothing, a mask or several added, or causal."""
     *_, rows, columns = s.shape
-    kind = m.c.integer(0, 4)
+    kind = m.c.integer(0, 5)
+    if kind == 5:
+        low = m.c.pick([-math.inf, -1e30, -3e38, -10.0][: 3 + (not m.sure)])
+        allowed = spread(m, m.shaped(DTYPES["bool"], (rows, columns)), s.shape)
+        least = number(m, s.dtype, s.shape, low) if s.dtype.bits > 16 else s
+        m.state(least, -10.0, 0.0)
+        pair = (s, least) if m.flag() else (least, s)
+        y = m.emit("where", allowed, *pair)[0]
+        return m.state(y, -m.size(s), m.size(s))
     if kind == 1:
         mask = m.shaped(s.dtype, s.shape if m.flag() else (rows, columns))
         return either_order(m, "add", s, spread(m, mask, s.shape))

@@ -158,6 +158,19 @@ def swap_between_reshapes(m: Maker) -> Sequence[Value]:
     return [view(m, "reshape", y, shape=shape)]
 
 
+@motif("swap_around_reshape")
+def swap_around_reshape(m: Maker) -> Sequence[Value]:
+    x = m.tensor(_ANY, (2, 4))
+    order = (*range(x.rank - 2), x.rank - 1, x.rank - 2)
+    y = view(m, "transpose", x, perm=order if often(m) else m.order(x.rank))
+    *lead, rows, columns = y.shape
+    shape = (
+        (rows, product(lead), columns) if rarely(m) else (product(lead), rows, columns)
+    )
+    y = view(m, "reshape", y, shape=shape)
+    return [view(m, "transpose", y, perm=(0, 2, 1) if often(m) else m.order(3))]
+
+
 @motif("broadcast_twice")
 def broadcast_twice(m: Maker) -> Sequence[Value]:
     y = m.tensor(_ANY, (0, 2))

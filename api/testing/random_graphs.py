@@ -19,9 +19,11 @@ from graphwright.passes.manager import PASSES
 from graphwright.passes.pattern import OpPattern
 from graphwright.passes.rules import RuleSet
 from graphwright.testing import (
+    motifs_control,
     motifs_linear,
     motifs_movement,
     motifs_quantized,
+    motifs_rotary,
     motifs_windows,
     recipes,
 )
@@ -31,8 +33,8 @@ from graphwright.testing.motifs import MOTIFS, grown, is_own_motif
 from graphwright.testing.registry import ALONE, RECIPES, recipe_for
 
 FAMILIES = (
-    *(*recipes.FAMILIES, motifs_movement, motifs_linear),
-    *(motifs_quantized, motifs_windows),
+    *(*recipes.FAMILIES, motifs_movement, motifs_linear, motifs_control),
+    *(motifs_quantized, motifs_rotary, motifs_windows),
 )
 
 _SIZES = tuple(

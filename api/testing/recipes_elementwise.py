@@ -43,6 +43,11 @@ def gelu(m: Maker) -> Sequence[Value]:
     return m.elementwise("gelu", m.tensor(), tanh=m.flag())
 
 
+@recipe("swish")
+def swish(m: Maker) -> Sequence[Value]:
+    return m.elementwise("swish", m.tensor(), alpha=m.c.pick([1.0, 1.702, -0.5]))
+
+
 @recipe("where")
 def where(m: Maker) -> Sequence[Value]:
     x = m.tensor("fiubc")

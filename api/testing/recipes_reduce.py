@@ -261,6 +261,18 @@ def attention(m: Maker) -> Sequence[Value]:
     return m.bounded(m.size(v) + 1, "attention", *operands, **fields)
 
 
+@recipe("rotary_embedding")
+def rotary_embedding(m: Maker) -> Sequence[Value]:
+    dtype = _wide(m)
+    n, heads, rows, pairs = _sizes(m, 4)
+    x = m.shaped(dtype, (n, heads, rows, 2 * pairs))
+    last = m.c.integer(1, 2) * pairs
+    shape = m.c.pick([(last,), (rows, last), (n, 1, rows, last)])
+    angles = [m.shaped(dtype, shape, within=(-1.0, 1.0)) for _ in range(2)]
+    fields = {"interleaved": m.flag()}
+    return m.bounded(2 * m.size(x), "rotary_embedding", x, *angles, **fields)
+
+
 @recipe("linear_attention")
 def linear_attention(m: Maker) -> Sequence[Value]:
     dtype = _wide(m)

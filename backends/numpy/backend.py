@@ -16,6 +16,7 @@ from graphwright.backends.numpy import (
     ops_index,
     ops_linear,
     ops_pool,
+    ops_rotary,
     ops_rows,
     ops_signal,
 )
@@ -100,6 +101,6 @@ def _unfused(op: Fused) -> Kernel:
 
 TABLES = (
     *(ops_attention, ops_basic, ops_conv, ops_dynamic, ops_fused),
-    *(ops_index, ops_linear, ops_pool, ops_rows, ops_signal),
+    *(ops_index, ops_linear, ops_pool, ops_rotary, ops_rows, ops_signal),
 )
 """Modules whose kernels are registered by importing them."""

@@ -20,7 +20,7 @@ from graphwright.ir.dtype import (
     float64,
 )
 from graphwright.ir.op import Op
-from graphwright.ir.ops.activation import Gelu
+from graphwright.ir.ops.activation import Gelu, Swish
 from graphwright.ir.ops.select import Cast
 from graphwright.ir.types import TensorType, Type
 
@@ -54,6 +54,7 @@ _FLOAT: dict[str, tuple[Function, float]] = {
     "sin": (np.sin, 6),
     "sqrt": (np.sqrt, 1.5),
     "sub": (np.subtract, 0.3),
+    "swish": (np.divide, 4),  # spelled out: see `_swish`
     "tanh": (np.tanh, 3),
 }
 _INTEGER: dict[str, tuple[Function, float]] = {
@@ -160,6 +161,8 @@ class Assembler:
                     return self.emit(_clamp(name, y.source), [x], dtype)
         if name == "sigmoid":
             return self._sigmoid(operands[0])
+        if isinstance(op, Swish):
+            return self._swish(operands[0], op.alpha)
         function, cost = _BY_KIND[operands[0].dtype.kind][name]
         if isinstance(op, Gelu) and op.tanh:
             function = elementwise.gelu_tanh_block
@@ -167,11 +170,19 @@ class Assembler:
 
     def _sigmoid(self, x: Operand) -> Operand:
         """`1 / (1 + exp(-x))`."""
-        one = Operand(np.ones((), x.dtype), x.dtype)
-        found = self.emit(np.negative, [x], x.dtype)
+        return self.emit(np.reciprocal, [self._bell(x, 1.0)], x.dtype, 0.7)
+
+    def _swish(self, x: Operand, alpha: float) -> Operand:
+        """`x / (1 + exp(-alpha * x))`."""
+        return self.emit(np.divide, [x, self._bell(x, alpha)], x.dtype, 0.7)
+
+    def _bell(self, x: Operand, alpha: float) -> Operand:
+        """`1 + exp(-alpha * x)`."""
+        one, factor = (Operand(np.full((), n, x.dtype), x.dtype) for n in (1.0, -alpha))
+        minus = (np.negative, [x]) if alpha == 1 else (np.multiply, [x, factor])
+        found = self.emit(*minus, x.dtype)
         found = self.emit(np.exp, [found], x.dtype, 2)
-        found = self.emit(np.add, [found, one], x.dtype)
-        return self.emit(np.reciprocal, [found], x.dtype, 0.7)
+        return self.emit(np.add, [found, one], x.dtype)
 
     def _cast(self, x: Operand, to: "np.dtype[Any]") -> Operand:
         if to.kind == "b" and x.dtype.kind != "b":

@@ -94,13 +94,7 @@ def hard_swish(c: Context) -> Value:
 @converter("Swish")
 def swish(c: Context) -> Value:
     """``x sigmoid(alpha x)``."""
-    b, alpha = c.b, c.real("alpha", 1.0)
-
-    def rule(x: Value) -> Value:
-        inner = x if alpha == 1 else b.mul(x, alpha)
-        return b.mul(x, b.unary("sigmoid", inner))
-
-    return widened(b, c[0], rule)
+    return c.b.emit("swish", c[0], alpha=c.real("alpha", 1.0))
 
 
 @converter("Mish")
@@ -215,3 +209,11 @@ def export_gelu(e: Export) -> Exported:
     if e.version < 20:
         return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
     return e.held("Gelu", e[0], approximate="tanh" if e.op.tanh else "none")
+
+
+@exporter("swish")
+def export_swish(e: Export) -> Exported:
+    """``Swish`` since opset 24, simpler ops before."""
+    if e.version < 24:
+        return e.op.decompose(e.b, *e.operands)  # type: ignore[no-any-return]
+    return e.held("Swish", e[0], alpha=float(e.op.alpha))

@@ -114,9 +114,10 @@ def rotary_embedding(c: Context) -> Value:
     flat = x.rank == 3
     x = split_heads(b, x, c.integer("num_heads")) if flat else x
     angles = [_angles(c, c[i]) for i in (1, 2)]
-    pairs = c.integer("interleaved", 0) != 0
+    pairs = {"interleaved": c.integer("interleaved", 0) != 0}
     size = c.integer("rotary_embedding_dim", 0) or x.shape[3]
-    turned = _turn(b, b.slice_axis(x, 3, 0, size), angles[0], angles[1], pairs)
+    part = b.slice_axis(x, 3, 0, size)
+    turned = b.emit("rotary_embedding", part, *angles, **pairs)
     if size != x.shape[3]:
         turned = b.concat([turned, b.slice_axis(x, 3, size, x.shape[3])], 3)
     return merge_heads(b, turned) if flat else turned
@@ -130,21 +131,6 @@ def _angles(c: Context, cache: Value) -> Value:
         count = b.dim_scalar(cache.shape[0], int64)
         cache = b.gather(cache, b.where(b.lt(ids, 0), b.add(ids, count), ids), 0)
     return b.expand_dims(cache, [1])
-
-
-def _turn(b: Emitter, x: Value, cos: Value, sin: Value, pairs: bool) -> Value:
-    """Each pair as a complex number, times ``cos + i sin``."""
-    half = floordiv(x.shape[3], 2)
-    if pairs:
-        split = b.reshape(x, (*x.shape[:3], half, 2))
-        left, right = (b.squeeze(b.slice_axis(split, 4, i, i + 1), [4]) for i in (0, 1))
-    else:
-        left, right = b.slice_axis(x, 3, 0, half), b.slice_axis(x, 3, half, half * 2)
-    real = b.sub(b.mul(left, cos), b.mul(right, sin))
-    imag = b.add(b.mul(left, sin), b.mul(right, cos))
-    if not pairs:
-        return b.concat([real, imag], 3)
-    return b.reshape(b.stack([real, imag], 4), x.shape)
 
 
 @converter("LinearAttention", since=27)
@@ -235,3 +221,20 @@ def export_attention(e: Export) -> Exported:
 def _matrix(e: Export, mask: Value, rows: Dim, columns: Dim) -> Value:
     """A mask with all rows and columns, which not every runtime repeats."""
     return e.b.broadcast_to(mask, (*mask.shape[:-2], rows, columns))
+
+
+@exporter("rotary_embedding")
+def export_rotary_embedding(e: Export) -> Exported:
+    """``RotaryEmbedding`` since opset 23, where its angles can be said there."""
+    (x, *angles), b = e.operands, e.b
+    plain = x.rank == 4 and all(
+        v.rank in (2, 3) or (v.rank == 4 and v.shape[1] == 1) for v in angles
+    )
+    if e.version < 23 or not plain or angles[0].shape[-1] == x.shape[-1]:
+        return e.op.decompose(b, *e.operands)  # type: ignore[no-any-return]
+    n, _, rows, _ = x.shape
+    shape = (n, rows, angles[0].shape[-1])
+    flat = [b.squeeze(v, [1]) if v.rank == 4 else v for v in angles]
+    caches = [e.name(b.broadcast_to(v, shape)) for v in flat]
+    interleaved = int(e.op.interleaved)
+    return e.add("RotaryEmbedding", e.name(x), *caches, interleaved=interleaved)

@@ -82,6 +82,24 @@ class Softplus(Activation):
         return (b.mul(cotangents[0], b.unary("sigmoid", operands[0])),)
 
 
+class Swish(Activation):
+    """``x`` times the sigmoid of ``alpha x``; SiLU where ``alpha`` is 1.
+
+    Ramachandran, Zoph and Le, "Searching for Activation Functions" (2017).
+    """
+
+    name = "swish"
+    error_floor = 1e-30
+    alpha: float = 1.0
+
+    def on_arrays(self, xp: Any, x: Any) -> Any:
+        return x * OPS["sigmoid"]().compute(xp, x * x.dtype.type(self.alpha))
+
+    def on_values(self, b: Emitter, x: Value) -> Value:
+        inner = x if self.alpha == 1 else b.mul(x, self.alpha)
+        return b.mul(x, b.unary("sigmoid", inner))
+
+
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from graphwright.ir.dim import Dim, floordiv, maximum, minimum
 from graphwright.ir.dtype import DTYPES, DType, bool_, dtype
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Trait
+from graphwright.ir.op import Cotangents, Narrowing, Op, Trait
 from graphwright.ir.rules import map_contents, need_kind, same_dtype, same_shape, typed
 from graphwright.ir.special import erf
 from graphwright.ir.types import TensorType
@@ -39,9 +39,8 @@ class Elementwise(Op):
         for t in operands:
             if t.contents is not None:
                 return typed(out, shape, map_contents(self.on_dims, *operands))
-        return (
-            first if out is dtype and first.shape is shape else TensorType(out, shape)
-        )
+        same = out is dtype and first.shape is shape
+        return first if same else TensorType(out, shape)
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
         """The op on known elements of integer tensors; None where not known."""
@@ -208,6 +207,7 @@ class Pow(Elementwise):
     """``x ** y``; integers wrap, and a negative exponent truncates the fraction."""
 
     name = "pow"
+    narrow = Narrowing.KEEPS
     domains = ((0.25, 4.0), (-2.0, 2.0))
 
     def on_dims(self, *dims: Dim | None) -> Dim | None:
@@ -545,17 +545,17 @@ class Exp(Unary):
     """``e ** x``."""
 
     name = "exp"
+    narrow = Narrowing.KEEPS
     domains = ((-4.0, 3.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.mul(ct, y)
 
 
-class Expm1(Unary):
+class Expm1(Exp):
     """``e ** x - 1``, accurate near 0."""
 
     name = "expm1"
-    domains = ((-4.0, 3.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.mul(ct, b.add(y, 1))
@@ -565,13 +565,14 @@ class Log(Unary):
     """Natural logarithm; NaN below zero, -inf at zero."""
 
     name = "log"
+    narrow = Narrowing.KEEPS
     domains = ((0.25, 8.0),)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
         return b.div(ct, x)
 
 
-class Log1p(Unary):
+class Log1p(Log):
     """``log(1 + x)``, accurate near 0."""
 
     name = "log1p"

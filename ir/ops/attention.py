@@ -1,6 +1,7 @@
 """Scaled dot-product attention, and attention as a linear recurrence."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,9 +9,9 @@ import numpy as np
 from graphwright.ir.dim import Dim, equal, floordiv, product
 from graphwright.ir.dtype import DType, bool_, dtype, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
-from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.op import Narrowing, Op, Rows, Tier, Trait
 from graphwright.ir.rules import need, need_kind, ranked
-from graphwright.ir.types import TensorType, agree
+from graphwright.ir.types import TensorType, agree, agree_shapes
 
 _REDUCTION = frozenset({Trait.REDUCTION})
 
@@ -37,6 +38,7 @@ class Attention(Op):
     """
 
     name = "attention"
+    narrow = Narrowing.GAINS
     tier = Tier.COMPOSITE
     traits: ClassVar[frozenset[Trait]] = _REDUCTION
     scale: float
@@ -239,3 +241,89 @@ def _matmul(xp: Any, x: Any, y: Any) -> Any:
     wide = dtype(x.dtype).accumulate.numpy
     z = xp.matmul(x.astype(wide, copy=False), y.astype(wide, copy=False))
     return z.astype(x.dtype, copy=False)
+
+
+class RotaryEmbedding(Op):
+    """Pairs of numbers, each turned by an angle (Su et al., "RoFormer", 2021).
+
+    Operands: ``x [..., R]``, then ``cos`` and ``sin`` of the angles, which broadcast to
+    ``x`` but for their last axis: it has one angle for each of the ``R / 2`` pairs, or
+    one for each of the R elements. A pair ``(u, v)`` becomes ``(u cos - v sin, v cos +
+    u sin)``. It is made of an element of the first half and the one as far into the
+    second half, or of neighbours.
+
+    Attributes:
+        interleaved: Whether pairs are neighbours.
+    """
+
+    name = "rotary_embedding"
+    tier = Tier.COMPOSITE
+    traits: ClassVar[frozenset[Trait]] = frozenset()
+    interleaved: bool = False
+
+    def result_type(
+        self, x: TensorType, cos: TensorType, sin: TensorType
+    ) -> TensorType:
+        ranked(self.name, x, cos, sin)
+        need_kind(self.name, x, "f")
+        words = f"{self.name} of {x} by {cos}, {sin}"
+        need(min(t.rank for t in (x, cos, sin)) > 0, words)
+        size, *angles = (t.dims[-1] for t in (x, cos, sin))
+        need(not isinstance(size, int) or size % 2 == 0, f"{words}: an odd size")
+        need(angles[0] == angles[1] in (size, floordiv(size, 2)), words)
+        need(cos.dtype is sin.dtype is x.dtype, f"{words}: the dtypes differ")
+        lead = broadcast_shape(*(t.dims[:-1] for t in (x, cos, sin)))
+        need(agree_shapes(lead, x.dims[:-1]) is not None, words)
+        return x
+
+    def compute(self, xp: Any, x: Any, cos: Any, sin: Any) -> Any:
+        wide = dtype(x.dtype).accumulate.numpy
+        pairs = [self._pair(v.astype(wide, copy=False), x) for v in (x, cos, sin)]
+        (u, v), (c, d), (s, t) = pairs
+        turned = [u * c - v * s, v * d + u * t]
+        if self.interleaved:
+            y = xp.stack(turned, axis=-1).reshape(x.shape)
+        else:
+            y = xp.concatenate(turned, axis=-1)
+        return y.astype(x.dtype, copy=False)
+
+    def _pair(self, v: Any, x: Any) -> tuple[Any, Any]:
+        """Firsts and seconds of the pairs; angles of pairs are both."""
+        if v.shape[-1] != x.shape[-1]:
+            return v, v
+        if self.interleaved:
+            return v[..., ::2], v[..., 1::2]
+        half = x.shape[-1] // 2
+        return v[..., :half], v[..., half:]
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        x = operands[0]
+        wide = [b.cast(v, x.dtype.accumulate) for v in operands]
+        (u, v), (c, d), (s, t) = (self._emit_pair(b, w, x) for w in wide)
+        turned = [b.sub(b.mul(u, c), b.mul(v, s)), b.add(b.mul(v, d), b.mul(u, t))]
+        axis = x.rank - 1
+        if self.interleaved:
+            y = b.reshape(b.stack(turned, axis + 1), x.shape)
+        else:
+            y = b.concat(turned, axis)
+        return b.cast(y, x.dtype)
+
+    def _emit_pair(self, b: Emitter, v: Value, x: Value) -> tuple[Value, Value]:
+        size, axis = x.shape[-1], v.rank - 1
+        half = floordiv(size, 2)
+        if v.shape[-1] != size:
+            return v, v
+        if not self.interleaved:
+            first = b.slice_axis(v, axis, 0, half)
+            return first, b.slice_axis(v, axis, half, half * 2)
+        split = b.reshape(v, (*v.shape[:-1], half, 2))
+        halves = (b.slice_axis(split, axis + 1, i, i + 1) for i in (0, 1))
+        first, second = (b.reshape(h, (*v.shape[:-1], half)) for h in halves)
+        return first, second
+
+    def flops(self, operands: Any, results: Any) -> Dim:
+        size: Dim = operands[0].size
+        return size * 3
+
+    def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
+        return self.again(b, rows.aligned(b, operands))

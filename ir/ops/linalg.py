@@ -14,7 +14,7 @@ from graphwright.ir.dim import Dim, evaluate, floordiv, maximum, product
 from graphwright.ir.dtype import DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
-from graphwright.ir.op import Cotangents, Op, Rows, Tier, Trait
+from graphwright.ir.op import Cotangents, Narrowing, Op, Rows, Tier, Trait
 from graphwright.ir.rules import need, need_kind, ranked, same_dtype
 from graphwright.ir.types import TensorType, agree, agree_shapes, require
 
@@ -33,6 +33,7 @@ class Dot(Op):
     """
 
     name = "dot"
+    narrow = Narrowing.GAINS
     traits: ClassVar[frozenset[Trait]] = _REDUCTION
     dtype: DType | None = None
 
@@ -97,6 +98,7 @@ class Conv(Op):
     """
 
     name = "conv"
+    narrow = Narrowing.GAINS
     traits: ClassVar[frozenset[Trait]] = _REDUCTION
     growth = 6.0  # Winograd's F(4x4, 3x3)
     strides: tuple[int, ...]
@@ -268,6 +270,7 @@ class ConvTranspose(Op):
     """
 
     name = "conv_transpose"
+    narrow = Narrowing.GAINS
     tier = Tier.COMPOSITE
     traits: ClassVar[frozenset[Trait]] = _REDUCTION
     strides: tuple[int, ...]

@@ -14,7 +14,7 @@ import numpy as np
 from graphwright.ir.dim import Dim, floordiv, maximum, minimum, product
 from graphwright.ir.dtype import DType, dtype, int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.op import Cotangents, Op, Rows, Trait
+from graphwright.ir.op import Cotangents, Narrowing, Op, Rows, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked, typed
 from graphwright.ir.types import Contents, TensorType, require
 
@@ -78,6 +78,10 @@ class Reduce(Op):
         check_axes("reduce", self.axes, x.rank)
         shape = [d for i, d in enumerate(x.dims) if i not in self.axes]
         return typed(x.dtype, shape, self._contents(x))
+
+    def narrowing(self) -> Narrowing:
+        extreme = self.kind in ("max", "min")
+        return Narrowing.FOLLOWS if extreme else Narrowing.KEEPS
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
@@ -215,6 +219,10 @@ class Cumulative(Op):
 
     def batch(self, b: Emitter, operands: Any, rows: Rows) -> Sequence[Value] | None:
         return self.again(b, operands, axis=self.axis + 1)
+
+    def narrowing(self) -> Narrowing:
+        extreme = self.kind in ("max", "min")
+        return Narrowing.FOLLOWS if extreme else Narrowing.KEEPS
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0
@@ -373,6 +381,10 @@ class ReduceWindow(Window):
         view = self.windows(xp, wide, identity(self.kind, d))
         axes = tuple(range(-len(self.window), 0))
         return _reduced(xp, self.kind, view, axes, d).astype(x.dtype, copy=False)
+
+    def narrowing(self) -> Narrowing:
+        extreme = self.kind in ("max", "min")
+        return Narrowing.FOLLOWS if extreme else Narrowing.KEEPS
 
     def error_bound(self) -> float:
         return 1.0 if self.kind in ("sum", "prod") else 0.0

@@ -1,12 +1,10 @@
 """``gw.bisect``: it names the rewrite at fault, and shows it in a small graph."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from faulty_rewrites import faulty
 
 import graphwright as gw
 from graphwright.backends.contract import Kernel, Request
@@ -14,26 +12,7 @@ from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.ir.dtype import float32
 from graphwright.ir.graph import Graph, Source
 from graphwright.ir.types import TensorType
-from graphwright.passes.manager import PASSES
-from graphwright.passes.rules import RuleSet
 from graphwright.testing import inputs_for
-
-
-@contextmanager
-def faulty(name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """A block in which a rewrite of the pass ``simplify`` does something else."""
-    rules = PASSES["simplify"]
-    assert isinstance(rules, RuleSet)
-    before = list(rules.rewrites)
-    rules.rewrites[:] = [
-        replace(r, function=function) if r.name == name else r for r in before
-    ]
-    rules.forget()
-    try:
-        yield
-    finally:
-        rules.rewrites[:] = before
-        rules.forget()
 
 
 def swapped(b: Any, x: Any, y: Any) -> Any:
@@ -67,13 +46,13 @@ def test_it_names_the_rewrite(function: Any, backend: str | None) -> None:
     with faulty("add_negative", function):
         report = gw.bisect(graph, inputs, backend)
     assert not report.ok
-    assert (report.rewrite, report.pass_name) == ("add_negative", "simplify")
+    assert (report.rewrite, report.pass_name) == ("add_negative", "canonicalize")
     assert report.source == Source("Sub", "minus")
     assert report.error > report.bound
     assert 0 < report.step <= report.steps
     assert report.graph is not None
     assert [n.op.name for n in report.graph.nodes] == ["neg", "add"]
-    assert "add_negative in simplify, at Sub 'minus'" in str(report)
+    assert "add_negative in canonicalize, at Sub 'minus'" in str(report)
 
 
 def test_the_small_graph_shows_the_fault() -> None:

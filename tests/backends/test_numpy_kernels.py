@@ -781,7 +781,6 @@ FUNCTIONS: dict[Any, Callable[[Array], Array]] = {
     elementwise.gelu: lambda v: v / 2 * (1 + _ERF(v / math.sqrt(2))),
     elementwise.gelu_tanh: _bent,
     elementwise.sigmoid: lambda v: 1 / (1 + np.exp(-v)),
-    elementwise.silu: lambda v: v / (1 + np.exp(-v)),
     norm.softmax: lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),
     norm.log_softmax: lambda v: v - np.log(np.exp(v).sum(-1, keepdims=True)),
     norm.layer_norm: lambda v: (

@@ -70,6 +70,40 @@ def test_no_transposition_joins_behind_a_reshape() -> None:
     assert after.nodes[-1].op.name == "transpose"
 
 
+def thirds(kind: str) -> Graph:
+    """Attention of slices of one product, as vision transformers have it."""
+    b = gw.Builder("thirds")
+    x = b.input("x", TensorType(float32, (2, 5, 48)))
+    if kind == "unbind":
+        split = b.transpose(b.reshape(x, (2, 5, 3, 4, 4)), (2, 0, 3, 1, 4))
+        parts = [b.squeeze(b.slice_axis(split, 0, i, i + 1), [0]) for i in range(3)]
+    else:
+        slices = b.split(x, [16, 16, 16], 2)
+        parts = [b.transpose(b.reshape(s, (2, 5, 4, 4)), (0, 2, 1, 3)) for s in slices]
+    y = b.transpose(b.emit("attention", *parts, scale=0.5), (0, 2, 1, 3))
+    return b.finish([b.reshape(y, (2, 5, 16))], ["y"])
+
+
+@pytest.mark.parametrize("kind", ["unbind", "chunk"])
+def test_slices_join_and_follow_what_they_show(kind: str) -> None:
+    graph = thirds(kind)
+    exe = gw.compile(graph, backend="numpy")
+    assert [n.op.name for n in exe.program.graph.nodes] == ["fused"]
+    for inputs in (feeds(graph), [2 * x for x in feeds(graph)]):
+        (wanted,), (got,) = evaluate(graph, inputs), exe.run(None, {"x": inputs[0]})
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_reshapes_that_join_strided_axes_stay_outside() -> None:
+    b = gw.Builder("joined")
+    x = b.input("x", TensorType(float32, (2, 3, 4, 8)))
+    part = b.slice_axis(x, 3, 0, 4)
+    joined = b.reshape(part, (1, 2, 12, 4))
+    y = b.emit("attention", joined, joined, joined, scale=1.0)
+    after = remove_dead(fuse_views(b.finish([y], ["y"]), NAMES))
+    assert [n.op.name for n in after.nodes] == ["slice", "fused"]
+
+
 def test_nothing_changes_without_views() -> None:
     b = gw.Builder("plain")
     x = b.input("x", TensorType(float32, (1, 2, 3, 4)))

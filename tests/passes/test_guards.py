@@ -2,6 +2,7 @@
 
 import composite_counterexamples
 import pytest
+import recognition_counterexamples
 from rewrite_counterexamples import COUNTEREXAMPLES
 from rewrite_examples import EXAMPLES
 
@@ -12,6 +13,7 @@ from graphwright.passes.rules import RuleSet
 
 RULES = [step for step in PASSES.values() if isinstance(step, RuleSet)]
 assert composite_counterexamples, "importing it adds its own"
+assert recognition_counterexamples, "likewise"
 CASES = [(n, i) for n, graphs in COUNTEREXAMPLES.items() for i in range(len(graphs))]
 
 

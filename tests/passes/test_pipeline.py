@@ -17,6 +17,7 @@ from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 from graphwright.passes.manager import PASSES
 from graphwright.passes.pipeline import DEFAULT, manager, optimize
+from graphwright.passes.precision import PRECISIONS
 from graphwright.testing import assert_agree, inputs_for, random_graph
 from graphwright.testing.compare import assert_within
 
@@ -33,7 +34,7 @@ def test_random_graphs_mean_the_same(part: int) -> None:
         graph = random_graph(seed, max_nodes=10)
         xs = inputs_for(graph, seed)
         want = evaluate(graph, xs)
-        shuffled = sorted(PASSES)
+        shuffled = sorted(PASSES.keys() - PRECISIONS.keys())
         random.Random(seed).shuffle(shuffled)
         for passes in (DEFAULT, shuffled):
             after = manager(passes, verify=True)(graph)
@@ -56,7 +57,7 @@ def test_many_random_graphs_mean_the_same(start: int) -> None:
 
 
 def loop() -> Graph:
-    """``for _ in range(3): c = c + exp(-(-x)) * 1``."""
+    """``for _ in range(30): c = c + exp(-(-x)) * 1``."""
     b = Builder("loop")
     x = b.input("x", TensorType(dt.float32, (4,)))
     body = b.subgraph("body")
@@ -66,7 +67,7 @@ def loop() -> Graph:
     inner = body.input("x", x.type)
     step = body.mul(body.exp(body.neg(body.neg(inner))), 1)
     op = body.finish([going, body.add(c, step)])
-    trips, always = b.scalar(3, dt.int64), b.scalar(True, dt.bool_)
+    trips, always = b.scalar(30, dt.int64), b.scalar(True, dt.bool_)
     fields: dict[str, Any] = {"body": op, "carried": 1, "types": (x.type,)}
     return b.finish([b.emit("while_loop", trips, always, x, x, **fields)])
 

@@ -15,8 +15,7 @@ from graphwright.ir.graph import Graph
 from graphwright.ir.verify import verify
 from graphwright.passes.attention import ATTENTION
 from graphwright.passes.integer import INTEGER
-from graphwright.passes.pipeline import SIMPLIFY
-from graphwright.passes.recognize import RECOGNIZE
+from graphwright.passes.pipeline import RECOGNIZE, SIMPLIFY
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.passes.scale import SCALES
 

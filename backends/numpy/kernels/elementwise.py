@@ -202,16 +202,6 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
     return blockwise(_sigmoid_block, x, out)
 
 
-def _silu_block(x: Array, out: Array, spare: Array) -> None:
-    _sigmoid_block(x, out, spare)
-    np.multiply(out, x, out=out)
-
-
-def silu(x: Array, out: Array | None = None) -> Array:
-    """Return `x * sigmoid(x)`."""
-    return blockwise(_silu_block, x, out)
-
-
 def erf_block(x: Array, out: Array) -> None:
     """Write the error function of a block; `out` may be `x`."""
     _erf_block(x.copy(), out, np.empty_like(x))
