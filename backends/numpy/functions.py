@@ -179,8 +179,10 @@ class Assembler:
     def _bell(self, x: Operand, alpha: float) -> Operand:
         """`1 + exp(-alpha * x)`."""
         one, factor = (Operand(np.full((), n, x.dtype), x.dtype) for n in (1.0, -alpha))
-        minus = (np.negative, [x]) if alpha == 1 else (np.multiply, [x, factor])
-        found = self.emit(*minus, x.dtype)
+        if alpha == 1:
+            found = self.emit(np.negative, [x], x.dtype)
+        else:
+            found = self.emit(np.multiply, [x, factor], x.dtype)
         found = self.emit(np.exp, [found], x.dtype, 2)
         return self.emit(np.add, [found, one], x.dtype)
 
