@@ -340,13 +340,13 @@ never(
     ),
     (2, 3, 20),
 )
-for _first, _second in (((1, 0, 2), (0, 2, 1)), ((0, 2, 1), (1, 0, 2))):
+for _turn, _back in (((1, 0, 2), (0, 2, 1)), ((0, 2, 1), (1, 0, 2))):
     never(
         "swap_around_reshape",
-        lambda b, x, p=_first, q=_second: b.transpose(
+        lambda b, x, p=_turn, q=_back: b.transpose(
             b.reshape(b.transpose(x, p), (2, 3, 3)), q
         ),
-        (2, 3, 3) if _first == (0, 2, 1) else (3, 2, 3),
+        (2, 3, 3) if _turn == (0, 2, 1) else (3, 2, 3),
     )
 never(
     "broadcast_reshaped",
