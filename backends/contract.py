@@ -22,7 +22,7 @@ import numpy as np
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, DType, string
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import BackendUnavailable
+from graphwright.ir.errors import BackendUnavailable, GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
@@ -108,6 +108,13 @@ class Request:
     constants: tuple[Constant | None, ...]
     results: tuple[Type, ...]
     strict_float: bool = False
+
+
+class BuildError(GraphwrightError):
+    """A backend's ``kernel`` could not make what it claims: that runs on the host.
+
+    With ``strict`` it is the user's error. Notes hold what its compiler said.
+    """
 
 
 def on_device(type_: Type) -> bool:

@@ -1,5 +1,6 @@
 """Between the host and a backend: values placed, fetched, and shown to control flow."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -7,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.backends.contract import Backend, BuildError, Kernel, Request
+from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
+from graphwright.ir.ops.fused import Fused
 from graphwright.ir.types import TensorType, Type
+
+_logger = logging.getLogger("graphwright.run")
 
 
 def placed(x: Any, type_: Type, backend: Backend) -> Any:
@@ -97,11 +102,23 @@ def _table_kernel(request: Request, backend: Backend) -> Kernel:
     return run
 
 
+def _computing(op: Op) -> Kernel:
+    """What computes an op with an array library; a region node by node."""
+    if not isinstance(op, Fused):
+        return op.compute
+    body = op.body
+
+    def run(xp: Any, *arrays: Any) -> Any:
+        return tuple(Evaluator(xp).run(body, arrays))
+
+    return run
+
+
 def host_kernel(request: Request, backend: Backend) -> Kernel:
     """An op on the host, its operands fetched and its results sent back."""
     if is_table(request.op, request.types, request.results):
         return _table_kernel(request, backend)
-    compute, types, ends = request.op.compute, request.types, request.results
+    compute, types, ends = _computing(request.op), request.types, request.results
 
     def run(*arrays: Any) -> Any:
         host = (fetched(x, t, backend) for x, t in zip(arrays, types, strict=True))
@@ -112,6 +129,17 @@ def host_kernel(request: Request, backend: Backend) -> Kernel:
         return tuple(placed(x, t, backend) for x, t in pairs)
 
     return run
+
+
+def built_kernel(request: Request, backend: Backend, strict: bool) -> Kernel | None:
+    """A backend's kernel; None where it does not build, unless that is an error."""
+    try:
+        return backend.kernel(request)
+    except BuildError as error:
+        if strict:
+            raise
+        _logger.warning("%s", error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from graphwright.backends.frame import Binding, Frame
 from graphwright.backends.homes import Homes
 from graphwright.backends.host import (
     Fallback,
+    built_kernel,
     fetched,
     host_kernel,
     is_table,
@@ -402,7 +403,10 @@ class Program:
         backend = self.options.backend
         if backend.supports(request.op, request.types):
             strict = self.options.strict_float
-            return backend.kernel(replace(request, strict_float=strict))
+            request = replace(request, strict_float=strict)
+            made = built_kernel(request, backend, self.options.strict)
+            if made is not None:
+                return made
         if is_table(request.op, request.types, request.results):
             return host_kernel(request, backend)
         words = ", ".join(map(str, request.types))

@@ -11,7 +11,7 @@ from graphwright.backends.codegen.kernels.table import Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.schedule_cpu import Cpu
-from graphwright.backends.contract import Backend, GraphBackend, Kernel
+from graphwright.backends.contract import Backend, BuildError, GraphBackend, Kernel
 from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
 from graphwright.backends.opencl.library import (
     Session,
@@ -101,7 +101,10 @@ class OpenCLBackend(GraphBackend):
         target = Cpu(device.max_compute_units, device.local_mem_size)
         found = lowered(graph, target)
         sources = [named(step.kernel) for step in found.steps]
-        self._programs.build(sources)
+        try:
+            self._programs.build(sources)
+        except BuildError as error:
+            raise self._blamed(found, sources, error) from error
         launches = [
             Launch(step.kernel, name)
             for step, (name, _) in zip(found.steps, sources, strict=True)
@@ -115,6 +118,21 @@ class OpenCLBackend(GraphBackend):
             len(graph.outputs),
             self._constants(graph, found),
         ).into()
+
+    def _blamed(
+        self, lowered: Lowered, sources: Sequence[tuple[str, str]], error: BuildError
+    ) -> BuildError:
+        """The error of the one kernel that does not build, and of which node."""
+        for step, source in zip(lowered.steps, sources, strict=True):
+            try:
+                self._programs.build([source])
+            except BuildError as own:
+                node = step.nodes[-1]
+                made = BuildError(f"{node.source or node.op.name}: {own}")
+                for note in own.__notes__:
+                    made.add_note(note)
+                return made
+        return error
 
     def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Resident]:
         """Buffers of what never changes."""
@@ -135,7 +153,7 @@ class OpenCLBackend(GraphBackend):
         known = self._residents.get(key)
         if known is None:
             array = packed.pack(packed.constant.array())
-            buffer = self._session.host_buffer(array)
+            buffer = self._session.buffer(array)
             known = self._residents[key] = Resident(packed.constant, buffer)
         return known
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -83,18 +83,26 @@ class LaunchPlan:
 
     def bind(self, scratch: Any, *arrays: Any) -> Callable[[], object]:
         """Kernels with all arguments set; gives what enqueues them and waits."""
+        session = self._session
         buffers = {array: x.buffer for array, x in self._constants.items()}
         for array, x in zip(self._ends, arrays, strict=True):
-            buffers[array] = self._session.host_buffer(x)
+            buffers[array] = session.buffer(x)
         for array, offset in self._offsets.items():
             part = scratch[offset : offset + _nbytes(array)]
-            buffers[array] = self._session.host_buffer(part)
+            buffers[array] = session.buffer(part)
         fault = None
         if self._checks:
             fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
-            buffers[FAULT] = self._session.host_buffer(fault)
+            buffers[FAULT] = session.buffer(fault)
         calls = [self._bound(launch, buffers) for launch in self._launches]
-        return _Runner(self._session, calls, tuple(buffers.values()), fault)
+        runner = _Runner(session, calls, tuple(buffers.values()), fault)
+        if session.shares:
+            return runner
+        pairs = [
+            (x, buffers[array]) for array, x in zip(self._ends, arrays, strict=True)
+        ]
+        runner.copied(pairs[self._results :], pairs[: self._results], buffers)
+        return runner
 
     def _bound(self, launch: Launch, buffers: Mapping[Array, Any]) -> tuple[Any, ...]:
         kernel = launch.kernel
@@ -109,13 +117,20 @@ class LaunchPlan:
         return found, items, group
 
 
+_Pairs: TypeAlias = Sequence[tuple[Any, Any]]
+"""Host arrays and their buffers."""
+
+
 class _Runner:
     """Enqueues bound kernels on the calling thread's queue, and waits once.
 
     It holds the buffers: a kernel does not keep its arguments alive.
     """
 
-    __slots__ = ("_buffers", "_calls", "_enqueue", "_fault", "_session")
+    __slots__ = (
+        *("_buffers", "_calls", "_enqueue", "_fault", "_session"),
+        *("_inputs", "_outputs"),
+    )
 
     def __init__(
         self,
@@ -127,13 +142,27 @@ class _Runner:
         self._session, self._calls = session, calls
         self._buffers, self._fault = buffers, fault
         self._enqueue = pyopencl().enqueue_nd_range_kernel
+        self._inputs: _Pairs = ()
+        self._outputs: _Pairs = ()
+
+    def copied(
+        self, inputs: _Pairs, outputs: _Pairs, buffers: Mapping[Array, Any]
+    ) -> None:
+        """Notes what is copied before and after, to and from a memory apart."""
+        noted = [] if self._fault is None else [(self._fault, buffers[FAULT])]
+        self._inputs, self._outputs = [*inputs, *noted], [*outputs, *noted]
 
     def __call__(self) -> None:
-        queue, enqueue, fault = self._session.queue, self._enqueue, self._fault
+        session, enqueue, fault = self._session, self._enqueue, self._fault
+        queue = session.queue
         if fault is not None:
             fault[0] = 0
+        for array, buffer in self._inputs:
+            session.upload(buffer, array)
         for kernel, items, group in self._calls:
             enqueue(queue, kernel, items, group)
+        for array, buffer in self._outputs:
+            session.download(array, buffer)
         queue.finish()
         if fault is not None and fault[0]:
             raise IndexBoundsError("an index is outside its axis")

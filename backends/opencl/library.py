@@ -106,14 +106,35 @@ class Session:
             found = self._local.queue = pyopencl().CommandQueue(self.context)
         return found
 
-    def host_buffer(self, array: Any) -> Any:
-        """A buffer over the memory of a contiguous array, perhaps read-only."""
+    def buffer(self, array: Any) -> Any:
+        """A buffer over a contiguous host array, or for its elements elsewhere.
+
+        Where the device does not work in the host's memory, the elements are copied
+        now; ``upload`` and ``download`` copy them later.
+        """
         library, flags = pyopencl(), pyopencl().mem_flags
         if not array.size:  # nothing is read there, but arguments are buffers
             return library.Buffer(self.context, flags.READ_WRITE, 1)
         mode = flags.READ_WRITE if array.flags.writeable else flags.READ_ONLY
-        held = array.view(f"V{array.itemsize}")  # whatever the dtype is
-        return library.Buffer(self.context, mode | flags.USE_HOST_PTR, hostbuf=held)
+        mode |= flags.USE_HOST_PTR if self.shares else flags.COPY_HOST_PTR
+        return library.Buffer(self.context, mode, hostbuf=_bytes_of(array))
+
+    def upload(self, buffer: Any, array: Any) -> None:
+        """Copies a host array to its buffer, in the order of the thread's queue."""
+        if array.size:
+            held = _bytes_of(array)
+            pyopencl().enqueue_copy(self.queue, buffer, held, is_blocking=False)
+
+    def download(self, array: Any, buffer: Any) -> None:
+        """Copies a buffer to its host array, when the queue has come to it."""
+        if array.size:
+            held = _bytes_of(array)
+            pyopencl().enqueue_copy(self.queue, held, buffer, is_blocking=False)
+
+
+def _bytes_of(array: Any) -> Any:
+    """The memory of an array, whatever its dtype is."""
+    return array.view(f"V{array.itemsize}")
 
 
 @cache

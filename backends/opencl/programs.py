@@ -10,14 +10,9 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.library import Session, pyopencl
-from graphwright.ir.errors import GraphwrightError
-
-
-class BuildError(GraphwrightError):
-    """A device's compiler refused a generated kernel; its log is a note."""
-
 
 _PLACEHOLDER = "kernel_name"
 _HEAD = OPENCL.preamble + prelude(OPENCL)

@@ -9,6 +9,8 @@ import pytest
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.backends.contract import BuildError
+from graphwright.backends.opencl import backend as opencl
 from graphwright.backends.opencl import library
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.errors import IndexBoundsError
@@ -162,6 +164,46 @@ def test_powers_of_integers() -> None:
 def test_products_of_many_and_turned_matrices() -> None:
     x, y = normal(3, 20, 24), normal(3, 33, 24)
     agree(lambda x, y: x @ gnp.swapaxes(y, -1, -2), x, y)
+
+
+@device
+def test_a_device_with_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a GPU has: what crosses is copied."""
+    apart = library.Session(library.found().devices[0])
+    apart.shares = False
+    backend = OpenCLBackend()
+    monkeypatch.setattr(backend, "_session", apart, raising=False)
+    weights = normal(33, 20)
+
+    def layer(x: Any, i: Any) -> Any:
+        return gnp.maximum(gnp.take(x, i, axis=0) @ gnp.asarray(weights), 0)
+
+    graph = gw.trace(layer, gw.spec("float32", (5, 33)), gw.spec("int64", (3,)))
+    exe = gw.compile(graph, backend=backend, strict=True)
+    x = normal(5, 33)
+    for rows in ([0, 4, 2], [1, 1, 3]):
+        want = np.maximum(x[rows] @ weights, 0)
+        found = np.asarray(exe(x, np.array(rows)))
+        np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(IndexBoundsError):
+        exe(x, np.array([0, 5, 1]))
+
+
+@device
+def test_a_kernel_that_does_not_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(kernel: Any) -> tuple[str, str]:
+        return "broken", "__kernel void broken(int) { this is no source }"
+
+    monkeypatch.setattr(opencl, "named", refused)
+    graph = gw.trace(lambda x: gnp.exp(x) + 1, gw.spec("float32", (5,)))
+    x = normal(5)
+    with pytest.raises(BuildError, match=r"test_opencl\.py:\d+") as caught:
+        gw.compile(graph, backend=OpenCLBackend(), strict=True)(x)
+    assert "error:" in caught.value.__notes__[0]  # the compiler's log
+    assert "no source" in caught.value.__notes__[1]
+    exe = gw.compile(graph, backend=OpenCLBackend())
+    np.testing.assert_allclose(np.asarray(exe(x)), np.exp(x) + 1, rtol=1e-5)
+    assert [f.op for f in exe.fallbacks] == ["fused"]
 
 
 @device
