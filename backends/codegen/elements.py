@@ -124,7 +124,12 @@ FREE = frozenset({*MOVES, "iota", "bitcast"})
 REDUCING = frozenset({"reduce", "sum_to", "arg_reduce"})
 """Ops that combine all elements of some axes."""
 
-HEAVY = frozenset({"dot", "conv", "reduce_window", "window_argmax", "fused"})
+HEAVY = frozenset(
+    {
+        *("dot", "conv", "reduce_window", "window_argmax"),
+        *("cumulative", "scatter", "fused"),
+    }
+)
 """Ops that read each element of their operands many times: these lie in memory."""
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from graphwright.backends.codegen import narrow
 from graphwright.backends.codegen.elements import (
     Coordinates,
     Elements,
@@ -12,8 +13,8 @@ from graphwright.backends.codegen.elements import (
     within,
 )
 from graphwright.backends.codegen.elementwise import greater, lesser
-from graphwright.backends.codegen.expr import Expr, choose, const
-from graphwright.backends.codegen.index import Axis, Index, Item, linear, of
+from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
+from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
 from graphwright.backends.codegen.pulled_basic import spread_place, summed_over
 from graphwright.ir.dtype import DType, int32, int64, uint32, uint64
 from graphwright.ir.graph import Node
@@ -175,3 +176,76 @@ def _random_bits(
     for i in (2, 1, 0):
         found = choose(word.same(i), words[i], found)
     return found
+
+
+MOST_SEEN = 128
+"""Elements of which each result looks at all: beyond, another algorithm is better."""
+
+
+def _combining(kind: str, x: Expr, y: Expr) -> Expr:
+    """Two numbers as a reduction of a kind combines them."""
+    if kind in ("max", "min"):
+        return greater(x, y) if kind == "max" else lesser(x, y)
+    op = "add" if kind == "sum" else "mul"
+    return wrapping(op, x, y) if x.dtype.is_int else Expr(op, x.dtype, (x, y))
+
+
+@pulled("cumulative")
+def _cumulative(
+    e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
+) -> Expr:
+    """Each result combines all elements up to its own place, for short axes."""
+    op: Any = node.op
+    (x,) = node.operands
+    axis = Axis(sizes_of(x.type)[op.axis])
+    inside = (*at[: op.axis], of(axis), *at[op.axis + 1 :])
+    body = e.at(x, inside, guards)
+    held = _counting(axis.extent)
+    place = Expr("index", held, (), of(axis))
+    own = Expr("index", held, (), at[op.axis])
+    first, last = (own, place) if op.reverse else (place, own)
+    counts = first < last if op.exclusive else first <= last
+    neutral = const(identity(op.kind, body.dtype), body.dtype)
+    body = choose(counts, body, neutral)
+    found = Expr("reduce", body.dtype, (body,), Reduction(op.kind, (axis,)))
+    return narrow.rounded(found, x.dtype)
+
+
+@pulled("scatter")
+def _scatter(
+    e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
+) -> Expr:
+    """Each result combines all updates that are meant for it, for few updates."""
+    op: Any = node.op
+    x, indices, updates = node.operands
+    n, lead = sizes_of(x.type)[op.axis], at[: op.batch_dims]
+    inner = sizes_of(indices.type)[op.batch_dims :]
+    own = e.at(x, at, guards)
+
+    def found_at(places: tuple[Index, ...]) -> tuple[Expr, Expr]:
+        """Whether an update is meant for it, and the update."""
+        index = e.at(indices, (*lead, *places), guards)
+        checked = Expr("checked", index.dtype, (index,), n)
+        target = Expr("index", index.dtype, (), at[op.axis])
+        where = (*at[: op.axis], *places, *at[op.axis + 1 :])
+        return checked.same(target), e.at(updates, where, guards)
+
+    axes = tuple(map(Axis, inner))
+    places = tuple(map(of, axes))
+    meant, update = found_at(places)
+    if op.mode != "set":
+        kind = {"add": "sum", "mul": "prod"}.get(op.mode, op.mode)
+        neutral = const(identity(kind, update.dtype), update.dtype)
+        body = choose(meant, update, neutral)
+        total = Expr("reduce", body.dtype, (body,), Reduction(kind, axes))
+        return narrow.rounded(_combining(kind, own, total), x.dtype)
+    count = 1
+    for size in inner:
+        count *= size
+    held = _counting(count)
+    place = choose(meant, Expr("index", held, (), linear(places, inner)), -1)
+    latest = Expr("reduce", held, (place,), Reduction("max", axes))
+    safe = greater(latest, const(0, held))
+    item = Index(((Item(safe, count), 1),))
+    _, update = found_at(unravelled(item, inner))
+    return choose(latest >= 0, update, own)

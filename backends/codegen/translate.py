@@ -142,7 +142,8 @@ class Scope:
                 found.setdefault(part)
             elif part not in found and self.known(part) is None:
                 stack.append((part, True))
-                if part.op != "reduce":
+                alone = part.op == "checked" and self.lanes > 1
+                if part.op != "reduce" and not alone:
                     stack += [(arg, False) for arg in reversed(part.args)]
         return list(found)
 
@@ -152,6 +153,11 @@ class Scope:
                 return self._read(expr)
             case "index":
                 return self._number(expr)
+            case "checked" if self.lanes > 1:  # what it notes is no vector
+                steps = {self._step(index) for index in _indices_below(expr)}
+                if steps <= {0}:
+                    return splat(self._uniform().value(expr), self.lanes)
+                return self._packed(expr)
             case "reduce":
                 assert self.place is not None
                 return self.place(self, expr)

@@ -10,6 +10,7 @@ from graphwright.backends.codegen.elements import Array, is_pulled
 from graphwright.backends.codegen.kernels.table import Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
+from graphwright.backends.codegen.pulled_more import MOST_SEEN
 from graphwright.backends.codegen.schedule_cpu import Cpu
 from graphwright.backends.contract import Backend, BuildError, GraphBackend, Kernel
 from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
@@ -21,11 +22,14 @@ from graphwright.backends.opencl.library import (
     session,
 )
 from graphwright.backends.opencl.programs import Programs, named
+from graphwright.ir.dim import Dim, product
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.movement import Pad
+from graphwright.ir.ops.reduce import Cumulative
 from graphwright.ir.types import TensorType, Type
 
 
@@ -162,10 +166,22 @@ def _stored(types: Sequence[Type]) -> bool:
     return all(isinstance(t, TensorType) and is_stored(t.dtype) for t in types)
 
 
+_MOVING = ("reshape", "transpose", "broadcast_to", "slice", "concat", "cast", "where")
+
+
 def _takes(op: Op, types: Sequence[Type]) -> bool:
-    """What kernels cannot do yet: gaps in a border, arithmetic on parts of bytes."""
-    dtypes = [t.dtype for t in types if isinstance(t, TensorType)]
-    moved = op.name in ("reshape", "transpose", "broadcast_to", "slice", "concat")
+    """What loops are not too slow for, and no arithmetic on parts of bytes."""
+    tensors = [t for t in types if isinstance(t, TensorType)]
     if isinstance(op, Pad) and any(op.interior):
         return False
-    return moved or all(not d.is_int or d.bits >= 8 for d in dtypes)
+    if isinstance(op, Cumulative):
+        return _few(tensors[0].dims[op.axis : op.axis + 1])
+    if isinstance(op, Scatter):
+        return _few(tensors[1].dims[op.batch_dims :])
+    whole = all(not t.dtype.is_int or t.dtype.bits >= 8 for t in tensors)
+    return op.name in _MOVING or whole
+
+
+def _few(sizes: Sequence[Dim]) -> bool:
+    """Whether each result can look at all elements of some axes."""
+    return all(isinstance(n, int) for n in sizes) and product(sizes) <= MOST_SEEN

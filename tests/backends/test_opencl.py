@@ -149,6 +149,40 @@ def test_positions_of_extremes_with_nan() -> None:
 
 
 @device
+@pytest.mark.parametrize("kind", ["sum", "prod", "max", "min"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_running_reductions(kind: str, reverse: bool, exclusive: bool) -> None:
+    x = normal(3, 11, 9)
+    b = gw.Builder("running")
+    v = b.input("x", gw.trace(lambda v: v, gw.spec("float32", x.shape)).inputs[0].type)
+    fields = {"exclusive": exclusive, "reverse": reverse}
+    graph = b.finish([b.cumulative(kind, v, axis, **fields) for axis in range(3)])
+    pairs = zip(
+        gw.compile(graph, backend="opencl", strict=True)(x),
+        gw.compile(graph, backend="numpy")(x),
+        strict=True,
+    )
+    for found, want in pairs:
+        np.testing.assert_allclose(np.asarray(found), np.asarray(want), rtol=1e-4)
+
+
+@device
+@pytest.mark.parametrize("mode", ["set", "add", "mul", "min", "max"])
+def test_scattered_updates(mode: str) -> None:
+    x, updates = normal(4, 7, 9), normal(4, 2, 3, 9)
+    indices = np.array([[5, 0, 5], [3, 0, 5]])
+    specs = (("float32", x.shape), ("int64", indices.shape), ("float32", updates.shape))
+    b = gw.Builder("scatter")
+    given = gw.trace(lambda *vs: vs, *[gw.spec(*spec) for spec in specs]).input_types
+    vs = [b.input(f"x{i}", t) for i, t in enumerate(given)]
+    graph = b.finish([b.scatter(*vs, 1, mode)])
+    found = gw.compile(graph, backend="opencl", strict=True)(x, indices, updates)
+    want = gw.compile(graph, backend="numpy")(x, indices, updates)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(want), rtol=1e-5)
+
+
+@device
 def test_powers_of_integers() -> None:
     x, y = np.arange(-6, 7, dtype=np.int32), np.arange(-6, 7, dtype=np.int32)
     b = gw.Builder("pow")
@@ -255,7 +289,7 @@ def test_many_threads_share_an_executable() -> None:
 @device
 def test_fallbacks_are_reported_and_right() -> None:
     def sorted_exp(x: Any) -> Any:
-        return gnp.exp(gnp.sort(gnp.exp(x), axis=-1))
+        return gnp.exp(gnp.sort(gnp.exp(x), axis=-1))  # sorting has no kernel
 
     graph = gw.trace(sorted_exp, gw.spec("float32", (3, 20)))
     exe = gw.compile(graph, backend="opencl")
