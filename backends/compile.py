@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from graphwright.backends.contract import REGION, Backend, GraphBackend
 from graphwright.backends.limits import Limits
+from graphwright.backends.options import Options
 from graphwright.backends.placement import placed_by_author, placing, within_placed
-from graphwright.backends.plan import Options
 from graphwright.backends.registry import choose_backends
 from graphwright.ir.dtype import int16, int32
 from graphwright.ir.graph import Graph, Node

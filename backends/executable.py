@@ -15,7 +15,8 @@ from graphwright.backends.host import Fallback, fetched, placed
 from graphwright.backends.lease import owned
 from graphwright.backends.limits import Cancellation, Meter
 from graphwright.backends.observe import Callback, Observer, Reading
-from graphwright.backends.plan import Options, Plan, Program
+from graphwright.backends.options import Options
+from graphwright.backends.plan import Plan, Program
 from graphwright.backends.steps import Run
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError

@@ -8,7 +8,7 @@ the run.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from threading import RLock
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
-from graphwright.backends.contract import Backend, Into, Kernel, Request
+from graphwright.backends.contract import Into, Kernel, Request
 from graphwright.backends.frame import Binding, Frame
 from graphwright.backends.homes import Homes
 from graphwright.backends.host import (
@@ -29,8 +29,8 @@ from graphwright.backends.host import (
     remote,
 )
 from graphwright.backends.lease import owned
-from graphwright.backends.limits import Limits
 from graphwright.backends.loop import Loop, fits, in_place
+from graphwright.backends.options import Options
 from graphwright.backends.steps import (
     Resident,
     Run,
@@ -72,25 +72,6 @@ _MAX_KERNELS = 256
 Env = dict[str, int]
 
 _logger = logging.getLogger("graphwright.run")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a program runs.
-
-    Attributes:
-        backend: What runs its ops.
-        limits: Budgets.
-        strict: Whether an op that the backend does not support is an error.
-        strict_float: Whether kernels must compute each op as it is written.
-        devices: The other backends that run parts of it, by name.
-    """
-
-    backend: Backend
-    limits: Limits = field(default_factory=Limits)
-    strict: bool = False
-    strict_float: bool = False
-    devices: Mapping[str, Backend] = field(default_factory=dict[str, Backend])
 
 
 class Plan:

@@ -184,4 +184,5 @@ def _takes(op: Op, types: Sequence[Type]) -> bool:
 
 def _few(sizes: Sequence[Dim]) -> bool:
     """Whether each result can look at all elements of some axes."""
-    return all(isinstance(n, int) for n in sizes) and product(sizes) <= MOST_SEEN
+    count = product(sizes)
+    return isinstance(count, int) and count <= MOST_SEEN
