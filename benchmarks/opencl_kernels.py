@@ -1,0 +1,205 @@
+"""Convolutions and products on OpenCL, beside the arithmetic peak of the device.
+
+    opencl_kernels.py [--only RE] [--runs N] [--cpu]
+
+Each line is a layer: the algorithm that was chosen, milliseconds, GFLOP/s by the
+operations of the direct algorithm, and the share of the peak, which is measured first:
+multiply-adds in registers. Winograd's algorithms may exceed it. Weights are in cache
+after the first run, if they fit. ``--cpu`` takes processor time over all cores instead
+of the clock: for machines with other work. Products stand beside NumPy's, by the clock
+only.
+"""
+
+import argparse
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.choose import convolution
+from graphwright.backends.codegen.kernels.finish import Affine
+from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.text import WIDTH, arguments, block, named
+from graphwright.backends.opencl.library import pyopencl, session
+from graphwright.backends.opencl.programs import Programs
+
+_SUMS = 12
+_STEPS = 1 << 20
+
+Layer = tuple[int, int, int, int, int, int]
+LAYERS: Mapping[str, Layer] = {  # size, channels, filters, kernel, stride, groups
+    "first 7x7/2": (224, 3, 64, 7, 2, 1),
+    "3x3 56x64": (56, 64, 64, 3, 1, 1),
+    "3x3 28x128": (28, 128, 128, 3, 1, 1),
+    "3x3 14x256": (14, 256, 256, 3, 1, 1),
+    "3x3 7x512": (7, 512, 512, 3, 1, 1),
+    "3x3 224x64": (224, 64, 64, 3, 1, 1),
+    "3x3 112x128": (112, 128, 128, 3, 1, 1),
+    "3x3 56x256": (56, 256, 256, 3, 1, 1),
+    "3x3 28x512": (28, 512, 512, 3, 1, 1),
+    "3x3/2 56x128": (56, 128, 128, 3, 2, 1),
+    "1x1 56x64-256": (56, 64, 256, 1, 1, 1),
+    "1x1 56x256-64": (56, 256, 64, 1, 1, 1),
+    "1x1 28x512-128": (28, 512, 128, 1, 1, 1),
+    "1x1 14x256-1024": (14, 256, 1024, 1, 1, 1),
+    "1x1 7x2048-512": (7, 2048, 512, 1, 1, 1),
+    "1x1 112x16-96": (112, 16, 96, 1, 1, 1),
+    "depthwise 112x32": (112, 32, 32, 3, 1, 32),
+    "depthwise 14x384": (14, 384, 384, 3, 1, 384),
+    "groups 28x136": (28, 136, 136, 1, 1, 4),
+}
+PRODUCTS = [
+    *((n, n, n) for n in (64, 128, 256, 512, 1024, 2048)),
+    *((rows, 4096, 4096) for rows in (1, 4, 16)),
+]
+
+
+class Bench:
+    """Kernels on the first device, their operands random."""
+
+    def __init__(self, runs: int, cpu: bool) -> None:
+        self.session = session(0)
+        self.runs = runs
+        self.clock: Callable[[], float]
+        self.clock = time.process_time if cpu else time.perf_counter
+        device = self.session.device
+        self.cores = device.max_compute_units
+        self.machine = Machine(self.cores, device.local_mem_size)
+        self.programs = Programs(self.session)
+        self.share = self.cores if cpu else 1
+
+    def seconds(self, library: Library, arrays: Mapping[str, Any]) -> float:
+        """Of all launches of a library; the least of some runs."""
+        cl, queue = pyopencl(), self.session.queue
+        packed = {name: make() for name, make in library.constants.items()}
+        scratch = {n: np.zeros(size, np.float32) for n, size in library.scratch.items()}
+        held = {**packed, **scratch, **arrays}
+        buffers = {
+            name: self.session.host_buffer(array) for name, array in held.items()
+        }
+        self.programs.build([(x.kernel, x.source) for x in library.launches])
+
+        def argument(found: Any) -> Any:
+            if isinstance(found, Local):
+                return cl.LocalMemory(4 * found.floats)
+            return buffers[found] if isinstance(found, str) else np.int32(found)
+
+        calls: list[tuple[Any, tuple[int, ...]]] = []
+        for launch in library.launches:
+            kernel = self.programs.kernel(launch.kernel)
+            kernel.set_args(*map(argument, launch.arguments))
+            calls.append((kernel, launch.items))
+
+        def run() -> None:
+            for kernel, items in calls:
+                cl.enqueue_nd_range_kernel(queue, kernel, items, (1,) * len(items))
+            queue.finish()
+
+        return self.least(run)
+
+    def least(self, run: Callable[[], object]) -> float:
+        """Seconds of the fastest of some runs."""
+        run()
+        found = float("inf")
+        for _ in range(self.runs):
+            start = self.clock()
+            run()
+            found = min(found, self.clock() - start)
+        return found / self.share
+
+    def peak(self) -> float:
+        """Operations a second of multiply-adds in registers, on all cores."""
+        sums = range(_SUMS)
+        total = " + ".join(f"s{i}" for i in sums)
+        body = [
+            "float g = x[get_global_id(0)];",
+            *(f"vec s{i} = SPLAT(g + {i});" for i in sums),
+            *block(
+                "for (int k = 0; k < steps; k++)",
+                [f"s{i} = s{i} * SPLAT(0.999f) + SPLAT(g);" for i in sums],
+            ),
+            f"STORE(out + {WIDTH} * get_global_id(0), {total})",
+        ]
+        head = OPENCL.kernel.format(
+            name="NAME", group="1, 1, 1", arguments=arguments(("x",), ("steps",), "out")
+        )
+        kernel = named("peak", "\n".join(block(head, body)) + "\n")
+        launch = Launch(*kernel, ("x", "out", _STEPS), (self.cores,))
+        size = WIDTH * self.cores
+        known = {n: np.zeros(size, np.float32) for n in ("x", "out")}
+        work = 2 * _SUMS * WIDTH * _STEPS * self.cores
+        return work / self.seconds(Library((launch,)), known)
+
+    def convolutions(self, only: str) -> Iterator[tuple[str, str, float, int]]:
+        """Name, kernel, seconds and operations of each layer."""
+        rng = np.random.default_rng(0)
+        for name, (size, channels, filters, kernel, stride, groups) in LAYERS.items():
+            if not re.search(only, name):
+                continue
+            shape = ConvShape(
+                *(1, (size, size), channels, filters, (kernel, kernel)),
+                strides=(stride, stride),
+                pads=((kernel // 2, kernel // 2),) * 2,
+                groups=groups,
+            )
+            known = {
+                "x": rng.standard_normal((size * size, channels), np.float32),
+                "bias": rng.standard_normal(filters, np.float32),
+                "out": np.zeros(shape.rows * filters, np.float32),
+            }
+            taps = (filters, shape.depth, kernel, kernel)
+            w = rng.standard_normal(taps, np.float32)
+            finish = Affine(bias=True, low=0.0)
+            library = convolution(shape, w, finish, self.machine, OPENCL)
+            kinds = "+".join(x.kernel.rsplit("_", 1)[0] for x in library.launches)
+            yield name, kinds, self.seconds(library, known), shape.flops
+
+    def product(self, rows: int, depth: int, columns: int) -> tuple[float, float]:
+        """Seconds of a product here, and of NumPy's."""
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((rows, depth), np.float32)
+        w = rng.standard_normal((depth, columns), np.float32)
+        out = np.zeros((rows, columns), np.float32)
+        shape = GemmShape(1, rows, depth, columns)
+        library = gemm(shape, w[None], Affine(), self.machine, OPENCL)
+        theirs = self.least(lambda: np.matmul(x, w, out=out))
+        return self.seconds(library, {"x": x, "out": out}), theirs
+
+
+def main() -> None:
+    """Prints the tables."""
+    cli = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    cli.add_argument("--only", default="")
+    cli.add_argument("--runs", type=int, default=10)
+    cli.add_argument("--cpu", action="store_true")
+    args = cli.parse_args()
+    bench = Bench(args.runs, args.cpu)
+    peak = bench.peak()
+    print(f"{bench.session.device.name}: peak {peak / 1e9:.0f} GFLOP/s")
+    for name, kinds, seconds, flops in bench.convolutions(args.only):
+        speed = flops / seconds
+        print(
+            f"{name:18} {1e3 * seconds:8.3f} ms {speed / 1e9:6.0f} GFLOP/s "
+            f"{speed / peak:5.2f} of peak  {kinds}",
+            flush=True,
+        )
+    for sizes in PRODUCTS:
+        name = "x".join(map(str, sizes))
+        if args.cpu or not re.search(args.only, f"product {name}"):
+            continue
+        own, theirs = bench.product(*sizes)
+        work = 2 * sizes[0] * sizes[1] * sizes[2]
+        print(
+            f"product {name:14} {work / own / 1e9:6.0f} GFLOP/s, "
+            f"NumPy {work / theirs / 1e9:6.0f}: {theirs / own:5.2f} of its speed",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
