@@ -36,7 +36,7 @@ DTYPE_NAMES = (
     "string",
 )
 
-_FEWER = ("float32", "float16", "int64", "uint8", "complex64", "string")
+_FEWER = ("float32", "float64", "float16", "int64", "uint8", "complex64", "string")
 
 _PLAIN = World(dims=(2, 3), dtypes={}, fresh=True)
 _ROOMY = World(dims=(3, 5), dtypes={}, fresh=True)
@@ -107,7 +107,7 @@ def cases(op_name: str) -> Iterable[Case]:
 
 def _worlds(op_name: str) -> Iterator[Case]:
     for kind, world in WORLDS.items():
-        names = DTYPE_NAMES if kind == "static" else _FEWER
+        names = DTYPE_NAMES if kind in ("static", "alias") else _FEWER
         for name in names:
             for turn in range(_SEEDS.get(kind, 1)):
                 case = _case(op_name, kind, world, name, turn)
