@@ -68,7 +68,7 @@ class Bench:
         self.clock: Callable[[], float]
         self.clock = time.process_time if cpu else time.perf_counter
         device = self.session.device
-        self.cores = device.max_compute_units
+        self.cores = int(device.max_compute_units)
         self.machine = Machine(self.cores, device.local_mem_size)
         self.programs = Programs(self.session)
         self.share = self.cores if cpu else 1
