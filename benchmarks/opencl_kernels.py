@@ -79,9 +79,7 @@ class Bench:
         packed = {name: make() for name, make in library.constants.items()}
         scratch = {n: np.zeros(size, np.float32) for n, size in library.scratch.items()}
         held = {**packed, **scratch, **arrays}
-        buffers = {
-            name: self.session.host_buffer(array) for name, array in held.items()
-        }
+        buffers = {name: self.session.buffer(array) for name, array in held.items()}
         self.programs.build([(x.kernel, x.source) for x in library.launches])
 
         def argument(found: Any) -> Any:
