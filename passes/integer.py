@@ -49,7 +49,7 @@ class _Linear:
         if not self.fits:
             return
         self.scale, self.zero = parts[0], parts[1] if len(parts) > 1 else np.int8(0)
-        low, high = _NORMAL
+        low, high = map(np.float32, _NORMAL)
         scale = self.scale.astype(np.float64)
         tame = (scale >= low) & (scale <= high)
         self.fits = self.scale.dtype == np.float32 and bool(np.all(tame))

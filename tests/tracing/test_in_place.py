@@ -1,6 +1,7 @@
 """Arguments written where they lie, and results in memory that comes back."""
 
 import gc
+import threading
 from typing import Any
 
 import numpy as np
@@ -146,3 +147,28 @@ def test_results_that_feed_the_next_call() -> None:
     for _ in range(6):
         y = compiled(y)
     np.testing.assert_array_equal(np.asarray(y), 6)
+
+
+def test_many_threads_write_and_hold_results_at_once() -> None:
+    def step(x: Any, k: Any) -> Any:
+        x += k
+        return x * 2
+
+    compiled = gw.jit(step, backend="numpy")
+    compiled(np.zeros(N), np.ones(N))
+    wrong: list[int] = []
+
+    def work(k: int) -> None:
+        x, by, held = np.zeros(N), np.full(N, float(k)), list[Any]()
+        for _ in range(20):
+            held.append(np.asarray(compiled(x, by))[::7])
+        if not np.array_equal(x, np.full(N, 20.0 * k)):
+            wrong.append(k)
+        wrong.extend(k for i, y in enumerate(held) if (y != 2 * k * (i + 1)).any())
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
