@@ -38,6 +38,7 @@ def _from_the_end(w: Walk, node: Node) -> Sequence[Value] | None:
     region.value(x)
     region.value(i)
     for inner, number in ((test, zero), (sum_, count)):
+        region.body.source = inner.source
         v = region.body.constant_of(number)
         v = region.body.broadcast_to(v, i.shape) if i.rank else v
         region.inside[inner.operands[1]] = v
