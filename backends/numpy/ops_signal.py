@@ -12,7 +12,7 @@ from graphwright.ir.ops.signal import Fft
 from graphwright.ir.types import TensorType
 
 _WIDE = (float32, float64, complex64, complex128)
-_PART = 1 << 13
+_PART = 1 << 16
 """Elements of rows that are worth a thread."""
 
 

@@ -60,7 +60,7 @@ def test_sums_at_positions(dtype: str) -> None:
     np.testing.assert_array_equal(np.asarray(found), count(places, weights))
 
 
-@pytest.mark.parametrize("size", [5, 100_000])
+@pytest.mark.parametrize("size", [5, 200_000])
 @pytest.mark.parametrize("function", [np.add, np.maximum])
 def test_running_values(size: int, function: Any) -> None:
     x, out = RNG.integers(-9, 9, size), np.empty(size, np.int64)

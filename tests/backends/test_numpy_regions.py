@@ -69,7 +69,7 @@ def test_reductions_in_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(program, "_BLOCK_BYTES", 4096)
-    monkeypatch.setattr(program, "_SHARED", 0)
+    monkeypatch.setattr(program, "_ASKS", False)
     b = Builder("reduce")
     x = b.input("x", TensorType(dt.float64, shape))
     row = b.input("row", TensorType(dt.float64, shape[1:]))
@@ -172,7 +172,7 @@ def random_program(seed: int) -> tuple[Graph, list[Any]]:
 def test_random_programs(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if seed % 2:
         monkeypatch.setattr(program, "_BLOCK_BYTES", 2048)
-        monkeypatch.setattr(program, "_SHARED", 0)
+        monkeypatch.setattr(program, "_ASKS", False)
     graph, feeds = random_program(seed)
     assert_same(graph, feeds, runs=3)
 

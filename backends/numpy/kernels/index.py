@@ -11,7 +11,7 @@ from graphwright.backends.numpy.kernels import threads
 Array = NDArray[Any]
 Check = Callable[[int, int], None]
 
-_PART = 1 << 15
+_PART = 1 << 16
 """Elements that are worth a thread."""
 
 

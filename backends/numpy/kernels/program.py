@@ -28,7 +28,7 @@ Call = Callable[[], object]
 _BLOCK_BYTES = 1 << 18  # less, and calls cost more than a faster cache saves
 _WIDE = 512  # elements of a part of a row that are worth a loop
 _MOST_BLOCKS = 2048
-_SHARED = 250_000  # nanoseconds of work which a second thread is woken for
+_ASKS = True  # whether a second thread has to pay
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
@@ -146,7 +146,9 @@ class Program:
         widest = max((i.dtype.itemsize for i in instructions), default=8)
         target = max(_BLOCK_BYTES // widest, size // _MOST_BLOCKS)
         cost = size * (0.3 * len(results) + sum(i.cost for i in instructions))
-        self.slots = threads.get_num_threads() if cost > _SHARED else 1
+        calls = (len(instructions) + len(results)) * max(2, -(-size // target))
+        shared = not _ASKS or threads.pays(cost * 1e-9, calls)
+        self.slots = threads.get_num_threads() if shared else 1
         rounds = -(-size // (target * self.slots))
         self.target = max(1, min(target, -(-size // max(1, rounds * self.slots))))
         self.room = min(size, self.target)
