@@ -161,3 +161,21 @@ def test_joined_channels_agree_with_the_reference() -> None:
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+
+
+@device
+def test_weights_shared_by_convolutions_of_other_groups_are_packed_for_each() -> None:
+    body = (
+        "h = Slice(x, zero, eight, one) c = Conv(h, w, b) d = Conv<group=2>(x, w, b)"
+        " y = Add(c, d)"
+    )
+    more = {
+        "zero": np.array([0]),
+        "eight": np.array([8]),
+        "one": np.array([1]),
+    }
+    graph = _model(body, (1, 16, 5, 6), (1, 20, 3, 4), (20, 8, 3, 3), **more)
+    x = _random(1, 16, 5, 6, seed=3)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)

@@ -35,7 +35,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
         return None
     machine = Machine(site.target.cores, site.target.cache)
     library = convolution(shape, weights.array(), finish, machine, OPENCL)
-    return list(_Kernels(site, library, finish).kernels())
+    return list(_Kernels(site, library, finish, shape.groups).kernels())
 
 
 def _shape(site: Site) -> ConvShape | None:
@@ -69,6 +69,7 @@ class _Kernels:
     site: Site
     library: Library
     finish: Behind
+    groups: int
 
     def kernels(self) -> Iterator[Kernel]:
         """In order; before them the operand, if it does not lie in memory as it is."""
@@ -82,7 +83,7 @@ class _Kernels:
         names = zip(self.finish.arrays, self.finish.inputs, strict=True)
         arrays = {"x": x, "out": self.site.output, **dict(names)}
         for name, make in self.library.constants.items():
-            key = f"{self.library.launches[-1].kernel} {name}"
+            key = f"{self.library.launches[-1].kernel} {self.groups} {name}"
             arrays[name] = self.site.pack(1, key, _made(make), ())
         for name, floats in self.library.scratch.items():
             arrays[name] = Array(float32, (floats,))
