@@ -433,10 +433,8 @@ def _masked(b: Emitter, x: Handle, whole: Value, index: Any, value: Any) -> bool
         new = b.reshape(new, ())
     if new.rank > len(inner):
         return False
-    if mask.shape != whole.shape[: mask.rank]:
-        sizes = zip(mask.shape, whole.shape, strict=False)
-        if any(isinstance(m, int) and isinstance(n, int) and m != n for m, n in sizes):
-            return False
+    if mask.shape != whole.shape[: mask.rank]:  # it may be empty: NumPy lets it
+        return False
     wide = b.reshape(mask, (*mask.shape, *(1 for _ in inner)))
     new = b.broadcast_to(new, whole.shape)
     x.write(b.where(wide, new, whole))

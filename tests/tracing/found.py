@@ -35,6 +35,14 @@ FOUND: list[Case] = [
     ([("bool", (4, 3))], ["v0 = np.logaddexp(a0, 1)", "v1 = a0**2"]),
     ([("int8", (4,)), ("uint8", (4,))], ["v0 = np.arctan2(a0, a1)"]),
     ([_A], ["v0 = np.zeros((0,))", "np.putmask(a0, a0 > 1, v0)"]),
+    (
+        [("bool", (4,))],
+        [
+            "v0 = np.argwhere(np.matmul(a0, a0))",
+            "v1 = np.all(v0, axis=-2)",
+            "v0[v1 == 3] = 2",
+        ],
+    ),
     ([_A], ["v0 = a0[a0 > 9]", "np.putmask(a0, a0 > 1, v0)"]),
     ([_A], ["v0 = np.zeros((1, 1))", "np.copyto(a0, v0, where=a0 > 1)"]),
     ([_A], ["v0 = a0[1]", "v1 = np.argsort(v0, axis=0, kind='stable')"]),
