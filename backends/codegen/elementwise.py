@@ -222,7 +222,7 @@ def _cast(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     if to is bool_:
         return x.differs(0) if x.dtype is not bool_ else x
     if to.is_int and to.bits < 8 and not op.saturate:
-        return _low_bits(_converted(x, to), to)
+        return narrow.low_bits(_converted(x, to), to)
     if op.saturate and x.dtype.is_float and to.is_int:
         return _saturated_integer(x, to)
     if op.saturate:
@@ -237,15 +237,6 @@ def _converted(x: Expr, to: DType) -> Expr:
     if x.dtype.is_float and to.is_int:
         return _to_integer(x, held)
     return x.to(held)
-
-
-def _low_bits(x: Expr, to: DType) -> Expr:
-    """The low bits of 8, with the sign that they have."""
-    rest = 8 - to.bits
-    if to.kind == "u":
-        return x & ((1 << to.bits) - 1)
-    free = unsigned(x.dtype)
-    return (x.bits(free) << rest).bits(x.dtype) >> rest
 
 
 def _to_integer(x: Expr, to: DType) -> Expr:

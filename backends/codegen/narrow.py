@@ -85,7 +85,16 @@ def decoded(x: Expr, dtype: DType) -> Expr:
         return x.differs(0)
     if dtype.name in FORMATS:
         return _decoded_float(x, FORMATS[dtype.name])
-    return x
+    return low_bits(x, dtype) if dtype.is_int and dtype.bits < 8 else x
+
+
+def low_bits(x: Expr, dtype: DType) -> Expr:
+    """The low bits of a byte, with the sign that they have."""
+    if dtype.kind == "u":
+        return x & ((1 << dtype.bits) - 1)
+    rest = 8 - dtype.bits
+    free = unsigned(x.dtype)
+    return (x.bits(free) << rest).bits(x.dtype) >> rest
 
 
 def encoded(x: Expr, dtype: DType) -> Expr:
@@ -95,6 +104,8 @@ def encoded(x: Expr, dtype: DType) -> Expr:
     if dtype.name in FORMATS:
         known = x.op == "rounded" and x.value is dtype
         return _encoded_float(x.args[0] if known else x, FORMATS[dtype.name])
+    if dtype.is_int and dtype.bits < 8:
+        return x & ((1 << dtype.bits) - 1)
     return x
 
 

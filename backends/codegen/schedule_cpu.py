@@ -216,7 +216,21 @@ class _Schedule:
         rows = zip(self.outputs, self.nest.places, self.nest.exprs, strict=True)
         values = [(a, place, scope.value(expr)) for a, place, expr in rows]
         for array, place, value in values:
-            scope.body.append(Store(array, scope.position(place), value))
+            step = 1 if scope.inner is None else place.factor(scope.inner)
+            if value.lanes == 1 or step == 1:
+                scope.body.append(Store(array, scope.position(place), value))
+            else:
+                self._scattered(scope, array, place, value)
+
+    def _scattered(self, scope: Scope, array: Array, place: Index, value: Expr) -> None:
+        """Lanes that do not lie side by side, one by one."""
+        sizes, assured = self.sizes, scope.settled(value)
+        assert scope.inner is not None
+        start = scope.where[scope.inner]
+        for lane in range(value.lanes):
+            at = scope.beside({scope.inner: start + sizes.const(lane)})
+            part = Expr("lane", value.dtype, (assured,), lane)
+            scope.body.append(Store(array, at.position(place), part))
 
     # Reductions ---------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sum-two": lambda x: gnp.sum(x, axis=(0, 2)),
     "sum-all": gnp.sum,
     "concat": lambda x: gnp.concatenate([x, x * 2, x + 1], axis=1),
+    "stack": lambda x: gnp.stack([x, x * 2, x + 1], axis=-1),
     "where": lambda x: gnp.where(x > 0, x, gnp.floor(x)),
     "gather": lambda x: gnp.take(x, gnp.arange(5)[::-1], axis=1),
 }
