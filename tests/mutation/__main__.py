@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -84,8 +85,8 @@ def examine(mutant: Mutant, seconds: float) -> dict[str, Any]:
     """What ``mutation.hunt`` says of a change."""
     names = ",".join(sorted(guilty(mutant)))
     words = ("-m", "mutation.hunt", names, str(seconds))
-    done = _run(mutant, words, 3 * seconds + 30)
-    if done is None:
+    done = _run(mutant, words, 40 * seconds + 60)  # it counts processor time itself
+    if done is None or done.returncode == -signal.SIGXCPU:
         return {"fault": True, "moved": float("inf"), "message": "does not end"}
     if done.returncode or not done.stdout.strip():
         return {"fault": False, "stillborn": True, "message": done.stderr[-300:]}

@@ -5,6 +5,7 @@ prints one line of JSON.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -111,5 +112,7 @@ def _blamed(graph: Graph, inputs: Sequence[Any], plan: Schedule) -> str | None:
 
 if __name__ == "__main__":
     assert mutation.hook
+    limit = round(3 * float(sys.argv[2]) + 30)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     line = json.dumps(hunt(set(sys.argv[1].split(",")), float(sys.argv[2])))
     sys.stdout.write(f"{line}\n")
