@@ -117,6 +117,7 @@ def _worlds(op_name: str) -> Iterator[Case]:
 
 
 _LARGEST = 1 << 18
+_VIEWS = {"flip": 1, "spread": 1, "turn": 2}
 _MANY = 1 << 16
 
 
@@ -133,7 +134,13 @@ def large_cases(op_name: str, *, every_dtype: bool = False) -> Iterator[Case]:
 
 
 def _fits(graph: Graph, kind: str) -> bool:
-    """Whether a graph is neither too large nor, where it should be, too small."""
+    """Whether a graph is neither too large nor, where it should be, too small.
+
+    A view changes nothing of an operand that has no axes to turn.
+    """
+    if kind in _VIEWS:
+        types = (t for t in graph.input_types if isinstance(t, TensorType))
+        return max((t.rank for t in types), default=0) >= _VIEWS[kind]
     if kind not in LARGE:
         return True
     values = [*graph.inputs, *(v for node in graph.nodes for v in node.results)]
@@ -151,7 +158,7 @@ def _world_of(world: World, name: str) -> World:
 def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case | None:
     """A case, or None if the dtype is not taken; several seeds are tried."""
     label = f"{op_name}-{kind}-{dtype}-{turn}"
-    for attempt in range(30 if kind == "many" else 6):
+    for attempt in range(30 if kind == "many" else 12 if kind in _VIEWS else 6):
         seed = zlib.crc32(f"{label}-{attempt}".encode())
         m = Maker(Builder(op_name), Seeded(seed), _world_of(world, dtype))
         try:
