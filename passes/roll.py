@@ -35,7 +35,7 @@ from graphwright.passes.steps import exhausted, note
 LEAST = 384
 """Nodes that repeat themselves, from which on a loop pays."""
 
-LEAST_MOVING = 4096
+LEAST_MOVING = 1 << 14
 """The same where windows move, or constants differ: what they are is looked up."""
 
 TRIPS = 16
