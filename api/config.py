@@ -37,6 +37,11 @@ VARIABLES = (
         "any value verifies graphs before and after each pass of a compilation",
     ),
     Variable(
+        "GRAPHWRIGHT_CACHE_DIR",
+        "`$XDG_CACHE_HOME/graphwright`, else `~/.cache/graphwright`",
+        "where the OpenCL backend keeps built programs; nowhere if it is empty",
+    ),
+    Variable(
         "GRAPHWRIGHT_LOG",
         "warning",
         "the least level that the command line writes to stderr: debug, info, ...",

@@ -65,8 +65,13 @@ def has_size(op: Op, node: Node, operands: Sequence[Any]) -> bool:
         return is_fraction(v)
     real = all(not is_fraction(u) or u.dtype.kind == "f" for u in (v, *node.operands))
     elementwise = Trait.ELEMENTWISE in op.traits and op.tier is not Tier.HOST
-    alike = len({np.shape(x) for x in operands}) == 1
-    return elementwise and alike and real and is_fraction(v)
+    return elementwise and real and is_fraction(v) and are_alike(operands)
+
+
+def are_alike(operands: Sequence[Any]) -> bool:
+    """Whether all are arrays of one shape; sequences are not."""
+    shapes = {x.shape if hasattr(x, "shape") else None for x in operands}
+    return len(shapes) == 1 and None not in shapes
 
 
 def never_errs(op: Op, node: Node) -> bool:

@@ -220,7 +220,7 @@ class _Walk:
         else:
             if account is not None and account.rounding:
                 bound = _finite_only(bound)
-            if np.shape(want) != np.shape(bound.value):
+            if isinstance(want, np.ndarray) and want.shape != bound.value.shape:
                 want = bound.value
             metrics = measure(have, want, _dtype(v), bound)
         self.found.measure_seconds += time.perf_counter() - start

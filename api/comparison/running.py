@@ -15,6 +15,7 @@ import numpy as np
 from graphwright.comparison.bounds import bound_among
 from graphwright.comparison.errors import (
     all_finite,
+    are_alike,
     has_size,
     is_fraction,
     is_sum,
@@ -196,8 +197,7 @@ def _is_smooth(op: Op, node: Node, operands: Sequence[Any]) -> bool:
         return False
     if any(u.dtype.kind != "f" for u in real) or Trait.RANDOM in op.traits:
         return False
-    alike = len({np.shape(x) for x in operands}) == 1
-    return Trait.ELEMENTWISE in op.traits and alike and op.wide
+    return Trait.ELEMENTWISE in op.traits and op.wide and are_alike(operands)
 
 
 def _spread(exact: Any, others: Sequence[Any], v: Value) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
 from graphwright.compiled import compile as compile_graph
+from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
@@ -115,11 +116,10 @@ def _constants(backend: Backend, case: Case) -> Executable:
 
 def with_constants(graph: Graph, inputs: Sequence[Any]) -> Graph:
     """A graph whose inputs but the first are constants."""
-    known = dict(graph.constants)
-    for v, x in zip(graph.inputs[1:], inputs[1:], strict=True):
-        known[v] = Constant.of(np.array(x, order="C"))
-    names = graph.input_names[:1]
-    return replace(graph, constants=known, inputs=graph.inputs[:1], input_names=names)
+    b = Builder(graph.name)
+    rest = [b.constant_of(Constant.of(np.array(x, order="C"))) for x in inputs[1:]]
+    first = b.input(graph.input_names[0], graph.inputs[0].type)
+    return b.finish(b.splice(graph, [first, *rest]), graph.output_names)
 
 
 def _threads(backend: Backend, case: Case) -> Executable:

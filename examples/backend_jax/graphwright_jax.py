@@ -214,7 +214,15 @@ def taken(op: Any, x: Any) -> Any:
 
 
 def dynamic_update_slice(op: Op, x: Any, y: Any, *start: Any) -> Any:
-    return lax.dynamic_update_slice(x, y, [s.astype(jnp.int64) for s in start])
+    room = [n - m for n, m in zip(x.shape, y.shape, strict=True)]
+    inside = [jnp.clip(s, 0, r) for s, r in zip(start, room, strict=True)]
+    return lax.dynamic_update_slice(x, y, [s.astype(jnp.int64) for s in inside])
+
+
+def log1p(op: Op, x: Any) -> Any:
+    """XLA's own loses digits near -0.4; one of Newton's steps brings them back."""
+    y = lax.log1p(x)
+    return jnp.where(jnp.abs(x) < 0.5, y - (jnp.expm1(y) - x) / (1 + x), y)
 
 
 def places(op: Any, shape: Sequence[int], indices: Any) -> tuple[Any, ...]:
@@ -314,7 +322,7 @@ OTHER = {
 }
 OWN: Any = (div, rem, cast, bitcast, sum_to, arg_reduce, cumulative, reduce_window)
 OWN += (window_argmax, dot, conv, dynamic_update_slice, gather, scatter, sort, iota)
-OWN += (random_bits, fft)
+OWN += (random_bits, fft, log1p)
 
 TABLE: dict[str, Any] = {
     **{name: plain(getattr(lax, name)) for name in SAME.split() if hasattr(lax, name)},

@@ -11,16 +11,13 @@ import torch
 
 import graphwright as gw
 from graphwright.backends.movement import places, positions
-from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.dtype import DTYPES, DType, bfloat16
 from graphwright.ir.op import Op
 from graphwright.ir.ops.index import Gather
 from graphwright.ir.ops.linalg import conv_windows
 from graphwright.ir.ops.reduce import identity
 
 NATIVE = "bool int8 int16 int32 int64 float32 float64 complex64 complex128"
-
-SMALL = ("bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2")
-SMALL += ("float8_e5m2fnuz",)
 
 
 def whole(x: Any) -> bool:
@@ -58,17 +55,11 @@ def shift(op: Op, x: Any, y: Any) -> Any:
 
 def converted(array: Any, dtype: DType) -> Any:
     array = array.real if array.is_complex() and dtype.kind != "c" else array
-    if array.dtype == getattr(torch, dtype.name):
-        return array
-    if dtype.name == "float8_e4m3fn":  # which has no infinity; PyTorch saturates
-        array = torch.where(array.abs() > 464, torch.nan, array)
     return array.to(getattr(torch, dtype.name))
 
 
 def cast(op: Any, x: Any) -> Any:
     if not op.dtype.is_int:
-        if op.saturate and op.dtype.name.startswith("float8"):
-            return x.clamp(*op.dtype.limits)
         return x != 0 if op.dtype.kind == "b" else x
     if not x.is_floating_point():
         return x.long().clamp(*op.dtype.limits) if op.saturate else x
@@ -107,12 +98,11 @@ def cumulative(op: Any, x: Any) -> Any:
 
 
 def tensor(array: Any) -> Any:
-    """A copy; floats that NumPy has not cross as their bits."""
+    """A copy; bfloat16 crosses as its bits."""
     array = np.array(array, order="C")
-    if array.dtype.kind != "V":
-        return torch.from_numpy(array)
-    bits = torch.from_numpy(array.view(f"i{array.itemsize}"))
-    return bits.view(getattr(torch, array.dtype.name))
+    if array.dtype == bfloat16.numpy:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 def made(op: Op, *xs: Any) -> Any:
@@ -209,7 +199,7 @@ class TorchBackend(gw.TableBackend):
     contract = 1
     table = TABLE
     wide = dict.fromkeys(("uint8", "uint16", "uint32"), "int64")
-    wide |= dict.fromkeys(("float16", *SMALL), "float32")
+    wide |= dict.fromkeys(("float16", "bfloat16"), "float32")
     dtypes = frozenset([*NATIVE.split(), *wide])
     convert = staticmethod(converted)
     to_device = staticmethod(tensor)
@@ -220,8 +210,6 @@ class TorchBackend(gw.TableBackend):
 
     def to_host(self, array: Any) -> Any:
         """The tensor's memory as an array."""
-        name = str(array.dtype).removeprefix("torch.")
-        if name not in SMALL:
-            return array.numpy()
-        bits = array.view(torch.int16 if array.element_size() == 2 else torch.int8)
-        return bits.numpy().view(DTYPES[name].numpy)
+        if array.dtype == torch.bfloat16:
+            return array.view(torch.int16).numpy().view(bfloat16.numpy)
+        return array.numpy()

@@ -263,7 +263,7 @@ def test_a_missing_optional_package(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for home in ("registry", "cuda.library"):
+    for home in ("registry", "cuda.library", "opencl.library"):
         monkeypatch.setattr(f"graphwright.backends.{home}.find_spec", lambda _: None)
     monkeypatch.setattr("graphwright.backends.registry._instances", {})
     words = rf'(?i){library}.*pip install "graphwright\[{name}\]"'

@@ -80,11 +80,12 @@ def test_a_wrong_rewrite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rewrites = [
         r if r.name != "add_nothing" else replace(r, function=wrong, wants=("x",))
-        for r in pipeline.SIMPLIFY.rewrites
+        for r in pipeline.CANONICALIZE.rewrites
     ]
-    monkeypatch.setitem(manager.PASSES, "simplify", RuleSet("simplify", rewrites))
+    rules = RuleSet("canonicalize", rewrites)
+    monkeypatch.setitem(manager.PASSES, "canonicalize", rules)
     report = gw.compare(graph_with_nothing_added(), ["numpy"])
-    assert "guilty: the rewrite add_nothing in simplify" in report.verdict
+    assert "guilty: the rewrite add_nothing in canonicalize" in report.verdict
 
 
 def graph_with_nothing_added() -> Graph:

@@ -61,7 +61,8 @@ def test_primitives(name: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> 
     backend = made(name, monkeypatch, cache)
     parts = ["primitives", "behaviour", "sizes"] if name == "torch" else ["sizes"]
     report = conform(backend, "primitives", every=60, parts=parts)
-    assert not report.counts()[WRONG], report
+    wrong = [f"{f}"[:200] for f in report.findings if f.status == WRONG]
+    assert not wrong, wrong[:6]
 
 
 SOME = ("pad", "conv", "scatter", "arg_reduce", "cast", "shr", "cumulative")
