@@ -176,8 +176,8 @@ def test_scattered_updates(mode: str) -> None:
     specs = (("float32", x.shape), ("int64", indices.shape), ("float32", updates.shape))
     b = gw.Builder("scatter")
     given = gw.trace(lambda *vs: vs, *[gw.spec(*spec) for spec in specs]).input_types
-    vs = [b.input(f"x{i}", t) for i, t in enumerate(given)]
-    graph = b.finish([b.scatter(*vs, 1, mode)])
+    into, at, new = (b.input(f"x{i}", t) for i, t in enumerate(given))
+    graph = b.finish([b.scatter(into, at, new, 1, mode)])
     found = gw.compile(graph, backend="opencl", strict=True)(x, indices, updates)
     want = gw.compile(graph, backend="numpy")(x, indices, updates)
     np.testing.assert_allclose(np.asarray(found), np.asarray(want), rtol=1e-5)
