@@ -10,7 +10,6 @@ import pytest
 import graphwright as gw
 from graphwright.backends.limits import Cancellation
 from graphwright.backends.observe import Reading
-from graphwright.backends.registry import backend_names
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
@@ -223,12 +222,9 @@ def test_errors_of_a_run_name_the_source() -> None:
         exe(numbers(3), np.array([3]))
 
 
-@pytest.mark.parametrize("name", ["opencl", "nothing"])
-def test_a_backend_that_is_not_there(name: str) -> None:
-    if name in backend_names():
-        pytest.skip(f"{name} is installed")
-    with pytest.raises(gw.BackendUnavailable, match=name):
-        gw.compile(graph_of(add_one, 1), backend=name)
+def test_a_backend_that_is_not_there() -> None:
+    with pytest.raises(gw.BackendUnavailable, match="nothing"):
+        gw.compile(graph_of(add_one, 1), backend="nothing")
 
 
 def test_inputs_of_any_kind() -> None:

@@ -37,7 +37,7 @@ from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, 
 
 _GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
-same few sets of the cache where channels are a power of two (0.6x)."""
+same few sets of the cache where channels are a power of two."""
 
 _SIZES = (
     *("height", "width", "channels", "filters", "high", "wide", "up", "left"),
