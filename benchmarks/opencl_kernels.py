@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.choose import convolution
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.text import WIDTH, arguments, block, named
 from graphwright.backends.opencl.library import pyopencl, session
 from graphwright.backends.opencl.programs import Programs
@@ -69,7 +70,7 @@ class Bench:
         self.clock = time.process_time if cpu else time.perf_counter
         device = self.session.device
         self.cores = int(device.max_compute_units)
-        self.machine = Machine(self.cores, device.local_mem_size)
+        self.machine = Cpu(self.cores, device.local_mem_size)
         self.programs = Programs(self.session)
         self.share = self.cores if cpu else 1
 

@@ -7,10 +7,11 @@ where else each lane would have to choose.
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Elements, sizes_of
 from graphwright.backends.codegen.index import Axis, linear, of
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.schedule_cpu import Cpu, looped
+from graphwright.backends.codegen.schedule_cpu import looped
 from graphwright.backends.codegen.stages import Loops
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node

@@ -6,9 +6,10 @@ does not hang on it, loops work on vectors, then on what is left one by one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Reduction
 from graphwright.backends.codegen.elementwise import greater, lesser
 from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
@@ -42,20 +43,6 @@ _Body: TypeAlias = Callable[[Scope], None]
 LANES = 8
 _ITEM = 1 << 14
 """Operations that are worth a work-item of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cpu:
-    """A device whose work-items run on cores with vector units.
-
-    Attributes:
-        cores: How many there are.
-        cache: Bytes of fast memory that a core has for itself, and that a work-group
-            can have as local memory.
-    """
-
-    cores: int = 1
-    cache: int = 1 << 18
 
 
 def scheduled(stage: Loops, arrays: Mapping[Value, Array], target: Cpu) -> Kernel:

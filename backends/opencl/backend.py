@@ -6,12 +6,12 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, is_pulled
 from graphwright.backends.codegen.kernels.table import Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.pulled_more import MOST_SEEN
-from graphwright.backends.codegen.schedule_cpu import Cpu
 from graphwright.backends.contract import Backend, BuildError, GraphBackend, Kernel
 from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
 from graphwright.backends.opencl.library import (

@@ -9,6 +9,7 @@ import pytest
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.index import (
     Axis,
@@ -22,7 +23,7 @@ from graphwright.backends.codegen.index import (
 )
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.printer import source_of
-from graphwright.backends.codegen.schedule_cpu import Cpu, scheduled
+from graphwright.backends.codegen.schedule_cpu import scheduled
 from graphwright.backends.codegen.stages import Loops, split
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from library_runs import run
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.choose import convolution, division
 from graphwright.backends.codegen.kernels.conv import conv
@@ -14,14 +15,14 @@ from graphwright.backends.codegen.kernels.depthwise import depthwise
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
 from graphwright.backends.codegen.kernels.winograd import Division, winograd
 from graphwright.ir.ops.linalg import Conv
 
 Make: TypeAlias = Callable[[ConvShape, Any, Affine], Library]
 
-MACHINE = Machine(2, 1 << 20)
+MACHINE = Cpu(2, 1 << 20)
 SAME = ((1, 1), (1, 1))
 
 

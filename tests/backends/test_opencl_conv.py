@@ -7,9 +7,9 @@ import pytest
 from onnx_graphs import model_of
 
 import graphwright as gw
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.loops import Written
 from graphwright.backends.codegen.lower import lowered
-from graphwright.backends.codegen.schedule_cpu import Cpu
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.graph import Graph

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels import depthwise, winograd
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.winograd import Division
 
@@ -30,7 +31,7 @@ def convolution(
     shape: ConvShape,
     weights: NDArray[np.float32],
     finish: Finish,
-    machine: Machine,
+    machine: Cpu,
     dialect: Dialect,
     rearranged: bool = True,
 ) -> Library:
@@ -53,7 +54,7 @@ def convolution(
     return winograd.winograd(shape, weights, finish, machine, dialect, best)
 
 
-def division(shape: ConvShape, machine: Machine) -> Division | None:
+def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
     if not winograd.accepts(shape):
         return None
@@ -62,7 +63,7 @@ def division(shape: ConvShape, machine: Machine) -> Division | None:
     return best if costs[best] < _direct(shape) else None
 
 
-def _divisions(shape: ConvShape, machine: Machine) -> Iterator[Division]:
+def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
     for outputs in _TRANSFORMS:
         together = Division(outputs, TILE.rows)
         filters = 4 * together.frequencies * shape.channels * shape.filters

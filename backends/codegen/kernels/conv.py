@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine, pieces
+from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
@@ -48,7 +49,7 @@ def conv(
     shape: ConvShape,
     weights: NDArray[np.float32],
     finish: Finish,
-    machine: Machine,
+    machine: Cpu,
     dialect: Dialect,
 ) -> Library:
     """A convolution of ``x`` to ``out``.
@@ -103,7 +104,7 @@ def _merged(shape: ConvShape) -> ConvShape | None:
     return replace(shape, size=(high, wide), pads=((0, 0), (0, 0)), merged=True)
 
 
-def _sizes(shape: ConvShape, tile: Tile, machine: Machine) -> dict[str, int]:
+def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     """The numbers that the kernel takes, by name."""
     high, wide = shape.out
     if shape.kernel == shape.strides == (1, 1) and not _leaves(shape):
@@ -140,7 +141,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Machine) -> dict[str, int]:
 
 
 def _division(
-    shape: ConvShape, tile: Tile, machine: Machine, parts: int
+    shape: ConvShape, tile: Tile, machine: Cpu, parts: int
 ) -> tuple[int, int]:
     """Rows and panels of a work-item: what it reads again and again stays in cache."""
     wanted = machine.cores * _ITEMS

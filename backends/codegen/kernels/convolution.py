@@ -12,7 +12,7 @@ from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import convolution
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
 from graphwright.backends.codegen.schedule_cpu import looped
@@ -33,7 +33,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     weights = site.constant(1)
     if not finish.is_plain or weights is None:
         return None
-    machine = Machine(site.target.cores, site.target.cache)
+    machine = site.target
     library = convolution(shape, weights.array(), finish, machine, OPENCL)
     return list(_Kernels(site, library, finish, shape.groups).kernels())
 

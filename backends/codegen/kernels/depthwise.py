@@ -11,10 +11,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
@@ -44,7 +45,7 @@ def depthwise(
     shape: ConvShape,
     weights: NDArray[np.float32],
     finish: Finish,
-    machine: Machine,
+    machine: Cpu,
     dialect: Dialect,
 ) -> Library:
     """A convolution of ``x`` to ``out``; see `conv`."""

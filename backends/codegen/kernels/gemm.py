@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import (
     Affine,
@@ -20,7 +21,7 @@ from graphwright.backends.codegen.kernels.finish import (
     size_values,
 )
 from graphwright.backends.codegen.kernels.launch import Launch, Library
-from graphwright.backends.codegen.kernels.shape import Machine, pieces
+from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
@@ -82,7 +83,7 @@ def gemm(
     shape: GemmShape,
     weights: NDArray[np.float32] | None,
     finish: Finish,
-    machine: Machine,
+    machine: Cpu,
     dialect: Dialect,
 ) -> Library:
     """A product of ``x`` and ``w`` to ``out``.
@@ -114,7 +115,7 @@ def gemm(
 
 
 def multiplied(
-    shape: GemmShape, machine: Machine, dialect: Dialect, x: str, w: str, out: str
+    shape: GemmShape, machine: Cpu, dialect: Dialect, x: str, w: str, out: str
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
     kernel = _source(TILE, Affine(), shape.columns % TILE.columns != 0, dialect)
@@ -135,9 +136,7 @@ def _launch(
     return Launch(*kernel, (*arrays, *numbers, *more), (blocks, spans, shape.batch))
 
 
-def _sizes(
-    shape: GemmShape, tile: Tile, machine: Machine, lies: bool
-) -> Mapping[str, int]:
+def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[str, int]:
     panels = -(-shape.columns // tile.columns)
     most = max(tile.rows, machine.cache // (8 * shape.depth))
     wanted = max(1, min(machine.cores * _ITEMS, shape.flops // _LEAST))

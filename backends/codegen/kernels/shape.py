@@ -4,20 +4,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """A device whose work-items run on cores with vector units.
-
-    Attributes:
-        cores: How many there are.
-        cache: Bytes of fast memory that a core has for itself, and that a work-group
-            can have as local memory.
-    """
-
-    cores: int = 1
-    cache: int = 1 << 18
-
-
-@dataclass(frozen=True, slots=True)
 class ConvShape:
     """Channels last: ``[batch, *size, channels]`` to ``[batch, *out, filters]``.
 

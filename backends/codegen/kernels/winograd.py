@@ -18,12 +18,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.conv import pack
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
-from graphwright.backends.codegen.kernels.shape import ConvShape, Machine
+from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
@@ -92,7 +93,7 @@ def winograd(
     shape: ConvShape,
     weights: NDArray[np.float32],
     finish: Finish,
-    machine: Machine,
+    machine: Cpu,
     dialect: Dialect,
     division: Division,
 ) -> Library:

@@ -1,0 +1,17 @@
+"""What kernels must know of the device that they are planned for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """A device whose work-items run on cores with vector units.
+
+    Attributes:
+        cores: How many there are.
+        cache: Bytes of fast memory that a core has for itself, and that a work-group
+            can have as local memory.
+    """
+
+    cores: int = 1
+    cache: int = 1 << 18
