@@ -49,6 +49,8 @@ def gather_region(op: Fused, request: Request) -> Kernel | None:
     """The same by indices that may be negative."""
     inner = op.body.nodes[-1].op
     assert isinstance(inner, Gather)
+    if len(request.types) != 2:  # a vector at positions that it holds itself
+        return None
     size = _dims(request, 0)[inner.axis]
     return _gathering(inner, request, size)
 

@@ -47,6 +47,8 @@ from graphwright.frontends.tracing.tensor import Tensor, find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _COLLECTIONS = (list, dict, set)
+_FUNCTIONS = (np.ufunc, BuiltinFunctionType, type(np.max))
+"""What NumPy's own functions are, but for those written in Python."""
 _MAX_CONTENTS = 64
 """Up to how many items a collection is looked at before each call."""
 
@@ -239,7 +241,7 @@ class Rewiring:
             return self.function(value) if users else _numpy_function(value)
         if value is np.ndarray:
             return Tensor
-        if isinstance(value, (np.ufunc, BuiltinFunctionType)):
+        if isinstance(value, _FUNCTIONS):
             return _numpy_function(value)
         if type(value) in (list, tuple) and any(map(is_plain, value)):
             return type(value)([self.swapped(x, home) for x in value])

@@ -306,12 +306,18 @@ def concrete(b: Emitter, x: Value, what: str) -> "np.ndarray[Any, Any]":
     Raises:
         TraceError: If it is traced and no constant; ``what`` says who asks.
     """
+    found = known_array(b, x)
+    if found is None:
+        raise unreadable(what, x)
+    return found
+
+
+def known_array(b: Emitter, x: Value) -> "np.ndarray[Any, Any] | None":
+    """The value of ``x``, or None if it is traced and no constant."""
     if isinstance(x, Deferred):
         return host(x)
     known = b.known(x)
-    if known is None:
-        raise unreadable(what, x)
-    return known.array()
+    return None if known is None else known.array()
 
 
 def operand_of(b: Emitter, x: Any) -> Operand:

@@ -72,7 +72,12 @@ from graphwright.frontends.tracing.promotion import (
 )
 from graphwright.frontends.tracing.small import Recipes
 from graphwright.frontends.tracing.spelling import Spelling
-from graphwright.frontends.tracing.storage import Handle, concrete, operand_of
+from graphwright.frontends.tracing.storage import (
+    Handle,
+    concrete,
+    known_array,
+    operand_of,
+)
 from graphwright.ir.dim import Dim, Expr
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import DTypeError, GraphwrightError, ShapeError, TraceError
@@ -85,6 +90,7 @@ __all__ = [
     "axis_of",
     "concrete",
     "folded_axes",
+    "known_array",
     "lane_axis",
     "promote",
     "result_dtype",

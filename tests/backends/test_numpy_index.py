@@ -31,6 +31,12 @@ def test_indices_count_from_the_end(dtype: str, axis: int) -> None:
         np.testing.assert_array_equal(found, np.take(x, i, axis))
 
 
+def test_a_vector_at_positions_that_it_holds_itself() -> None:
+    take = gw.jit(lambda i: np.take(i, i), backend="numpy")
+    for i in (np.array([3, 1, 2, 0, 4]), np.array([-1, 0])):
+        np.testing.assert_array_equal(np.asarray(take(i)), np.take(i, i))
+
+
 def test_negative_indices_are_the_kernels_matter() -> None:
     rows = gw.jit(lambda x, i: x[i], backend="numpy")
     x, i = RNG.standard_normal(90_000), RNG.integers(-90_000, 90_000, 100_000)

@@ -1,6 +1,8 @@
 """Less usual functions of ``gw.numpy`` give what NumPy's give; no name is forgotten."""
 
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -8,6 +10,9 @@ import pytest
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.frontends.tracing import numpy as namespace
+from graphwright.frontends.tracing.wrap import array_function
+from graphwright.ir.emitter import Emitter, Value
 
 V = numpy.array([2.0, -1.0, 0.5, 3.0, 7.0, -4.0])
 W = numpy.array([1.0, 2.0, 4.0])
@@ -96,6 +101,10 @@ CASES: list[Case] = [
     lambda np: np.median(X, 0, None, False, True),
     lambda np: np.cumsum(X, 1, None, None),
     lambda np: np.tile(A=W, reps=2),
+    lambda np: np.resize(a=W, new_shape=5),
+    lambda np: np.rollaxis(a=X, axis=1),
+    lambda np: np.apply_over_axes(func=np.sum, a=X, axes=[0]),
+    lambda np: np.linalg.lstsq(a=X.T, b=P)[0],
     lambda np: np.clip(a=X, a_min=0, a_max=None),
     lambda np: np.linalg.solve(a=S, b=X.T),
     lambda np: np.dot(a=X, b=S),
@@ -112,7 +121,74 @@ CASES: list[Case] = [
     lambda np: np.einsum("ij,jk,kl->il", X, S, X.T, optimize="greedy"),
     lambda np: np.partition(V, 2)[2],
     lambda np: np.sort(V.astype(complex) * (1 + 1j)),
+    lambda np: np.sort_complex(V),
+    lambda np: np.sort_complex(I.astype(numpy.int8)),
+    *(
+        lambda np, m=m, n=n: np.pad(X, ((1, 2), (3, 1)), mode=m, stat_length=n)
+        for m in ("mean", "median", "maximum", "minimum")
+        for n in (2, 9, ((1, 2), (3, 1)), ((1, 3), (4, 9)))
+    ),
+    lambda np: np.pad(I, 2, mode="mean", stat_length=2),
+    lambda np: np.pad(X, 1, mode=_edges_written, value=7),
+    *(
+        lambda np, m=m, x=x, q=q: np.quantile(x, q, axis=-1, method=m)
+        for m in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation")
+        for x in (V, X, I)
+        for q in (0.0, 0.25, 0.5, [0.1, 0.3, 1.0])
+    ),
+    *(
+        lambda np, q=q, x=x, w=w, a=a: np.quantile(
+            x, q, axis=a, weights=w, method="inverted_cdf"
+        )
+        for q in (0.0, 0.3, [0.5, 1.0])
+        for x, w, a in (
+            (V, numpy.array([0, 2, 1, 1, 0, 3]), None),
+            (X, numpy.array([1.0, 2, 0, 1]), 1),
+            (X, abs(X.T.reshape(3, 4)), 0),
+            (I, numpy.arange(12).reshape(4, 3), (1, 0)),
+            (NAN, numpy.array([1.0, 2, 1]), 1),
+        )
+    ),
+    lambda np: np.percentile(V, 40, weights=V**2, method="inverted_cdf"),
+    lambda np: np.nanquantile(
+        NAN, 0.5, axis=1, weights=abs(X[:, :3]), method="inverted_cdf"
+    ),
+    lambda np: np.quantile(I, 1),
+    lambda np: np.quantile(I, [0, 1], axis=0),
+    lambda np: np.packbits(U > 2),
+    lambda np: np.packbits(U > 2, axis=1, bitorder="little"),
+    lambda np: np.unpackbits(U, axis=1),
+    lambda np: np.roll(I, [1, 2], 1),
+    lambda np: np.roll(I, 1, (0, 1)),
+    lambda np: np.roll(I, numpy.array([1, 2]), (0, 1)),
+    lambda np: np.roll(I, np.sum(numpy.array([1, 4]))),
+    lambda np: np.roll(I, np.sum(numpy.array([1, -8])), 1),
+    lambda np: np.tile(W, numpy.array([2, 1])),
+    lambda np: np.size(X, (0, 1)),
+    lambda np: np.size(X, -1),
+    lambda np: np.angle(V > 0),
+    lambda np: np.angle(U),
+    lambda np: np.round(V > 0),
+    *(lambda np, d=d: np.sinc(numpy.array([0, 1, 3], d)) for d in "?bHlefd"),
+    lambda np: np.trapezoid(V > 0),
+    lambda np: np.trapezoid(V > 0, V),
+    lambda np: np.trapezoid(V, V > 0),
+    lambda np: np.trapezoid(U, U[:, ::-1]),
+    lambda np: np.trapezoid(X, X, axis=0),
+    lambda np: np.unwrap(V, period=numpy.array(2.0)),
+    lambda np: np.linalg.matrix_rank(W),
+    lambda np: np.linalg.matrix_rank(W * 0),
+    lambda np: np.linalg.lstsq(numpy.arange(12.0).reshape(3, 4), W, 1)[:3],
+    lambda np: np.linalg.lstsq(numpy.arange(12.0).reshape(4, 3), V[:4], -1)[:3],
+    lambda np: np.linalg.lstsq(numpy.arange(12.0).reshape(4, 3), V[:4], 0.1)[:3],
+    lambda np: np.min_scalar_type(np.asarray(V)).itemsize,
+    lambda np: np.min_scalar_type(np.asarray(3)).itemsize,
 ]
+
+
+def _edges_written(lane: Any, pair: Any, axis: int, options: Any) -> None:
+    lane[: pair[0]] = options["value"] + axis
+    lane[-pair[1] :] = lane[pair[0]]
 
 
 def parts(x: Any) -> list[Any]:
@@ -146,6 +222,53 @@ def test_every_name_of_numpy_is_there(module: str) -> None:
             assert hasattr(ours, name), name
 
 
+FFT = vars(gnp.fft)
+
+
+def test_every_module_of_functions_is_public() -> None:
+    home = Path(namespace.__path__[0])
+    modules = [import_module(f"{namespace.__name__}.{p.stem}") for p in home.glob("*")]
+    named = [m for m in modules if hasattr(m, "__all__") and m is not namespace]
+    assert len(named) > 20
+    for module in named:
+        for name in module.__all__:
+            assert name in vars(gnp) or name in vars(gnp.linalg) or name in FFT, name
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: gnp.quantile(V, 1.5), "range"),
+        (lambda: gnp.quantile(V, 0.5, weights=V**2), "inverted_cdf"),
+        (lambda: gnp.quantile(V, 0.5, weights=V, method="inverted_cdf"), "negative"),
+        (lambda: gnp.quantile(V, 0.5, weights=W, method="inverted_cdf"), "axis"),
+        (lambda: gnp.quantile(V, 0.5, method="middle"), "no method"),
+        (lambda: gnp.pad(V, 1, "maximum", stat_length=0), "stat_length"),
+        (lambda: gnp.pad(V, 1, "sideways"), "not supported"),
+        (lambda: gnp.roll(X, [1, 2, 3], (0, 1)), "3 shifts along 2 axes"),
+        (lambda: gnp.roll(X, numpy.array(1.5)), "integers"),
+    ],
+)
+def test_bad_arguments_are_refused(call: Callable[[], Any], words: str) -> None:
+    with pytest.raises((ValueError, TypeError, gw.GraphwrightError), match=words):
+        call()
+
+
+def test_shifts_may_be_traced() -> None:
+    rolled = gw.jit(lambda x, n: numpy.roll(x, n, 0))
+    for n in (0, 1, -2, 50):
+        numpy.testing.assert_array_equal(rolled(X, numpy.array(n)), numpy.roll(X, n, 0))
+
+
+@pytest.mark.parametrize("function", [numpy.putmask, numpy.place])
+def test_masks_are_true_where_they_are_not_0(function: Any) -> None:
+    mine, theirs = gw.asarray(V), V.copy()
+    mask = numpy.array([0.0, 3, 0, -1, 0.5, 0])
+    function(mine, mask, W)
+    function(theirs, mask != 0, W)
+    numpy.testing.assert_array_equal(mine, theirs)
+
+
 MISSING: list[Case] = [
     lambda np: np.nditer(X),
     lambda np: np.matrix(X),
@@ -153,7 +276,8 @@ MISSING: list[Case] = [
     lambda np: np.lib.stride_tricks.as_strided(X, (2, 2)),
     lambda np: np.ma.masked_where(X > 0, X),
     lambda np: np.frompyfunc(abs, 1, 1),
-    lambda np: np.pad(X, 1, "mean", stat_length=1),
+    lambda np: np.real_if_close(X),
+    lambda np: np.isfortran(X),
     lambda np: np.histogram(V, bins="auto"),
 ]
 
@@ -167,8 +291,8 @@ def test_what_is_missing_says_what_to_write(number: int) -> None:
 
 
 def test_numpys_own_functions_of_tensors_are_named() -> None:
-    with pytest.raises(gw.TraceError, match=r"numpy\.sort_complex is not supported"):
-        numpy.sort_complex(gw.asarray(V))
+    with pytest.raises(gw.TraceError, match=r"numpy\.real_if_close is not supported"):
+        numpy.real_if_close(gw.asarray(V))
     with pytest.raises(gw.TraceError, match=r"numpy\.isnat is not supported"):
         numpy.isnat(gw.asarray(V))
     with pytest.raises(AttributeError):
@@ -176,7 +300,11 @@ def test_numpys_own_functions_of_tensors_are_named() -> None:
 
 
 def test_arguments_that_are_not_supported_are_named() -> None:
-    with pytest.raises(gw.TraceError, match=r"the argument 'weights' of numpy\.quant"):
-        gnp.quantile(X, 0.5, weights=X)
+    @array_function
+    def cumprod(b: Emitter, x: Value, /, axis: int | None = None) -> Value:
+        return x
+
+    with pytest.raises(gw.TraceError, match=r"the argument 'dtype' of numpy\.cumprod"):
+        cumprod(X, dtype=float)
     with pytest.raises(TypeError, match="unexpected keyword"):
         gnp.sum(X, nonsense=1)

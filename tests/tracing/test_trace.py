@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy import max as greatest
 from numpy import zeros as make_zeros
+from numpy.linalg import norm as size
 
 import graphwright as gw
 
@@ -16,6 +18,17 @@ def helper(n: int, t: Any) -> Any:
     out = np.zeros(n)
     out[1:-1] = t * WEIGHTS
     return out
+
+
+def test_functions_imported_by_name_take_lists_of_tensors() -> None:
+    summed = np.sum
+
+    def program(x: Any) -> Any:
+        return greatest([x[0], x.mean(), 2.0]), summed([x, x * 2], axis=0), size([x, x])
+
+    x = np.array([3.0, 4.0, 5.0])
+    for found, want in zip(gw.jit(program)(x), program(x), strict=True):
+        np.testing.assert_allclose(found, want)
 
 
 def test_numpy_programs_are_traced_as_they_are() -> None:

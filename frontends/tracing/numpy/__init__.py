@@ -11,6 +11,7 @@ from typing import Any
 import numpy as _numpy
 
 from graphwright.frontends.tracing.numpy import (
+    bits,
     creation,
     dtypes,
     elementwise,
@@ -50,6 +51,7 @@ def __array_namespace_info__() -> NamespaceInfo:  # noqa: N807
 
 
 MODULES: tuple[Any, ...] = (
+    bits,
     creation,
     dtypes,
     elementwise,

@@ -499,9 +499,9 @@ def _coordinate(b: Emitter, shape: Any, axis: int, d: DType) -> Value:
     return b.iota(shape, axis, d)
 
 
-def fromiter(iterable: Any, dtype: Any, count: int = -1) -> Any:
+def fromiter(iter: Any, dtype: Any, count: int = -1) -> Any:
     """A vector of what an iterable yields."""
-    return asarray(np.fromiter(iterable, dtype_of(dtype).numpy, count))
+    return asarray(np.fromiter(iter, dtype_of(dtype).numpy, count))
 
 
 def frombuffer(

@@ -210,8 +210,8 @@ def issubdtype(arg1: Any, arg2: Any, /) -> Any:
 
 
 def min_scalar_type(a: Any, /) -> "np.dtype[Any]":
-    """The smallest dtype that holds a number."""
-    return np.min_scalar_type(a)
+    """The smallest dtype that holds a number; the dtype of an array that has axes."""
+    return _dtype_in(a).numpy if np.ndim(a) else np.min_scalar_type(np.asarray(a))
 
 
 def common_type(*arrays: Any) -> "np.dtype[Any]":

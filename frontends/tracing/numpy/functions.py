@@ -19,7 +19,7 @@ from graphwright.frontends.tracing.numpy.support import (
     real as real_part,
 )
 from graphwright.frontends.tracing.wrap import Operand, array_function
-from graphwright.ir.dtype import bool_, float64, int8
+from graphwright.ir.dtype import DTYPES, bool_, float64, int8, int64
 from graphwright.ir.emitter import Emitter, Value
 
 __all__ = [
@@ -293,7 +293,7 @@ def rad2deg(b: Emitter, x: Value, /) -> Value:
 @array_function
 def sinc(b: Emitter, x: Value, /) -> Value:
     """``sin(pi x) / (pi x)``, 1 at 0."""
-    y = b.mul(_float(b, x), math.pi)
+    y = b.mul(b.cast(x, float64) if x.dtype.kind in "biu" else x, math.pi)
     one = b.full((), 1, y.dtype)
     safe = b.where(b.eq(y, 0), one, y)
     return b.where(b.eq(y, 0), one, b.div(b.unary("sin", safe), safe))
@@ -338,6 +338,8 @@ fix = trunc
 @array_function
 def round(b: Emitter, x: Value, /, decimals: int = 0) -> Value:
     """Nearest number of so many decimals, halves to even."""
+    if x.dtype is bool_ and decimals == 0:
+        return b.cast(x, DTYPES["float16"])
     if decimals == 0 or (decimals > 0 and x.dtype.kind in "biu"):
         return _rounded(b, "round", x)
     scale = 10.0 ** abs(decimals)
@@ -405,6 +407,7 @@ def conj(b: Emitter, x: Value, /) -> Value:
 @array_function
 def angle(b: Emitter, x: Value, /, deg: bool = False) -> Value:
     """Angle of a complex number, in radians or degrees."""
+    x = b.cast(x, int64) if x.dtype is bool_ else x
     y = x if x.dtype.kind == "c" else _float(b, x)
     found = b.atan2(imaginary(b, y), real_part(b, y))
     return b.mul(found, 180 / math.pi) if deg else found

@@ -14,11 +14,13 @@ from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
+    axes_of,
     axis_of,
     promote,
     unsupported,
 )
 from graphwright.ir.dim import equal as equal_dims
+from graphwright.ir.dim import product
 from graphwright.ir.dtype import DTYPES, bool_
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Emitter, Value
@@ -61,10 +63,12 @@ def ndim(a: Any) -> Any:
     return asarray(a).ndim
 
 
-def size(a: Any, axis: int | None = None) -> Any:
-    """The number of elements, or the size of an axis."""
+def size(a: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """The number of elements, or that along an axis or axes."""
     x = asarray(a)
-    return x.size if axis is None else x.shape[axis]
+    if axis is None:
+        return x.size
+    return product([x.shape[i] for i in axes_of(axis, x.ndim)])
 
 
 def ndenumerate(arr: Any) -> Any:
@@ -197,11 +201,11 @@ def apply_along_axis(
     )
 
 
-def apply_over_axes(function: Any, a: Any, axes: Any) -> Any:
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     """A reduction over one axis after the other, all axes kept."""
     x = asarray(a)
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
-        found = function(x, axis)
+        found = func(x, axis)
         x = found if found.ndim == x.ndim else reshape(found, _kept(x, axis))
     return x
 

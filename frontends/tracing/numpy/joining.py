@@ -18,6 +18,7 @@ from graphwright.frontends.tracing.wrap import (
     axis_of,
     concrete,
     promote,
+    shape_of,
 )
 from graphwright.ir.dim import Dim, floordiv
 from graphwright.ir.dtype import int64
@@ -301,9 +302,8 @@ def repeat(
 @array_function
 def tile(b: Emitter, x: Value, repetitions: Any, /) -> Value:
     """The array so many times along each axis."""
-    many = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
-    counts = list(many)
-    counts = [1] * (x.rank - len(counts)) + counts
+    counts: list[Dim] = list(shape_of(repetitions))
+    counts[:0] = [1] * (x.rank - len(counts))
     x = _raised(b, x, len(counts))
     spread: list[Dim] = []
     for n, count in zip(x.shape, counts, strict=True):

@@ -282,8 +282,12 @@ def matrix_rank(
     *,
     rtol: Operand | None = None,
 ) -> Value:
-    """How many singular values exceed ``rtol`` times the largest (or ``tol``)."""
-    need_rank("matrix_rank", x, 2)
+    """How many singular values exceed ``rtol`` times the largest (or ``tol``).
+
+    Of a vector or a number 1, or 0 if all is 0, as NumPy has it.
+    """
+    if x.rank < 2:
+        return b.min(b.sum(b.cast(b.ne(x, 0), int64), range(x.rank)), 1)
     s = b.emit("singular_values", inexact(b, x))
     if tol is not None:
         (bound,) = promote(b, tol, to=s.dtype)
@@ -315,13 +319,21 @@ def pinv(
     return contract(b, conjugate(b, scaled), adjoint(b, u))
 
 
+def _cutoff(b: Emitter, s: Value, rcond: Operand) -> Value:
+    """What LAPACK's dgelsd takes ``rcond`` for: the unit roundoff unless in (0, 1)."""
+    (share,) = promote(b, rcond, to=s.dtype)
+    inside = b.and_(b.gt(share, 0), b.lt(share, 1))
+    return b.where(inside, share, float(np.finfo(s.dtype.numpy).eps) / 2)
+
+
 @array_function
-def lstsq(b: Emitter, a: Value, y: Value, rcond: Operand | None = None) -> Any:
+def lstsq(b: Emitter, a: Value, y: Value, /, rcond: Operand | None = None) -> Any:
     """Least squares: solution, sums of squared residuals, rank, singular values."""
     left, right = promote(b, inexact(b, a), inexact(b, y))
     columns = b.expand_dims(right, [1]) if right.rank == 1 else right
     u, s, vh = b.emit_all("svd", left)
-    bound = _tolerance(b, s, rcond, maximum(*left.shape))
+    share = None if rcond is None else _cutoff(b, s, rcond)
+    bound = _tolerance(b, s, share, maximum(*left.shape))
     large = b.gt(s, bound)
     inverse = b.where(large, b.div(1, b.where(large, s, 1)), 0)
     spread = b.cast(b.expand_dims(inverse, [1]), left.dtype)

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from graphwright.frontends.tracing.numpy.support import flat
 from graphwright.frontends.tracing.wrap import (
+    Operand,
     array_function,
     axes_of,
     axis_of,
     shape_of,
     unsupported,
 )
-from graphwright.ir.dim import Dim, Expr, equal, exact_quotient, maximum, product
+from graphwright.ir.dim import Dim, equal, exact_quotient, maximum, product
+from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
-from graphwright.ir.errors import ShapeError
+from graphwright.ir.errors import DTypeError, ShapeError
 
 __all__ = [
     "atleast_1d",
@@ -93,7 +93,7 @@ def ravel(b: Emitter, x: Value, /, order: str = "C") -> Value:
 
 
 @array_function
-def resize(b: Emitter, x: Value, new_shape: Any) -> Value:
+def resize(b: Emitter, x: Value, /, new_shape: Any) -> Value:
     """Another shape, the elements repeated as often as it takes."""
     dims = shape_of(new_shape)
     size, total = product(x.shape), product(dims)
@@ -192,7 +192,7 @@ def swapaxes(b: Emitter, x: Value, axis1: int, axis2: int, /) -> Value:
 
 
 @array_function(view=True)
-def rollaxis(b: Emitter, x: Value, axis: int, start: int = 0) -> Value:
+def rollaxis(b: Emitter, x: Value, /, axis: int, start: int = 0) -> Value:
     """An axis moved before another."""
     source = axis_of(axis, x.rank)
     target = start + x.rank if start < 0 else start
@@ -239,11 +239,24 @@ def rot90(b: Emitter, x: Value, /, k: int = 1, axes: Any = (0, 1)) -> Value:
             return b.flip(b.transpose(x, order), [j])
 
 
+def _sources(b: Emitter, n: Dim, shift: Value) -> Value:
+    """Where each element comes from if the shift is known in a run only."""
+    if shift.dtype.kind not in "iu":
+        raise DTypeError(f"roll takes integers as shifts, got {shift.dtype.name}")
+    if shift.rank:
+        raise ShapeError(f"roll takes one number as a shift, got {shift.type}")
+    size = b.dim_scalar(n, int64)
+    start = b.sub(size, b.rem(b.cast(shift, int64), size))
+    return b.rem(b.add(b.iota((n,), 0, int64), start), size)
+
+
 def rolled(b: Emitter, x: Value, shift: Any, axis: int) -> Value:
     """Elements moved along one axis, what leaves at the end entering at the front."""
     n = x.shape[axis]
     if isinstance(n, int) and n == 0:
         return x
+    if isinstance(shift, Value):
+        return b.gather(x, _sources(b, n, shift), axis)
     cut = (-shift) % maximum(n, 1)
     if isinstance(cut, int) and cut == 0:
         return x
@@ -252,23 +265,35 @@ def rolled(b: Emitter, x: Value, shift: Any, axis: int) -> Value:
 
 
 @array_function(array=True)
-def roll(b: Emitter, x: Value, /, shift: Any, axis: Any = None) -> Value:
-    """Elements moved along axes, what leaves at the end entering at the front."""
-    if axis is None:
-        total = sum(shift) if isinstance(shift, (tuple, list)) else shift
-        return b.reshape(rolled(b, flat(b, x), total, 0), x.shape)
-    places = axis if isinstance(axis, (tuple, list)) else (axis,)
-    shifts = _numbers(shift, len(places))
-    for n, place in zip(shifts, places, strict=True):
+def _roll(b: Emitter, x: Value, shifts: Sequence[Operand], places: Any) -> Value:
+    if places is None:
+        line = flat(b, x)
+        for n in shifts:
+            line = rolled(b, line, n, 0)
+        return b.reshape(line, x.shape)
+    many = max(len(shifts), len(places))
+    if any(len(v) not in (1, many) for v in (shifts, places)):
+        raise ShapeError(f"roll by {len(shifts)} shifts along {len(places)} axes")
+    for i in range(many):
+        n, place = (v[i % len(v)] for v in (shifts, places))
         x = rolled(b, x, n, axis_of(place, x.rank))
     return x
 
 
-def _numbers(shift: Any, count: int) -> list[Any]:
-    """One shift for each axis; a single one serves all."""
-    if isinstance(shift, (tuple, list)):
-        return list(shift) * (count if len(shift) == 1 else 1)
-    return [shift if isinstance(shift, Expr) else int(np.asarray(shift))] * count
+def roll(x: Any, /, shift: Any, axis: Any = None) -> Any:
+    """Elements moved along axes, what leaves at the end entering at the front.
+
+    Args:
+        x: The array.
+        shift: How far: an integer, known or traced, or one for each axis.
+        axis: An axis or several; None to move through the flattened array.
+
+    Raises:
+        ShapeError: If there are neither as many shifts as axes nor one of either.
+    """
+    many = isinstance(shift, (tuple, list)) or getattr(shift, "ndim", 0) == 1
+    places = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+    return _roll(x, list(shift) if many else [shift], None if axis is None else places)
 
 
 # Broadcasting -------------------------------------------------------------------------

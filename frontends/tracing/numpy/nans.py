@@ -225,10 +225,11 @@ def nanquantile(
     axis: Any = None,
     *,
     method: str = "linear",
+    weights: Value | None = None,
     keepdims: bool = False,
 ) -> Value:
     """Quantiles of the numbers over axes."""
-    return quantiles(b, x, q, axis, keepdims, method, True)
+    return quantiles(b, x, q, axis, keepdims, method, True, weights)
 
 
 @array_function
@@ -240,11 +241,12 @@ def nanpercentile(
     axis: Any = None,
     *,
     method: str = "linear",
+    weights: Value | None = None,
     keepdims: bool = False,
 ) -> Value:
     """Quantiles of the numbers over axes, for shares in hundredths."""
     (share,) = promote(b, q, to=result_dtype(inexact(b, x), q))
-    return quantiles(b, x, b.div(share, 100), axis, keepdims, method, True)
+    return quantiles(b, x, b.div(share, 100), axis, keepdims, method, True, weights)
 
 
 @array_function

@@ -10,7 +10,8 @@ from graphwright.frontends.tracing.numpy.joining import concat
 from graphwright.frontends.tracing.numpy.manipulation import flip, moveaxis
 from graphwright.frontends.tracing.numpy.statistics import median
 from graphwright.frontends.tracing.numpy.support import inexact
-from graphwright.frontends.tracing.wrap import array_function, unsupported
+from graphwright.frontends.tracing.wrap import array_function
+from graphwright.ir.dim import minimum
 from graphwright.ir.dtype import bool_, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
@@ -98,14 +99,39 @@ def _at(axis: int, part: slice) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, part)
 
 
-def _summarised(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
-    if mode == "median":
-        row = median(x, axis=axis, keepdims=True)
-        row = row if x.dtype.kind in "fc" else row.round().astype(x.dtype)
-    else:
-        row = _summary(x, axis, mode)
-    parts = [_repeated(row, axis, low), x, _repeated(row, axis, high)]
+def _statistic(x: Any, axis: int, mode: str) -> Any:
+    if mode != "median":
+        return _summary(x, axis, mode)
+    row = median(x, axis=axis, keepdims=True)
+    return row if x.dtype.kind in "fc" else row.round().astype(x.dtype)
+
+
+def _summarised(
+    x: Any, axis: int, low: int, high: int, mode: str, lengths: tuple[Any, Any]
+) -> Any:
+    """Lengthened by a statistic of all, or of so many elements at each end."""
+    n = x.shape[axis]
+    first, last = (n if size is None else minimum(size, n) for size in lengths)
+    if 0 in (first, last) and mode in _STATISTICS:
+        raise ValueError("stat_length of 0 yields no value for padding")
+    front = _statistic(x[_at(axis, slice(0, first))], axis, mode)
+    back = front
+    if lengths != (None, None):
+        back = _statistic(x[_at(axis, slice(n - last, n))], axis, mode)
+    parts = [_repeated(front, axis, low), x, _repeated(back, axis, high)]
     return concat(parts, axis=axis)
+
+
+def _by_function(
+    x: Any, pairs: Sequence[tuple[Any, Any]], function: Any, options: Any
+) -> Any:
+    """A border of zeros that a function writes, in each lane along each axis."""
+    found = _constants(x, pairs, 0)
+    for axis, pair in enumerate(pairs):
+        lanes = moveaxis(found, axis, -1)
+        for index in np.ndindex(*lanes.shape[:-1]):
+            function(lanes[index], pair, axis, options)
+    return found
 
 
 def _ramped(x: Any, axis: int, low: int, high: int, ends: tuple[Any, Any]) -> Any:
@@ -145,13 +171,13 @@ _OPTIONS = {
 }
 
 
-def _rule(mode: str, options: Any) -> Callable[..., Any] | None:
-    """What lengthens one axis, without its last argument."""
-    if mode in _OPTIONS["stat_length"]:
-        return _summarised
-    if options.get("reflect_type", "even") == "odd":
-        return _odd
-    return _edges if mode in _BY_INDEX else None
+def _rule(mode: str, options: Any) -> Callable[..., Any]:
+    """What lengthens one axis by elements of its own."""
+    if mode not in _BY_INDEX:
+        raise ValueError(f"mode {mode!r} is not supported")
+    odd = options.get("reflect_type", "even") == "odd"
+    found: Callable[..., Any] = _odd if odd else _edges
+    return found
 
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
@@ -160,20 +186,21 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
     pairs = _pairs(pad_width, x.ndim)
     if any(isinstance(n, int) and n < 0 for pair in pairs for n in pair):
         raise ValueError("index can't contain negative values")
+    if callable(mode):
+        return _by_function(x, pairs, mode, options)
     for name in options:
         if mode not in _OPTIONS.get(name, ()):
             raise ValueError(f"unsupported keyword arguments for mode {mode!r}: {name}")
-    if options.get("stat_length") is not None or callable(mode):
-        raise unsupported("pad with stat_length or a function", "concatenate the parts")
     if mode in ("constant", "empty"):
         return _constants(x, pairs, options.get("constant_values", 0))
-    rule = _rule(mode, options)
     ends = _pairs(options.get("end_values", 0), x.ndim)
-    if rule is None and mode != "linear_ramp":
-        raise ValueError(f"mode {mode!r} is not supported")
+    lengths = _pairs(options.get("stat_length"), x.ndim)
     for axis, (low, high) in enumerate(pairs):
-        if rule is None:
-            x = _ramped(x, axis, int(low), int(high), ends[axis])
+        place = (x, axis, int(low), int(high))
+        if mode == "linear_ramp":
+            x = _ramped(*place, ends[axis])
+        elif mode in _OPTIONS["stat_length"]:
+            x = _summarised(*place, mode, lengths[axis])
         else:
-            x = rule(x, axis, int(low), int(high), mode)
+            x = _rule(mode, options)(*place, mode)
     return x

@@ -103,6 +103,12 @@ def step(b: Emitter, x: Value, axis: int) -> tuple[Value, Value]:
     return b.slice_axis(x, axis, first, n), b.slice_axis(x, axis, 0, n - first)
 
 
+def _gaps(b: Emitter, x: Value, axis: int) -> Value:
+    """Differences of neighbours; of booleans, whether they differ."""
+    after, before = step(b, x, axis)
+    return b.ne(after, before) if x.dtype is bool_ else b.sub(after, before)
+
+
 def _edge(b: Emitter, x: Value, edge: Value, axis: int) -> Value:
     if edge.rank:
         return edge
@@ -131,8 +137,7 @@ def diff(
     every = promote(b, *(v for v in (parts[0], x, parts[1]) if v is not None))
     y = b.concat(every, place)
     for _ in range(n):
-        after, before = step(b, y, place)
-        y = b.ne(after, before) if y.dtype is bool_ else b.sub(after, before)
+        y = _gaps(b, y, place)
     return y
 
 
@@ -154,14 +159,12 @@ def trapezoid(
 ) -> Value:
     """Integral along an axis by the trapezoidal rule."""
     place = axis_of(axis, y.rank)
-    after, before = step(b, inexact(b, y), place)
-    pairs = b.add(after, before)
-    if x is None:
-        width, pairs = promote(b, dx, pairs)
-    else:
-        line = inexact(b, x)
-        width = b.sub(*step(b, line, 0 if line.rank == 1 else place))
-        if width.rank == 1:
-            width = b.expand_dims(width, [i for i in range(y.rank) if i != place])
-        width, pairs = promote(b, width, pairs)
-    return reduced(b, "sum", b.mul(b.mul(*b.align(width, pairs)), 0.5), place)
+    after, before = step(b, y, place)
+    pairs = b.or_(after, before) if y.dtype is bool_ else b.add(after, before)
+    width = dx
+    if x is not None:
+        gaps = _gaps(b, x, 0 if x.rank == 1 else place)
+        others = [i for i in range(y.rank) if i != place]
+        width = b.expand_dims(gaps, others) if gaps.rank == 1 else gaps
+    areas = b.mul(*b.align(*promote(b, width, pairs)))
+    return reduced(b, "sum", b.mul(inexact(b, areas), 0.5), place)

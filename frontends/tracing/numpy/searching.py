@@ -5,7 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from graphwright.frontends.tracing.numpy.support import flat, lanes_of, truth, wrapped
+from graphwright.frontends.tracing.numpy.support import (
+    complex_of,
+    flat,
+    lanes_of,
+    truth,
+    wrapped,
+)
 from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
@@ -16,7 +22,7 @@ from graphwright.frontends.tracing.wrap import (
     strong,
 )
 from graphwright.ir.dim import Dim
-from graphwright.ir.dtype import DType, int64
+from graphwright.ir.dtype import DTYPES, DType, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import ShapeError
 
@@ -35,6 +41,7 @@ __all__ = [
     "searchsorted",
     "select",
     "sort",
+    "sort_complex",
     "take",
     "take_along_axis",
     "where",
@@ -233,6 +240,14 @@ def sort(
 ) -> Value:
     """Sorted along an axis, NaN as the largest."""
     return _ordered(b, x, axis, descending)[0]
+
+
+@array_function
+def sort_complex(b: Emitter, a: Value, /) -> Value:
+    """Sorted along the last axis, as complex numbers."""
+    small = a.dtype.kind in "iu" and a.dtype.bits <= 16
+    wide = DTYPES["complex64"] if small else complex_of(a.dtype)
+    return b.cast(_ordered(b, a, -1, False)[0], wide)
 
 
 @array_function

@@ -181,6 +181,7 @@ def unwrap(
     """Jumps of more than half a period between neighbours taken out."""
     x = inexact(b, p)
     (place,) = axes_of(axis, x.rank)
+    period = float(period)
     jump = b.sub(*step(b, x, place))
     half = period / 2
     rest = b.rem(b.add(jump, half), period)

@@ -16,6 +16,7 @@ from graphwright.frontends.tracing.wrap import (
     Operand,
     array_function,
     axes_of,
+    known_array,
     promote,
     result_dtype,
 )
@@ -32,7 +33,13 @@ __all__ = [
     "quantile",
 ]
 
+_EXACT = ("closest_observation", "higher", "inverted_cdf", "lower", "nearest")
+"""Methods that give one of the elements."""
+
 _BENDS = {
+    "inverted_cdf": (0.0, 1.0),
+    "averaged_inverted_cdf": (0.0, 1.0),
+    "closest_observation": (-0.5, 1.5),
     "linear": (1.0, 1.0),
     "lower": (1.0, 1.0),
     "higher": (1.0, 1.0),
@@ -65,11 +72,16 @@ def sorted_lanes(b: Emitter, x: Value, skip: bool) -> tuple[Value, Value]:
     count = b.broadcast_to(size, x.shape[:-1])
     if not x.dtype.is_float:
         return line, count
-    numbers = b.sum(b.cast(b.eq(x, x), int64), [x.rank - 1])
+    numbers = _numbers_in(b, x)
     if skip:
         return line, numbers
     spoilt = b.expand_dims(b.lt(numbers, count), [x.rank - 1])
     return b.where(spoilt, b.full((), float("nan"), x.dtype), line), count
+
+
+def _numbers_in(b: Emitter, x: Value) -> Value:
+    """How many elements of each lane are not NaN."""
+    return b.sum(b.cast(b.eq(x, x), int64), [x.rank - 1])
 
 
 def picked(b: Emitter, line: Value, index: Value) -> Value:
@@ -89,20 +101,39 @@ def _at(b: Emitter, line: Value, count: Value, q: Value, method: str) -> Value:
     alpha, beta = _BENDS[method]
     n = b.cast(count, q.dtype)
     spot = b.add(b.mul(n, q), b.add(b.mul(q, 1 - alpha - beta), alpha - 1))
+    if method == "closest_observation":
+        spot = _odd_or_next(b, spot)
+    early = b.lt(spot, 0)  # before the first
     spot = b.max(b.min(spot, b.sub(n, 1)), 0.0)
     if method == "nearest":
         spot = b.unary("round", spot)
     low = b.floor(spot)
     share = b.sub(spot, low)
     below = b.cast(low, int64)
-    if method == "higher":
+    if method in ("higher", "inverted_cdf"):
         below = b.cast(b.unary("ceil", spot), int64)
-    if method in ("lower", "higher", "nearest"):
+    if method in _EXACT:
         return picked(b, line, below)
-    if method == "midpoint":
-        share = b.where(b.eq(share, 0), b.full((), 0, q.dtype), 0.5)
+    if method in _HALVES:
+        none, whole, between = (b.full((), v, q.dtype) for v in (0, *_HALVES[method]))
+        share = b.where(early, none, b.where(b.eq(share, 0), whole, between))
     after = b.add(below, 1)
     return _between(b, picked(b, line, below), picked(b, line, after), share)
+
+
+_HALVES = {"midpoint": (0.0, 0.5), "averaged_inverted_cdf": (0.5, 1.0)}
+"""The upper neighbour's share, at an element and between two."""
+
+
+def _odd_or_next(b: Emitter, spot: Value) -> Value:
+    """An index itself if it is whole and odd, else the one after its floor.
+
+    Counted from 1 these are the even ones: Hyndman and Fan (1996), page 362.
+    """
+    low = b.floor(spot)
+    half = b.mul(low, 0.5)
+    odd = b.and_(b.eq(spot, low), b.ne(b.floor(half), half))
+    return b.where(odd, low, b.add(low, 1.0))
 
 
 def _between(b: Emitter, x: Value, y: Value, share: Value) -> Value:
@@ -115,22 +146,76 @@ def _between(b: Emitter, x: Value, y: Value, share: Value) -> Value:
     return b.where(b.eq(share, 0), x, found)
 
 
+def _weights_of(b: Emitter, x: Value, weights: Value, axis: Any) -> Value:
+    """Weights as lanes like those of ``x``."""
+    axes = axes_of(axis, x.rank)
+    if weights.rank != x.rank or weights.shape != x.shape:
+        if axis is None:
+            raise TypeError("axis must be given when weights have another shape")
+        if weights.shape != tuple(x.shape[a] for a in axes):
+            raise ShapeError(f"weights {weights.type} along axes {axes} of {x.type}")
+        weights = b.transpose(weights, sorted(range(len(axes)), key=axes.__getitem__))
+        weights = b.expand_dims(weights, [a for a in range(x.rank) if a not in axes])
+    known = known_array(b, weights)
+    if known is not None and (known < 0).any():
+        raise ValueError("weights must not be negative")
+    return lanes(b, b.broadcast_to(weights, x.shape), axis)[0]
+
+
+def _by_weight(
+    b: Emitter, line: Value, weights: Value, shares: list[Value]
+) -> list[Value]:
+    """For each share the first element up to which so much of the weight lies."""
+    last = line.rank - 1
+    ordered, order = b.sort(line, last)
+    spoilt = b.is_nan(line)
+    weights = b.where(spoilt, b.full((), 0, weights.dtype), weights)
+    weights = b.take_along_axis(weights, b.cast(order, int64), last)
+    running = b.cumulative("sum", b.cast(weights, float64), last)
+    whole = b.reduce("max", running, [last], keepdims=True)
+    cdf = b.div(running, whole)
+    cdf = b.where(b.eq(cdf, 0), -1.0, cdf)  # what weighs nothing is never chosen
+    found = []
+    for share in shares:
+        before = b.lt(b.cast(cdf, share.dtype), share)
+        index = b.sum(b.cast(before, int64), [last])
+        found.append(picked(b, ordered, index))
+    return found
+
+
 def quantiles(
-    b: Emitter, x: Value, q: Operand, axis: Any, keepdims: bool, method: str, skip: bool
+    b: Emitter,
+    x: Value,
+    q: Operand,
+    axis: Any,
+    keepdims: bool,
+    method: str,
+    skip: bool,
+    weights: Value | None = None,
 ) -> Value:
     """Quantiles over axes; the axes of ``q`` come first."""
     if method not in _BENDS:
         raise ValueError(f"quantile has no method {method!r}; there are {list(_BENDS)}")
+    if weights is not None and method != "inverted_cdf":
+        raise ValueError(f"only method 'inverted_cdf' takes weights, got {method!r}")
     line, axes = lanes(b, inexact(b, x), axis)
-    common = result_dtype(line, q)
-    exact = method in ("lower", "higher", "nearest")
-    (share,) = promote(b, q, to=common)
+    whole = result_dtype(q).kind in "biu" and method == "linear"  # 0 and 1: the ends
+    (share,) = promote(b, q, to=result_dtype(line, q))
+    _check_range(b, share)
+    shares = _each(b, share)
     ordered, count = sorted_lanes(b, line, skip)
-    found = [_at(b, ordered, count, p, method) for p in _each(b, share)]
+    if weights is None:
+        found = [_at(b, ordered, count, p, method) for p in shares]
+    else:
+        found = _by_weight(b, line, _weights_of(b, x, weights, axis), shares)
+        if not skip:
+            nan = b.full((), float("nan"), line.dtype)
+            clean = b.eq(count, _numbers_in(b, line))
+            found = [b.where(clean, y, nan) for y in found]
     none = b.eq(count, 0)
     if skip:
         found = [b.where(none, b.full((), float("nan"), y.dtype), y) for y in found]
-    if exact and not x.dtype.is_float:
+    if (method in _EXACT or whole) and not x.dtype.is_float:
         found = [b.cast(y, x.dtype) for y in found]
     if keepdims:
         found = [b.expand_dims(y, axes) for y in found]
@@ -138,6 +223,12 @@ def quantiles(
         return found[0]
     every = b.stack(found, 0)
     return b.reshape(every, (*share.shape, *every.shape[1:]))
+
+
+def _check_range(b: Emitter, q: Value) -> None:
+    known = known_array(b, q)
+    if known is not None and not ((known >= 0) & (known <= 1)).all():
+        raise ValueError("quantiles must be in the range [0, 1]")
 
 
 def _each(b: Emitter, q: Value) -> list[Value]:
@@ -157,10 +248,11 @@ def quantile(
     axis: Any = None,
     *,
     method: str = "linear",
+    weights: Value | None = None,
     keepdims: bool = False,
 ) -> Value:
     """The elements below which shares ``q`` of all lie, interpolated."""
-    return quantiles(b, x, q, axis, keepdims, method, False)
+    return quantiles(b, x, q, axis, keepdims, method, False, weights)
 
 
 def _hundredth(b: Emitter, x: Value, q: Operand) -> Value:
@@ -177,10 +269,11 @@ def percentile(
     axis: Any = None,
     *,
     method: str = "linear",
+    weights: Value | None = None,
     keepdims: bool = False,
 ) -> Value:
     """Quantiles for shares in hundredths."""
-    return quantiles(b, x, _hundredth(b, x, q), axis, keepdims, method, False)
+    return quantiles(b, x, _hundredth(b, x, q), axis, keepdims, method, False, weights)
 
 
 def middle(b: Emitter, x: Value, axis: Any, keepdims: bool, skip: bool) -> Value:

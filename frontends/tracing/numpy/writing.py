@@ -50,7 +50,7 @@ def _repeated(b: Emitter, x: Value, mask: Value, values: Value) -> Value:
         line = b.concat([line, b.full((1,), 0, x.dtype)], 0)
         count = b.max(count, 1)
     index = b.rem(b.iota((x.tensor.size,), 0, int64), count)
-    return b.where(mask, b.reshape(b.gather(line, index, 0), x.shape), x)
+    return b.where(b.cast(mask, bool_), b.reshape(b.gather(line, index, 0), x.shape), x)
 
 
 def putmask(a: Any, /, mask: Any, values: Any) -> None:
@@ -64,6 +64,7 @@ def putmask(a: Any, /, mask: Any, values: Any) -> None:
 def _in_order(b: Emitter, x: Value, mask: Value, values: Value) -> Value:
     """The first value where the mask first holds, and so on, repeated."""
     line = flat(b, b.cast(values, x.dtype))
+    mask = b.cast(mask, bool_)
     held = flat(b, b.cast(mask, int64))
     index = b.cumulative("sum", held, 0, exclusive=True)
     spread = b.gather(line, b.rem(index, b.dim_scalar(line.shape[0], int64)), 0)
