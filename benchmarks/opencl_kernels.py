@@ -116,13 +116,13 @@ class Bench:
         sums = range(_SUMS)
         total = " + ".join(f"s{i}" for i in sums)
         body = [
-            "float g = x[get_global_id(0)];",
+            "float g = x[ITEM(0)];",
             *(f"vec s{i} = SPLAT(g + {i});" for i in sums),
             *block(
                 "for (int k = 0; k < steps; k++)",
                 [f"s{i} = s{i} * SPLAT(0.999f) + SPLAT(g);" for i in sums],
             ),
-            f"STORE(out + {WIDTH} * get_global_id(0), {total})",
+            f"STORE(out + {WIDTH} * ITEM(0), {total})",
         ]
         head = OPENCL.kernel.format(
             name="NAME", group="1, 1, 1", arguments=arguments(("x",), ("steps",), "out")

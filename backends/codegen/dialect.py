@@ -10,6 +10,8 @@ class Dialect:
 
     Attributes:
         kernel: Format of a kernel's head, of ``name``, ``arguments`` and ``group``.
+            Within, ``ITEM(0)`` to ``ITEM(2)`` say which work-item runs, and ``ITEMS``
+            how many there are in the first direction: macros, see `preamble`.
         array: Format of an array argument: ``const`` or empty, ``type``, ``name``.
         fault: The argument at which failed checks are noted.
         types: Names of scalar types by dtype.
@@ -24,7 +26,7 @@ class Dialect:
         items: How many there are.
         call_bits: The widest vector that library functions take.
         calls: Formats of library functions, where names are not those of C.
-        preamble: What stands before kernels.
+        preamble: What stands before kernels. By default, they are launched.
     """
 
     kernel: str
@@ -55,8 +57,7 @@ _VECTORS = "\n".join(
 )
 
 OPENCL = Dialect(
-    kernel="__kernel __attribute__((reqd_work_group_size({group})))\n"
-    "void {name}({arguments})",
+    kernel="KERNEL({group}) void {name}({arguments} ITEM_ARGUMENTS)",
     array="__global {const}{type} *restrict {name}",
     fault="__global int *restrict fault",
     types={
@@ -79,9 +80,15 @@ OPENCL = Dialect(
     cast="(({type})({value}))",
     convert="GW_CONVERT({type}, {value})",
     bitcast="as_{type}({value})",
-    item="get_global_id(0)",
-    items="get_global_size(0)",
+    item="ITEM(0)",
+    items="ITEMS",
     preamble=f"""\
+#ifndef KERNEL
+#define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))
+#define ITEM_ARGUMENTS
+#define ITEM(axis) get_global_id(axis)
+#define ITEMS get_global_size(0)
+#endif
 #ifdef __has_builtin
 #if __has_builtin(__builtin_convertvector)
 #define GW_CONVERT(type, value) __builtin_convertvector(value, type)

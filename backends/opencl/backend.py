@@ -105,23 +105,19 @@ class OpenCLBackend(GraphBackend):
         target = Cpu(device.max_compute_units, device.local_mem_size)
         found = lowered(graph, target)
         sources = [named(step.kernel) for step in found.steps]
-        try:
-            self._programs.build(sources)
-        except BuildError as error:
-            raise self._blamed(found, sources, error) from error
         launches = [
-            Launch(step.kernel, name)
-            for step, (name, _) in zip(found.steps, sources, strict=True)
+            Launch(step.kernel, name, source)
+            for step, (name, source) in zip(found.steps, sources, strict=True)
         ]
         ends = [found.arrays[v] for v in (*graph.outputs, *graph.inputs)]
-        return LaunchPlan(
-            self._session,
-            self._programs,
-            launches,
-            ends,
-            len(graph.outputs),
-            self._constants(graph, found),
-        ).into()
+        constants = self._constants(graph, found)
+        count = len(graph.outputs)
+        try:
+            return LaunchPlan(
+                self._session, self._programs, launches, ends, count, constants
+            ).into()
+        except BuildError as error:
+            raise self._blamed(found, sources, error) from error
 
     def _blamed(
         self, lowered: Lowered, sources: Sequence[tuple[str, str]], error: BuildError
@@ -139,26 +135,25 @@ class OpenCLBackend(GraphBackend):
         return error
 
     def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Resident]:
-        """Buffers of what never changes."""
+        """The elements of what never changes."""
         found = {
-            array: self._buffer(packed) for array, packed in lowered.packed.items()
+            array: self._resident(packed) for array, packed in lowered.packed.items()
         }
         read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
             array = lowered.arrays.get(v)
             if array in read and array is not None:
                 plain = Packed(constant, "", np.ascontiguousarray)
-                found[array] = self._buffer(plain)
+                found[array] = self._resident(plain)
         return found
 
-    def _buffer(self, packed: Packed) -> Resident:
-        """The buffer of a packed constant, one for all plans that hold it."""
+    def _resident(self, packed: Packed) -> Resident:
+        """A packed constant, one for all plans that hold it."""
         key = id(packed.constant), packed.name
         known = self._residents.get(key)
         if known is None:
             array = packed.pack(packed.constant.array())
-            buffer = self._session.buffer(array)
-            known = self._residents[key] = Resident(packed.constant, buffer)
+            known = self._residents[key] = Resident(packed.constant, array)
         return known
 
 

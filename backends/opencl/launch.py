@@ -8,10 +8,11 @@ import numpy as np
 
 from graphwright.backends.arena import Space, aligned
 from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.contract import Into, Place
 from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.backends.opencl.persistent import Persistent
 from graphwright.backends.opencl.programs import Programs
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import int32
@@ -23,18 +24,31 @@ FAULT = Array(int32, (1,))
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Launch:
-    """A kernel by its built name."""
+    """A kernel, with its name and source."""
 
     kernel: Kernel
     name: str
+    source: str
 
 
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Resident:
-    """A constant on the device; it lives as long as a plan holds it."""
+    """A constant as kernels read it; it lives as long as a plan holds it.
+
+    Attributes:
+        constant: The constant.
+        array: Its elements, in the order in which they are read.
+    """
 
     constant: Constant
-    buffer: Any
+    array: Any
+    _buffer: Any = None
+
+    def buffer(self, session: Session) -> Any:
+        """Its buffer on a device, made when it is first asked for."""
+        if self._buffer is None:
+            self._buffer = session.buffer(self.array)
+        return self._buffer
 
 
 class LaunchPlan:
@@ -65,6 +79,11 @@ class LaunchPlan:
         self._checks = any(launch.kernel.checks for launch in launches)
         self._fault_at = size
         self.scratch_bytes = size + 64 * self._checks
+        self._persistent: Persistent | None = None
+        if session.persists and len(launches) > 1:
+            self._persistent = self._in_one()
+        else:
+            programs.build([(launch.name, launch.source) for launch in launches])
 
     def into(self) -> Into:
         """The plan as a kernel on host arrays."""
@@ -81,18 +100,35 @@ class LaunchPlan:
         ]
         self.bind(aligned(self.scratch_bytes), *rows)()
 
+    def _in_one(self) -> Persistent:
+        """All launches as one kernel."""
+        sources = {launch.name: launch.source for launch in self._launches}
+        kernels = {launch.name: launch.kernel for launch in self._launches}
+        program = self._programs.plan(sources, kernels)
+        return Persistent(
+            self._session,
+            program,
+            [(launch.name, launch.kernel) for launch in self._launches],
+            self._offsets | {FAULT: self._fault_at},
+            self._ends,
+            {array: x.array for array, x in self._constants.items()},
+            FAULT,
+        )
+
     def bind(self, scratch: Any, *arrays: Any) -> Callable[[], object]:
         """Kernels with all arguments set; gives what enqueues them and waits."""
-        session = self._session
-        buffers = {array: x.buffer for array, x in self._constants.items()}
+        session, fault = self._session, None
+        if self._checks:
+            fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
+        if self._persistent is not None:
+            return self._persistent.bound(scratch, arrays, fault)
+        buffers = {array: x.buffer(session) for array, x in self._constants.items()}
         for array, x in zip(self._ends, arrays, strict=True):
             buffers[array] = session.buffer(x)
         for array, offset in self._offsets.items():
-            part = scratch[offset : offset + _nbytes(array)]
+            part = scratch[offset : offset + nbytes(array)]
             buffers[array] = session.buffer(part)
-        fault = None
-        if self._checks:
-            fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
+        if fault is not None:
             buffers[FAULT] = session.buffer(fault)
         calls = [self._bound(launch, buffers) for launch in self._launches]
         runner = _Runner(session, calls, tuple(buffers.values()), fault)
@@ -168,10 +204,6 @@ class _Runner:
             raise IndexBoundsError("an index is outside its axis")
 
 
-def _nbytes(array: Array) -> int:
-    return array.size * storage(array.dtype).itemsize
-
-
 def _arena(
     launches: Sequence[Launch], outside: set[Array]
 ) -> tuple[dict[Array, int], int]:
@@ -184,8 +216,8 @@ def _arena(
     for number, launch in enumerate(launches):
         for array in launch.kernel.outputs:
             if array not in outside and array not in offsets:
-                offsets[array] = space.take(max(_nbytes(array), 1))
+                offsets[array] = space.take(nbytes(array))
         for array in (*launch.kernel.inputs, *launch.kernel.outputs):
             if array in offsets and last[array] == number:
-                space.give(offsets[array], max(_nbytes(array), 1))
+                space.give(offsets[array], nbytes(array))
     return offsets, space.size

@@ -1,10 +1,16 @@
 """PyOpenCL and the devices: loaded when first needed, and what is missing named."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from threading import local
 from typing import Any
+
+import numpy as np
+
+_PROBE = """
+__kernel void probe(__global ulong *seen) { *seen = (ulong)seen; }
+"""
 
 INSTALL = 'pip install "graphwright[opencl]"'
 
@@ -89,7 +95,6 @@ class Session:
         self.device, self.context = device, library.Context([device])
         cpu = bool(device.type & library.device_type.CPU)
         self.shares = cpu and bool(device.host_unified_memory)
-        self.is_cpu = cpu
         self._local = local()
 
     @property
@@ -97,6 +102,25 @@ class Session:
         """What a binary is for: platform, device, driver and their versions."""
         d, p = self.device, self.device.platform
         return p.name, p.version, d.name, d.version, d.driver_version
+
+    @cached_property
+    def persists(self) -> bool:
+        """Whether one kernel can run a whole plan.
+
+        It can where work-items are threads of this process: they see the memory that
+        is shared with them at the addresses at which it is here.
+        """
+        if not self.shares:
+            return False
+        library, seen = pyopencl(), np.zeros(1, np.uint64)
+        try:
+            kernel = library.Program(self.context, _PROBE).build().probe
+            buffer = self.buffer(seen)
+            kernel(self.queue, (1,), (1,), buffer)
+            self.queue.finish()
+        except library.Error:
+            return False
+        return int(seen[0]) == seen.ctypes.data
 
     @property
     def queue(self) -> Any:

@@ -1,7 +1,7 @@
 """Programs: sources built together, kept in memory and on disk by their text."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from threading import Lock
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
+from graphwright.backends.codegen.persistent import FUNCTIONS, plan_source
 from graphwright.backends.codegen.printer import source_of
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
@@ -37,6 +38,7 @@ class Programs:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._built: dict[str, Any] = {}
+        self._plans: dict[frozenset[str], Any] = {}
         self._lock = Lock()
 
     def build(self, sources: Sequence[tuple[str, str]]) -> None:
@@ -50,6 +52,22 @@ class Programs:
             if new:
                 program = self._program("\n".join([_HEAD, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
+
+    def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
+        """The program of a kernel that runs all of these; they are numbered by name.
+
+        Raises:
+            BuildError: If the compiler refuses it.
+        """
+        key, names = frozenset(sources), sorted(sources)
+        with self._lock:
+            found = self._plans.get(key)
+            if found is None:
+                functions = [sources[name] for name in names]
+                behind = plan_source({name: kernels[name] for name in names}, OPENCL)
+                text = "\n".join([FUNCTIONS, _HEAD, *functions, behind])
+                found = self._plans[key] = self._program(text)
+            return found
 
     def _program(self, text: str) -> Any:
         """The program of a source: from disk if it was built before."""

@@ -202,9 +202,9 @@ def _source(
     else:
         loops = block(panels, [*panel, *block(rows, [*_places(tile), *product])])
     body = [
-        "int first = get_global_id(0) * block;",
+        "int first = ITEM(0) * block;",
         "int last = first + block < rows ? first + block : rows;",
-        "int begin = get_global_id(1) * span;",
+        "int begin = ITEM(1) * span;",
         "int end = begin + span < parts ? begin + span : parts;",
         *loops,
     ]
@@ -267,8 +267,8 @@ def _padding(shape: ConvShape, dialect: Dialect) -> Launch:
         name="NAME", group="1, 1, 1", arguments=arguments(("x",), names, out="padded")
     )
     body = [
-        "int n = get_global_id(0) / high, y = get_global_id(0) % high - up;",
-        "__global float *to = padded + (size_t)get_global_id(0) * wide * channels;",
+        "int n = ITEM(0) / high, y = ITEM(0) % high - up;",
+        "__global float *to = padded + (size_t)ITEM(0) * wide * channels;",
         "int size = wide * channels, begin = left * channels;",
         "int end = WITHIN(y, height) ? begin + width * channels : 0;",
         "const __global float *from =",

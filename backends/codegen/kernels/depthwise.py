@@ -95,7 +95,7 @@ class _Writer:
             ),
         ]
         body = [
-            "int l = get_global_id(0) * span;",
+            "int l = ITEM(0) * span;",
             "int end = l + span < lines ? l + span : lines;",
             *block("for (; l < end; l++)", line),
         ]

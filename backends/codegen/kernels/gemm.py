@@ -204,11 +204,11 @@ def _source(
         *block(f"for (int r = first; r < last; r += {tile.rows})", tiles),
     ]
     body = [
-        "size_t z = get_global_id(2), base = z * out_step;",
+        "size_t z = ITEM(2), base = z * out_step;",
         "const __global float *own = x + z * x_step;",
-        "int first = get_global_id(0) * block;",
+        "int first = ITEM(0) * block;",
         "int last = first + block < rows ? first + block : rows;",
-        "size_t p = get_global_id(1) * span;",
+        "size_t p = ITEM(1) * span;",
         "size_t end = p + span < panels ? p + span : panels;",
         *block("for (; p < end; p++)", panels),
     ]
@@ -237,7 +237,7 @@ def _packing(
         *puts,
     ]
     body = [
-        "size_t z = get_global_id(1), k = get_global_id(0) * rows;",
+        "size_t z = ITEM(1), k = ITEM(0) * rows;",
         "size_t end = k + rows < depth ? k + rows : depth;",
         *block("for (; k < end; k++)", block("for (int p = 0; p < panels; p++)", row)),
     ]

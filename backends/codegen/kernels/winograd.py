@@ -196,7 +196,7 @@ class _Writer:
         head = self._head(("x", "zeros", "u", "w", *self.finish.arrays), "out", more)
         spans = block("for (int t = 0; t < span; t++)", self._down("first + t"))
         body = [
-            "int first = get_global_id(0) * span;",
+            "int first = ITEM(0) * span;",
             *spans,
             *block("for (int p = 0; p < panels; p++)", self._panel()),
         ]
@@ -204,14 +204,14 @@ class _Writer:
 
     def down(self) -> tuple[str, str]:
         """The kernel that transforms inputs, a tile an item."""
-        body = ["int t = get_global_id(0);", *self._down("t")]
+        body = ["int t = ITEM(0);", *self._down("t")]
         text = block(self._head(("x", "zeros"), "v"), body)
         return named("winograd_down", "\n".join(text) + "\n")
 
     def up(self) -> tuple[str, str]:
         """The kernel that transforms products back, a tile an item."""
         body = [
-            "int t = get_global_id(0);",
+            "int t = ITEM(0);",
             *self._place("t"),
             *block(
                 f"for (int column = 0; column < filters; column += {TILE.columns})",

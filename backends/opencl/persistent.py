@@ -1,0 +1,127 @@
+"""Plans that one kernel runs: their table, and the memory that it names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.hazards import waits
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.persistent import PLAN, STRIDE, Step, Table
+from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.ir.errors import IndexBoundsError
+
+Named: TypeAlias = tuple[str, Kernel]
+"""A kernel and the name of its function."""
+
+
+class Persistent:
+    """A plan for one kernel.
+
+    Args:
+        session: The device.
+        program: Of all functions, numbered in the order of their names.
+        kernels: What runs, in order.
+        offsets: Where arrays lie in a run's own memory.
+        ends: Arrays that a caller brings.
+        constants: Elements of arrays that never change.
+        fault: The array in which kernels note failed checks.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        program: Any,
+        kernels: Sequence[Named],
+        offsets: Mapping[Array, int],
+        ends: Sequence[Array],
+        constants: Mapping[Array, Any],
+        fault: Array,
+    ) -> None:
+        self._session, self._program = session, program
+        self._held = list(constants.values())
+        functions = sorted({name for name, _ in kernels})
+        number = {name: i for i, name in enumerate(functions)}
+        befores = waits([kernel for _, kernel in kernels], offsets)
+        steps = [
+            Step(number[name], kernel, wait)
+            for (name, kernel), wait in zip(kernels, befores, strict=True)
+        ]
+        cores = int(session.device.max_compute_units)
+        self._table, self._cores = Table(steps, cores), cores
+        order = {array: i for i, array in enumerate(ends)}
+        own: list[tuple[int, int]] = []
+        given: list[tuple[int, int]] = []
+        for step, place in zip(steps, self._table.places, strict=True):
+            kernel = step.kernel
+            arrays = [*kernel.inputs, *kernel.outputs, *([fault] * kernel.checks)]
+            for at, array in enumerate(arrays, place):
+                if array in order:
+                    given.append((at, order[array]))
+                elif array in offsets:
+                    own.append((at, offsets[array]))
+                else:
+                    self._table.numbers[at] = _address(constants[array])
+        self._own, self._offsets = _columns(own)
+        self._given, self._ends = _columns(given)
+
+    def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "PlanRunner":
+        """What runs it on some memory."""
+        numbers = self._table.numbers.copy()
+        numbers[self._own] = self._offsets + np.uint64(_address(scratch))
+        addresses = np.array([_address(x) for x in arrays], np.uint64)
+        numbers[self._given] = addresses[self._ends]
+        held = scratch, arrays, self._held
+        return PlanRunner(
+            self._session, self._program, self._table, numbers, fault, held
+        )
+
+
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+    found = np.array(pairs, np.uint64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+class PlanRunner:
+    """Runs a plan on memory that is known."""
+
+    __slots__ = (
+        *("_cores", "_done", "_enqueue", "_fault", "_held", "_kernel", "_session"),
+        "_table",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        program: Any,
+        table: Table,
+        numbers: Any,
+        fault: Any,
+        held: object,
+    ) -> None:
+        library = pyopencl()
+        self._session, self._table, self._fault = session, table, fault
+        self._done = np.zeros(STRIDE * (table.count + 1), np.int32)
+        self._cores = (int(session.device.max_compute_units),)
+        self._kernel = library.Kernel(program, PLAN)
+        buffers = session.buffer(numbers), session.buffer(self._done)
+        near = library.LocalMemory(max(table.near, 64))
+        self._kernel.set_args(*buffers, near, np.int32(0), np.int32(table.count))
+        self._held = held, numbers, buffers
+        self._enqueue = library.enqueue_nd_range_kernel
+
+    def __call__(self) -> None:
+        """Runs it, on the calling thread's queue, and waits for its end."""
+        queue, fault = self._session.queue, self._fault
+        self._done.fill(0)
+        if fault is not None:
+            fault[0] = 0
+        self._enqueue(queue, self._kernel, self._cores, (1,))
+        queue.finish()
+        if fault is not None and fault[0]:
+            raise IndexBoundsError("an index is outside its axis")
