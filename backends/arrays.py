@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.ir.dlpack import from_dlpack
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
 from graphwright.ir.types import MapType, OptionalType, SequenceType, TensorType, Type
@@ -70,7 +71,7 @@ def _shared(x: Any) -> Any:
     """An array by DLPack: its memory, else a copy from the device that it is on."""
     refusals = (BufferError, TypeError, RuntimeError, ValueError)
     with suppress(*refusals):
-        return np.from_dlpack(x)
+        return from_dlpack(x)
     with suppress(*refusals):
         return np.from_dlpack(x, device="cpu")
     return np.asarray(x)

@@ -19,6 +19,7 @@ LAYERS = ("ir", "passes", "backends", "frontends", "api")
 IR_ORDER = (
     "errors",
     "dtype",
+    "dlpack",
     "dim",
     "types",
     "rules",

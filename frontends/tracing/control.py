@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.promotion import as_dtype, result_dtype
 from graphwright.frontends.tracing.pytree import Structure, flatten, paths, unflatten
 from graphwright.frontends.tracing.rewire import rewired
-from graphwright.frontends.tracing.storage import Handle, Trace, operand_of
+from graphwright.frontends.tracing.storage import Handle, Trace, array_value, operand_of
 from graphwright.frontends.tracing.wrap import strong
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DType, bool_, int64
@@ -127,9 +129,8 @@ def cond(
     Raises:
         TraceError: If the results do not fit together.
     """
-    traced = isinstance(pred, Handle) and pred._cell.owner is not None
-    if not traced:
-        return true_fun(*operands) if bool(pred) else false_fun(*operands)
+    if not _is_traced(pred):
+        return _chosen(true_fun if bool(pred) else false_fun, operands)
     true_fun, false_fun = rewired(true_fun), rewired(false_fun)
     b = state.emitter("cond")
     leaves, structure = flatten(operands)
@@ -160,6 +161,18 @@ def cond(
     return _tensors(found, yes.structure)
 
 
+def _is_traced(x: Any) -> bool:
+    return isinstance(x, Handle) and x._cell.owner is not None
+
+
+def _chosen(function: Callable[..., Any], operands: Any) -> Any:
+    """One branch, called with tensors as the traced ones are."""
+    leaves, structure = flatten(operands)
+    arrays = ((x, isinstance(x, np.ndarray)) for x in leaves)
+    tensors = [Handle.make(array_value(x)) if array else x for x, array in arrays]
+    return function(*unflatten(structure, tensors))
+
+
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """``branches[index](*operands)``; an index outside counts as the nearest one."""
 
@@ -171,7 +184,9 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
             index < middle, lambda: choose(low, middle), lambda: choose(middle, high)
         )
 
-    return choose(0, len(branches))
+    if _is_traced(index):
+        return choose(0, len(branches))
+    return _chosen(branches[max(0, min(int(index), len(branches) - 1))], operands)
 
 
 class _Loop:

@@ -28,6 +28,7 @@ _MODULES = {"numpy.random": _DRAWS, "random": _DRAWS, "time": _TIMES}
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _BUILTINS = {
     "print": "return what you want to see, and print it after the call",
+    "open": "read or write files outside, and pass what was read as an argument",
     "input": "ask before the call, and pass the answer as an argument",
 }
 

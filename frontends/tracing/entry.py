@@ -11,6 +11,7 @@ from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
 from graphwright.frontends.tracing.storage import Cell, Handle
 from graphwright.frontends.tracing.trace import Leaf, Traced, plain
+from graphwright.ir.dlpack import from_dlpack
 from graphwright.ir.errors import TraceError
 from graphwright.ir.types import type_symbols
 
@@ -153,7 +154,7 @@ def written_inputs(traced: Traced, leaves: Sequence[Leaf]) -> list[tuple[int, in
 def _host(x: Any) -> Any:
     """Another library's array as numpy's."""
     try:
-        return np.from_dlpack(x)
+        return from_dlpack(x)
     except (BufferError, RuntimeError, TypeError):
         return np.asarray(x)
 

@@ -446,6 +446,8 @@ def jit(
             )
 
         return decorate
+    if not callable(function):
+        raise TypeError(f"gw.jit takes a function, got {type(function).__name__}")
     numbers = [static_argnums] if isinstance(static_argnums, int) else static_argnums
     names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
     given: Sequence[int | str] = [donate] if isinstance(donate, (int, str)) else donate

@@ -106,7 +106,7 @@ class _Scope(dict[str, Any]):
         inner["super"] = SuperView.maker(rewiring)
         super().__init__(__builtins__=inner, __name__=real.get("__name__", ""))
         self._real, self._rewiring = real, rewiring
-        self._own = set(self)
+        self._own = {*self, "__warningregistry__"}
 
     def __getitem__(self, name: str) -> Any:
         if dict.__contains__(self, name):

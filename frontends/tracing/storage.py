@@ -28,6 +28,7 @@ from graphwright.frontends.tracing.views import (
 )
 from graphwright.ir.builder import Builder
 from graphwright.ir.dim import Expr
+from graphwright.ir.dlpack import from_dlpack
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import TraceError
@@ -339,13 +340,20 @@ def operand_of(b: Emitter, x: Any) -> Operand:
     if hasattr(x, "__tensor__"):
         return operand_of(b, x.__tensor__())
     if hasattr(x, "__dlpack__"):
-        return array_value(np.from_dlpack(x))
+        return array_value(from_dlpack(x))
     array = np.asarray(x)
     if array.dtype == object:
         raise TraceError(
-            f"{state.where()}: no tensor can be made of {type(x).__name__}"
+            f"{state.where()}: no tensor can be made of {_of_what(x, array)}"
         )
     return known_value(array)
+
+
+def _of_what(x: Any, array: "np.ndarray[Any, Any]") -> str:
+    """What an object that is no array is, or what it holds."""
+    odd = next(iter(array.flat)) if array.ndim and array.size else None
+    inner = "" if odd is None else f" of {type(odd).__name__} objects"
+    return f"a {type(x).__name__}{inner}: numbers, booleans and strings are known"
 
 
 def has_tensors(x: Any) -> bool:

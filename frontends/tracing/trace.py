@@ -23,6 +23,7 @@ from graphwright.frontends.tracing.storage import (
 from graphwright.frontends.tracing.wrap import strong
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
+from graphwright.ir.dlpack import from_dlpack
 from graphwright.ir.dtype import complex128, dtype, float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import TraceError
@@ -60,7 +61,7 @@ def array_type(x: Any) -> TensorType:
         type_ = x.type_of()
         return TensorType(type_.dtype, type_.dims)
     if not isinstance(x, (np.ndarray, np.generic)):
-        x = np.from_dlpack(x)
+        x = from_dlpack(x)
     return TensorType(dtype(x.dtype), x.shape)
 
 

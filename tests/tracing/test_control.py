@@ -80,3 +80,19 @@ def test_errors() -> None:
         gw.jit(grows)(np.ones(2))
     with pytest.raises(gw.TraceError, match="carry it"):
         gw.jit(writes)(np.ones(2))
+
+
+def test_known_branches_get_and_give_tensors() -> None:
+    x = np.arange(3.0)
+
+    def grown(v: Any) -> Any:
+        v += 1
+        return v
+
+    for found in (
+        gw.cond(True, grown, lambda v: v, x),
+        gw.switch(np.array(1), [lambda v: v, grown], x),
+    ):
+        assert isinstance(found, gw.Tensor)
+        np.testing.assert_array_equal(found, [1, 2, 3])
+    np.testing.assert_array_equal(x, [0, 1, 2])

@@ -5,6 +5,7 @@ The texts are golden: read them as a user would.
 
 import random
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,15 @@ def shaped(x: Any) -> Any:
 def shown(x: Any) -> Any:
     print(x)  # noqa: T201
     return x
+
+
+def opened(x: Any) -> Any:
+    with open("numbers.txt") as file:
+        return x * float(file.read())
+
+
+def made_of_objects(x: Any) -> Any:
+    return x + gw.asarray([object()])
 
 
 def drawn(x: Any) -> Any:
@@ -200,6 +210,20 @@ GOLDEN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int, str]] = {
         (X,),
         1,
         f"print() {ONCE}: return what you want to see, and print it after the call",
+    ),
+    "opened": (
+        opened,
+        (X,),
+        1,
+        f"open() {ONCE}: read or write files outside, and pass what was read as an"
+        " argument",
+    ),
+    "made_of_objects": (
+        made_of_objects,
+        (X,),
+        1,
+        "no tensor can be made of a list of object objects: numbers, booleans and"
+        " strings are known",
     ),
     "drawn": (drawn, (X,), 1, f"numpy.random.rand() {ONCE}: {DRAW}"),
     "generated": (generated, (X,), 1, f"Generator.normal() {ONCE}: {DRAW}"),
@@ -320,3 +344,17 @@ def test_functions_outside_a_trace_may_do_all_of_it() -> None:
 
     assert f(gw.asarray(X)).tolist() == [1, 1]
     SEEN.clear()
+
+
+def test_warnings_of_the_traced_function_are_no_effects() -> None:
+    def f(x: Any) -> Any:
+        warnings.warn("once", UserWarning, stacklevel=1)
+        return x * 2
+
+    with pytest.warns(UserWarning, match="once"):
+        assert gw.jit(f)(X).tolist() == (X * 2).tolist()
+
+
+def test_only_functions_are_jitted() -> None:
+    with pytest.raises(TypeError, match="takes a function, got int"):
+        gw.jit(3)  # type: ignore[call-overload]

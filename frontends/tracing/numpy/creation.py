@@ -23,6 +23,7 @@ from graphwright.frontends.tracing.wrap import (
     shape_of,
 )
 from graphwright.ir.dim import Dim, Expr, ceildiv, maximum
+from graphwright.ir.dlpack import from_dlpack as from_host
 from graphwright.ir.dtype import DType, float64, int64
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Emitter, Value
@@ -482,7 +483,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     """A tensor of the data of any object that speaks DLPack."""
     if isinstance(x, Tensor):
         return asarray(x, copy=copy)
-    return asarray(np.from_dlpack(x), copy=True)
+    return asarray(from_host(x), copy=True)
 
 
 def fromfunction(
