@@ -146,21 +146,35 @@ class BenchReport(Shown):
 
     def __rich__(self) -> Any:
         best = min((row.median for row in self.rows), default=1.0)
+        sizes = [
+            (name, {getattr(row, name) for row in self.rows})
+            for name in ("batch", "threads")
+        ]
+        varied = [name for name, values in sizes if len(values) > 1]
+        fixed = [f"{name} {v}" for name, (v, *more) in sizes if not more and v]
         lines = [
             (
-                *(row.backend, "" if row.batch is None else row.batch, row.threads),
-                seconds_text(row.warm_up),
-                *(seconds_text(row.percentiles[str(p)]) for p in PERCENTS),
+                *(row.backend, *(getattr(row, name) for name in varied)),
+                _milliseconds(row.warm_up),
+                *(_milliseconds(row.percentiles[str(p)]) for p in PERCENTS),
                 f"{row.throughput:.4g}",
                 f"{row.median / best:.2f}",
                 bytes_text(row.resident),
             )
             for row in self.rows
         ]
-        columns = ("backend", "batch", "threads", "warm-up")
         percents = [f"p{p}" for p in PERCENTS]
-        head = (*columns, *percents, "per second", "of best", "resident")
-        parts = [table(self.graph, head, lines, range(1, len(head)))]
+        head = (
+            "backend",
+            *varied,
+            "warm-up",
+            *percents,
+            "per s",
+            "of best",
+            "resident",
+        )
+        title = ", ".join([f"{self.graph}: times in ms", *fixed])
+        parts = [table(title, head, lines, range(1, len(head)))]
         parts += [printable(f"left out: {k}: {v}") for k, v in self.left_out.items()]
         parts += [
             printable(f"fallback on {row.backend}: {text}")
@@ -171,6 +185,10 @@ class BenchReport(Shown):
             steps = [(n, seconds_text(s), c) for n, s, c in self.by_source()[:30]]
             parts.append(table("Profile", ("source", "time", "steps"), steps, (1, 2)))
         return stacked(*parts)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
 def bench(

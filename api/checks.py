@@ -163,7 +163,7 @@ def _check_graph(
             found.setdefault(_finding(node, DEFERRED))
         elif not _runs(node, own):
             found.setdefault(_finding(node, FALLS_BACK))
-    return CheckReport(graph.name, own.name, len(steps), tuple(found))
+    return CheckReport(graph.name, own.name, sum(map(_size, steps)), tuple(found))
 
 
 def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
@@ -183,6 +183,12 @@ def _steps(graph: Graph, backend: Backend) -> Iterator[Node]:
             yield node
         else:
             stack.extend(iter(g.nodes) for g in reversed(node.op.subgraphs()))
+
+
+def _size(node: Node) -> int:
+    """How many ops a step is: those of its region, if it is one."""
+    inner = sum(_size(n) for g in node.op.subgraphs() for n in g.nodes)
+    return inner or 1
 
 
 def _runs(node: Node, backend: Backend) -> bool:
