@@ -34,7 +34,7 @@ def placed_by_author(
         ModelError: If a name fits nothing.
         BackendUnavailable: If a backend cannot run here.
     """
-    noted_ops = [n.op for n in graph.walk() if isinstance(n.op, CopyTo | Placed)]
+    noted_ops = [op for op in graph.ops() if isinstance(op, CopyTo | Placed)]
     if not (placement or noted_ops):
         return graph, []
     _need_known(graph, placement)

@@ -7,8 +7,9 @@ Tanh, so that nothing folds. Each measurement is a process of its own, which fir
 everything with a small chain. Printed for each chain: seconds by the clock to load,
 optimise, compile and run it once, and the peak of resident memory of the process; with
 ``--rival`` what ONNX Runtime takes for the same. Then for each pass of the pipeline and
-of the numpy backend its processor time, the least of the rounds, and the log-log slope
-between the shortest and the longest chain, where 1 is linear.
+of the numpy backend how long it takes, the least of the rounds, and the log-log slope
+between the shortest and the longest chain, where 1 is linear. ``roll_loops`` makes a
+short loop of the chain; the others are given the whole chain all the same.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,16 @@ import numpy as np
 import graphwright as gw
 from graphwright.backends.compile import suiting_passes
 from graphwright.backends.registry import choose_backend
-from graphwright.passes.pipeline import manager
+from graphwright.passes.pipeline import DEFAULT, manager
 
 def passes(path):
-    graph, rows = gw.load(path), []
-    for run in (manager(), manager(suiting_passes(choose_backend("numpy")))):
+    graph = gw.load(path)
+    changes = list(manager(["roll_loops"]).run(graph)[1].changes)
+    flat = [name for name in DEFAULT if name != "roll_loops"]
+    for run in manager(flat), manager(suiting_passes(choose_backend("numpy"))):
         graph, report = run.run(graph)
-        rows += [(change.name, change.seconds) for change in report.changes]
-    return rows
+        changes += report.changes
+    return [(change.name, change.seconds) for change in changes]
 
 def whole(path):
     marks = [time.perf_counter()]
@@ -82,6 +86,12 @@ def child(code: str, small: Path, path: Path, what: str) -> Any:
     return json.loads(run.stdout)
 
 
+def save(path: Path, count: int) -> None:
+    """Saves a chain; in another process, whose peak of memory no child takes over."""
+    with get_context("spawn").Pool(1) as pool:
+        pool.apply(save_chain, (path, count))
+
+
 def show_whole(code: str, name: str, small: Path, path: Path, rounds: int) -> None:
     """A row of the table of whole runs."""
     found = [child(code, small, path, "whole") for _ in range(rounds)]
@@ -120,11 +130,11 @@ def main() -> None:
     given = cli.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.onnx"
-        save_chain(small, 100)
+        save(small, 100)
         paths = {n: Path(folder) / f"chain-{n}.onnx" for n in given.nodes}
         print(f"{'chain':<18} {'s in all':>8} {'peak MiB':>9}  ms: load, compile, run")
         for count, path in paths.items():
-            save_chain(path, count)
+            save(path, count)
             show_whole(OURS, f"{count}", small, path, given.rounds)
             if given.rival:
                 show_whole(RIVAL, "  ONNX Runtime", small, path, 1)

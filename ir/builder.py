@@ -1,7 +1,8 @@
 """Builds graphs: the ``Emitter`` that everything else is written against."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,14 @@ _FOLD_BYTES = 1 << 16
 
 Spread: TypeAlias = tuple[DType, tuple[Dim, ...], tuple[Dim, ...]]
 """Dtype and shape of what is broadcast, and the shape it gets."""
+
+
+class _Inferred(NamedTuple):
+    """Result types of an op; it keeps alive what their key holds the ``id`` of."""
+
+    op: Op
+    operands: Sequence[Type]
+    results: tuple[Type, ...]
 
 
 class Builder(Emitter):
@@ -42,7 +51,8 @@ class Builder(Emitter):
         self._input_names: list[str] = []
         self._guards: dict[Guard, None] = {}
         self._spreads: dict[Spread, tuple[Op, Type]] = {}
-        self._scalars: dict[tuple[str, bytes], Value] = {}
+        self._inferred: dict[tuple[int, ...], _Inferred] = {}
+        self._scalars = defaultdict[DType, dict[bytes, Value]](dict)
         self._producers: dict[Value, Node] = {}
         self._folded: dict[Value, Constant | None] = {}
         self._counter: list[int] = parent._counter if parent else [0]
@@ -127,10 +137,10 @@ class Builder(Emitter):
 
     def constant_of(self, constant: Constant) -> Value:
         if constant.shape == () and constant.dtype.kind != "S":
-            key = (constant.dtype.name, constant.array().tobytes())
-            found = self._scalars.get(key)
+            scalars, key = self._scalars[constant.dtype], constant.array().tobytes()
+            found = scalars.get(key)
             if found is None:
-                found = self._scalars[key] = self._new_constant(constant)
+                found = scalars[key] = self._new_constant(constant)
             return found
         return self._new_constant(constant)
 
@@ -143,7 +153,8 @@ class Builder(Emitter):
         cls = OPS.get(name)
         if cls is None:
             raise UnsupportedOpError(f"there is no operation {name!r}")
-        return self.apply(cls(**fields), operands)
+        single = None if fields else cls.single
+        return self.apply(cls(**fields) if single is None else single, operands)
 
     def apply(self, op: Op, operands: Sequence[Value]) -> tuple[Value, ...]:
         """Adds an op and returns its results.
@@ -156,6 +167,10 @@ class Builder(Emitter):
 
     def infer(self, op: Op, types: Sequence[Type]) -> tuple[Type, ...]:
         """Result types of an op; its guards are noted."""
+        key = (id(op), *map(id, types))
+        known = self._inferred.get(key)
+        if known is not None:
+            return known.results
         with collect_guards() as guards:
             try:
                 found = op.result_type(*types)
@@ -163,7 +178,10 @@ class Builder(Emitter):
                 self._blame(error)
         for guard in guards:
             self.guard(guard)
-        return found if isinstance(found, tuple) else (found,)
+        results = found if isinstance(found, tuple) else (found,)
+        if op is op.single and not guards:
+            self._inferred[key] = _Inferred(op, types, results)
+        return results
 
     def guard(self, guard: Guard) -> None:
         """Notes a condition on dims, once."""

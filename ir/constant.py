@@ -8,7 +8,7 @@ import numpy as np
 
 from graphwright.ir.dtype import DType, dtype, string
 from graphwright.ir.errors import ModelError
-from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType
+from graphwright.ir.types import MAX_CONTENTS, Contents, TensorType, plain_type
 
 Handle: TypeAlias = tuple[str, int, int]
 """Where data lies: real path of a file, offset and length in bytes."""
@@ -177,7 +177,10 @@ class Constant:
     @property
     def type(self) -> TensorType:
         """Its type, with contents where it is a small integer or boolean tensor."""
-        return TensorType(self.dtype, self.shape, self._contents())
+        contents = self._contents()
+        if contents is None:
+            return plain_type(self.dtype, self.shape)
+        return TensorType(self.dtype, self.shape, contents)
 
     def _contents(self) -> Contents | None:
         if not self._has_contents():

@@ -37,17 +37,21 @@ class Value:
     @property
     def dtype(self) -> DType:
         """Element type of a tensor value."""
-        return self.tensor.dtype
+        type_ = self.type
+        return type_.dtype if type(type_) is TensorType else self.tensor.dtype
 
     @property
     def shape(self) -> tuple[Dim, ...]:
         """Shape of a ranked tensor value."""
+        type_ = self.type
+        if type(type_) is TensorType and type_.shape is not None:
+            return type_.shape
         return self.tensor.dims
 
     @property
     def rank(self) -> int:
         """Number of axes of a ranked tensor value."""
-        return len(self.tensor.dims)
+        return len(self.shape)
 
 
 Operand: TypeAlias = Value | float | int | bool
@@ -59,6 +63,9 @@ def broadcast_shape(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
     Raises:
         ShapeError: If two sizes are different and neither is 1.
     """
+    wide = [shape for shape in shapes if shape]
+    if len(wide) == 1:
+        return tuple(wide[0])
     rank = max(map(len, shapes), default=0)
     dims: list[Dim] = [1] * rank
     for shape in shapes:
@@ -190,8 +197,11 @@ class Emitter(ABC):
         shapes = [v.shape for v in values]
         if shapes.count(shapes[0]) == len(shapes):
             return values
-        shape = broadcast_shape(*shapes)
-        return [self.broadcast_to(v, shape) for v in values]
+        if shapes[-1] == () and len(shapes) == 2:
+            return [values[0], self.broadcast_to(values[1], shapes[0])]
+        joined = broadcast_shape(*shapes)
+        shape = next((s for s in shapes if s == joined), joined)
+        return [v if v.shape is shape else self.broadcast_to(v, shape) for v in values]
 
     def _binary(self, name: str, x: Operand, y: Operand) -> Value:
         return self.emit(name, *self.align(x, y))

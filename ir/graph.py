@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -115,11 +116,12 @@ class Graph:
     def symbols(self) -> frozenset[str]:
         """Names of all symbols in types and fields, sub-graphs included."""
         names = set(self.input_symbols())
-        for node in self.nodes:
-            names |= node.op.used_symbols()
-            for v in node.results:
-                names |= type_symbols(v.type)
-            for sub in node.op.subgraphs():
+        types = {id(v.type): v.type for node in self.nodes for v in node.results}
+        for type_ in types.values():
+            names |= type_symbols(type_)
+        for op in {id(node.op): node.op for node in self.nodes}.values():
+            names |= op.used_symbols()
+            for sub in op.subgraphs():
                 names |= sub.symbols()
         return frozenset(names)
 
@@ -149,6 +151,20 @@ class Graph:
             guards=(),
             origins=_EMPTY,
         )
+
+    def ops(self) -> Iterator[Op]:
+        """All ops, those of sub-graphs too; one that nodes share comes once."""
+        graphs = [self]
+        while graphs:
+            nodes = graphs.pop().nodes
+            for op in {id(node.op): node.op for node in nodes}.values():
+                yield op
+                graphs += op.subgraphs()
+
+    @cached_property
+    def op_classes(self) -> frozenset[type[Op]]:
+        """The classes of the nodes' ops, those of sub-graphs left out."""
+        return frozenset({type(node.op) for node in self.nodes})
 
     def use_counts(self) -> dict[Value, int]:
         """How often each value is read, by nodes or as an output."""
@@ -180,7 +196,9 @@ class Graph:
                 stack.pop()
                 continue
             yield node
-            stack.extend(iter(g.nodes) for g in reversed(node.op.subgraphs()))
+            inner = node.op.subgraphs()
+            if inner:
+                stack.extend(iter(g.nodes) for g in reversed(inner))
 
     def __eq__(self, other: object) -> bool:
         if self is other:

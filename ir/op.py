@@ -154,6 +154,7 @@ class Op:
         moves: Which operands' elements the result is made of as they are, if it is; the
             others are indices.
         narrow: See ``narrowing``.
+        single: The one object of an op without fields, once there is one.
     """
 
     name: ClassVar[str] = ""
@@ -174,23 +175,23 @@ class Op:
     field_names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
-    _single: ClassVar["Op | None"] = None
+    single: ClassVar["Op | None"] = None
 
     def __init_subclass__(cls) -> None:
         own = [n for n, a in get_annotations(cls).items() if _is_field(a)]
         cls.field_names = (*(n for n in cls.field_names if n not in own), *own)
         cls._defaults = {n: getattr(cls, n) for n in cls.field_names if hasattr(cls, n)}
         cls._required = frozenset(cls.field_names) - cls._defaults.keys()
-        cls._single = None
+        cls.single = None
         if cls.__dict__.get("name"):
             OPS[cls.name] = cls
 
     def __new__(cls, *args: Any, **fields: Any) -> "Op":
-        if not cls.field_names and cls._single is not None:
-            return cls._single
+        if not cls.field_names and cls.single is not None:
+            return cls.single
         self = super().__new__(cls)
         if not cls.field_names:
-            cls._single = self
+            cls.single = self
         return self
 
     def __init__(self, *args: Any, **fields: Any) -> None:
@@ -229,9 +230,8 @@ class Op:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if type(self) is not type(other):
+        if not isinstance(other, Op) or type(self) is not type(other):
             return False
-        assert isinstance(other, Op)
         return bool(self._identity() == other._identity())
 
     def __hash__(self) -> int:
@@ -260,6 +260,8 @@ class Op:
 
     def used_symbols(self) -> frozenset[str]:
         """Names of the symbols in its fields, sub-graphs aside."""
+        if not self.has_symbols():
+            return frozenset()
         found: set[str] = set()
 
         def note(dim: Expr) -> Dim:
@@ -378,7 +380,9 @@ class Op:
         )
 
     def subgraphs(self) -> tuple[Any, ...]:
-        """Its sub-graphs."""
+        """Its sub-graphs: only control flow has any."""
+        if self.tier is not Tier.CONTROL:
+            return ()
         return tuple(v for v in self.fields.values() if hasattr(v, "nodes"))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from graphwright.ir.dim import (
@@ -79,6 +80,12 @@ class TensorType:
     def with_dtype(self, dtype: DType) -> "TensorType":
         """This shape with another element type and no known contents."""
         return TensorType(dtype, self.shape)
+
+
+@lru_cache(maxsize=4096)
+def plain_type(dtype: DType, shape: tuple[Dim, ...]) -> TensorType:
+    """The type of tensors without known contents: one object, where many are asked."""
+    return TensorType(dtype, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +228,7 @@ def bind_type(type_: Type, env: Mapping[str, Dim]) -> Type:
 
     match type_:
         case TensorType(dtype, shape, contents):
-            if not type_symbols(type_):
+            if not _has_expr(type_):
                 return type_
             dims = None if shape is None else tuple(map(known, shape))
             if contents is not None:
@@ -239,9 +246,7 @@ def type_symbols(type_: Type) -> frozenset[str]:
     """Names of the symbols in a type."""
     match type_:
         case TensorType(_, shape, contents):
-            if not any(
-                isinstance(d, Expr) for d in (*(shape or ()), *(contents or ()))
-            ):
+            if not _has_expr(type_):
                 return frozenset()
             dims = [*(shape or ()), *(c for c in contents or () if c is not None)]
             return frozenset[str]().union(*map(symbols, dims))
@@ -251,3 +256,11 @@ def type_symbols(type_: Type) -> frozenset[str]:
             return type_symbols(value)
         case TokenType():
             return frozenset()
+
+
+def _has_expr(type_: TensorType) -> bool:
+    """Whether a size, or a known element, is no number."""
+    for dim in type_.shape or ():
+        if isinstance(dim, Expr):
+            return True
+    return any(isinstance(c, Expr) for c in type_.contents or ())

@@ -7,7 +7,6 @@ from graphwright.ir.graph import Graph, Node, Origin
 from graphwright.ir.op import Op, Trait
 from graphwright.passes.steps import exhausted, note
 
-_KEEP = frozenset({Trait.EFFECT})
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
 
 
@@ -19,14 +18,17 @@ def remove_dead(graph: Graph) -> Graph:
     live: set[Value] = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        needed = node.op.traits & _KEEP or node.op.defined_symbols()
-        if needed or any(v in live for v in node.results):
+        if not live.isdisjoint(node.results) or _needed(node.op):
             kept.append(node)
             live.update(node.operands)
     constants = {v: c for v, c in graph.constants.items() if v in live}
     if len(kept) == len(graph.nodes) and len(constants) == len(graph.constants):
         return graph
     return replace(graph, nodes=tuple(reversed(kept)), constants=constants)
+
+
+def _needed(op: Op) -> bool:
+    return Trait.EFFECT in op.traits or bool(op.defined_symbols())
 
 
 def merge_common(graph: Graph) -> Graph:

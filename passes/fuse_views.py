@@ -20,7 +20,7 @@ def fuse_views(graph: Graph, names: frozenset[str]) -> Graph:
     split axes; after it transpositions, then reshapes. So each operand and the result
     are strided views of what is contiguous.
     """
-    if not any(node.op.name in names for node in graph.nodes):
+    if names.isdisjoint(cls.name for cls in graph.op_classes):
         return graph
     rules: dict[str, Sequence[Rule]] = {name: [_before] for name in names}
     after = partial(_after, names)

@@ -21,7 +21,7 @@ def hoist_invariants(graph: Graph) -> Graph:
 
     Where the loop may run no iteration, only ops move that cannot fail and cost little.
     """
-    if not any(isinstance(node.op, WhileLoop | Scan) for node in graph.nodes):
+    if graph.op_classes.isdisjoint((WhileLoop, Scan)):
         return graph
     b = Builder.extending(graph)
     b.nodes = []

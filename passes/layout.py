@@ -16,7 +16,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, is_elementwise
+from graphwright.ir.op import Op, Trait
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.linalg import Conv
 from graphwright.ir.ops.movement import Concat, Pad, Reshape, Slice, Transpose
@@ -28,7 +28,7 @@ Perm = tuple[int, ...]
 
 def channels_last(graph: Graph) -> Graph:
     """The graph with channels last around its convolutions: exact."""
-    if not any(node.op.name == "conv" for node in graph.nodes):
+    if Conv not in graph.op_classes:
         return graph
     rules: dict[str, Sequence[Rule]] = {
         "conv": [_conv],
@@ -40,7 +40,7 @@ def channels_last(graph: Graph) -> Graph:
         "reshape": [_reshape],
         "transpose": [_transpose],
     }
-    names = {node.op.name for node in graph.nodes if is_elementwise(node.op)}
+    names = {c.name for c in graph.op_classes if Trait.ELEMENTWISE in c.traits}
     rules |= {name: [_elementwise] for name in names}
     rules |= {name: [_linear] for name in ("quantize", "dequantize")}
     return Walk(graph).rebuild(rules)
@@ -297,7 +297,7 @@ def sink_reshapes(graph: Graph) -> Graph:
     if not any(node.op.name == "dot" for node in graph.nodes):
         return graph
     rules: dict[str, Sequence[Rule]] = {"reshape": [_reshape_twice]}
-    names = {node.op.name for node in graph.nodes if is_elementwise(node.op)}
+    names = {c.name for c in graph.op_classes if Trait.ELEMENTWISE in c.traits}
     rules |= {name: [_sink] for name in names}
     return Walk(graph).rebuild(rules)
 

@@ -22,7 +22,7 @@ MOST_TRIPS, MOST_NODES = 8, 64
 
 def simplify_control(graph: Graph) -> Graph:
     """Known branches and short loops are written out, carried values fewer: exact."""
-    if not any(node.op.tier is Tier.CONTROL for node in graph.nodes):
+    if not any(cls.tier is Tier.CONTROL for cls in graph.op_classes):
         return graph
     return Walk(graph).rebuild(
         {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
+from graphwright.ir.collector import collector_paused
 from graphwright.ir.errors import GraphwrightError, ModelError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
@@ -159,6 +160,10 @@ class PassManager:
         Raises:
             ModelError: If a pass breaks a rule of the IR, naming it and those before.
         """
+        with collector_paused():
+            return self._run(graph)
+
+    def _run(self, graph: Graph) -> tuple[Graph, Report]:
         checks = bool(os.environ.get(VERIFY)) if self.verify is None else self.verify
         if checks:
             verify(graph)
@@ -203,8 +208,9 @@ def _name_of(step: Pass) -> str:
 
 
 def _size(graph: Graph) -> int:
-    holders = (n for n in graph.nodes if n.op.tier is Tier.CONTROL)
-    inner = (g for node in holders for g in node.op.subgraphs())
+    if not _has_control(graph):
+        return len(graph.nodes)
+    inner = (g for node in graph.nodes for g in node.op.subgraphs())
     return len(graph.nodes) + sum(map(_size, inner))
 
 
@@ -219,7 +225,7 @@ def _verify(graph: Graph, names: Sequence[str]) -> None:
 
 
 def _has_control(graph: Graph) -> bool:
-    return any(node.op.tier is Tier.CONTROL for node in graph.nodes)
+    return any(cls.tier is Tier.CONTROL for cls in graph.op_classes)
 
 
 def run_inside(graph: Graph, step: Pass, rewrites: Counter[str]) -> Graph:

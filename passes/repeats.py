@@ -7,7 +7,7 @@ as by Karp, Miller and Rosenberg, "Rapid identification of repeated patterns in 
 trees and arrays", 1972: strings of twice the length are named by pairs of names.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -65,32 +65,63 @@ class Wiring:
         same = number & (here == there)
         earlier = number & (here >= 0) & (there - here == period)
         constant = (kind >= 0) & (kind == self.constants[period:])
-        found = np.where(same, SAME, np.where(earlier, EARLIER, CONSTANT))
+        found = np.where(earlier, np.int8(EARLIER), np.int8(CONSTANT))
+        found[same] = SAME
         fits = (same | earlier | constant).all(axis=1)
         return found, fits & (self.kinds[:-period] == self.kinds[period:])
 
 
 def wiring(graph: Graph) -> Wiring:
     """The wiring of a graph's nodes."""
-    count = len(graph.nodes)
-    makers = np.full((count, MOST_OPERANDS), -1)
-    numbers = np.zeros((count, MOST_OPERANDS), np.int64)
-    constants = np.full((count, MOST_OPERANDS), -1)
+    inputs, nodes = len(graph.inputs), graph.nodes
+    shapes: dict[Hashable, int] = {}
+    tables = [
+        shapes.setdefault((c.dtype, c.shape), len(shapes))
+        for c in graph.constants.values()
+    ]
+    outside = 1 + inputs + len(tables)  # the first place is of no operand
+    values = [v for node in nodes for v in node.results]
+    places = dict(
+        zip((*graph.inputs, *graph.constants), range(1, outside), strict=True)
+    )
+    places.update((v, outside + i) for i, v in enumerate(values))
+    read = _rows([[places[v] for v in n.operands[:MOST_OPERANDS]] for n in nodes])
+    counts = np.array([len(node.results) for node in nodes], np.int32)
+    made = np.repeat(np.arange(len(nodes), dtype=np.int32), counts)
+    first = (np.cumsum(counts, dtype=np.int32) - counts)[made]
+    makers = np.concatenate((np.arange(-1, -outside - 1, -1, dtype=np.int32), made))
+    numbers = np.zeros(len(makers), np.int32)
+    numbers[outside:] = np.arange(len(values), dtype=np.int32) - first
+    constants = np.full(len(makers), -1, np.int32)
+    constants[1 + inputs : outside] = tables
+    return Wiring(_kinds(nodes), makers[read], numbers[read], constants[read])
+
+
+def _rows(lists: list[list[int]]) -> Array:
+    """A row for each list, filled up with 0."""
+    counts = np.array([len(row) for row in lists])
+    found = np.zeros((len(lists), max(1, int(counts.max(initial=0)))), np.int32)
+    found[np.arange(found.shape[1]) < counts[:, None]] = [
+        n for row in lists for n in row
+    ]
+    return found
+
+
+def _kinds(nodes: Sequence[Node]) -> Array:
+    """Numbers, equal for nodes of one kind; ops and types are often one object."""
     names: dict[Hashable, int] = {}
-    kinds: list[int] = []
-    places: dict[Any, tuple[int, int, int]] = {
-        v: (-2 - i, 0, -1) for i, v in enumerate(graph.inputs)
-    }
-    for v, constant in graph.constants.items():
-        key = (constant.dtype, constant.shape)
-        places[v] = (-2 - len(places), 0, names.setdefault(key, len(names)))
-    for t, node in enumerate(graph.nodes):
-        kinds.append(names.setdefault(_kind(node) or t, len(names)))
-        for a, v in enumerate(node.operands[:MOST_OPERANDS]):
-            makers[t, a], numbers[t, a], constants[t, a] = places[v]
-        for k, v in enumerate(node.results):
-            places[v] = (t, k, -1)
-    return Wiring(np.array(kinds), makers, numbers, constants)
+    seen: dict[tuple[int, ...], int] = {}
+    found: list[int] = []
+    for t, node in enumerate(nodes):
+        key = (len(node.operands), id(node.op), *[id(v.type) for v in node.results])
+        number = seen.get(key)
+        if number is None:
+            kind = _kind(node)
+            number = names.setdefault(t if kind is None else kind, len(names))
+            if kind is not None:
+                seen[key] = number
+        found.append(number)
+    return np.array(found)
 
 
 def _kind(node: Node) -> Hashable:

@@ -207,8 +207,9 @@ class _Loop:
             self.fits = all(map(self._begins_alike, self.carried))
 
     def _check_table(self, slot: int, a: int) -> None:
-        constants = self.constants(slot, a)
-        self.fits = self.fits and sum(c.nbytes for c in constants) <= _MOST_TABLE
+        node = self.graph.nodes[self.stretch.start + slot]
+        size = self.graph.constants[node.operands[a]].nbytes * self.stretch.turns
+        self.fits = self.fits and size <= _MOST_TABLE
 
     def constants(self, slot: int, a: int) -> list[Constant]:
         """What a node reads in each turn."""
@@ -233,17 +234,18 @@ class _Loop:
 
     def _read_after(self) -> None:
         """Notes what later nodes, and the graph's outputs, need."""
-        places = {
-            v: (t, k)
-            for t, node in enumerate(
-                self.graph.nodes[self.stretch.start : self.stretch.end]
-            )
-            for k, v in enumerate(node.results)
-        }
         self.given: dict[Value, tuple[_Key, int]] = {}
         later = [v for n in self.graph.nodes[self.stretch.end :] for v in n.operands]
-        for v in (*later, *self.graph.outputs):
-            if v not in places or v in self.given:
+        wanted = dict.fromkeys((*later, *self.graph.outputs))
+        inside = self.graph.nodes[self.stretch.start : self.stretch.end]
+        places = {
+            v: (t, k)
+            for t, node in enumerate(inside)
+            if not wanted.keys().isdisjoint(node.results)
+            for k, v in enumerate(node.results)
+        }
+        for v in wanted:
+            if v not in places:
                 continue
             t, number = places[v]
             turn, slot = divmod(t, self.stretch.period)
@@ -262,8 +264,11 @@ class _Loop:
 
     def starts(self, slot: int) -> "np.ndarray[Any, Any] | None":
         """Where a node's windows start, a row a turn; None if they do not move."""
+        first = self.graph.nodes[self.stretch.start + slot].op
+        if not isinstance(first, Slice | UpdateSlice):
+            return None
         ops = [n.op for n in self.nodes(slot)]
-        if not isinstance(ops[0], Slice | UpdateSlice) or ops.count(ops[0]) == len(ops):
+        if ops.count(first) == len(ops):
             return None
         return np.array([op.fields["start"] for op in ops], object)
 
@@ -307,6 +312,10 @@ def _replaced(graph: Graph, loops: Sequence[_Loop]) -> Graph:
         at = loop.stretch.end
     _copy(b, graph.nodes[at:], names)
     outputs = [names.get(v, v) for v in graph.outputs]
+    read = {v for node in b.nodes for v in node.operands}.union(outputs)
+    b.constants = {v: c for v, c in b.constants.items() if v in read}
+    made = read.union(*(node.results for node in b.nodes), graph.inputs)
+    b.origins = {v: o for v, o in b.origins.items() if v in made}
     return b.finish(outputs, graph.output_names)
 
 

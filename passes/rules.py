@@ -151,7 +151,7 @@ class RuleSet:
             GraphwrightError: If rewrites undo each other without end.
         """
         roots = {rewrite.pattern.name for rewrite in self.rewrites}
-        if not any(node.op.name in roots for node in graph.nodes):
+        if roots.isdisjoint(cls.name for cls in graph.op_classes):
             return graph
         w = Rewriter(graph)
         budget = _AT_LEAST + _PER_NODE * len(graph.nodes)

@@ -16,7 +16,7 @@ from graphwright.frontends.onnx.functions import (
     needed_functions,
 )
 from graphwright.frontends.onnx.order import sorted_nodes
-from graphwright.frontends.onnx.registry import find_converter
+from graphwright.frontends.onnx.registry import Converter, find_converter
 from graphwright.frontends.onnx.schema import (
     infer_result_types,
     later_opset,
@@ -102,6 +102,31 @@ class Progress:
             raise ModelError(f"the model expands to over {MAX_NODES} nodes")
 
 
+class Operator:
+    """What nodes of one operator have in common.
+
+    Attributes:
+        kind, domain: Its name and domain ("" for ai.onnx).
+        version: The opset version that the model imports for the domain.
+        words: Domain and version, for people.
+        function: The function of the model that it calls, if it does.
+        first: The opset that brings it, if that is a later one.
+        convert: Its converter, or None.
+    """
+
+    def __init__(
+        self, kind: str, domain: str, version: int | None, function: Any
+    ) -> None:
+        self.kind, self.domain, self.version = kind, domain, version
+        self.words = f"{domain or 'ai.onnx'} {version}"
+        self.function = function
+        self.first: int | None = None
+        self.convert: Converter | None = None
+        if version is not None:
+            self.first = later_opset(kind, domain, version)
+            self.convert = find_converter(domain, kind, version)
+
+
 class ModelImporter:
     """Imports the graph, functions and sub-graphs of one model.
 
@@ -127,8 +152,21 @@ class ModelImporter:
             (_DOMAINS.get(d, d), name, overload): f
             for (d, name, overload), f in functions.items()
         }
+        self._operators: dict[FunctionKey, Operator] = {}
         self.tensor, self.depth = tensor, depth
         self.progress = progress or Progress()
+
+    def operator(self, domain: str, kind: str, overload: str) -> Operator:
+        """How the nodes of an operator are imported."""
+        key = (domain, kind, overload)
+        found = self._operators.get(key)
+        if found is None:
+            domain = _DOMAINS.get(domain, domain)
+            version = self.opsets.get(domain)
+            function = self.functions.get((domain, kind, overload))
+            found = Operator(kind, domain, version, function)
+            self._operators[key] = found
+        return found
 
     def nested(self, opsets: Mapping[str, int] | None = None) -> "ModelImporter":
         """An importer of a function's body or a sub-graph.
@@ -155,9 +193,9 @@ class ModelImporter:
         builder.metadata.update(metadata)
         run = GraphImporter(self, builder, Scope())
         run.add_initializers(proto)
-        names = {t.name for t in proto.initializer}
+        stored = run.scope.values.keys() & {info.name for info in proto.input}
         for info in proto.input:
-            if info.name in names:
+            if info.name in stored:
                 continue  # IR versions before 4 list initializers as inputs
             type_ = type_of_proto(info.type, info.name)
             run.define(info.name, builder.input(info.name, type_))
@@ -206,9 +244,10 @@ class GraphImporter:
         Raises:
             ModelError: If it has one.
         """
-        if name in self.scope.values:
+        names = self.scope.values
+        if name in names:
             raise ModelError(f"value {name!r} is defined twice")
-        self.scope.values[name] = value
+        names[name] = value
         origin, origins = Origin(self.b.name, name, self.path), self.b.origins
         before = origins.get(value)
         origins[value] = (origin,) if before is None else (*before, origin)
@@ -251,9 +290,10 @@ class GraphImporter:
 
     def add_initializers(self, proto: Any) -> None:
         """Stored tensors, sparse ones included, as constants."""
-        for t in (*proto.initializer, *proto.sparse_initializer):
-            name = t.name if hasattr(t, "name") else t.values.name
-            self.define(name, self.b.constant_of(self.model.tensor(t)))
+        for t in proto.initializer:
+            self.define(t.name, self.b.constant_of(self.model.tensor(t)))
+        for t in proto.sparse_initializer:
+            self.define(t.values.name, self.b.constant_of(self.model.tensor(t)))
 
     def add_nodes(self, nodes: Iterable[Any]) -> None:
         """Nodes, in their order if that is possible."""
@@ -271,15 +311,17 @@ class GraphImporter:
             self._add_node(node, self._inputs(node))
 
     def _inputs(self, node: Any) -> list[Value | None]:
-        return [self.lookup(name) if name else None for name in node.input]
+        known = self.scope.values
+        return [
+            (known.get(name) or self.lookup(name)) if name else None
+            for name in node.input
+        ]
 
     def _add_node(self, node: Any, inputs: list[Value | None]) -> None:
         self.model.progress.count()
-        domain = _DOMAINS.get(node.domain, node.domain)
-        version = self.model.opsets.get(domain)
-        words = f"{domain or 'ai.onnx'} {version}"
-        source = self.b.source = Source(node.op_type, node.name, words)
-        results = self._convert(node, domain, version, inputs)
+        operator = self.model.operator(node.domain, node.op_type, node.overload)
+        source = self.b.source = Source(operator.kind, node.name, operator.words)
+        results = self._convert(node, operator, inputs)
         for i, name in enumerate(node.output):
             if not name:
                 continue
@@ -289,19 +331,19 @@ class GraphImporter:
             self.define(name, value)
 
     def _convert(
-        self, node: Any, domain: str, version: int | None, inputs: list[Value | None]
+        self, node: Any, operator: Operator, inputs: list[Value | None]
     ) -> Sequence[Value | None]:
-        function = self.model.functions.get((domain, node.op_type, node.overload))
-        if function is not None:
-            return self._inline(function, node, inputs)
+        if operator.function is not None:
+            return self._inline(operator.function, node, inputs)
+        version = operator.version
         if version is None:
             raise ModelError(
                 f"{self.b.source}: the model imports no opset of domain"
-                f" {domain or 'ai.onnx'!r}"
+                f" {operator.domain or 'ai.onnx'!r}"
             )
         source, mark = self.b.source, self.b.mark()
         try:
-            return self._by_converter(node, domain, version, inputs)
+            return self._by_converter(node, operator, version, inputs)
         except (NeedsValue, UnrankedError) as reason:
             if self.expanding:
                 raise
@@ -317,17 +359,20 @@ class GraphImporter:
             raise ModelError(f"{source} is malformed: {kind}: {error}") from error
 
     def _by_converter(
-        self, node: Any, domain: str, version: int, inputs: list[Value | None]
+        self,
+        node: Any,
+        operator: Operator,
+        version: int,
+        inputs: list[Value | None],
     ) -> Sequence[Value | None]:
-        first = later_opset(node.op_type, domain, version)
+        domain, first = operator.domain, operator.first
         if first is not None:
             raise UnsupportedOpError(
                 f"operator {domain or 'ai.onnx'}.{node.op_type} came with opset"
                 f" {first}, the model imports opset {version}: export it for {first}"
             )
-        convert = find_converter(domain, node.op_type, version)
-        if convert is not None:
-            found = convert(Context(self.b, node, version, inputs, self))
+        if operator.convert is not None:
+            found = operator.convert(Context(self.b, node, version, inputs, self))
             return (found,) if isinstance(found, Value) else found
         own = custom_op(domain, node.op_type)
         if own is not None:

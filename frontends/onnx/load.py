@@ -1,13 +1,11 @@
 """Reading models: from a path, bytes or a ModelProto."""
 
-import gc
 import importlib
 import logging
 import os
 import pkgutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import onnx
@@ -28,6 +26,7 @@ from graphwright.frontends.onnx.header import (
 from graphwright.frontends.onnx.importer import ModelImporter
 from graphwright.frontends.onnx.tensors import TensorReader, constant_of_proto
 from graphwright.frontends.onnx.wire import Weights, cut_weights, open_model
+from graphwright.ir.collector import collector_paused
 from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph
 
@@ -152,17 +151,5 @@ def _import(model: Any, opsets: Mapping[str, int], tensor: Any) -> Graph:
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     metadata = {p.key: p.value for p in model.metadata_props}
     importer = ModelImporter(opsets, functions, tensor)
-    with _collector_paused():
+    with collector_paused():
         return importer.import_graph(model.graph, metadata)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Without cyclic collection: of a growing graph's many objects none is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

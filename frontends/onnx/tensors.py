@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from graphwright.frontends.onnx.external import ExternalData
-from graphwright.frontends.onnx.wire import Weights
+from graphwright.frontends.onnx.wire import TOKEN_BYTES, Weights
 from graphwright.ir import dtype as dt
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
@@ -102,17 +102,17 @@ class TensorReader:
             )
         dtype = dtype_of(proto.data_type)
         shape = tuple(proto.dims)
-        if any(d < 0 for d in shape):
+        if min(shape, default=0) < 0:
             raise ModelError(f"tensor {proto.name!r} has the shape {list(shape)}")
         if proto.data_location == TensorProto.EXTERNAL:
             return self._outside(proto, dtype, shape)
         raw = proto.raw_data
-        span = self._weights.span(raw) if self._weights and raw else None
-        if span is not None:
-            assert self._weights is not None
-            return self._lying(
-                proto.name, dtype, shape, self._weights.buffer, self._weights.path, span
-            )
+        weights = self._weights
+        if weights is not None and len(raw) == TOKEN_BYTES:
+            span = weights.span(raw)
+            if span is not None:
+                name, buffer, path = proto.name, weights.buffer, weights.path
+                return self._lying(name, dtype, shape, buffer, path, span)
         return _parsed(proto, dtype, shape, raw)
 
     def _outside(self, proto: Any, dtype: DType, shape: tuple[int, ...]) -> Constant:
@@ -196,12 +196,13 @@ def _wrong_length(
 def _from_raw(raw: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
     if dtype.bits < 8:
         return _unpacked(np.frombuffer(raw, np.uint8), dtype, shape)
-    array = np.frombuffer(raw, np.uint8 if dtype.kind == "b" else dtype.numpy)
+    held: Any = np.uint8 if dtype.kind == "b" else dtype.numpy
+    array: Any = np.ndarray(shape, held, raw)
     if dtype.kind == "b":
         array = array != 0
     elif sys.byteorder == "big":
         array = array.byteswap()
-    return array.reshape(shape)
+    return array
 
 
 def _unpacked(octets: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
@@ -227,7 +228,10 @@ def _parsed(proto: Any, dtype: DType, shape: tuple[int, ...], raw: bytes) -> Con
     if proto.HasField("raw_data") and dtype is not dt.string:
         if len(raw) != _stored_bytes(dtype, shape):
             raise _wrong_length(proto.name, dtype, shape, len(raw))
-        return Constant.of(_from_raw(raw, dtype, shape), dtype)
+        array = _from_raw(raw, dtype, shape)
+        if array.base is raw:  # which cannot be written to
+            return Constant(dtype, shape, array)
+        return Constant.of(array, dtype)
     _check_count(proto, dtype, shape)
     try:
         array = onnx.numpy_helper.to_array(proto)

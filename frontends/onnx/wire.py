@@ -18,6 +18,9 @@ Buffer: TypeAlias = "bytes | mmap.mmap | memoryview"
 MIN_BYTES = 4096
 """Tensors below this many bytes stay in the parsed model."""
 
+TOKEN_BYTES = 24
+"""Length of what stands for a span in the parsed model."""
+
 _RAW_DATA = 9
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -54,7 +57,7 @@ class Weights:
 
     def span(self, raw: bytes) -> tuple[int, int] | None:
         """Offset and length that a token stands for, or None if it is data."""
-        if len(raw) != 24 or not raw.startswith(self._secret):
+        if len(raw) != TOKEN_BYTES or not raw.startswith(self._secret):
             return None
         return self._spans[int.from_bytes(raw[16:], "little") - 1]
 
