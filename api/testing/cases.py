@@ -51,7 +51,7 @@ WORLDS: dict[str, World] = {
     "flip": replace(_PLAIN, view="flip"),
     "turn": replace(_PLAIN, view="turn"),
     "spread": replace(_PLAIN, view="spread"),
-    "alias": replace(_PLAIN, alias=True),
+    "alias": replace(_PLAIN, dims=(3,), alias=True),
 }
 """Kinds of operands."""
 
@@ -67,6 +67,7 @@ _DEFAULTS = {"f": "float32", "i": "int32", "u": "uint8", "b": "bool", "c": "comp
 """What stands beside the dtype in question."""
 
 _SEEDS = {"static": 6, "dynamic": 2}
+"""Of how many cases there are several of a kind; the first of them runs twice."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ def _worlds(op_name: str) -> Iterator[Case]:
         for name in names:
             for turn in range(_SEEDS.get(kind, 1)):
                 case = _case(op_name, kind, world, name, turn)
-                if case is None:
-                    break
-                yield case
+                if case is None and not turn:
+                    break  # the op does not take the dtype
+                if case is not None:
+                    yield case
 
 
 _LARGEST = 1 << 18
 _VIEWS = {"flip": 1, "spread": 1, "turn": 2}
+_ATTEMPTS = {"many": 30, **dict.fromkeys((*_VIEWS, "alias", "static"), 12)}
 _MANY = 1 << 16
 
 
@@ -136,8 +139,11 @@ def large_cases(op_name: str, *, every_dtype: bool = False) -> Iterator[Case]:
 def _fits(graph: Graph, kind: str) -> bool:
     """Whether a graph is neither too large nor, where it should be, too small.
 
-    A view changes nothing of an operand that has no axes to turn.
+    A view changes nothing of an operand that has no axes to turn, and there is an alias
+    where an op takes one value twice.
     """
+    if kind == "alias":
+        return any(len({*n.operands}) < len(n.operands) for n in graph.nodes)
     if kind in _VIEWS:
         types = (t for t in graph.input_types if isinstance(t, TensorType))
         return max((t.rank for t in types), default=0) >= _VIEWS[kind]
@@ -149,6 +155,12 @@ def _fits(graph: Graph, kind: str) -> bool:
     return (_MANY if kind == "many" else 0) < most <= _LARGEST
 
 
+def _has_some(graph: Graph) -> bool:
+    """Whether an input has several elements: what is wrong in one may not show."""
+    sizes = [t.size for t in graph.input_types if isinstance(t, TensorType)]
+    return not sizes or max(int(n) for n in sizes if isinstance(n, int)) > 1
+
+
 def _world_of(world: World, name: str) -> World:
     """The world in which one dtype stands for its kind."""
     have = {**_DEFAULTS, DTYPES[name].kind: name}
@@ -158,7 +170,7 @@ def _world_of(world: World, name: str) -> World:
 def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case | None:
     """A case, or None if the dtype is not taken; several seeds are tried."""
     label = f"{op_name}-{kind}-{dtype}-{turn}"
-    for attempt in range(30 if kind == "many" else 12 if kind in _VIEWS else 6):
+    for attempt in range(_ATTEMPTS.get(kind, 6)):
         seed = zlib.crc32(f"{label}-{attempt}".encode())
         m = Maker(Builder(op_name), Seeded(seed), _world_of(world, dtype))
         try:
@@ -170,7 +182,9 @@ def _case(op_name: str, kind: str, world: World, dtype: str, turn: int) -> Case 
         if dtype not in m.used and not (plain and not m.used):
             continue
         graph = m.b.finish(results)
-        if _fits(graph, kind):
+        if all(node.op.name != op_name for node in graph.walk()):
+            continue  # such as a cast to the dtype that is there
+        if _fits(graph, kind) and (turn or kind != "static" or _has_some(graph)):
             sizes = _DYNAMIC_SIZES if kind == "dynamic" else {}
             inputs = _feeds(graph, seed, sizes, m)
             if kind == "extreme":
@@ -186,7 +200,7 @@ def _feeds(graph: Graph, seed: int, sizes: Mapping[str, int], m: Maker) -> Feeds
 
 def _more(kind: str, turn: int, graph: Graph, seed: int, m: Maker) -> Iterator[Feeds]:
     """Feeds for a second run, if the graph takes them."""
-    if turn or kind not in ("static", "dynamic"):
+    if turn or kind not in _SEEDS:
         return
     sizes = _OTHER_SIZES if kind == "dynamic" else {}
     try:

@@ -92,6 +92,7 @@ class Maker:
         self.used: set[str] = set()
         self.closed = self.sure = False
         self._names: dict[str, int] = {}
+        self._inputs: dict[Value, str] = {}
         self._state = _State(sizes=list(world.sizes))
 
     # What is there ------------------------------------------------------------------
@@ -247,12 +248,14 @@ class Maker:
         self.used.add(dtype.name)
         found = [
             v
-            for v in self.pool
+            for v in (self._inputs if self.world.alias else self.pool)
             if isinstance(v.type, TensorType)
             and v.dtype is dtype
             and v.type.shape == shape
             and (self.fact(v).exact or not exact)
         ]
+        if found and self.world.alias:
+            return self._again(self.c.pick(found), within)
         if found and not self.world.fresh and self.c.integer(0, 3):
             return self.inside(self.c.pick(found), within)
         return self.inside(self._made(dtype, shape, within), within)
@@ -279,8 +282,17 @@ class Maker:
     ) -> Value:
         """A tensor of the same dtype and shape."""
         if self.world.alias:
-            return self.inside(x, within)
+            return self._again(x, within)
         return self.shaped(x.dtype, x.shape, within=within, exact=exact)
+
+    def _again(self, x: Value, within: tuple[float, float] | None) -> Value:
+        """An operand once more; an input that has to lie in both intervals."""
+        name, fact = self._inputs.get(x), self.fact(x)
+        low, high = within or (-np.inf, np.inf)
+        low, high = max(low, fact.low), min(high, fact.high)
+        if name is not None and within is not None and low < high:
+            self.within[name], self.facts[x] = (low, high), Fact(low, high, fact.exact)
+        return self.inside(x, within)
 
     def input(
         self, type_: Type, within: Interval | None = None, stem: str = "x"
@@ -292,6 +304,7 @@ class Maker:
         v = self.b.input(name, _viewed(type_, view) if view else type_)
         if within is not None:
             self.within[name] = within
+        self._inputs[v] = name
         x = self._seen(v, type_, view) if view else v
         low, high = within or (-NEAR, NEAR)
         if isinstance(low, int | float) and isinstance(high, int | float):

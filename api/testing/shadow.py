@@ -19,6 +19,7 @@ from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.evaluate import Env, Evaluator, bind_op
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.types import TensorType, Type
 
 RUNS = 6
@@ -58,7 +59,10 @@ class Shadow(Evaluator):
         types = [v.type for v in node.operands]
         wide = [widened(x, t) for x, t in zip(operands, types, strict=True)]
         op = bind_op(node.op, env)
-        if op.tier is Tier.CONTROL:
+        if isinstance(op, Foreign):  # its graph has the operands' own dtypes
+            own = list(map(_narrowed, operands, types))
+            found: Sequence[Any] = self.run(op.expanded(own), wide, env)
+        elif op.tier is Tier.CONTROL:
             found = super()._apply(node, wide, env)
         else:
             found = self._computed(op, node, wide)
@@ -207,8 +211,21 @@ def bound_from(exact: Any, others: Sequence[Any], type_: Type) -> Bound:
         spread = np.zeros(np.shape(exact))
         for x in others:
             spread = np.maximum(spread, _gap(exact, widened(x, type_), last))
+        if _are_lost(spread, np.abs(exact)):
+            spread = np.full_like(spread, spread.max())
         floor = np.where(spread > 0, least_normal(type_.dtype), 0.0)
         return Bound(exact, SAFETY * spread + last + floor)
+
+
+def _are_lost(spread: Any, size: Any) -> bool:
+    """Whether most elements, the largest too, have no digit left.
+
+    Then chance decides which of them are how far off, as in a softmax of huge numbers
+    that one alone wins: each may be as far off as any.
+    """
+    if not size.size or not spread.max() >= size.max() / 2 > 0:
+        return False
+    return bool(np.mean(spread >= size / 2) > 0.5)
 
 
 def _gap(exact: Any, other: Any, last: Any) -> Any:

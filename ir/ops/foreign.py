@@ -36,10 +36,18 @@ class Foreign(Op):
     def result_type(self, *operands: Type) -> tuple[Type, ...]:
         return self.types
 
-    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+    def expanded(self, operands: Sequence[Any]) -> Any:
+        """The graph that computes it for operands like these.
+
+        Raises:
+            UnsupportedOpError: If nobody knows its format.
+        """
         expand = EXPANDERS.get(self.format)
         if expand is None:
             raise UnsupportedOpError(
                 f"{self.kind} needs the {self.format} frontend: load the model with it"
             )
-        return call(expand(self, operands), operands)
+        return expand(self, operands)
+
+    def run(self, call: Call, operands: Sequence[Any]) -> Sequence[Any]:
+        return call(self.expanded(operands), operands)

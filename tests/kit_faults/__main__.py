@@ -20,6 +20,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="kit_faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--first", type=int, default=0, help="from this one on")
+    parser.add_argument("--last", type=int, default=COUNT, help="up to before this one")
     parser.add_argument("--every", type=int, default=8, help="as the kit's")
     parser.add_argument("--clean", action="store_true", help="look for false alarms")
     args = parser.parse_args()
@@ -27,8 +29,11 @@ def main() -> int:
 
 
 def hunt(args: argparse.Namespace) -> int:
-    missed = small = 0
-    for index, fault in enumerate(draw(args.seed, args.count)):
+    missed = small = asked = 0
+    for index, fault in enumerate(draw(args.seed, min(args.count, args.last))):
+        if index < args.first:
+            continue
+        asked += 1
         start = time.process_time()
         finding = look_for(fault, args.every)
         seconds = time.process_time() - start
@@ -36,8 +41,8 @@ def hunt(args: argparse.Namespace) -> int:
         missed += finding is None
         said = "SURVIVES" if finding is None else f"found by {finding.part}: {finding}"
         _say(f"{index:2} {fault} -> {said[:150]} ({seconds:.1f} s)")
-    found = args.count - missed
-    _say(f"seed {args.seed}: {found} of {args.count} found, {small} below {SMALL:g}")
+    found = asked - missed
+    _say(f"seed {args.seed}: {found} of {asked} found, {small} below {SMALL:g}")
     return int(missed > 1)
 
 

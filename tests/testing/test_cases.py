@@ -48,6 +48,26 @@ def test_cases_cover_what_kernels_get_wrong() -> None:
     assert dtypes >= {"float32", "bfloat16", "int4", "int8", "uint64", "complex64"}
 
 
+@pytest.mark.parametrize("name", ["mul", "div", "dot", "where", "scatter"])
+def test_an_alias_is_one_value_taken_twice(name: str) -> None:
+    found = [case for case in cases(name) if "-alias-" in case.name]
+    assert len(found) > 8
+    for case in found:
+        assert any(len({*n.operands}) < len(n.operands) for n in case.graph.nodes)
+
+
+@pytest.mark.parametrize("name", ["div", "neg", "dot", "sort"])
+def test_cases_that_run_twice_have_several_elements(name: str) -> None:
+    most: dict[str, int] = {}
+    for case in cases(name):
+        if case.more and "-static-" in case.name:
+            dtype = case.name.split("-")[2]
+            sizes = [np.size(x) for x in case.inputs]
+            most[dtype] = max(most.get(dtype, 0), *sizes)
+    assert len(most) > 10
+    assert min(most.values()) > 1
+
+
 def values(name: str, *feeds: Any) -> Any:
     """Results of the special case of an op, at these operands."""
     case = next(c for c in cases(name) if c.name == f"{name}-special-int8")

@@ -1,5 +1,6 @@
 """Comparison: it finds what is wrong, says where, and raises no false alarm."""
 
+import base64
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 from graphwright.testing import assert_accurate, assert_agree, bounds_of, random_graph
 from graphwright.testing.random_graphs import FLOAT32
+from graphwright.testing.recipes_control import TEXT
 from graphwright.testing.values import inputs_for
 
 SHAPE = (4, 5)
@@ -161,6 +163,27 @@ def test_infinities_are_not_off() -> None:
     graph = b.finish([b.reduce("sum", b.unary("exp", b.add(x, mask)), [0])])
     (bound,) = bounds_of(graph, [np.ones(64, np.float32)])
     assert bound.tolerance > 12 * np.finfo(np.float32).eps * bound.value
+
+
+def test_a_foreign_operation_errs_as_its_own_dtype_does() -> None:
+    x = Builder("inner")
+    inner = x.finish([x.unary("exp", x.input("x", TensorType(float32, (9,))))], ["y"])
+    payload = base64.b64encode(str(inner).encode()).decode()
+    types, fields = (inner.outputs[0].type,), {"format": TEXT, "kind": "exp"}
+    b = Builder("outer")
+    v = b.input("x", TensorType(float32, (9,)))
+    made = b.emit("foreign", v, payload=payload, types=types, **fields)
+    feeds = [np.linspace(-2, 2, 9, dtype=np.float32)]
+    (within,) = bounds_of(inner, feeds)
+    (bound,) = bounds_of(b.finish([made]), feeds)
+    assert np.allclose(bound.tolerance, within.tolerance)
+
+
+def test_a_softmax_that_one_number_wins_by_chance() -> None:
+    b = Builder("huge")
+    x = b.mul(b.input("x", TensorType(float32, (1000,))), 1e9)
+    (bound,) = bounds_of(b.finish([b.emit("softmax", x, axis=0)]), [np.ones(1000, "f")])
+    assert bound.tolerance.min() > 0.5  # an eighth for eight of them is no fault
 
 
 def test_bounds_of_powers_of_negative_numbers() -> None:
