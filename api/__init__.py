@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from graphwright.backends.contract import TableBackend as TableBackend
     from graphwright.backends.limits import Cancellation as Cancellation
     from graphwright.backends.registry import register_backend as register_backend
+    from graphwright.benchmark import BenchReport as BenchReport
+    from graphwright.benchmark import bench as bench
     from graphwright.bisection import BisectReport as BisectReport
     from graphwright.bisection import bisect as bisect
     from graphwright.checks import CheckReport as CheckReport
@@ -100,6 +102,7 @@ _ERRORS = [
 
 _HOMES = {
     "Backend": "backends.contract",
+    "BenchReport": "benchmark",
     "BisectReport": "bisection",
     "Builder": "ir.builder",
     "Cancellation": "backends.limits",
@@ -118,6 +121,7 @@ _HOMES = {
     "SessionOptions": "session",
     "TableBackend": "backends.contract",
     "Tensor": "frontends.tracing.tensor",
+    "bench": "benchmark",
     "bisect": "bisection",
     "check": "checks",
     "compare": "comparison.compare",
@@ -167,4 +171,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*__all__, *(n for n in globals() if n.startswith("__"))})

@@ -40,8 +40,13 @@ def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
     right: Iterable[int] = (),
+    *,
+    empty: bool = True,
 ) -> Any:
-    """A table; the columns whose numbers are in ``right`` align there."""
+    """A table; the columns whose numbers are in ``right`` align there.
+
+    Without ``empty`` columns that hold nothing in any row are left out.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -49,12 +54,17 @@ def table(
     made = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     made.title = Text(title) if title else None
     numbers = frozenset(right)
+    rows = list(rows)
+    used = [empty or any(row[i] != "" for row in rows) for i in range(len(columns))]
     for index, column in enumerate(columns):
+        if not used[index]:
+            continue
         style = "cyan" if index == 0 else None
         justify: Any = "right" if index in numbers else "left"
         made.add_column(column, justify=justify, style=style, overflow="fold")
     for row in rows:
-        made.add_row(*(x if isinstance(x, Text) else Text(str(x)) for x in row))
+        cells = (x for x, kept in zip(row, used, strict=True) if kept)
+        made.add_row(*(x if isinstance(x, Text) else Text(str(x)) for x in cells))
     return made
 
 

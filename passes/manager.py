@@ -197,7 +197,13 @@ def _run(name: str, step: Pass, graph: Graph, rewrites: Counter[str]) -> Graph:
         return graph
     with steps.running(name):
         before = steps.count()
-        after = run_inside(graph, step, rewrites)
+        try:
+            after = run_inside(graph, step, rewrites)
+        except Exception as error:
+            error.add_note(f"in pass {name!r}")
+            raise
+        if not isinstance(after, Graph):
+            raise ModelError(f"pass {name!r} gave {type(after).__name__}, not a graph")
         if after is not graph and steps.count() == before:
             steps.note(name)
     return after

@@ -252,7 +252,8 @@ class ComparisonReport(Paged):
         ]
         columns = ("backend", "warm-up", "median", "quartiles", "plan", "resident")
         right = (1, 2, 3, 4, 5)
-        return table("Backends", (*columns, "values of the graph"), rows, right)
+        head = (*columns, "values of the graph")
+        return table("Backends", head, rows, right, empty=False)
 
     def _node_table(self) -> Any:
         rows: list[Sequence[object]] = []

@@ -120,7 +120,7 @@ def _open(source: Any) -> tuple[Any, Weights | None, str | None]:
 
 def _parse(blob: bytes, path: str | None) -> Any:
     model = onnx.ModelProto()
-    what = "these bytes" if path is None else repr(path)
+    what = "this buffer" if path is None else repr(path)
     try:
         model.ParseFromString(blob)
     except DecodeError:

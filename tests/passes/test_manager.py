@@ -236,3 +236,17 @@ def test_folding_does_not_grow_constants() -> None:
     after = optimize(small, ["fold_constants", "remove_dead"])
     assert after.nodes == ()
     np.testing.assert_array_equal(evaluate(after, []), evaluate(small, []))
+
+
+def test_passes_that_fail_are_named() -> None:
+    def number(_: Graph) -> Any:
+        return 3
+
+    def failing(_: Graph) -> Graph:
+        raise ValueError("lost")
+
+    with pytest.raises(ModelError, match="pass 'number' gave int, not a graph"):
+        optimize(sample(), [number])
+    with pytest.raises(ValueError, match="lost") as caught:
+        optimize(sample(), [failing])
+    assert caught.value.__notes__ == ["in pass 'failing'"]
