@@ -11,7 +11,9 @@ class Cpu:
         cores: How many there are.
         cache: Bytes of fast memory that a core has for itself, and that a work-group
             can have as local memory.
+        in_place: Whether an argument may be any part of an array.
     """
 
     cores: int = 1
     cache: int = 1 << 18
+    in_place: bool = False

@@ -5,7 +5,7 @@ element by element, move elements or reduce them are written out, down to arrays
 lie in memory. Fusion is nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,23 +30,87 @@ Coordinates: TypeAlias = tuple[Index, ...]
 
 @dataclass(eq=False, slots=True)
 class Array:
-    """Elements in memory, in C order.
+    """Elements in memory, in C order, or a part of those of another array.
 
     Attributes:
         dtype: Of the tensor; see `narrow.storage` for what lies in memory.
         shape: Its sizes.
+        whole: The array that it is a part of, if it is one.
+        start: Elements of that before its first one.
+        steps: Elements of that from one to the next in each direction.
     """
 
     dtype: DType
     shape: tuple[int, ...]
+    whole: "Array | None" = None
+    start: int = 0
+    steps: tuple[int, ...] | None = None
+
+    def part(self, shape: tuple[int, ...], axis: int, start: int) -> "Array":
+        """Some elements along an axis, from ``start`` on, as an array."""
+        first = self.start + start * self.strides[axis]
+        return Array(self.dtype, shape, self.root, first, self.strides)
+
+    @property
+    def root(self) -> "Array":
+        """The array that has memory of its own."""
+        return self if self.whole is None else self.whole
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements from one to the next in each direction."""
+        return c_strides(self.shape) if self.steps is None else self.steps
 
     @property
     def size(self) -> int:
         """How many elements it has."""
-        found = 1
-        for n in self.shape:
-            found *= n
+        return product(self.shape)
+
+    @property
+    def span(self) -> int:
+        """Elements of the root from the first to the last of its own."""
+        if not self.size:
+            return 0
+        pairs = zip(self.shape, self.strides, strict=True)
+        return 1 + sum((n - 1) * step for n, step in pairs)
+
+    @property
+    def pitch(self) -> int | None:
+        """Elements from row to row along the last axis; None if they are not even."""
+        if not self.shape:
+            return 1
+        *outer, columns = self.shape
+        rows = [(n, s) for n, s in zip(outer, self.strides, strict=False) if n > 1]
+        if self.strides[-1] != 1:
+            return None
+        if not rows:
+            return columns
+        found = expected = rows[-1][1]
+        for n, step in reversed(rows):
+            if step != expected:
+                return None
+            expected *= n
         return found
+
+    def index(self, at: "Coordinates") -> Index:
+        """Where the element at coordinates lies, counted from the first one."""
+        found = Index()
+        for x, step in zip(at, self.strides, strict=True):
+            found = found + x * step
+        return found
+
+
+def product(sizes: Sequence[int]) -> int:
+    """All sizes multiplied."""
+    found = 1
+    for n in sizes:
+        found *= n
+    return found
+
+
+def c_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Elements from one to the next in each direction, in C order."""
+    return tuple(product(shape[i + 1 :]) for i in range(len(shape)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +241,7 @@ class Elements:
     def _element(self, v: Value, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
         array = self.arrays.get(v)
         if array is not None:
-            return read(array, linear(at, array.shape), guards)
+            return read(array, array.index(at), guards)
         constant = self.graph.constants.get(v)
         if constant is not None:
             return scalar(constant)

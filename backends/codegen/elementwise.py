@@ -77,7 +77,8 @@ def _div(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
 def _pow(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     x, y = xs
     if x.dtype.is_float:
-        return call("pow", x, y)
+        simple = functions.POWERS.get(y.value) if y.op == "const" else None
+        return call("pow", x, y) if simple is None else simple(x)
     one, free = const(1, x.dtype), unsigned(y.dtype)
     found, power, rest = one, x, y.bits(free)
     for number in range(y.dtype.bits):  # by squares, bit by bit

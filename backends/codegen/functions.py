@@ -184,3 +184,30 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "round": _by_magnitude(_round),
 }
 """By op name."""
+
+
+def _base(x: Expr) -> Expr:
+    """What a root is taken of: as powers are defined, inf for -inf and 0 for -0."""
+    return choose(x.same(-_INFINITY), const(_INFINITY, x.dtype), x) + 0.0
+
+
+def _root(x: Expr) -> Expr:
+    return call("sqrt", _base(x))
+
+
+def _root_of_root(x: Expr) -> Expr:
+    return call("sqrt", _root(x))
+
+
+POWERS: dict[float, Callable[[Expr], Expr]] = {
+    -1.0: lambda x: const(1.0, x.dtype) / x,
+    -0.5: lambda x: const(1.0, x.dtype) / _root(x),
+    0.25: _root_of_root,
+    0.5: _root,
+    0.75: lambda x: _root(x) * _root_of_root(x),
+    1.5: lambda x: _base(x) * _root(x),
+    2.0: lambda x: x * x,
+    3.0: lambda x: x * x * x,
+    4.0: lambda x: (x * x) * (x * x),
+}
+"""Powers that are products and roots, by exponent."""

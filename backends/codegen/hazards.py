@@ -1,6 +1,7 @@
 """What steps must wait for: those before them that share memory with them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.loops import Kernel
@@ -13,27 +14,42 @@ def nbytes(array: Array) -> int:
 
 
 class _Touched:
-    """The memory of a step: arrays of their own, and ranges of a common one."""
+    """The memory of a step."""
 
     def __init__(self, kernel: Kernel, offsets: Mapping[Array, int]) -> None:
-        self.read, self.written = set(kernel.inputs), set(kernel.outputs)
-        rows = [(a, offsets[a]) for a in kernel.inputs if a in offsets]
-        self.reads = [(low, low + nbytes(a)) for a, low in rows]
-        rows = [(a, offsets[a]) for a in kernel.outputs if a in offsets]
-        self.writes = [(low, low + nbytes(a)) for a, low in rows]
+        self.reads = [_Place(a, offsets) for a in kernel.inputs]
+        self.writes = [_Place(a, offsets) for a in kernel.outputs]
 
     def clashes(self, other: "_Touched") -> bool:
         """Whether one writes what the other reads or writes."""
-        if self.written & (other.read | other.written) or other.written & self.read:
-            return True
         theirs = other.reads + other.writes
-        return _overlap(self.writes, theirs) or _overlap(other.writes, self.reads)
+        pairs = (*product(self.writes, theirs), *product(other.writes, self.reads))
+        return any(x.meets(y) for x, y in pairs)
 
 
-def _overlap(
-    some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
-) -> bool:
-    return any(a < d and c < b for a, b in some for c, d in others)
+class _Place:
+    """Where an array lies: in memory, and as a part of a larger one."""
+
+    def __init__(self, array: Array, offsets: Mapping[Array, int]) -> None:
+        self.root = array.root
+        low = offsets.get(self.root)
+        self.memory = None if low is None else (low, low + nbytes(self.root))
+        self.pitch, self.low, self.high = 0, 0, 0
+        if array.whole is not None and array.pitch is not None and array.shape:
+            columns = array.shape[-1]
+            self.pitch = array.pitch if array.pitch > columns else array.root.size
+            self.low = array.start % self.pitch
+            self.high = self.low + (columns if array.pitch > columns else array.size)
+
+    def meets(self, other: "_Place") -> bool:
+        """Whether both may have a byte in common."""
+        if self.root is not other.root:
+            mine, theirs = self.memory, other.memory
+            if mine is None or theirs is None:
+                return False
+            return mine[0] < theirs[1] and theirs[0] < mine[1]
+        apart = self.high <= other.low or other.high <= self.low
+        return not (self.pitch and self.pitch == other.pitch and apart)
 
 
 def waits(kernels: Sequence[Kernel], offsets: Mapping[Array, int]) -> list[int]:

@@ -44,7 +44,7 @@ class Lowered:
 
 def lowered(graph: Graph, target: Cpu) -> Lowered:
     """The kernels of a graph in which all sizes are known."""
-    stages, arrays = split(graph)
+    stages, arrays = split(graph, target.in_place)
     steps: list[Step] = []
     packed: dict[Array, Packed] = {}
     for stage in stages:
@@ -63,7 +63,7 @@ def _kernels(site: Site) -> Sequence[Kernel]:
     made = KERNELS[heavy.op.name](site) if heavy and heavy.op.name in KERNELS else None
     if made is not None:
         return made
-    cut = pieces(site.stage, site.arrays, site.target) if heavy is None else None
+    cut = pieces(site.stage, site.arrays, site.target)
     if cut is not None:
         return cut
     return [scheduled(site.stage, site.arrays, site.target)]

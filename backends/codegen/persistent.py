@@ -30,6 +30,10 @@ STRIDE = 16
 _TURNS = 16
 """Tickets of a step for each core."""
 
+_SPINS = 1 << 11
+"""Looks at a counter before a work-item rests: who holds the ticket that it waits for
+may have to share its core with other processes, and comes to ours when it is free."""
+
 FUNCTIONS = """\
 #define KERNEL(...) static __attribute__((noinline))
 #define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items
@@ -47,6 +51,15 @@ _KERNEL = f"""\
 #ifndef PAUSE
 #define PAUSE
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+static void rest(void) {{
+  long few[2] = {{0, 20000}}, nanosleep = 35;
+  __asm__ volatile("syscall" : "+a"(nanosleep) : "D"(few), "S"(0L)
+                   : "rcx", "r11", "memory");
+}}
+#else
+static void rest(void) {{}}
+#endif
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void {PLAN}(const __global ulong *restrict table, volatile __global int *done,
             __local char *near, int first, int last)
@@ -61,7 +74,9 @@ void {PLAN}(const __global ulong *restrict table, volatile __global int *done,
     const int wait = (int)step[6];
     for (; known < wait; known++) {{
       const int all = (int)steps[{HEADER} * known + 2];
-      while (done[{STRIDE} * (known + 1)] < all) {{ PAUSE }}
+      for (int i = 0; done[{STRIDE} * (known + 1)] < all; i++) {{
+        if (i < {_SPINS}) {{ PAUSE }} else rest();
+      }}
     }}
     mem_fence(CLK_GLOBAL_MEM_FENCE);
     const uint all = (uint)step[2], few = (uint)step[3];

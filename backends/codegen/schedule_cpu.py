@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from graphwright.backends.codegen.device import Cpu
-from graphwright.backends.codegen.elements import Array, Reduction
+from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
 from graphwright.backends.codegen.elementwise import greater, lesser
 from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
-from graphwright.backends.codegen.index import Axis, Index, linear, of
+from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
@@ -57,17 +57,16 @@ def looped(
     exprs: Sequence[Expr],
     outputs: Sequence[Array],
     target: Cpu,
-    place: Index | None = None,
+    at: Coordinates | None = None,
 ) -> Kernel:
     """A kernel that computes expressions over axes and writes them to arrays.
 
-    By default in C order of the axes, else where ``place`` says.
+    ``at`` are their coordinates in the arrays, by default the axes themselves.
     """
     rows = zip(exprs, outputs, strict=True)
     stored = expanded([encoded(expr, array.dtype) for expr, array in rows])
-    if place is None:
-        place = linear(tuple(map(of, axes)), [a.extent for a in axes])
-    nest = Nest(tuple(axes), tuple(stored), (place,) * len(stored))
+    where = tuple(map(of, axes)) if at is None else at
+    nest = Nest(tuple(axes), tuple(stored), tuple(a.index(where) for a in outputs))
     return _Schedule(simplified(nest), outputs, target).kernel()
 
 
@@ -336,5 +335,5 @@ def _counting(nest: Nest) -> DType:
         sizes += [abs(end) for end in index.bounds]
     for expr in ordered(nest.exprs):
         if expr.op == "read":
-            sizes.append(expr.value.array.size)
+            sizes.append(expr.value.array.span)
     return index_dtype(max(sizes))

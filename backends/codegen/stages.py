@@ -5,7 +5,7 @@ or a node that cannot be written out. Loops around a heavy op, with what is fuse
 it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,10 +16,12 @@ from graphwright.backends.codegen.elements import (
     Array,
     Elements,
     is_pulled,
+    product,
     sizes_of,
 )
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.joints import Part, parts
 from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
@@ -64,11 +66,19 @@ class Single:
 Stage: TypeAlias = Loops | Single
 
 
-def split(graph: Graph) -> tuple[list[Stage], dict[Value, Array]]:
-    """The stages of a graph, in order, and the values that lie in memory."""
+def split(
+    graph: Graph, in_place: bool = False
+) -> tuple[list[Stage], dict[Value, Array]]:
+    """The stages of a graph, in order, and the values that lie in memory.
+
+    Args:
+        graph: The graph.
+        in_place: Whether arrays may be parts of others.
+    """
     refused: set[Value] = set()
+    joined = parts(graph) if in_place else {}
     while True:
-        splitter = _Splitter(graph, refused)
+        splitter = _Splitter(graph, refused, joined)
         stages = splitter.stages()
         found = splitter.misplaced
         if not found:
@@ -79,8 +89,11 @@ def split(graph: Graph) -> tuple[list[Stage], dict[Value, Array]]:
 class _Splitter:
     """One attempt; ``misplaced`` are reductions that cannot be written out."""
 
-    def __init__(self, graph: Graph, refused: set[Value]) -> None:
-        self.graph, self.refused = graph, refused
+    def __init__(
+        self, graph: Graph, refused: set[Value], joined: Mapping[Value, Part]
+    ) -> None:
+        self.graph, self.refused, self.joined = graph, refused, joined
+        self._wholes = {part.whole for part in joined.values()}
         self.misplaced = set[Value]()
         self._users: dict[Value, list[Node]] = {}
         for node in graph.nodes:
@@ -90,7 +103,20 @@ class _Splitter:
         self._weights: dict[Value, int] = {}
         self._led: set[Value] = set()
         self._kept = self._choose()
-        self.arrays = {v: Array(v.dtype, sizes_of(v.type)) for v in self._in_memory()}
+        self.arrays: dict[Value, Array] = {}
+        for v in self._in_memory():
+            self.arrays[v] = self._array(v)
+
+    def _array(self, v: Value) -> Array:
+        """Its array: of its own, or where a joined one has it."""
+        found = self.arrays.get(v)
+        if found is not None:
+            return found
+        part = self.joined.get(v)
+        if part is None:
+            return Array(v.dtype, sizes_of(v.type))
+        whole = self.arrays[part.whole] = self._array(part.whole)
+        return whole.part(sizes_of(v.type), part.axis, part.start)
 
     def _in_memory(self) -> Iterator[Value]:
         yield from self.graph.inputs
@@ -101,7 +127,7 @@ class _Splitter:
 
     def _choose(self) -> dict[Value, None]:
         """Results that lie in memory, in order."""
-        kept = set(self.graph.outputs)
+        kept = {*self.graph.outputs, *self.joined, *self._wholes}
         for node in self.graph.nodes:
             if not is_pulled(node.op):
                 kept.update(node.results)
@@ -150,14 +176,14 @@ class _Splitter:
         shape, end = sizes_of(node.operands[0].type), sizes_of(root.type)
         if root in self._led:
             return False
-        if _size(end) == _size(sizes_of(node.results[0].type)):
+        if product(end) == product(sizes_of(node.results[0].type)):
             return True
         op = node.op
         if not isinstance(op, Reduce):
             return False
         trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
-        within = tuple(sorted(op.axes)) == trailing and _size(end) == _size(shape)
-        return within and _size(shape[trailing[0] :] if trailing else ()) <= _ROW
+        within = tuple(sorted(op.axes)) == trailing and product(end) == product(shape)
+        return within and product(shape[trailing[0] :] if trailing else ()) <= _ROW
 
     def _leads(self, v: Value, root: Value) -> bool:
         """Whether only elementwise ops lie between a heavy op and what is stored."""
@@ -186,9 +212,12 @@ class _Splitter:
                 found += self._closed(group)
                 found.append(Single(node))
             elif node.results[0] in self._kept:
-                if group and not self._fits(group, node):
+                alone = node.results[0] in self._wholes
+                if group and (alone or not self._fits(group, node)):
                     found += self._closed(group)
                 group.append(node.results[0])
+                if alone:
+                    found += self._closed(group)
         return found + self._closed(group)
 
     def _fits(self, group: Sequence[Value], node: Node) -> bool:
@@ -245,10 +274,3 @@ class _Splitter:
 
 def _is_large(op: Op) -> bool:
     return op.name in REDUCING or op.name in HEAVY
-
-
-def _size(shape: Sequence[int]) -> int:
-    found = 1
-    for n in shape:
-        found *= n
-    return found

@@ -102,7 +102,9 @@ class OpenCLBackend(GraphBackend):
     def compile(self, graph: Graph) -> Kernel:
         """A launch plan, all of its kernels built."""
         device = self._session.device
-        target = Cpu(device.max_compute_units, device.local_mem_size)
+        target = Cpu(
+            device.max_compute_units, device.local_mem_size, self._session.shares
+        )
         found = lowered(graph, target)
         sources = [named(step.kernel) for step in found.steps]
         launches = [

@@ -10,6 +10,7 @@ from graphwright.backends.arena import Space, aligned
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.contract import Into, Place
 from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.backends.opencl.persistent import Persistent
@@ -130,6 +131,7 @@ class LaunchPlan:
             buffers[array] = session.buffer(part)
         if fault is not None:
             buffers[FAULT] = session.buffer(fault)
+        self._add_parts(buffers, scratch, dict(zip(self._ends, arrays, strict=True)))
         calls = [self._bound(launch, buffers) for launch in self._launches]
         runner = _Runner(session, calls, tuple(buffers.values()), fault)
         if session.shares:
@@ -139,6 +141,23 @@ class LaunchPlan:
         ]
         runner.copied(pairs[self._results :], pairs[: self._results], buffers)
         return runner
+
+    def _add_parts(
+        self, buffers: dict[Array, Any], scratch: Any, ends: Mapping[Array, Any]
+    ) -> None:
+        """Buffers of arrays that are parts of others."""
+        for launch in self._launches:
+            for array in (*launch.kernel.inputs, *launch.kernel.outputs):
+                if array in buffers:
+                    continue
+                if array.root in ends:
+                    row = ends[array.root].reshape(-1)
+                    part = row[array.start : array.start + array.span]
+                else:
+                    item = storage(array.dtype).itemsize
+                    begin = self._offsets[array.root] + array.start * item
+                    part = scratch[begin : begin + array.span * item]
+                buffers[array] = self._session.buffer(part)
 
     def _bound(self, launch: Launch, buffers: Mapping[Array, Any]) -> tuple[Any, ...]:
         kernel = launch.kernel
@@ -208,16 +227,17 @@ def _arena(
     launches: Sequence[Launch], outside: set[Array]
 ) -> tuple[dict[Array, int], int]:
     """Offsets of what lies between launches, and the bytes that suffice."""
-    last: dict[Array, int] = {}
-    for number, launch in enumerate(launches):
-        for array in (*launch.kernel.inputs, *launch.kernel.outputs):
-            last[array] = number
+    used = [
+        {a.root for a in (*launch.kernel.inputs, *launch.kernel.outputs)}
+        for launch in launches
+    ]
+    last = {array: number for number, arrays in enumerate(used) for array in arrays}
     space, offsets = Space(), dict[Array, int]()
     for number, launch in enumerate(launches):
-        for array in launch.kernel.outputs:
+        for array in dict.fromkeys(a.root for a in launch.kernel.outputs):
             if array not in outside and array not in offsets:
                 offsets[array] = space.take(nbytes(array))
-        for array in (*launch.kernel.inputs, *launch.kernel.outputs):
+        for array in used[number]:
             if array in offsets and last[array] == number:
                 space.give(offsets[array], nbytes(array))
     return offsets, space.size

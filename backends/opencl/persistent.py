@@ -8,12 +8,17 @@ import numpy as np
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import waits
 from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.persistent import PLAN, STRIDE, Step, Table
 from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.ir.errors import IndexBoundsError
 
 Named: TypeAlias = tuple[str, Kernel]
 """A kernel and the name of its function."""
+
+
+_Argument: TypeAlias = tuple[int, int, int]
+"""Where in the table an address goes; of which array it is, and how far behind."""
 
 
 class Persistent:
@@ -51,36 +56,37 @@ class Persistent:
         cores = int(session.device.max_compute_units)
         self._table, self._cores = Table(steps, cores), cores
         order = {array: i for i, array in enumerate(ends)}
-        own: list[tuple[int, int]] = []
-        given: list[tuple[int, int]] = []
+        own: list[_Argument] = []
+        given: list[_Argument] = []
         for step, place in zip(steps, self._table.places, strict=True):
             kernel = step.kernel
             arrays = [*kernel.inputs, *kernel.outputs, *([fault] * kernel.checks)]
             for at, array in enumerate(arrays, place):
-                if array in order:
-                    given.append((at, order[array]))
-                elif array in offsets:
-                    own.append((at, offsets[array]))
+                begin = array.start * storage(array.dtype).itemsize
+                if array.root in order:
+                    given.append((at, order[array.root], begin))
+                elif array.root in offsets:
+                    own.append((at, 0, offsets[array.root] + begin))
                 else:
                     self._table.numbers[at] = _address(constants[array])
-        self._own, self._offsets = _columns(own)
-        self._given, self._ends = _columns(given)
+        self._own, _, self._offsets = _columns(own)
+        self._given, self._ends, self._begins = _columns(given)
 
     def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "PlanRunner":
         """What runs it on some memory."""
         numbers = self._table.numbers.copy()
         numbers[self._own] = self._offsets + np.uint64(_address(scratch))
         addresses = np.array([_address(x) for x in arrays], np.uint64)
-        numbers[self._given] = addresses[self._ends]
+        numbers[self._given] = addresses[self._ends] + self._begins
         held = scratch, arrays, self._held
         return PlanRunner(
             self._session, self._program, self._table, numbers, fault, held
         )
 
 
-def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
-    found = np.array(pairs, np.uint64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+def _columns(rows: Sequence[_Argument]) -> tuple[Any, Any, Any]:
+    found = np.array(rows, np.uint64).reshape(-1, 3)
+    return found[:, 0], found[:, 1], found[:, 2]
 
 
 def _address(array: Any) -> int:

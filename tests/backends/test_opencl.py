@@ -335,3 +335,36 @@ def test_without_a_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words is not None
     assert "PLATFORM_NOT_FOUND_KHR" in words
     assert "PoCL" in words
+
+
+@device
+@pytest.mark.parametrize("exponent", [-1, -0.5, 0.25, 0.5, 0.75, 1.5, 2, 3, 4, 0.7])
+def test_powers_by_constants(exponent: float) -> None:
+    x = np.concatenate([values(), -values(), np.logspace(-8, 8, 999, dtype="f")])
+
+    def power(x: Any) -> Any:
+        return x ** np.float32(exponent)
+
+    with np.errstate(all="ignore"):
+        agree(power, x, tolerance=5e-7)
+    agree(power, np.abs(x[:99]).astype(np.float64), tolerance=1e-15)
+
+
+@device
+@pytest.mark.parametrize("kind", ["max", "sum"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("window", [(3, 3, 1), (1, 1, 5), (2, 5, 4)])
+def test_windows_that_reach_out(
+    kind: str, stride: int, window: tuple[int, ...]
+) -> None:
+    """Large enough to be cut at the borders."""
+    x = normal(2, 40, 37, 35)
+    b = gw.Builder("windows")
+    v = b.input("x", gw.trace(lambda v: v, gw.spec("float32", x.shape)).inputs[0].type)
+    padding = tuple((n // 2, n // 2) for n in window)
+    fields: dict[str, Any] = {"window": window, "padding": padding}
+    fields |= {"strides": (stride, stride, 1), "dilations": (1, 1, 1)}
+    graph = b.finish([b.emit("reduce_window", v, kind=kind, **fields)])
+    found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
+    want = np.asarray(gw.compile(graph, backend="numpy")(x))
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)

@@ -38,9 +38,10 @@ _ITEMS = 8
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
-    *("filters", "own", "panels", "parts", "block", "span"),
+    *("filters", "place", "own", "panels", "parts", "block", "span"),
 )
-"""In floats: from image to image, line to line, pixel to pixel; depth of a tap. ``own``
+"""In floats: from image to image, line to line, pixel to pixel; depth of a tap; from
+``place`` to place of the result. ``own``
 filters of a group make ``panels``, ``parts`` in all. A work-item computes ``span`` of
 these for ``block`` rows."""
 
@@ -94,7 +95,7 @@ def pack(
 
 def _merged(shape: ConvShape) -> ConvShape | None:
     """The convolution on padded images, taps of a line merged; None if that loses."""
-    few = shape.depth < _FEW_CHANNELS and shape.groups == 1
+    few = shape.depth < _FEW_CHANNELS and shape.groups == 1 and not shape.pixel
     if not few or shape.kernel == (1, 1) or shape.dilations[1] != 1:
         return None
     if any(low < 0 or high < 0 for low, high in shape.pads):
@@ -117,8 +118,8 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "height": shape.size[0],
         "width": shape.size[1],
         "image": shape.image,
-        "line": shape.size[1] * shape.channels,
-        "pixel": shape.channels,
+        "line": shape.size[1] * shape.step,
+        "pixel": shape.step,
         "depth": shape.depth * (shape.kernel[1] if shape.merged else 1),
         "high": high,
         "wide": wide,
@@ -132,6 +133,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "dil_y": shape.dilations[0],
         "dil_x": shape.dilations[1],
         "filters": shape.filters,
+        "place": shape.out_step,
         "own": own,
         "panels": panels,
         "parts": panels * shape.groups,
@@ -252,8 +254,9 @@ def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
         column = f"column + {WIDTH * j}"
         body = [
             f"size_t at = (size_t)(r + {i}) * filters + column + {WIDTH * j};",
+            f"__global float *to = out + (size_t)(r + {i}) * place + {column};",
             *finish.statements(f"c{i}_{j}", "at", f"r + {i}", column, left),
-            write("out + at", f"c{i}_{j}", left),
+            write("to", f"c{i}_{j}", left),
         ]
         return block(f"if (r + {i} < rows)", body)
 

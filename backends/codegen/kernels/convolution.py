@@ -1,7 +1,7 @@
 """Convolutions with channels last, by `choose.convolution`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if not finish.is_plain or weights is None:
         return None
     machine = site.target
+    pixel, place = _pitch(site.arrays.get(site.node.operands[0])), _pitch(site.output)
+    if pixel is None or place is None:
+        return None
+    shape = replace(shape, pixel=pixel, place=place)
     library = convolution(shape, weights.array(), finish, machine, OPENCL)
     return list(_Kernels(site, library, finish, shape.groups).kernels())
 
@@ -60,6 +64,13 @@ def _shape(site: Site) -> ConvShape | None:
     return ConvShape(
         x[0], size, x[-1], w[0], kernel, strides, pads, dilations, conv.groups
     )
+
+
+def _pitch(array: Array | None) -> int | None:
+    """From pixel to pixel, if these are even; 0 if they lie one after another."""
+    if array is None:
+        return 0
+    return 0 if array.pitch == array.shape[-1] else array.pitch
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from graphwright.backends.codegen.kernels.text import (
 
 _SIZES = (
     *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
-    *("dil_y", "taps_y", "lines", "span"),
+    *("dil_y", "taps_y", "lines", "span", "step", "place"),
 )
 _SUMS = 8
 """Sums at once: more would not fit in registers with what they are made of."""
@@ -58,7 +58,7 @@ def depthwise(
     numbers = (
         *(*shape.size, shape.channels, *shape.out, shape.strides[0]),
         *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], shape.kernel[0]),
-        *(lines, span, *size_values(finish)),
+        *(lines, span, shape.step, shape.out_step, *size_values(finish)),
     )
     launch = Launch(
         name,
@@ -117,12 +117,12 @@ class _Writer:
         pointers = [
             "int y = oy * stride_y - pad_y + ky * dil_y;",
             "const __global float *line =",
-            "    x + ((size_t)n * height + y) * width * channels;",
+            "    x + ((size_t)n * height + y) * width * step;",
         ]
         for q, column in enumerate(columns):
             at = f"ox * {step} - pad_x + {column}"
             inside = f"WITHIN(y, height) && WITHIN({at}, width)"
-            place = f"line + (long)({at}) * channels"
+            place = f"line + (long)({at}) * step"
             pointers.append(
                 f"from[ky * {len(columns)} + {q}] = {inside} ? {place} : zeros;"
             )
@@ -160,11 +160,12 @@ class _Writer:
         lines: list[str] = []
         for i in range(self.count):
             body = [
-                f"size_t at = ((size_t)l * wide + ox + {i}) * channels + c;",
+                f"size_t row = (size_t)l * wide + ox + {i}, at = row * channels + c;",
+                "__global float *to = out + row * place + c;",
                 *self.finish.statements(
                     f"s{i}", "at", f"l * wide + ox + {i}", "c", left
                 ),
-                write("out + at", f"s{i}", left),
+                write("to", f"s{i}", left),
             ]
             lines += block(f"if (ox + {i} < wide)", body)
         return lines

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphwright.backends.codegen.elements import Array, read
 from graphwright.backends.codegen.expr import Expr, const
-from graphwright.backends.codegen.index import Axis, Index, linear, of
+from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
@@ -85,8 +85,8 @@ def _copy(
     batch = [Axis(size) for size in panels.shape[:-3]]
     inner, column = Axis(k), Axis(COLUMNS)
     value = site.operand(1, (*map(of, batch), of(inner), start + of(column)))
-    to = linear((*map(of, batch), panel, of(inner), of(column)), panels.shape)
-    return looped((*batch, *axes, inner, column), [value], [panels], site.target, to)
+    at = (*map(of, batch), panel, of(inner), of(column))
+    return looped((*batch, *axes, inner, column), [value], [panels], site.target, at)
 
 
 class _Product:
@@ -105,10 +105,10 @@ class _Product:
         at = (*lead_at, of(self.row), of(self.column))
         self.left = site.operand(0, (*lead_at, of(self.row), of(self.k)))
         inside = (*lead_at, of(self.panel), of(self.k), of(self.lane))
-        self.right = read(panels, linear(inside, panels.shape))
+        self.right = read(panels, panels.index(inside))
         self.stored, self.leaf = site.epilogue(at)
         self.place = site.position(at)
-        sizes = Sizes(index_dtype(max(panels.size, site.output.size, self.m * k)))
+        sizes = Sizes(index_dtype(max(panels.size, site.output.span, self.m * k)))
         self.names = Names([self.left, self.right, self.stored], sizes)
 
     def kernel(self) -> Kernel:

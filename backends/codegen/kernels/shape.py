@@ -18,6 +18,8 @@ class ConvShape:
         dilations: Rows and columns between taps.
         groups: Into which channels and filters are cut.
         merged: Whether a line of taps is read as one, of ``kernel[1] * channels``.
+        pixel: Floats from a pixel of the image to the next; 0 for ``channels``.
+        place: Floats from a position of the result to the next; 0 for ``filters``.
     """
 
     batch: int
@@ -30,11 +32,23 @@ class ConvShape:
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     merged: bool = False
+    pixel: int = 0
+    place: int = 0
+
+    @property
+    def step(self) -> int:
+        """Floats from a pixel to the next."""
+        return self.pixel or self.channels
+
+    @property
+    def out_step(self) -> int:
+        """Floats from a position of the result to the next."""
+        return self.place or self.filters
 
     @property
     def image(self) -> int:
-        """Elements of an image."""
-        return self.size[0] * self.size[1] * self.channels
+        """Floats from an image to the next."""
+        return self.size[0] * self.size[1] * self.step
 
     @property
     def out(self) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from graphwright.backends.codegen.elements import (
     sizes_of,
 )
 from graphwright.backends.codegen.expr import Expr
-from graphwright.backends.codegen.index import linear
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import encoded
 from graphwright.backends.codegen.stages import Loops
@@ -113,7 +112,7 @@ class Site:
 
     def position(self, at: Coordinates) -> Any:
         """Where the result at coordinates is stored: an index."""
-        return linear(at, self.output.shape)
+        return self.output.index(at)
 
 
 Maker: TypeAlias = Callable[[Site], Sequence[Kernel] | None]

@@ -42,10 +42,11 @@ same few sets of the cache where channels are a power of two."""
 
 _SIZES = (
     *("height", "width", "channels", "filters", "high", "wide", "up", "left"),
-    *("across", "image", "tiles", "span", "pitch", "step", "panels"),
+    *("across", "image", "tiles", "span", "pitch", "step", "panels", "pixel", "place"),
 )
 """``across`` tiles lie side by side, ``image`` in one image, ``tiles`` in all; ``span``
-go together. Frequencies lie ``pitch`` floats apart before, ``step`` after products."""
+go together. Frequencies lie ``pitch`` floats apart before, ``step`` after products;
+pixels of the image ``pixel``, positions of the result ``place``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
         "pitch": pitch,
         "step": step,
         "panels": -(-shape.filters // TILE.columns),
+        "pixel": shape.step,
+        "place": shape.out_step,
     }
 
 
@@ -249,7 +252,7 @@ class _Writer:
     def _down(self, tile: str) -> list[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
         a, count = self.a, self.a**2
-        at = "x + (((size_t)n * height + y) * width + z) * channels"
+        at = "x + (((size_t)n * height + y) * width + z) * pixel"
         pointers = [
             f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
             f"from[i] = WITHIN(y, height) && WITHIN(z, width) ? {at} : zeros;",
@@ -372,14 +375,15 @@ class _Writer:
         row = f"(n * high + oy + {i}) * wide + ox + {j}"
         return [
             f"size_t at = (size_t)({row}) * filters + column + j;",
+            f"__global float *to = out + (size_t)({row}) * place + column + j;",
             *self.finish.statements("r", "at", row, "column + j", left),
-            write("out + at", "r", left),
+            write("to", "r", left),
         ]
 
     def _again(self) -> list[str]:
         """All outputs of a tile as convolution is written."""
         columns, m = TILE.columns, self.m
-        at = "x + (((size_t)n * height + y) * width + z) * channels"
+        at = "x + (((size_t)n * height + y) * width + z) * pixel"
         sums = [
             "int y = oy + i - up + k / 3, z = ox + o - left + k % 3;",
             "if (!WITHIN(y, height) || !WITHIN(z, width)) continue;",
