@@ -69,8 +69,10 @@ class Executable:
             for k, c in lowered.variables.items()
         }
         self._turn = threading.Lock()
+        self._timed = options.limits.timeout is not None
         self._callback: Callback | None = None
         self._named = False
+        self._plain = self._run(None, ())
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -126,13 +128,9 @@ class Executable:
         Inputs at the positions ``lent`` may be written over by the outputs that replace
         them, which then are these arrays. After an error their contents are undefined.
         """
-        meter = Meter(self.options.limits, cancel)
-        backend = self.options.backend
-        observer = None
-        if self._callback is not None:
-            named = self._named
-            observer = Observer(self._callback, backend.to_host, named=named)
-        run = Run(self.state, meter, observer, lent)
+        backend, run = self.options.backend, self._plain
+        if lent or cancel is not None or self._callback is not None or self._timed:
+            run = self._run(cancel, lent)
         with np.errstate(all="ignore"), backend.running():
             if not self.state:
                 return self._owned(self.program.run(arrays, run, {}), arrays)
@@ -140,6 +138,13 @@ class Executable:
                 results = self.program.run(arrays, run, {})
                 self._keep_apart([*arrays, *results])
                 return self._owned(results, arrays)
+
+    def _run(self, cancel: Cancellation | None, lent: Collection[int]) -> Run:
+        observer, backend = None, self.options.backend
+        if self._callback is not None:
+            named = self._named
+            observer = Observer(self._callback, backend.to_host, named=named)
+        return Run(self.state, Meter(self.options.limits, cancel), observer, lent)
 
     def _keep_apart(self, arrays: Sequence[Any]) -> None:
         """Variables that share memory with what callers hold are copied."""
@@ -152,19 +157,17 @@ class Executable:
     def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
         """Results that share no memory with inputs, constants or each other."""
         held = set(map(id, feeds))
-        backend, fresh = self.options.backend, list[Any]()
-        for i, (r, v) in enumerate(zip(results, self.graph.outputs, strict=True)):
-            mine = r
-            if i in self.writes and r is feeds[self.writes[i]]:
-                pass  # written where the caller wants it
-            elif isinstance(r, np.ndarray):
-                if id(r) in held or not owned(r) or not r.flags.writeable:
-                    mine = np.array(r, order="C")
-            elif backend.holds(v.type):
-                mine = backend.copy(r)
-            fresh.append(mine)
-            held.add(id(mine))
-        return fresh
+        for i, r in enumerate(results):
+            if isinstance(r, np.ndarray):
+                if id(r) in held:
+                    if i not in self.writes or r is not feeds[self.writes[i]]:
+                        results[i] = np.array(r, order="C")
+                elif not owned(r) or not r.flags.writeable:
+                    results[i] = np.array(r, order="C")
+            elif self.options.backend.holds(self.graph.outputs[i].type):
+                results[i] = self.options.backend.copy(r)
+            held.add(id(results[i]))
+        return results
 
     def _accept(self, feeds: Sequence[Any]) -> list[Any]:
         graph = self.graph

@@ -18,6 +18,7 @@ from graphwright.backends.contract import Into
 from graphwright.backends.lease import Lender
 
 _MOST_BINDINGS = 4
+_BYTE = ctypes.c_char
 
 Call: TypeAlias = Callable[[], object]
 Segment: TypeAlias = tuple[Sequence[Call], int | None]
@@ -257,7 +258,10 @@ def _is_host(x: Any) -> bool:
 def _address(x: Any) -> Any:
     if not _is_host(x):
         return None
-    return x.__array_interface__["data"][0], x.strides
+    try:  # four times as fast as what works for all
+        return ctypes.addressof(_BYTE.from_buffer(x)), x.strides
+    except (TypeError, ValueError):  # read-only, not contiguous, or empty
+        return x.__array_interface__["data"][0], x.strides
 
 
 def _stand_in(x: Any) -> Any:

@@ -59,21 +59,20 @@ class Cancellation:
 
 
 class Meter:
-    """Counts one run against its limits."""
+    """Holds a run to its limits.
 
-    __slots__ = ("_cancel", "_deadline", "_limit", "live")
+    Attributes:
+        ticking: Whether ``check`` may raise: else runs may share it.
+    """
+
+    __slots__ = ("_cancel", "_deadline", "_limit", "ticking")
 
     def __init__(self, limits: Limits, cancel: Cancellation | None = None) -> None:
         self._limit = limits.bytes
         self._cancel = cancel
         seconds = limits.timeout
         self._deadline = None if seconds is None else time.monotonic() + seconds
-        self.live = 0
-
-    @property
-    def ticking(self) -> bool:
-        """Whether ``check`` may raise."""
-        return self._deadline is not None or self._cancel is not None
+        self.ticking = seconds is not None or cancel is not None
 
     def check(self) -> None:
         """Raises BudgetError if the run is out of time or cancelled."""
@@ -83,9 +82,9 @@ class Meter:
             raise BudgetError("the run was cancelled")
 
     def reserve(self, nbytes: int, what: str) -> None:
-        """Raises BudgetError if ``nbytes`` more would not fit."""
-        if self.live + nbytes > self._limit:
+        """Raises BudgetError if ``nbytes`` do not fit."""
+        if nbytes > self._limit:
             raise BudgetError(
-                f"{what} needs {nbytes} bytes where {self._limit - self.live} of"
-                f" {self._limit} are left: raise max_bytes="
+                f"{what} needs {nbytes} bytes where {self._limit} are allowed: raise"
+                " max_bytes="
             )

@@ -96,6 +96,8 @@ class Plan:
         own = self.inputs[2 : 2 + max(carried, 0)]  # a loop's
         self.updated = in_place(self.steps, own, self.outputs) if own else {}
         self.layout = self._layout(carried >= 0)
+        fed = {*self.inputs, *self.layout.targets}
+        self._made = [row for row, slot in enumerate(self.outputs) if slot not in fed]
         self._idle: list[Frame] = []
 
     def _layout(self, turning: bool) -> Layout:
@@ -171,9 +173,9 @@ class Plan:
     def _results(self, slots: list[Any]) -> list[Any]:
         """The outputs, those copied that share memory which the next run writes to."""
         found = [slots[i] for i in self.outputs]
-        for row, (slot, x) in enumerate(zip(self.outputs, found, strict=True)):
-            fed = slot in self.inputs or slot in self.layout.targets
-            if not fed and isinstance(x, np.ndarray) and not owned(x):
+        for row in self._made:
+            x = found[row]
+            if isinstance(x, np.ndarray) and not owned(x):
                 found[row] = np.array(x, order="C")
         return found
 
@@ -250,6 +252,7 @@ class Program:
         self._keys = sorted(graph.input_symbols() | outer)
         self._late = late_symbols(graph)
         self._plans: dict[tuple[int, ...], Plan] = {}
+        self._only: Plan | None = None
         self._subprograms: dict[int, tuple[Graph, Program]] = {}
         self._lock = RLock()  # a loop plans its body
         self.homes = Homes(graph, options.backend, options.devices)
@@ -272,12 +275,16 @@ class Program:
                     self._plans.pop(next(iter(self._plans)))
                 known = {k: v for k, v in env.items() if k not in self._late}
                 found = self._plans[key] = Plan(self, known)
+                if not (self._keys or self.graph.guards):
+                    self._only = found
         return found
 
     def run(
         self, feeds: Sequence[Any], run: Run, outer: Mapping[str, int]
     ) -> list[Any]:
         """Outputs for inputs."""
+        if self._only is not None:
+            return self._only.run(feeds, dict(outer), run)
         env = self.bind(feeds, outer)
         if self.graph.guards:
             check_guards(list(self.graph.guards), env)

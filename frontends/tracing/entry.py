@@ -44,6 +44,12 @@ class Entry:
         fixed = not any(type_symbols(v.type) for v in outputs)
         self._types = [plain(v) for v in outputs] if fixed else None
         self._checked = not traced.graph.input_symbols()
+        hidden = range(self.count, self.count + len(traced.hidden))
+        self._pairs = [
+            pair
+            for pair in combinations([*self.inputs, *hidden], 2)
+            if not set(traced.written).isdisjoint(pair)
+        ]
 
     def feeds(self, values: Sequence[Any]) -> list[Any]:
         """The graph's inputs for the leaves of the arguments.
@@ -51,11 +57,15 @@ class Entry:
         Raises:
             TraceError: If what the function writes to shares memory with another one.
         """
-        traced = self.traced
-        if traced.written:
+        if self._pairs:
             self._check_apart(values)
-        found = [self._feed(values[i]) for i in self.inputs]
-        return found + [self._feed(h.origin) for h in traced.hidden]
+        feed, found = self._feed, list[Any]()
+        for i in self.inputs:
+            x = values[i]
+            found.append(x if type(x) is np.ndarray else feed(x))
+        for h in self.traced.hidden:
+            found.append(feed(h.origin))
+        return found
 
     def on_host(self, x: Any) -> Any:
         """A feed as a numpy array."""
@@ -121,16 +131,10 @@ class Entry:
     # Memory that is written -----------------------------------------------------------
 
     def _check_apart(self, values: Sequence[Any]) -> None:
-        written = set(self.traced.written)
-        places = [
-            *self.inputs,
-            *range(self.count, self.count + len(self.traced.hidden)),
-        ]
-        for i, j in combinations(places, 2):
-            if not written.isdisjoint((i, j)):
-                pair = self._target(values, i), self._target(values, j)
-                if _overlap(*pair):
-                    self._refuse(i, j, i if i in written else j)
+        targets = [*values, *(h.origin for h in self.traced.hidden)]
+        for i, j in self._pairs:
+            if _overlap(targets[i], targets[j]):
+                self._refuse(i, j, i if i in self.traced.written else j)
 
     def _refuse(self, i: int, j: int, written: int) -> None:
         first, second = (self._name(k) for k in (i, j))
@@ -167,6 +171,8 @@ def _cell(x: Any) -> Cell | None:
 
 def _overlap(x: Any, y: Any) -> bool:
     """Whether two arrays have an element in common, or are too hard to tell."""
+    if type(x) is type(y) is np.ndarray and not np.may_share_memory(x, y):
+        return False
     if _cell(x) is not None or _cell(y) is not None:
         return _cell(x) is _cell(y)
     if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):

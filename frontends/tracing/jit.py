@@ -89,6 +89,7 @@ class Jit:
         self._numbers: dict[Structure, set[int]] = {}
         self._history: list[tuple[Any, list[str], str]] = []
         self._lock = RLock()
+        self._home: Backend | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -159,7 +160,11 @@ class Jit:
 
     def home(self) -> Backend:
         """The backend that runs it now."""
-        return default() if self._backend is None else choose_backend(self._backend)
+        if self._backend is None:
+            return default()
+        if self._home is None or self._backend == "auto":  # the environment says
+            self._home = choose_backend(self._backend)
+        return self._home
 
     def _flatten(
         self, args: tuple[Any, ...], options: dict[str, Any]

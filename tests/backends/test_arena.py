@@ -8,6 +8,8 @@ import numpy as np
 
 import graphwright as gw
 from graphwright.backends.arena import Space
+from graphwright.backends.contract import Place
+from graphwright.backends.lease import Lender, owned
 from graphwright.backends.numpy.kernels.threads import use_threads
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
@@ -161,3 +163,18 @@ def test_an_input_that_kernels_pin_is_read_anew_in_each_run() -> None:
         x = np.random.default_rng(seed).standard_normal((1, 3, 64, 64), np.float32)
         (got,) = exe.run(None, {"x": x})
         np.testing.assert_allclose(got, evaluate(graph, [x])[0], rtol=1e-3, atol=1e-3)
+
+
+def test_memory_comes_back_when_nobody_holds_a_view_of_it() -> None:
+    lender = Lender(Place((3, 4), np.dtype(np.float64)))
+    first = lender.lend()
+    part = first[1:].T
+    second, third = lender.lend(), lender.lend()
+    assert len({id(x.base) for x in (first, second, third)}) == 3
+    assert all(type(x) is np.ndarray and owned(x) for x in (first, second, third))
+    base = id(second.base)
+    del second
+    assert id(lender.lend().base) == base
+    del first
+    assert part.base is not lender.lend().base
+    assert not owned(np.zeros(4)[1:])

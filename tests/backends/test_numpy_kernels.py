@@ -28,6 +28,7 @@ from graphwright.backends.numpy.kernels import (
     norm,
     pool,
     scratch,
+    team,
     threads,
 )
 from graphwright.backends.numpy.kernels.epilogue import RELU, Clip
@@ -702,6 +703,56 @@ def test_a_resting_team_keeps_nothing_alive() -> None:
         threads.parallel(lambda index, _, x=array: x.sum(), 4)  # type: ignore[misc]
     del array
     assert gone() is None
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the platform has no affinities"
+)
+def test_a_run_leaves_the_caller_where_it_may_go() -> None:
+    before = os.sched_getaffinity(0)
+    with threads.awake():
+        for _ in range(3):
+            threads.parallel(lambda _index, _slot: None, 4)
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.parametrize("spins", [False, True])
+def test_helpers_come_again_asleep_or_awake(
+    spins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(team, "SPINS", spins and team.SPINS)
+    pool = team.Pool(lambda: None)
+    for _ in range(20):
+        crew = pool.claim(2)
+        for _ in range(3):
+            taken = [0] * 50
+
+            def task(index: int, _slot: int, taken: list[int] = taken) -> None:
+                taken[index] += 1
+
+            crew.share(task, 50, 2)
+            assert taken == [1] * 50
+        pool.release(crew)
+    crew = pool.claim(1)  # another number: the old team goes home
+    crew.share(lambda _index, _slot: None, 3, 1)
+    pool.release(crew)
+
+
+def test_little_work_is_shared_once_there_was_much_of_it() -> None:
+    slots: list[int] = []
+
+    def made(_index: int, slot: int) -> Any:
+        return lambda: slots.append(slot)
+
+    middle = (threads._WAKE + threads._JOIN) / 2
+    work = threads.Prepared(made, 2, seconds=middle)
+    assert work._joins
+    assert not work._pays
+    with threads.awake():
+        shared = [work._shared() for _ in range(4)]
+    assert (shared[0], shared[-1]) == (threads._JOIN == threads._WAKE, True)
+    with threads.awake():
+        assert not work._shared()  # it is counted by run
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")

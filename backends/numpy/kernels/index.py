@@ -78,9 +78,16 @@ def arg_reduce(largest: bool, x: Array, axis: int, out: Array) -> None:
         function(x, axis=axis, out=out)
 
 
+def below(indices: Array, size: int) -> bool:
+    """Whether all lie in ``[0, size)``: negative ones are large without their sign."""
+    unsigned = indices.view(f"u{indices.itemsize}")
+    return int(np.maximum.reduce(unsigned)) < size
+
+
 def add_at(out: Array, indices: Array, updates: Array) -> None:
     """``out[i] += u`` for each pair, in one dimension; indices are in range."""
     if updates.strides == (0,) and len(updates) and out.dtype.kind in "iu":
-        out += (np.bincount(indices, minlength=len(out)) * updates[0]).astype(out.dtype)
+        counts = np.bincount(indices, minlength=len(out))
+        out += (counts * updates[0]).astype(out.dtype, copy=False)
     else:
         np.add.at(out, indices, updates)

@@ -8,9 +8,12 @@ import contextlib
 import ctypes
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
@@ -32,30 +35,87 @@ class Gate:
             self._lock.release()
 
 
-def _own_processor() -> Callable[[], int] | None:
+class _Spin:
+    """A gate before which a thread waits awake, without the interpreter's lock.
+
+    Who sleeps takes 25 us to come back on a virtual machine, who waits here 1 us.
+    """
+
+    def __init__(self) -> None:
+        self._word = ctypes.c_int()
+        word = ctypes.byref(self._word)
+        self.wait = partial(_free.pthread_spin_lock, word)
+        self.open = partial(_held.pthread_spin_unlock, word)
+        _held.pthread_spin_init(word, 0)
+        self.wait()
+
+
+def _system(kind: type[ctypes.CDLL]) -> Any:
+    """The C library: functions of ``CDLL`` let other threads in, of ``PyDLL`` not."""
     try:
-        return ctypes.PyDLL(None).sched_getcpu
-    except (AttributeError, OSError, TypeError):
+        return kind(None)
+    except (OSError, TypeError):
         return None
+
+
+_free, _held = _system(ctypes.CDLL), _system(ctypes.PyDLL)
+SPINS = sys.platform == "linux" and hasattr(_free, "pthread_spin_lock")
+"""Whether threads can wait awake."""
+
+
+def _gate() -> "Gate | _Spin":
+    return _Spin() if SPINS else Gate()
+
+
+def _own_processor() -> Callable[[], int] | None:
+    found: Callable[[], int] | None = getattr(_held, "sched_getcpu", None)
+    return found
 
 
 _processor = _own_processor() if hasattr(os, "sched_setaffinity") else None
 
 
-def _apart(threads: Sequence[threading.Thread]) -> None:
-    """Keep threads off the caller's processor: Linux likes to wake them right there."""
-    if _processor is None:
-        return
-    others = os.sched_getaffinity(0) - {_processor()}
-    for thread in threads:
-        if others and thread.native_id is not None:
-            os.sched_setaffinity(thread.native_id, others)
+class _Places:
+    """Keeps a leader and its helpers on processors of their own.
+
+    Linux likes to wake a thread right there where it is called from; two that work and
+    wait awake on one processor then lose it to each other for milliseconds.
+    """
+
+    def __init__(self, helpers: Sequence[threading.Thread]) -> None:
+        self._helpers, self._here = helpers, -1
+        self._before: set[int] = set()
+
+    def part(self) -> None:
+        """Keeps the helpers off the processor that the calling thread is on by now."""
+        here = self._here if _processor is None else _processor()
+        if here == self._here:
+            return
+        self._here = here
+        others = os.sched_getaffinity(0) - {here}
+        for thread in self._helpers:
+            if others and thread.native_id is not None:
+                os.sched_setaffinity(thread.native_id, others)
+
+    def hold(self) -> None:
+        """Keeps the calling thread where it is, and the helpers elsewhere."""
+        if _processor is None or self._before:
+            return
+        self._before = os.sched_getaffinity(0)
+        self.part()
+        os.sched_setaffinity(0, {self._here})
+
+    def free(self) -> None:
+        """Lets the calling thread go where it could before."""
+        if self._before:
+            os.sched_setaffinity(0, self._before)
+            self._before = set()
 
 
 class Job:
     """Indices still to take, slots given, indices to finish."""
 
-    def __init__(self, task: Task, count: int, finished: Gate) -> None:
+    def __init__(self, task: Task, count: int, finished: "Gate | _Spin") -> None:
         """Keep `task`, to be called for each index below `count`."""
         self.task, self.count, self.finished = task, count, finished
         self.indices, self.slots = itertools.count(), itertools.count()
@@ -94,14 +154,14 @@ def _nothing(index: int, slot: int) -> None:
 
 
 _NO_JOB = Job(_nothing, 0, Gate())
-"""What a team does between runs: it keeps no memory of the last one alive."""
+"""What a team does between runs, asleep: it keeps no memory of the last one alive."""
 
 
 class _Helper:
     """A daemon thread that follows one team after another."""
 
     def __init__(self, name: str, enter: Callable[[], object]) -> None:
-        self.inbox: SimpleQueue[tuple[Team, Gate]] = SimpleQueue()
+        self.inbox: SimpleQueue[tuple[Team, _Door]] = SimpleQueue()
         self._enter = enter
         self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self.thread.start()
@@ -112,14 +172,28 @@ class _Helper:
             while True:
                 self._follow(*self.inbox.get())
 
-    def _follow(self, team: "Team", gate: Gate) -> None:
+    def _follow(self, team: "Team", door: "_Door") -> None:
+        wait = door.asleep.wait
         while True:
-            gate.wait()
+            wait()
             job = team.job
             if job is None:
                 return
+            wait = door.asleep.wait if job is _NO_JOB else door.awake.wait
             job.help()
             del job  # or it lives until the next one
+
+
+class _Door:
+    """Where a helper waits: asleep between runs, awake from its first job in one.
+
+    The leader may open the wrong one, and either more than once: a helper that passes
+    in vain finds no index to take, and one that does not pass is not waited for.
+    """
+
+    def __init__(self) -> None:
+        self.asleep = Gate()
+        self.awake = _Spin() if SPINS else self.asleep
 
 
 class Team:
@@ -129,29 +203,33 @@ class Team:
         """Wake the helpers; they come when they come."""
         self.helpers = helpers
         self.job: Job | None = _NO_JOB
-        self.finished = Gate()
-        self.leader, self._processor = threading.get_ident(), -1
-        self._gates = [Gate() for _ in helpers]
-        self.follow()
-        for helper, gate in zip(helpers, self._gates, strict=True):
-            helper.inbox.put((self, gate))
-
-    def follow(self) -> None:
-        """Keep the helpers off the processor that the leader is on by now."""
-        here = -1 if _processor is None else _processor()
-        if here != self._processor:
-            self._processor = here
-            _apart([helper.thread for helper in self.helpers])
+        self.finished = _gate()
+        self.leader = threading.get_ident()
+        self.places = _Places([helper.thread for helper in helpers])
+        self._doors = [_Door() for _ in helpers]
+        self._awake = 0
+        for helper, door in zip(helpers, self._doors, strict=True):
+            helper.inbox.put((self, door))
 
     def rest(self) -> None:
-        """Wait for the leader to come again."""
+        """Sleep until the leader comes again."""
+        self.places.free()
         self.job = _NO_JOB
+        if SPINS:
+            for door in self._doors[: self._awake]:
+                door.awake.open()
+        self._awake = 0
 
     def share(self, task: Task, count: int, helpers: int) -> None:
         """Run all indices with some of the helpers; the first error is raised."""
         job = self.job = Job(task, count, self.finished)
-        for gate in self._gates[:helpers]:
-            gate.open()
+        if self._awake:  # it pays from the second job of a run on
+            self.places.hold()
+        else:
+            self.places.part()
+        for number, door in enumerate(self._doors[:helpers]):
+            (door.awake if number < self._awake else door.asleep).open()
+        self._awake = max(self._awake, helpers)
         if not job.work():
             self.finished.wait()
         if job.error is not None:
@@ -160,8 +238,9 @@ class Team:
     def dismiss(self) -> None:
         """Let the helpers sleep."""
         self.job = None
-        for gate in self._gates:
-            gate.open()
+        for door in self._doors:
+            door.awake.open()
+            door.asleep.open()
 
 
 class Pool:
@@ -183,7 +262,6 @@ class Pool:
             team, self._resting = self._resting, None
             if team is not None:
                 if team.leader == threading.get_ident() and len(team.helpers) == wanted:
-                    team.follow()
                     return team
                 self._disband(team)
             while len(self._idle) < wanted and self._made < wanted:

@@ -7,23 +7,37 @@ costs little. Which thread runs an index never changes what the index computes.
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 
 from graphwright.backends.numpy.kernels import blas
-from graphwright.backends.numpy.kernels.team import Pool, Task, Team
+from graphwright.backends.numpy.kernels.team import SPINS, Pool, Task, Team
 
 
 def _default_threads() -> int:
     wanted = os.environ.get("GRAPHWRIGHT_NUM_THREADS", "")
-    return max(1, int(wanted)) if wanted.isdecimal() else os.cpu_count() or 1
+    return max(1, int(wanted)) if wanted.isdecimal() else _processors()
+
+
+def _processors() -> int:
+    """How many processors the process may use: a container may have a share of them."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, -(-int(quota) // int(period)))
+    return max(1, count)
 
 
 class _State(threading.local):
     inside = False
     limit: int | None = None
     awake = 0
+    passed = 0.0
     team: Team | None = None
 
 
@@ -89,8 +103,10 @@ class _Awake:
 
     def __exit__(self, *_: object) -> None:
         _state.awake -= 1
-        if not _state.awake and _state.team is not None:
-            _dismiss()
+        if not _state.awake:
+            _state.passed = 0.0
+            if _state.team is not None:
+                _dismiss()
 
 
 _AWAKE = _Awake()
@@ -159,15 +175,22 @@ def _share(team: Team, task: Task, count: int, helpers: int) -> None:
         _state.inside = False
 
 
-_WAKE = 1.2e-4
-_TURN = 1.2e-5
-"""Seconds that it takes to wake a helper and to wait for it, and to take turns at the
-interpreter with it once: measured on a virtual machine, where waking costs most."""
+_WAKE = 2.6e-4 if SPINS else 1.2e-4
+_JOIN = 4e-5 if SPINS else 1.2e-4
+_TURN = 3.5e-6 if SPINS else 1.2e-5
+"""Seconds of work that pay for waking a helper, for having one join that is awake, and
+for taking turns at the interpreter with it once: measured on a virtual machine, where
+waking a thread that sleeps costs most."""
 
 
 def pays(seconds: float, calls: int) -> bool:
     """Whether work of so many seconds, and calls of numpy functions, is shared out."""
     return seconds > _WAKE + calls * _TURN
+
+
+def joins(seconds: float, calls: int) -> bool:
+    """Whether it is where helpers are awake."""
+    return seconds > _JOIN + calls * _TURN
 
 
 class Prepared:
@@ -180,19 +203,36 @@ class Prepared:
         max_slots: int = 1 << 30,
         seconds: float = 1.0,
         calls: int = 0,
+        blas: bool = True,
     ) -> None:
         """Keep `make(index, slot)`, which gives what the task of an index does.
 
         All together take about `seconds` on one thread, and each makes `calls` of numpy
-        functions, between which threads take turns. They are shared out if that pays.
+        functions, between which threads take turns. They are shared out if that pays;
+        in a run with much of such work it does where it does not for each by itself.
+        Tasks that call BLAS keep it to one thread.
         """
-        self._make, self._count = make, count
-        self._slots = max_slots if pays(seconds, count * calls) else 1
+        self._blas = blas
+        self._make, self._count, self._slots = make, count, max_slots
+        self._seconds = seconds
+        self._pays = pays(seconds, count * calls)
+        self._joins = joins(seconds, count * calls)
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
         """Run all tasks."""
-        parallel(self._task, self._count, self._slots)
+        if self._shared():
+            parallel(self._task, self._count, self._slots)
+        elif self._blas:
+            parallel(self._task, self._count, 1)
+        else:
+            _in_line(self._task, self._count)
+
+    def _shared(self) -> bool:
+        if self._pays or not self._joins or _state.team is not None:
+            return self._joins
+        _state.passed += self._seconds  # like one who rents before he buys
+        return _state.passed > _WAKE
 
     def _task(self, index: int, slot: int) -> None:
         found = self._made.get((index, slot))

@@ -1,5 +1,6 @@
 """Counts: of integers, in bins, in cells of a grid."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,9 +38,7 @@ def bincount(
     n = x.shape[0]
     if isinstance(n, int) and n == 0:
         return b.full((minlength,), 0, float64 if weights is not None else int64)
-    largest = b.add(b.reduce("max", index, [0]), 1)
-    (found,) = b.bind_dims(b.reshape(largest, (1,)))
-    size = maximum(found, minlength)
+    size = _size(b, index, minlength)
     if weights is None:
         return b.scatter(
             b.full((size,), 0, int64), index, b.full((n,), 1, int64), 0, "add"
@@ -47,6 +46,32 @@ def bincount(
     return b.scatter(
         b.full((size,), 0, float64), index, b.cast(weights, float64), 0, "add"
     )
+
+
+def _size(b: Emitter, index: Value, minlength: int) -> Dim:
+    """One more than the greatest index, and no less than ``minlength``."""
+    if _most(b, index) < minlength:
+        return minlength
+    largest = b.add(b.reduce("max", index, [0]), 1)
+    (found,) = b.bind_dims(b.reshape(largest, (1,)))
+    return maximum(found, minlength)
+
+
+def _most(b: Emitter, x: Value) -> float:
+    """What no element exceeds, where the last operation tells: ``minimum(y, 7)``."""
+    node = b.producer(x)
+    if node is None or node.op.name != "min":
+        return math.inf
+    found = math.inf
+    for v in node.operands:
+        spread = b.producer(v)
+        if spread is not None and spread.op.name == "broadcast_to":
+            (v,) = spread.operands  # noqa: PLW2901
+        if v.shape == () and b.producer(v) is None:
+            constant = b.known(v)
+            if constant is not None:
+                found = min(found, constant.array().item())
+    return found
 
 
 def _ends(b: Emitter, x: Value, bounds: Any) -> tuple[Value, Value]:
