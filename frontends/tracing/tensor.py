@@ -240,7 +240,13 @@ class Tensor(Methods, Handle):
         dl_device: Any = None,
         copy: bool | None = None,
     ) -> Any:
-        self.data("DLPack")
+        kept = self.data("DLPack").dtype
+        if kept.kind not in "biufc":
+            cure = (
+                f": give t.view('uint{8 * kept.itemsize}') and view it as {kept} there"
+            )
+            words = cure if kept.kind == "V" else ""
+            raise BufferError(f"NumPy has no DLPack of {self.type_of().dtype}{words}")
         array = self.array
         old = max_version is None or max_version[0] < 1
         if old and isinstance(array, np.ndarray):  # it cannot say "read-only"

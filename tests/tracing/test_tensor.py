@@ -227,6 +227,17 @@ def test_memory_is_given_away_if_nothing_shares_it() -> None:
     assert np.shares_memory(given, x.array)
 
 
+def test_dtypes_without_dlpack_say_what_to_give() -> None:
+    x = gw.asarray(np.array([1, 2], ml_dtypes.bfloat16))
+    with pytest.raises(
+        BufferError, match=r"DLPack of bfloat16: give t\.view\('uint16'\)"
+    ):
+        np.from_dlpack(x)
+    with pytest.raises(BufferError, match=r"DLPack of string$"):
+        np.from_dlpack(gw.asarray(["a"]))
+    assert np.from_dlpack(x.view("uint16")).tolist() == [0x3F80, 0x4000]
+
+
 class _Old:
     """What a consumer of DLPack before 1.0 sees, that wants no copy."""
 
