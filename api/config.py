@@ -28,7 +28,7 @@ VARIABLES = (
     ),
     Variable(
         "GRAPHWRIGHT_NUM_THREADS",
-        "one a processor",
+        "one a processor that the process may use",
         "how many threads the numpy backend's kernels use, the caller among them",
     ),
     Variable(
