@@ -188,8 +188,8 @@ def _source(
         "int group = p / panels, offset = group * depth;",
         f"int column = p % panels * {tile.columns}, left = own - column;",
         "column += group * own;",
-        "const __global float *panel =",
-        f"    w + (size_t)p * taps_y * taps_x * depth * {tile.columns};",
+        f"size_t ahead = (size_t)taps_y * taps_x * depth * {tile.columns};",
+        "const __global float *panel = w + p * ahead;",
     ]
     product = [
         *tile.sums(),
@@ -243,7 +243,7 @@ def _taps(tile: Tile, checked: bool) -> list[str]:
             inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
             at = f"{inside} ? {at} : zeros"
         lines.append(f"const __global float *a{i} = {at};")
-    lines += tile.multiply("depth")
+    lines += tile.multiply("depth", ahead="ahead")
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
     return block("for (int ky = 0; ky < taps_y; ky++)", columns)
 

@@ -192,7 +192,7 @@ def _source(
         *rows,
         *tile.sums(),
         "const __global float *b = panel;",
-        *tile.multiply("depth", step="row_step"),
+        *tile.multiply("depth", step="row_step", ahead="panel_step"),
         *tile.each(store),
     ]
     first = f"int column = p * {tile.columns};"

@@ -30,6 +30,14 @@ typedef {vector} vec;
 #define NEAR_LOAD(p) {near}
 #define NEAR_STORE(p, v) {keep}
 #define WITHIN(i, n) ((uint)(i) < (uint)(n))
+#ifdef __has_builtin
+#if __has_builtin(__builtin_prefetch)
+#define AHEAD(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2);
+#endif
+#endif
+#ifndef AHEAD
+#define AHEAD(p)
+#endif
 static inline vec part(const __global float *p, int left) {{
   if (left >= {WIDTH}) return LOAD(p);
   float v[{WIDTH}];

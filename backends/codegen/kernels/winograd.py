@@ -327,7 +327,7 @@ class _Writer:
             f"    u + ((size_t)p * {count} + f) * channels * {columns};",
             *rows,
             *TILE.sums(),
-            *TILE.multiply("channels"),
+            *TILE.multiply("channels", ahead=f"channels * {columns}"),
             *TILE.each(keep),
             f"to += {TILE.rows * columns};",
             f"row += {TILE.rows} * channels;",
