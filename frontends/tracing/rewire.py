@@ -43,7 +43,7 @@ from graphwright.frontends.tracing.objects import (
     seen,
 )
 from graphwright.frontends.tracing.pytree import leaves_as
-from graphwright.frontends.tracing.tensor import Tensor, find
+from graphwright.frontends.tracing.tensor import find
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _COLLECTIONS = (list, dict, set)
@@ -240,7 +240,7 @@ class Rewiring:
             users = value.__globals__ is home or is_users(value.__globals__)
             return self.function(value) if users else _numpy_function(value)
         if value is np.ndarray:
-            return Tensor
+            return find("ndarray")
         if isinstance(value, _FUNCTIONS):
             return _numpy_function(value)
         if type(value) in (list, tuple) and any(map(is_plain, value)):

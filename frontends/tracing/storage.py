@@ -429,6 +429,7 @@ class Trace:
         self.builder, self.parent = builder, parent
         self.nested = nested or parent is not None
         self.hidden: dict[int, Hidden] = {}
+        self.given: list[Handle] = []
         self.masks: dict[Value, Value] = {}
         self.weak: dict[Value, str] = {}
         self.rewiring: Any = None if parent is None else parent.rewiring
@@ -446,7 +447,8 @@ class Trace:
         """A tensor that stands for the next input."""
         value = self.builder.input(name, type_)
         if not weak:
-            return Handle.concrete.on(Cell(value, self)).boxed()
+            self.given.append(Handle.concrete.on(Cell(value, self)).boxed())
+            return self.given[-1]
         copy = self.weakened(value)
         self.weak[copy] = name
         return Handle.concrete.on(Cell(copy, self))

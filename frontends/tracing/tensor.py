@@ -163,6 +163,20 @@ class Tensor(Methods, Handle):
         """Sizes of its axes: integers, or dims under a trace with named ones."""
         return self.type_of().dims
 
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        trace = state.current.get()
+        if trace is not None and any(handle is self for handle in trace.given):
+            raise TraceError(
+                f"{state.where()}: an array from outside would keep its shape: write"
+                " x = x.reshape(shape), which is a view"
+            )
+        view = self.reshape(shape)
+        if view._cell is not self._cell:
+            raise AttributeError("no view of the elements has this shape: use reshape")
+        self._path, self._value, self._version = view._path, None, -1
+        self._boxed = True
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

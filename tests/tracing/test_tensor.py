@@ -284,3 +284,46 @@ def test_captured_constants_tell_their_contents() -> None:
 def test_squeeze_says_that_it_needs_an_axis() -> None:
     with pytest.raises(gw.ShapeError, match="batch is 1: give axis="):
         gw.trace(lambda x: x.squeeze(), gw.spec("float32", ("batch", 4)))
+
+
+def test_shapes_are_set_where_a_view_has_them() -> None:
+    def program(x: Any) -> Any:
+        y = x * 2
+        y.shape = (3, 2)
+        row = y[0]
+        y.shape = 6
+        y[1] = 7
+        return y, row
+
+    x = np.arange(6.0).reshape(2, 3)
+    for run in (program, gw.jit(program), lambda v: program(gw.asarray(v))):
+        for found, want in zip(run(x), program(x), strict=True):
+            np.testing.assert_array_equal(found, want)
+    turned = gw.asarray(x).T
+    with pytest.raises(AttributeError, match="use reshape"):
+        turned.shape = (6,)
+
+
+def test_arrays_from_outside_keep_their_shape() -> None:
+    def flattened(x: Any) -> Any:
+        x.shape = (6,)
+        return x
+
+    with pytest.raises(gw.TraceError, match=r":\d+: an array from outside would keep"):
+        gw.jit(flattened)(np.ones((2, 3)))
+
+
+def test_ndarray_makes_tensors_and_is_their_type() -> None:
+    def program(x: Any) -> Any:
+        y = np.ndarray((2, 3), dtype=x.dtype)
+        y[...] = x
+        assert isinstance(y, np.ndarray)
+        assert issubclass(type(y), np.ndarray)
+        assert not isinstance(3, np.ndarray)
+        return np.ndarray.sum(y, axis=0)
+
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(gw.jit(program)(x), program(x))
+    assert isinstance(gw.asarray(x), gw.numpy.ndarray)
+    with pytest.raises(gw.TraceError, match="ndarray of a buffer is not supported"):
+        gw.numpy.ndarray((2,), buffer=b"0" * 16)

@@ -36,11 +36,11 @@ from graphwright.frontends.tracing.numpy import (
     windows,
     writing,
 )
+from graphwright.frontends.tracing.numpy.arrays import ndarray
 from graphwright.frontends.tracing.numpy.dtypes import NamespaceInfo
 from graphwright.frontends.tracing.numpy.missing import named
 from graphwright.frontends.tracing.numpy.ufunc import UFunc, ufuncs
 from graphwright.frontends.tracing.placement import default
-from graphwright.frontends.tracing.tensor import Tensor
 
 __array_api_version__ = "2025.12"
 
@@ -141,6 +141,6 @@ def __getattr__(name: str) -> Any:
 
 
 _public = _names()
-_public |= {"fft": fft, "linalg": linalg, "ndarray": Tensor, "ufunc": UFunc}
+_public |= {"fft": fft, "linalg": linalg, "ndarray": ndarray, "ufunc": UFunc}
 __all__ = sorted(_public)  # noqa: PLE0605  # pyright: ignore
 globals().update(_public)
