@@ -126,10 +126,7 @@ class Plan:
         try:
             return self._idle.pop()
         except IndexError:
-            read = set(self.outputs)
-            for step in self.steps:
-                unread = () if step.into is None else step.into.unread
-                read.update(s for i, s in enumerate(step.inputs) if i not in unread)
+            read = {*self.outputs}.union(*(step.read() for step in self.steps))
             constants = [(s, c.value) for s, c in self.initial if s in read]
             return Frame(self.layout, constants, self.inputs, self.outputs)
 
@@ -141,9 +138,8 @@ class Plan:
         outputs = tuple(self._slot(v) for v in node.results)
         size = sum(nbytes_of(bind_type(v.type, self.env)) for v in node.results)
         run = self.program.step_function(node, self.env)
-        return Step(
-            node, run, inputs, outputs, tuple(self.slots[v] for v in frees), size
-        )
+        freed = tuple(self.slots[v] for v in frees)
+        return Step(node, run, inputs, outputs, freed, size)
 
     def run(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
         """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""

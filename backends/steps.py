@@ -92,6 +92,11 @@ class Step:
         self.careful: StepFunction | None = getattr(run, "careful", None)
         self.outputs, self.frees, self.nbytes = outputs, frees, nbytes
 
+    def read(self) -> set[int]:
+        """Slots whose contents it looks at, not their sizes alone."""
+        unread = () if self.into is None else self.into.unread
+        return {s for i, s in enumerate(self.inputs) if i not in unread}
+
 
 def nbytes_of(type_: Type) -> int:
     """Bytes of a tensor type whose dims are all known, else 0."""
