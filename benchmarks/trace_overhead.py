@@ -14,6 +14,7 @@ import argparse
 import importlib
 import json
 import math
+import random
 import time
 import timeit
 from collections.abc import Callable
@@ -30,6 +31,13 @@ from graphwright.backends.executable import Executable
 COUNTS = (1000, 4000, 16000)
 SHAPE = (8,)
 
+STEPS: list[Callable[[Any, Any, float], Any]] = [
+    lambda a, b, i: a + b,
+    lambda a, b, i: a * i,
+    lambda a, b, i: np.sin(a),
+    lambda a, b, i: np.maximum(a, b),
+]
+
 
 def one_op(a: Any, b: Any) -> Any:
     return a + b
@@ -40,14 +48,16 @@ def two_ops(a: Any, b: Any) -> Any:
 
 
 def chain(count: int) -> Callable[[Any, Any], Any]:
-    """A program of so many operations, none of which folds or repeats."""
+    """A program of so many operations, in an order that no loop could repeat."""
+    draw = random.Random(count)
+    steps, last = list[int](), -1
+    for _ in range(count):  # nor does one follow itself: the pair might be one
+        last = (last + draw.randrange(1, len(STEPS))) % len(STEPS)
+        steps.append(last)
 
     def program(a: Any, b: Any) -> Any:
-        for i in range(count // 4):
-            a = a + b
-            a = a * (1.0 + i)
-            a = np.sin(a)
-            a = np.maximum(a, b)
+        for i, kind in enumerate(steps):
+            a = STEPS[kind](a, b, 1.0 + i)
         return a
 
     return program

@@ -129,6 +129,14 @@ class Watch:
                 if isinstance(part, _CONTAINERS):
                     self.note(f"{name}.{attribute}", part)
 
+    def follow(self, value: Any, copy: Any) -> None:
+        """Remembers what stands for a container by the container's name."""
+        if not isinstance(copy, _CONTAINERS):
+            return
+        known = self._watched.get(id(value))
+        name = type(value).__name__ if known is None else known.name
+        self._watched[id(copy)] = _Watched(name, copy, held(copy))
+
     def check(self, codes: Sequence[CodeType]) -> None:
         """Raises TraceError if something holds another thing than before."""
         for name, value, before in self._watched.values():

@@ -143,8 +143,9 @@ class Rewiring:
             owner = self._object(owner) if is_plain(owner) else owner
             return MethodType(self.function(function.__func__), owner)
         if isinstance(function, partial):
-            inner = self.function(function.func)
-            return partial(inner, *function.args, **function.keywords)
+            bound = [self._kept(x) for x in function.args]
+            named = {name: self._kept(x) for name, x in function.keywords.items()}
+            return partial(self.function(function.func), *bound, **named)
         if not isinstance(function, FunctionType):
             call = vars(type(function)).get("__call__")
             plain = isinstance(call, FunctionType) and not isinstance(function, type)
@@ -162,10 +163,12 @@ class Rewiring:
         if scope is None:
             scope = self._scopes[id(real)] = _Scope(real, self)
         cells = tuple(CellType() for _ in function.__closure__ or ())
+        defaults = tuple([self._kept(x) for x in function.__defaults__ or ()])
         made = FunctionType(
-            function.__code__, scope, function.__name__, function.__defaults__, cells
+            function.__code__, scope, function.__name__, defaults or None, cells
         )
-        made.__kwdefaults__ = function.__kwdefaults__
+        named = function.__kwdefaults__ or {}
+        made.__kwdefaults__ = {name: self._kept(x) for name, x in named.items()}
         self._copies[id(function)] = (function, made)
         names = function.__code__.co_freevars
         for name, cell, copy in zip(
@@ -243,9 +246,25 @@ class Rewiring:
             return find("ndarray")
         if isinstance(value, _FUNCTIONS):
             return _numpy_function(value)
-        if type(value) in (list, tuple) and any(map(is_plain, value)):
-            return type(value)([self.swapped(x, home) for x in value])
+        if type(value) in (list, tuple, dict) and _matters(value):
+            return self._container(value, home)
         return self._object(value) if is_plain(value) else value
+
+    def _kept(self, value: Any) -> Any:
+        """What stands for a default, or for what a ``partial`` binds: its arrays."""
+        return self.swapped(value, {}) if _matters(value) else value
+
+    def _container(self, value: Any, home: dict[str, Any]) -> Any:
+        """A list, tuple or dict whose arrays and objects are swapped."""
+        found = self._objects.get(id(value))
+        if found is None:
+            if isinstance(value, dict):
+                copy: Any = {k: self.swapped(x, home) for k, x in value.items()}
+            else:
+                copy = type(value)([self.swapped(x, home) for x in value])
+            self.watch.follow(value, copy)
+            found = self._objects[id(value)] = (value, copy)
+        return found[1]
 
     def original(self, value: Any) -> Any:
         """The object that something stands for; itself if it stands for none."""
@@ -271,6 +290,14 @@ class Rewiring:
             twin = seen(value, self._kinds, self)
             found = self._objects[id(value)] = (value, twin)
         return found[1]
+
+
+def _matters(value: Any, depth: int = 8) -> bool:
+    """Whether a value is, or holds, an array or a user's object."""
+    if type(value) in (list, tuple, dict):
+        parts = value.values() if isinstance(value, dict) else value
+        return depth > 0 and any(_matters(x, depth - 1) for x in parts)
+    return isinstance(value, np.ndarray) or is_plain(value)
 
 
 def rewired(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -86,6 +86,14 @@ def shaped(x: Any) -> Any:
     return np.zeros(x[0].astype(int))
 
 
+def ranged(x: Any) -> Any:
+    return np.arange(x.sum())
+
+
+def spaced(x: Any) -> Any:
+    return np.linspace(0.0, 1.0, x.argmax())
+
+
 def shown(x: Any) -> Any:
     print(x)  # noqa: T201
     return x
@@ -181,6 +189,10 @@ LOGIC = (
     "use gw.cond or np.where for if, gw.while_loop for while, & | ~ for and, or, not"
 )
 NUMBER = "keep it a tensor (np.sin(t), not math.sin(t)), or make it a static argument"
+KNOWN = (
+    "shapes must be known when tracing: make it a static argument, or take the largest"
+    " size and mask with np.where"
+)
 LATER = "keep it a tensor in the function, and read the result after the call"
 X = np.ones(2)
 
@@ -198,13 +210,9 @@ GOLDEN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int, str]] = {
         f"an index, range or size {VALUE} int64[]: index with the tensor itself, loop"
         " by gw.fori_loop or gw.scan, or make it a static argument",
     ),
-    "shaped": (
-        shaped,
-        (X,),
-        1,
-        f"a shape {VALUE} int64[]: shapes must be known when tracing: make it a static"
-        " argument, or take the largest size and mask with np.where",
-    ),
+    "shaped": (shaped, (X,), 1, f"a shape {VALUE} int64[]: {KNOWN}"),
+    "ranged": (ranged, (X,), 1, f"a shape {VALUE} float64[]: {KNOWN}"),
+    "spaced": (spaced, (X,), 1, f"a shape {VALUE} int64[]: {KNOWN}"),
     "shown": (
         shown,
         (X,),

@@ -1,5 +1,6 @@
 """``gw.jit``: signatures, named dims, arguments that come back written."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,65 @@ def test_captured_arrays_are_read_at_each_call() -> None:
         assert f(np.ones(3)).tolist() == [4, 4, 4]
     finally:
         rebound(before)
+
+
+W = np.ones(3)
+HELD = {"w": W, "both": (W, [W])}
+
+
+def in_containers(x: Any) -> Any:
+    assert all(isinstance(y, np.ndarray) for y in (HELD["w"], HELD["both"][0]))
+    return x + HELD["w"] * 2 + HELD["both"][1][0] * 3
+
+
+def by_default(x: Any, w: Any = W, *, scale: Any = HELD) -> Any:
+    return x + w * 2 + scale["w"] * 3
+
+
+def through_a_helper(x: Any) -> Any:
+    return by_default(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        in_containers,
+        by_default,
+        through_a_helper,
+        partial(by_default, w=W),
+        partial(lambda w, x: x + w * 5, W),
+    ],
+)
+def test_arrays_in_containers_and_defaults_are_read_at_each_call(function: Any) -> None:
+    compiled, x = gw.jit(function), np.zeros(3)
+    for value in (1.0, 4.0):
+        W[:] = value
+        np.testing.assert_array_equal(np.asarray(compiled(x)), function(x))
+    assert "traced 1 times" in compiled.explain()
+    W[:] = 1
+
+
+def test_arrays_in_containers_are_written_where_they_are() -> None:
+    rows = [np.zeros(3), np.zeros(3)]
+
+    def program(x: Any) -> Any:
+        rows[1][1:] = x[1:]
+        return x
+
+    gw.jit(program)(np.arange(3.0))
+    np.testing.assert_array_equal(rows, [[0, 0, 0], [0, 1, 2]])
+
+
+def test_containers_of_arrays_may_not_grow() -> None:
+    rows = [np.zeros(3)]
+
+    def program(x: Any) -> Any:
+        rows.append(x)
+        return x
+
+    with pytest.raises(gw.TraceError, match="rows"):
+        gw.jit(program)(np.arange(3.0))
+    assert len(rows) == 1
 
 
 def test_static_arguments() -> None:

@@ -20,6 +20,8 @@ _FLOPS_A_SECOND = 8e10
 _BYTES_A_SECOND = 2e10
 _SHORT = 2e-4
 _TASK_FLOPS = 1 << 26
+_ROWS = 192
+"""Rows, or columns, of a part: BLAS packs the other operand anew for each."""
 
 
 def matmul(
@@ -122,10 +124,10 @@ def _run_one(
 ) -> None:
     """Share out one product by rows or by columns, whichever are more."""
     m, n = out.shape
-    parts = int(min(64, max(2, flops / _TASK_FLOPS), max(m, n) // 32))
+    long = max(m, n)
+    parts = int(min(64, max(2, flops / _TASK_FLOPS), max(2, long // _ROWS), long // 32))
     if flops / _FLOPS_A_SECOND + b.nbytes / _BYTES_A_SECOND < _SHORT:
         parts = 1
-    long = max(m, n)
     cuts = threads.ranges(long, max(1, -(-long // max(1, parts))))
 
     def task(index: int, _slot: int) -> None:

@@ -275,7 +275,7 @@ def _number(x: Any) -> Any:
     """A bound of a range as a Python or NumPy number, or a dim."""
     if isinstance(x, (Expr, int, float, complex, np.generic)):
         return x
-    return np.asarray(x)[()]
+    return (x.data("a shape") if isinstance(x, Tensor) else np.asarray(x))[()]
 
 
 def _spaced(b: Emitter, start: Value, stop: Value, num: int, endpoint: bool) -> Value:
@@ -339,6 +339,7 @@ def linspace(
     device: Any = None,
 ) -> Any:
     """``num`` evenly spaced numbers from ``start`` to ``stop``."""
+    num = _number(num)
     if int(num) < 0:
         raise ValueError(f"number of samples, {num}, must be non-negative")
     x = _between(b, start, stop, num, endpoint)

@@ -146,6 +146,7 @@ def polyfit(
     cov: Any = False,
 ) -> Any:
     """The polynomial of a degree that fits points best, in the least squares sense."""
+    deg = int(deg)
     if deg < 0:
         raise ValueError("expected deg >= 0")
     spots, heights = asarray(x) + 0.0, asarray(y) + 0.0
