@@ -104,7 +104,7 @@ def test_captured_arrays_are_read_at_each_call() -> None:
 
 
 W = np.ones(3)
-HELD = {"w": W, "both": (W, [W])}
+HELD: dict[str, Any] = {"w": W, "both": (W, [W])}
 
 
 def in_containers(x: Any) -> Any:
