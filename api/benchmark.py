@@ -23,6 +23,7 @@ from graphwright.comparison.runners import (
 from graphwright.comparison.timing import percentile, resident_bytes
 from graphwright.display import Shown, bytes_text, seconds_text, stacked, table
 from graphwright.feeds import random_feeds
+from graphwright.files import writing
 from graphwright.frontends.onnx.load import load
 from graphwright.ir.errors import BackendUnavailable, FeedError, printable
 from graphwright.ir.graph import Graph
@@ -138,6 +139,7 @@ class BenchReport(Shown):
 
         Raises:
             BackendUnavailable: If matplotlib is not installed.
+            ModelError: If the file cannot be written.
         """
         plot_rows(self.graph, self.rows, path)
 
@@ -382,4 +384,5 @@ def plot_rows(
         axes.grid(alpha=0.3)
     left.legend()
     figure.suptitle(printable(title).replace("$", r"\$"))
-    figure.savefig(os.fspath(path), dpi=130)
+    with writing(path):
+        figure.savefig(os.fspath(path), dpi=130)

@@ -70,8 +70,7 @@ class Executable:
         }
         self._turn = threading.Lock()
         self._timed = options.limits.timeout is not None
-        self._callback: Callback | None = None
-        self._named = False
+        self._observer: Observer | None = None
         self._plain = self._run(None, ())
 
     @property
@@ -129,7 +128,7 @@ class Executable:
         them, which then are these arrays. After an error their contents are undefined.
         """
         backend, run = self.options.backend, self._plain
-        if lent or cancel is not None or self._callback is not None or self._timed:
+        if lent or cancel is not None or self._observer is not None or self._timed:
             run = self._run(cancel, lent)
         with np.errstate(all="ignore"), backend.running():
             if not self.state:
@@ -140,11 +139,8 @@ class Executable:
                 return self._owned(results, arrays)
 
     def _run(self, cancel: Cancellation | None, lent: Collection[int]) -> Run:
-        observer, backend = None, self.options.backend
-        if self._callback is not None:
-            named = self._named
-            observer = Observer(self._callback, backend.to_host, named=named)
-        return Run(self.state, Meter(self.options.limits, cancel), observer, lent)
+        meter = Meter(self.options.limits, cancel)
+        return Run(self.state, meter, self._observer, lent)
 
     def _keep_apart(self, arrays: Sequence[Any]) -> None:
         """Variables that share memory with what callers hold are copied."""
@@ -229,7 +225,9 @@ class Executable:
     # Read-out -------------------------------------------------------------------------
 
     @contextmanager
-    def observe(self, callback: Callback, *, named: bool = False) -> Iterator[None]:
+    def observe(
+        self, callback: Callback, *, named: bool = False, copy: bool = True
+    ) -> Iterator[None]:
         """Calls back with a copy of each value that runs make inside the block.
 
         The plan stays as it is.
@@ -237,13 +235,14 @@ class Executable:
         Args:
             callback: Called after each step, for each of its results.
             named: Whether to leave out what equals no value of the original graph.
+            copy: Whether arrays are copies; else a later step may write over them.
         """
-        before = self._callback, self._named
-        self._callback, self._named = callback, named
+        before, to_host = self._observer, self.options.backend.to_host
+        self._observer = Observer(callback, to_host, named=named, copy=copy)
         try:
             yield
         finally:
-            self._callback, self._named = before
+            self._observer = before
 
     def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
         """Wall time of each step of one run, in order."""

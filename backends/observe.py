@@ -17,7 +17,7 @@ class Reading:
         node: The step's node.
         index: Which of its results.
         origins: The values of the original graph that it equals.
-        array: A copy of it, on the host (a host value as it is).
+        array: It, on the host: a copy unless none was asked for.
     """
 
     node: Node
@@ -30,15 +30,21 @@ Callback: TypeAlias = Callable[[Reading], None]
 
 
 class Observer:
-    """Calls back with a copy of every value, step after step.
+    """Calls back with every value, step after step: a copy, if that is wanted.
 
-    With ``named``, of those alone that equal values of the original graph.
+    With ``named``, with those alone that equal values of the original graph.
     """
 
     def __init__(
-        self, callback: Callback, to_host: Callable[[Any], Any], *, named: bool = False
+        self,
+        callback: Callback,
+        to_host: Callable[[Any], Any],
+        *,
+        named: bool = False,
+        copy: bool = True,
     ) -> None:
-        self._callback, self._to_host, self._named = callback, to_host, named
+        self._callback, self._to_host = callback, to_host
+        self._named, self._copy = named, copy
 
     def after(self, node: Node, results: Sequence[Any], graph: Graph) -> None:
         """Reads the results of a step before anything reuses them."""
@@ -48,5 +54,6 @@ class Observer:
             host = r if isinstance(r, np.ndarray) else None
             if host is None and hasattr(r, "shape"):
                 host = self._to_host(r)
-            copied = r if host is None else np.array(host)
-            self._callback(Reading(node, index, graph.origins.get(v, ()), copied))
+            copied = np.array(host) if host is not None and self._copy else host
+            shown = r if host is None else copied
+            self._callback(Reading(node, index, graph.origins.get(v, ()), shown))

@@ -4,7 +4,8 @@
 
 Prints the time of a plain run of each, that of all runs with everything read and
 measured, and their ratio, and the greatest memory of both in processes of their own.
-Compilation, the float64 run and timing rounds are left out.
+Compilation, the float64 run and timing rounds are left out; memory is shown with the
+float64 run and without.
 """
 
 import argparse
@@ -13,10 +14,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import graphwright as gw
+import graphwright.comparison.compare
+from graphwright.comparison.judge import Judge, Verdicts
 from graphwright.comparison.labels import labelled
 from graphwright.comparison.peers import OnnxRuntimeRunner, OpenVinoRunner
 from graphwright.comparison.runners import GraphwrightRunner, Runner
@@ -70,15 +74,39 @@ def megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def apart(what: str, given: argparse.Namespace) -> tuple[float, float]:
-    """A part in a process of its own: its time and memory."""
+def held(path: str, names: Sequence[str]) -> Iterator[float]:
+    """Megabytes of a comparison: resident before the float64 run, values, and after."""
+    sizes: list[float] = []
+
+    class Watched(Judge):
+        def __call__(self, feeds: Any, outcomes: Any, accounts: Any) -> Verdicts:
+            arrays = (x for o in outcomes.values() for x in o.values.values())
+            values = sum(getattr(x, "nbytes", 0) for x in arrays)
+            sizes.extend((megabytes(), values / 2**20))
+            return super().__call__(feeds, outcomes, accounts)
+
+    with patch.object(graphwright.comparison.compare, "Judge", Watched):
+        gw.compare(path, names, samples=1)
+    yield from (*sizes, megabytes())
+
+
+def apart(what: str, given: argparse.Namespace) -> list[float]:
+    """What a part prints, in a process of its own."""
     words = [given.model, "--backends", given.backends, "--part", what]
     words += ["--runs", str(given.runs)]
     done = subprocess.run(
         [sys.executable, __file__, *words], capture_output=True, text=True, check=True
     )
-    milliseconds, size = map(float, done.stdout.split())
-    return milliseconds, size
+    return list(map(float, done.stdout.split()))
+
+
+def part(given: argparse.Namespace) -> list[float]:
+    """What is measured in a process of its own."""
+    names = given.backends.split(",")
+    if given.part == "held":
+        return list(held(given.model, names))
+    run = plain if given.part == "plain" else compared
+    return [run(given.model, names, given.runs), megabytes()]
 
 
 def main() -> None:
@@ -86,18 +114,20 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--backends", default="numpy,onnxruntime")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--part", choices=("plain", "compared"))
+    parser.add_argument("--part", choices=("plain", "compared", "held"))
     given = parser.parse_args()
     if given.part:
-        run = plain if given.part == "plain" else compared
-        spent = run(given.model, given.backends.split(","), given.runs)
-        sys.stdout.write(f"{spent} {megabytes()}\n")
+        sys.stdout.write(" ".join(map(str, part(given))))
         return
-    rows = {what: apart(what, given) for what in ("plain", "compared")}
-    for what, (spent, size) in rows.items():
-        sys.stdout.write(f"{what:9} {spent:8.1f} ms {size:8.0f} MB\n")
-    ratios = [b / a for a, b in zip(rows["plain"], rows["compared"], strict=True)]
-    sys.stdout.write(f"ratio     {ratios[0]:8.2f}    {ratios[1]:8.2f}\n")
+    (spent, size), (more, _) = apart("plain", given), apart("compared", given)
+    before, values, after = apart("held", given)
+    sys.stdout.write(
+        f"plain      {spent:8.1f} ms {size:8.0f} MB\n"
+        f"compared   {more:8.1f} ms {before:8.0f} MB, {values:.0f} MB of it values,"
+        f" {after:.0f} MB with the float64 run\n"
+        f"ratio      {more / spent:8.2f}    {(before - values) / size:8.2f}, beside"
+        f" the values; {after / size:.2f} with the float64 run\n"
+    )
 
 
 if __name__ == "__main__":

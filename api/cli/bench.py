@@ -17,6 +17,7 @@ from graphwright.cli.common import (
     start_logging,
     working,
 )
+from graphwright.files import check_writable, writing
 
 
 def _numbers(_context: Any, _parameter: Any, text: str) -> list[int]:
@@ -61,6 +62,7 @@ def command(
 ) -> None:
     """Time MODEL on random inputs, backends in turns, in blocks with rests."""
     start_logging()
+    check_writable(trace, plot)
     with working(f"Timing {model}"):
         report = bench(
             model,
@@ -75,7 +77,8 @@ def command(
             profile=profile or bool(trace),
         )
         if trace:
-            Path(trace).write_text(json.dumps(report.trace()), encoding="utf-8")
+            with writing(trace):
+                Path(trace).write_text(json.dumps(report.trace()), encoding="utf-8")
         if plot:
             report.plot(plot)
     show(as_json, report.to_dict(), report)

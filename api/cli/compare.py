@@ -19,6 +19,7 @@ from graphwright.cli.errors import PROBLEMS
 from graphwright.cli.feeds import read_feeds
 from graphwright.comparison.samples import Samples
 from graphwright.feeds import random_feeds
+from graphwright.files import check_writable
 from graphwright.ir.errors import printable
 
 
@@ -81,6 +82,7 @@ def command(
     is 1 if they do not agree.
     """
     start_logging()
+    check_writable(html)
     with working(f"Comparing {model}"):
         graph = gw.load(model, dims=dims) if dims or inputs else None
         given = _given(graph, inputs)

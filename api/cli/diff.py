@@ -5,6 +5,7 @@ import click
 import graphwright as gw
 from graphwright.cli.common import common_options, show, start_logging, working
 from graphwright.cli.errors import PROBLEMS
+from graphwright.files import check_writable
 
 
 @click.command("diff")
@@ -18,6 +19,7 @@ def command(before: str, after: str, html: str | None, as_json: bool) -> int:
     The exit code is 1 if anything does.
     """
     start_logging()
+    check_writable(html)
     with working(f"Comparing {before} and {after}"):
         report = gw.diff(before, after)
     if html:

@@ -39,6 +39,7 @@ from graphwright.comparison.samples import (
 )
 from graphwright.comparison.searching import searched
 from graphwright.comparison.timing import resident_bytes, timed
+from graphwright.files import check_writable
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.trace import trace
 from graphwright.ir.errors import FeedError, GraphwrightError
@@ -104,8 +105,10 @@ def compare(
 
     Raises:
         FeedError: If inputs do not fit.
+        ModelError: If a file cannot be read or written.
         BackendUnavailable: With ``strict``, or if none is left.
     """
+    check_writable(save)
     graph, function = _graph_of(model, inputs)
     source: Any = graph if isinstance(model, Graph) or callable(model) else model
     if dtype is not None:
@@ -262,12 +265,14 @@ class _Session:
         outcomes: dict[str, Outcome] = {}
         for runner in list(self.runners):
             try:
-                outcomes[runner.name] = runner.run(sample.feeds)
+                found = runner.run(sample.feeds)
+                outcomes[runner.name] = replace(found, values={**found.values})
             except Exception as error:
                 self._failed(runner, sample, error)
         self._spent("run", start)
         self._need_some()
         accounts = {r.name: r.accounts() for r in self.runners}
+        kept = {name: Outcome(o.outputs) for name, o in outcomes.items()}
         verdicts = self._judge(sample.feeds, outcomes, accounts)
         for what, seconds in (
             ("shadow", verdicts.shadow_seconds),
@@ -276,7 +281,6 @@ class _Session:
             self.seconds[what] = self.seconds.get(what, 0.0) + seconds
         self.findings += self._found(sample, verdicts)
         self._picture(sample, verdicts)
-        kept = {name: Outcome(o.outputs) for name, o in outcomes.items()}
         self.done.append((sample, kept, verdicts))
 
     def _picture(self, sample: Sample, verdicts: Verdicts) -> None:

@@ -63,7 +63,7 @@ def save_golden(
 
     Raises:
         FeedError: If a value is no tensor of numbers.
-        OSError: If the file cannot be written.
+        ModelError: If the file cannot be written.
     """
     arrays: dict[str, Any] = {}
     keys: list[list[str]] = []

@@ -84,7 +84,8 @@ class Judge:
 
         Args:
             feeds: Inputs by name.
-            outcomes: What each runner gave, by its name.
+            outcomes: What each runner gave, by its name; inner values are taken out
+                as they are judged.
             accounts: What became of values in each runner, by its name.
         """
         if self._common is None:
@@ -180,7 +181,7 @@ class _Walk:
         if label is None:
             return  # nobody reads it
         for name, ensemble in alive.items():
-            have = self.outcomes[name].values.get(label)
+            have = self.outcomes[name].values.pop(label, None)
             if have is None:
                 continue
             account = self.accounts[name].get(label)

@@ -17,6 +17,7 @@ from graphwright.comparison.peers import PeerRunner
 from graphwright.comparison.runners import GraphwrightRunner, ReferenceRunner, Runner
 from graphwright.comparison.samples import Sample
 from graphwright.comparison.windows import Case, concrete, feeds_of, window
+from graphwright.files import writing
 from graphwright.frontends.onnx.save import export
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.errors import GraphwrightError, printable
@@ -150,9 +151,17 @@ def write_case(case: Reproducer, folder: "str | os.PathLike[str]") -> str:
 
     Returns:
         The path of the script.
+
+    Raises:
+        ModelError: If the folder cannot be written.
     """
     place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        return _written(case, place)
+
+
+def _written(case: Reproducer, place: Path) -> str:
     arrays: dict[str, Any] = {}
     dtypes: dict[str, str] = {}
     for stem, row in (("in", case.inputs), ("out", case.outputs)):

@@ -198,7 +198,8 @@ def _float_difference(
         f"{name}: {have[at]} at {list(map(int, at))}, the reference gives"
         f" {reference[at]}, float64 {bound.value[at]} within {tolerance:.3g}"
     )
-    error = float(np.abs(have[at] - bound.value[at]))
+    with np.errstate(all="ignore"):
+        error = float(np.abs(have[at] - bound.value[at]))
     return Difference(message, np.inf if np.isnan(error) else error, tolerance)
 
 

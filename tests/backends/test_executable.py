@@ -203,6 +203,22 @@ def test_observing_reads_every_value_and_leaves_the_plan_alone() -> None:
     assert len(seen) == len(plan.steps)
 
 
+def test_observing_without_copies_shows_the_memory_of_the_plan() -> None:
+    graph = graph_of(lambda b, x: b.exp(b.add(x, 1)), N)
+    exe = gw.compile(graph, backend="numpy", optimize=False)
+    seen: list[list[float]] = []
+
+    def note(reading: Reading) -> None:
+        if reading.node.op.name == "add":
+            seen.append(reading.array.tolist())
+            reading.array[...] = 0
+
+    with exe.observe(note, copy=False):
+        (y,) = exe.run(None, {exe.input_names[0]: numbers(2)})
+    assert seen == [(numbers(2) + 1).tolist()]
+    assert y.tolist() == [1, 1]
+
+
 def test_profile_and_costs_name_the_source() -> None:
     exe = gw.compile(graph_of(lambda b, x: b.dot(x, x), 4, 4), backend="numpy")
     (row,) = exe.profile([numbers(4, 4)])

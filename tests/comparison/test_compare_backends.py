@@ -233,6 +233,23 @@ def test_inputs_that_do_not_fit() -> None:
 # Golden runs, files -------------------------------------------------------------------
 
 
+def test_a_folder_that_is_missing_is_said_before_anything_runs(tmp_path: Path) -> None:
+    path = str(tmp_path / "none" / "golden.npz")
+    with pytest.raises(gw.ModelError, match=r"there is no folder .* make it first"):
+        gw.compare("no such model", ["numpy"], save=path)
+    report = gw.compare(DIGITS, ["numpy"])
+    with pytest.raises(gw.ModelError, match="there is no folder"):
+        report.to_html(str(tmp_path / "none" / "report.html"))
+
+
+def test_each_backend_runs_once_a_sample_and_once_unobserved() -> None:
+    runs: list[int] = []
+    backend = Faulty("conv", lambda y, *_: (runs.append(1), y)[1])
+    convolutions = 2
+    assert gw.compare(DIGITS, [backend], samples=3).ok
+    assert len(runs) == convolutions * 4
+
+
 def test_golden_runs(tmp_path: Path) -> None:
     path = str(tmp_path / "golden.npz")
     saved = gw.compare(DIGITS, ["numpy"], dtype="bfloat16", save=path)

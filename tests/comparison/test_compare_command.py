@@ -31,6 +31,16 @@ def run(capsys: Capture, *words: str, code: int = 0) -> str:
     return out
 
 
+@pytest.mark.usefixtures("faulty")
+@pytest.mark.parametrize("option", ["--html", "--save", "--bisect"])
+def test_what_cannot_be_written(capsys: Capture, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").write_text("")
+    path = str(tmp_path / "file" / "x")
+    backends = ["--backends", "faulty"] if option == "--bisect" else []
+    assert main(["compare", DIGITS, *backends, option, path]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
 def test_the_first_line_is_the_answer(capsys: Capture) -> None:
     out = run(capsys, "--backends", "numpy,reference,onnxruntime", "--per-node")
     first = out.splitlines()[0]
