@@ -25,16 +25,13 @@ from graphwright.frontends.tracing.lazy import (
     leaf,
 )
 from graphwright.frontends.tracing.placement import default
-from graphwright.frontends.tracing.storage import Cell, Handle
+from graphwright.frontends.tracing.storage import SMALL, Cell, Handle
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.op import Tier, Trait
 from graphwright.ir.types import TensorType
-
-SMALL = 1 << 15
-"""Bytes of an operand up to which a function runs at once."""
 
 MAX_RECIPES = 256
 _MAX_STEPS = 16
@@ -116,15 +113,19 @@ class Recipe:
         if len(walk.calls) > _MAX_STEPS or result.index:
             raise _NoRecipe
         constants = [v for v in walk.leaves if not isinstance(v, _Stand)]
+        spread = _spread(walk.calls, result.call)
+        kept = [call for call in walk.calls if call not in spread]
         rows: dict[Any, int] = {
-            v: i for i, v in enumerate([*stands, *constants, *walk.calls])
+            v: i for i, v in enumerate([*stands, *constants, *kept])
         }
+        if any(v.index for call in walk.calls for v in _operands(call)):
+            raise _NoRecipe
         steps: list[Step] = []
-        for call in walk.calls:
-            operands: list[Any] = list(call.operands)
-            if any(v.index for v in operands):
-                raise _NoRecipe
-            places = tuple([rows[v if v.call is None else v.call] for v in operands])
+        for call in kept:
+            sources = [
+                v.call.operands[0] if v.call in spread else v for v in _operands(call)
+            ]
+            places = tuple([rows[v if v.call is None else v.call] for v in sources])
             steps.append((_function(backend, call), places))
         self._constants = [v.data for v in constants]
         self._steps, self._last = steps[:-1], steps[-1]
@@ -140,6 +141,29 @@ class Recipe:
             found = _first(function(*[arrays[i] for i in places]))
         found.flags.writeable = False
         return found
+
+
+def _operands(call: Call) -> Any:
+    """Deferred values all, outside a trace."""
+    return call.operands
+
+
+def _spread(calls: Sequence[Call], last: Call) -> set[Call]:
+    """Calls that repeat elements where NumPy would do so by itself."""
+    users: dict[Any, list[Call]] = {}
+    for call in calls:
+        for v in _operands(call):
+            users.setdefault(v.call, []).append(call)
+    found = {c for c in calls if c.op.name == "broadcast_to" and c is not last}
+    return {c for c in found if all(_repeats(user, found) for user in users[c])}
+
+
+def _repeats(user: Call, spread: set[Call]) -> bool:
+    """Whether a call broadcasts, and has an operand of its result's shape."""
+    if Trait.ELEMENTWISE not in user.op.traits or user.op.tier is not Tier.PRIMITIVE:
+        return False
+    mine = [v for v in _operands(user) if v.call not in spread]
+    return any(v.shape == w.shape for v in mine for w in _operands(user) if w is not v)
 
 
 def _first(found: Any) -> "np.ndarray[Any, Any]":
@@ -179,7 +203,7 @@ class Recipes:
     def run(self, args: tuple[Any, ...], options: dict[str, Any]) -> Handle | None:
         """The function's result, or None where it has to be called as it is."""
         home = default()
-        if home is not _numpy():
+        if home is not numpy_backend():
             return None
         arrays: list[Any] = []
         key: list[Any] = []
@@ -257,5 +281,6 @@ def _note(x: Any, key: list[Any]) -> bool:
 
 
 @cache
-def _numpy() -> Backend:
+def numpy_backend() -> Backend:
+    """The one that runs small tensors at once."""
     return choose_backend("numpy")

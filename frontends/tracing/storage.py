@@ -51,6 +51,10 @@ _CURE = "keep it a tensor in the function, and read the result after the call"
 """What to do instead, by what asks for a value."""
 
 
+SMALL = 1 << 15
+"""Bytes of an operand up to which a function runs at once."""
+
+
 class Cell:
     """Storage: its present value, how often it was written, and whose it is."""
 
@@ -165,9 +169,29 @@ class Handle:
             return
         if trace is not None:
             trace.check_written(cell)
+        elif self._path and self._written(value):
+            return
         check_writable(self._path)
         b = state.emitter("assign")
         cell.set(write_path(b, cell.value, self._path, value))
+
+    def _written(self, value: Value) -> bool:
+        """Writes a known value to its part of a small known array of NumPy's."""
+        whole = self._cell.value
+        if type(whole) is not Deferred or type(value) is not Deferred:
+            return False
+        data, new = whole.data, value.data
+        if not (type(data) is type(new) is np.ndarray and data.nbytes <= SMALL):
+            return False
+        array = part = data.copy()
+        for op in self._path:
+            part = op.compute(np, part)
+        if not part.flags.writeable or not np.may_share_memory(part, array):
+            return False
+        part[...] = new
+        array.flags.writeable = False
+        self._cell.set(leaf(array, whole.tensor, whole.home))
+        return True
 
     def donate(self, name: str) -> None:
         """Gives its storage to a function: nobody reads it any more."""

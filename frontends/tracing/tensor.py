@@ -8,8 +8,7 @@ import numpy as np
 
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backend
-from graphwright.frontends.tracing import arithmetic, state
-from graphwright.frontends.tracing.indexing import assign_index, take_index
+from graphwright.frontends.tracing import arithmetic, parts, state
 from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
 from graphwright.frontends.tracing.methods import Methods, namespace
 from graphwright.frontends.tracing.placement import default
@@ -406,10 +405,10 @@ class Tensor(Methods, Handle):
     # Indexing and operators -----------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
-        return take_index(self, index)
+        return parts.take(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        assign_index(self, index, value)
+        parts.assign(self, index, value)
 
     __add__, __radd__ = _binary(arithmetic.add)
     __sub__, __rsub__ = _binary(arithmetic.subtract)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import graphwright as gw
-from graphwright.frontends.tracing import lazy, small
+from graphwright.frontends.tracing import lazy, small, storage
 
 
 def waiting(t: Any) -> bool:
@@ -15,7 +15,7 @@ def waiting(t: Any) -> bool:
 
 
 def big() -> Any:
-    return gw.asarray(np.ones(small.SMALL // 8 + 1))
+    return gw.asarray(np.ones(storage.SMALL // 8 + 1))
 
 
 def test_small_tensors_do_not_wait() -> None:
@@ -98,3 +98,81 @@ def test_errors_name_the_line_each_time() -> None:
     for _ in range(3):
         with pytest.raises(gw.ShapeError, match=r"test_small\.py:\d+"):
             x + y
+
+
+# Parts --------------------------------------------------------------------------------
+
+INDICES: list[Any] = [
+    2,
+    -1,
+    slice(1, None),
+    slice(None, None, -2),
+    (slice(1, -1), slice(1, -1)),
+    (1, slice(None, 3)),
+    (1, 2),
+    (1, 2, ...),
+    ...,
+    (None, 1),
+    (..., 0),
+]
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_parts_are_read_and_written_as_numpys(index: Any) -> None:
+    mine, theirs = gw.asarray(np.arange(20.0).reshape(4, 5)), np.empty((4, 5))
+    theirs[...] = mine
+    for turn in range(3):  # the first looks, the others know
+        part, want = mine[index], theirs[index]
+        np.testing.assert_array_equal(part, want)
+        mine[index] = part * 2 + turn
+        theirs[index] = want * 2 + turn
+        np.testing.assert_array_equal(mine, theirs)
+        mine[index] += 1
+        theirs[index] += 1
+        np.testing.assert_array_equal(mine, theirs)
+        if want.ndim:  # a view sees what is written, and writes
+            np.testing.assert_array_equal(part, theirs[index])
+            part -= 0.5
+            want -= 0.5
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_parts_of_parts_write_to_the_storage() -> None:
+    def program(x: Any) -> Any:
+        for _ in range(3):
+            turned = x.T[1:]
+            turned[0] = turned[1, ::-1]
+            x.reshape(2, 10)[1, 3:5] *= 2
+            x[1:][0][2:][1] = 7
+        return x
+
+    want = program(np.arange(20.0).reshape(4, 5))
+    np.testing.assert_array_equal(
+        program(gw.asarray(np.arange(20.0).reshape(4, 5))), want
+    )
+
+
+def test_bad_parts_are_refused_each_time() -> None:
+    x = gw.asarray(np.zeros((2, 3), np.uint8))
+    for _ in range(3):
+        with pytest.raises(IndexError):
+            x[2]
+        with pytest.raises((ValueError, gw.ShapeError)):
+            x[0] = np.ones(2, np.uint8)
+        with pytest.raises(OverflowError):
+            x[0, 0] = 300
+        with pytest.raises(ValueError, match="read-only"):
+            np.broadcast_to(x[0], (2, 3))[0] = 1
+    assert not np.asarray(x).any()
+    x[0] = 2.7
+    assert np.asarray(x).tolist() == [[2, 2, 2], [0, 0, 0]]
+
+
+def test_numbers_are_repeated_by_numpy_itself() -> None:
+    x = gw.asarray(np.arange(6.0).reshape(2, 3))
+    for _ in range(3):
+        found = x * 2.0 + x[0] - x[:, :1]
+        want = np.asarray(x) * 2.0 + np.asarray(x)[0] - np.asarray(x)[:, :1]
+        np.testing.assert_array_equal(found, want)
+        outer = x[:, :1] + x[:1]
+        np.testing.assert_array_equal(outer, np.asarray(x)[:, :1] + np.asarray(x)[:1])
