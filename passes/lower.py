@@ -10,6 +10,7 @@ from graphwright.passes.fuse_elementwise import Fuses, fuse_elementwise
 from graphwright.passes.fuse_index import fuse_indices
 from graphwright.passes.fuse_mean import fuse_means
 from graphwright.passes.fuse_quantized import fuse_quantized
+from graphwright.passes.fuse_separable import fuse_separable
 from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
@@ -25,9 +26,10 @@ def lowering_passes(
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
     ``region`` what lies between integers of 8 bits at once, or what is done to a
     gather's indices; ``conv`` for ``shuffle`` says that a pointwise convolution
-    interleaves its channels, ``mean`` for ``reduce_window`` that sums over windows are
-    divided by numbers of its positions. One that fuses nothing is given no ``fused``
-    nodes.
+    interleaves its channels, ``separable`` for ``depthwise`` that such convolutions run
+    with the pointwise ones around them, ``mean`` for ``reduce_window`` that sums over
+    windows are divided by numbers of its positions. One that fuses nothing is given no
+    ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
@@ -41,6 +43,8 @@ def lowering_passes(
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
     joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
+    if layout.get("depthwise") == "separable":
+        joined += [remove_dead, fuse_separable]  # what is dead still counts as a reader
     if layout.get("reduce_window") == "mean":
         joined.append(fuse_means)
     joining = [fuse_epilogues, *joined, remove_dead]  # regions may take what is dead

@@ -49,6 +49,7 @@ class NumpyBackend(Backend):
             "gather": "region",
             "reduce_window": "mean",
             "shuffle": "conv",
+            "depthwise": "separable",
         }
 
     def fusable(self) -> frozenset[str]:

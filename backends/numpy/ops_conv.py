@@ -1,13 +1,17 @@
 """Kernels of convolutions and matrix products, alone and with their epilogue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
-from graphwright.backends.numpy.kernels.conv import ConvPlan, plan_conv
+from graphwright.backends.numpy.kernels.conv import (
+    ConvPlan,
+    plan_conv,
+    plan_separable,
+)
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
 from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.matmul import matmul
@@ -16,6 +20,7 @@ from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType, float32, float64
+from graphwright.ir.graph import Node
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.linalg import Conv, Dot
 from graphwright.ir.types import TensorType
@@ -77,10 +82,63 @@ def _bias(region: Region | None, request: Request, channels: int) -> Any:
     return np.ascontiguousarray(np.broadcast_to(reduce(np.add, parts), (channels,)))
 
 
+def separable_region(op: Fused, request: Request) -> Kernel | None:
+    """A depthwise convolution with the pointwise ones around it."""
+    body = op.body
+    held = dict(zip(body.inputs, request.constants, strict=True)) | body.constants
+    plans: list[ConvPlan] = []
+    residual: int | None = None
+    for node in body.nodes:
+        types = tuple(v.type for v in node.operands)
+        results = tuple(v.type for v in node.results)
+        constants = tuple(held.get(v) for v in node.operands)
+        inner = Request(node.op, types, constants, results, request.strict_float)
+        region = read_region(node.op.body)
+        try:
+            plan = None if region is None else _conv_plan(inner, region)
+        except _Declined:
+            return None
+        if region is None or plan is None or residual is not None:
+            return None
+        plans.append(plan)
+        if region.residual is not None:  # the last one's, or none
+            added = node.operands[region.residual]
+            if added not in body.inputs:
+                return None
+            residual = body.inputs.index(added)
+    whole = plan_separable(plans)
+    if whole is None:
+        return _one_by_one(request, plans, residual)
+    return _planned(request, whole, 0, residual)
+
+
+def _one_by_one(
+    request: Request, plans: Sequence[ConvPlan], residual: int | None
+) -> Kernel:
+    """Convolutions that read each other's results, and only that."""
+
+    def run(out: Any, *operands: Any) -> None:
+        x = operands[0]
+        for plan in plans[:-1]:
+            x = plan(x)
+        plans[-1](x, out, None, None if residual is None else operands[residual])
+
+    return writing(request, run, unread=_unread(request, 0, residual))
+
+
 def _conv(
     op: Conv, request: Request, operands: tuple[int, int], region: Region | None
 ) -> Kernel | None:
-    x, w = operands
+    found = region or Region(Node(op, (), ()), operands)
+    plan = _conv_plan(request, found)
+    if plan is None:
+        return None
+    return _planned(request, plan, operands[0], found.residual)
+
+
+def _conv_plan(request: Request, region: Region) -> ConvPlan | None:
+    op: Any = region.root.op
+    x, w = region.operands
     weights, data = request.constants[w], request.types[x]
     if weights is None or op.batch_groups != 1 or not isinstance(data, TensorType):
         return None
@@ -90,20 +148,20 @@ def _conv(
         data.dims,  # type: ignore[arg-type]
         weights.array(),
         strides=op.strides,
-        pads=op.padding,  # type: ignore[arg-type]
+        pads=op.padding,
         dilations=op.rhs_dilation,
         lhs_dilations=op.lhs_dilation,
         groups=op.groups,
         bias=_bias(region, request, weights.shape[0]),
         clip=_clip(region),
         out_dtype=_result(op.dtype, data.dtype).numpy,
-        layout="NHWC" if region is not None and region.last else "NCHW",
-        shuffle=1 if region is None else region.shuffle,
+        layout="NHWC" if region.last else "NCHW",
+        shuffle=region.shuffle,
         rearranged=not request.strict_float,
         again=weights.array,
     )
     _forget(weights)
-    return _planned(request, plan, x, None if region is None else region.residual)
+    return plan
 
 
 def _planned(request: Request, plan: ConvPlan, x: int, residual: int | None) -> Kernel:
@@ -230,7 +288,12 @@ def _packed(
     request: Request, plan: ConvPlan, run: Any, bind: Any, x: int, rest: int | None
 ) -> Kernel:
     """A kernel that has packed all operands but ``x`` and ``rest``."""
-    unread = tuple(i for i in range(len(request.types)) if i not in (x, rest))
+    unread = _unread(request, x, rest)
     more: dict[str, Any] = {"scratch_bytes": plan.scratch_bytes, "pins": True}
     strided = (x,) if plan.strided else ()
     return writing(request, run, unread=unread, bind=bind, strided=strided, **more)
+
+
+def _unread(request: Request, x: int, rest: int | None) -> tuple[int, ...]:
+    """The operands that are packed."""
+    return tuple(i for i in range(len(request.types)) if i not in (x, rest))

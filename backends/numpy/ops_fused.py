@@ -2,7 +2,7 @@
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.ops_attention import attention_region
-from graphwright.backends.numpy.ops_conv import region_kernel
+from graphwright.backends.numpy.ops_conv import region_kernel, separable_region
 from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
 from graphwright.backends.numpy.ops_index import gather_region
 from graphwright.backends.numpy.ops_pool import mean_region
@@ -25,6 +25,8 @@ def fused(request: Request) -> Kernel | None:
         return quantized_region(request.op, request)
     if request.op.kind == "reduce_window":
         return mean_region(request.op, request)
+    if request.op.kind == "separable":
+        return separable_region(request.op, request)
     if request.op.kind in ("conv", "dot"):
         return region_kernel(request.op, request)
     return None

@@ -4,6 +4,7 @@
 array of its shape. NCHW means [N, C, *spatial], NHWC [N, *spatial, C].
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from graphwright.backends.numpy.kernels import precision
 from graphwright.backends.numpy.kernels.conv_depthwise import DepthwiseConv
 from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
+from graphwright.backends.numpy.kernels.conv_separable import SeparableConv
 from graphwright.backends.numpy.kernels.conv_spec import Algorithm, Spec, Stage
 from graphwright.backends.numpy.kernels.conv_winograd import WinogradConv
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
@@ -28,13 +30,16 @@ Method = Literal["auto", "gemm", "depthwise", "winograd"]
 class ConvPlan:
     """A convolution ready to run: `plan(x) -> out`."""
 
-    def __init__(self, spec: Spec, algorithm: Algorithm | None) -> None:
+    def __init__(
+        self, spec: Spec, algorithm: Algorithm | None, *, strided: bool = True
+    ) -> None:
         """Keep the sizes and the algorithm; None means an empty or constant result."""
         self.spec, self.algorithm = spec, algorithm
         self.x_shape = spec.shape(tuple(a.size for a in spec.axes), spec.channels)
         self.out_shape = spec.shape(spec.out, spec.filters)
         self.scratch_bytes = 0 if algorithm is None else algorithm.scratch_bytes
-        self.strided = not (isinstance(algorithm, GemmConv) and algorithm.direct)
+        direct = isinstance(algorithm, GemmConv) and algorithm.direct
+        self.strided = strided and not direct
         """Whether `bind` takes `x` in any layout."""
 
     def __call__(
@@ -137,6 +142,30 @@ def plan_conv(
     cast = w.astype(acc, copy=False)
     reader = again if again is not None and scale is None else lambda: cast
     return ConvPlan(spec, _choose(spec, cast, method, reader))
+
+
+def plan_separable(plans: Sequence[ConvPlan]) -> ConvPlan | None:
+    """Plan a depthwise convolution with pointwise ones around it as one.
+
+    `plans` are those of the parts, in order, each fed by the one before; None where
+    they are not of that kind.
+    """
+    parts = [plan.algorithm for plan in plans]
+    depthwise = [i for i, p in enumerate(parts) if isinstance(p, DepthwiseConv)]
+    if len(parts) < 2 or len(depthwise) != 1:
+        return None
+    found = SeparableConv.of(parts, depthwise[0])
+    if found is None:
+        return None
+    first, last = plans[0].spec, plans[-1].spec
+    spec = dataclasses.replace(
+        plans[depthwise[0]].spec,
+        channels=first.channels,
+        filters=last.filters,
+        groups=1,
+        epilogue=Epilogue(),
+    )
+    return ConvPlan(spec, found, strided=False)
 
 
 def conv(x: Array, w: Array, **options: Any) -> Array:

@@ -70,18 +70,17 @@ class DepthwiseConv:
         both = (1, across.need) if across.stride == 1 else (across.kernel, across.out)
         return (*lead, *both, self.spec.filters)
 
-    def _sums(self, rows: tuple[int, int]) -> tuple[int, ...]:
+    def sums(self, rows: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of some rows of the output."""
         return (rows[1] - rows[0], *self.spec.out[1:], self.spec.filters)
 
     @property
     def _slot_bytes(self) -> int:
         """Bytes of a block's input, and of its sums where these are cast or moved."""
         spec = self.spec
-        rows = [[self._padded(cut), self._sums(cut)] for cut in self.cuts]
-        count = 1 + (spec.out_dtype != spec.acc or not spec.last)
-        return max(
-            sum(scratch.nbytes(s, spec.acc) for s in row[:count]) for row in rows
-        )
+        if spec.out_dtype != spec.acc or not spec.last:
+            return max(map(self.block_bytes, self.cuts))
+        return max(scratch.nbytes(self._padded(cut), spec.acc) for cut in self.cuts)
 
     @property
     def scratch_bytes(self) -> int:
@@ -104,12 +103,22 @@ class DepthwiseConv:
             rows = slice(*cut)
             rest = None if residual is None else residual[n, rows]
             room = scratch.Arena(rooms[slot])
-            return self._block(x[n], out[n, rows], rest, cut, room)
+            return self.block(x[n, self.taken(cut)], out[n, rows], rest, cut, room)
 
         total, calls = count * self.spec.batch, _CALLS + self._padded(self.cuts[0])[-3]
         return threads.Prepared(make, total, self.slots, self.seconds, calls)
 
-    def _block(
+    def taken(self, cut: tuple[int, int]) -> slice:
+        """Which rows of the input some rows of the output read."""
+        first = self.spec.axes[0].outs(*cut)
+        return _window(first.size, -first.before, first.need, 1)[2]
+
+    def block_bytes(self, cut: tuple[int, int]) -> int:
+        """Bytes of scratch that a block takes at most."""
+        shapes = (self._padded(cut), self.sums(cut))
+        return sum(scratch.nbytes(shape, self.spec.acc) for shape in shapes)
+
+    def block(
         self,
         x: Array,
         out: Array,
@@ -117,12 +126,12 @@ class DepthwiseConv:
         cut: tuple[int, int],
         room: scratch.Arena,
     ) -> Stage:
-        """Return what computes some rows of one image's output."""
+        """Return what computes some rows of one image's output from those they read."""
         spec = self.spec
         padded = room.array(self._padded(cut), spec.acc)
         sums = out
         if out.dtype != spec.acc or not spec.last:
-            sums = room.array(self._sums(cut), spec.acc)
+            sums = room.array(self.sums(cut), spec.acc)
         elif not out.flags.c_contiguous:
             sums = np.empty(out.shape, spec.acc)
         steps = self._fill(padded, x, cut)
@@ -139,7 +148,7 @@ class DepthwiseConv:
             start, inside, taken = _window(axis.size, -axis.before, axis.need, 1)
             for edge in (slice(0, start), slice(inside, None)):
                 steps += _zeroed(padded[(*place, edge)])
-            source.append(taken)
+            source.append(slice(None) if not source else taken)
             place.append(slice(start, inside))
         taps, width = padded.shape[-3:-1]
         x, padded = x[tuple(source)], padded[tuple(place)]

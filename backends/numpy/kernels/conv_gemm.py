@@ -63,7 +63,8 @@ class GemmConv:
             axes = tuple(Axis(axis.out, 1) for axis in spec.axes)
             spec = dataclasses.replace(spec, axes=axes)
         self.spec = spec
-        self.planar = not spec.last or spec.depth < _FEW_CHANNELS
+        few = spec.depth < _FEW_CHANNELS and spec.taps > 1
+        self.planar = not spec.last or few
         self.padded = Padded(spec, spec.axes, self.planar)
         self.direct = spec.taps == 1 and self.padded.in_place and not self.steps
         if self.direct:
@@ -198,6 +199,17 @@ class GemmConv:
         padded, fill = self.padded.bind(x[(slice(None), *self.steps)], arena)
         rest_of = self._bind_whole if self.whole else self._bind_blocks
         return threads.in_turn([fill, rest_of(call, padded, arena)])
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether `bind_rows` serves: rows of the input give those of the result."""
+        return self.direct and not self.planar and self.spec.shuffle == 1
+
+    def bind_rows(self, x: Array, out: Array, residual: Array | None) -> Stage:
+        """Return what computes rows `out` [P, M] of a pointwise convolution."""
+        rest = None if residual is None else residual[None]
+        call = _Call(self, out[None], rest, np.empty((0,), self.spec.acc))
+        return call.product(self._groups(x), 0, slice(None), slice(None))
 
     def _groups(self, matrix: Array) -> Array:
         """View [P, channels] as [group, P, channels of the group]."""
