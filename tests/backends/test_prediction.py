@@ -1,7 +1,9 @@
 """What ``check`` predicts is what happens, on ONNX's node tests and every backend."""
 
+import importlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,7 +78,26 @@ class _Prediction:
 SUITE = Suite(Predicted)
 
 
-@pytest.fixture(params=["numpy", "cuda", "recording", "half"])
+EXAMPLES = {"torch": "TorchBackend", "jax": "JaxBackend", "c": "CBackend"}
+MARKED = [pytest.param(n, marks=pytest.mark.peers) for n in ("torch", "jax")]
+MARKED.append(pytest.param("c", marks=pytest.mark.full))
+
+
+def example(name: str, patch: pytest.MonkeyPatch) -> gw.Backend:
+    """One of the backends in `examples/`; skips where its library is missing."""
+    if name != "c":
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    root = Path(__file__).resolve().parents[2]
+    patch.syspath_prepend(str(root / "examples" / f"backend_{name}"))
+    module = importlib.import_module(f"graphwright_{name}")
+    made: gw.Backend = getattr(module, EXAMPLES[name])()
+    lacking = made.unavailable()
+    if lacking:
+        pytest.skip(lacking)
+    return made
+
+
+@pytest.fixture(params=["numpy", "cuda", "recording", "half", *MARKED])
 def backend(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
@@ -85,6 +106,9 @@ def backend(
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
     monkeypatch.setattr(library, "has_driver", lambda: True)
     library.cupy.cache_clear()
+    if request.param in EXAMPLES:
+        shown = example(request.param, monkeypatch)
+        gw.register_backend(request.param, lambda: shown)
     gw.register_backend("half", Half)
     gw.register_backend("recording", RecordingBackend)
     monkeypatch.setattr(Predicted, "backend", request.param)

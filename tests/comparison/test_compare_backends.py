@@ -244,7 +244,12 @@ def test_a_folder_that_is_missing_is_said_before_anything_runs(tmp_path: Path) -
 
 def test_each_backend_runs_once_a_sample_and_once_unobserved() -> None:
     runs: list[int] = []
-    backend = Faulty("conv", lambda y, *_: (runs.append(1), y)[1])
+
+    def counted(y: Any, *_: Any) -> Any:
+        runs.append(1)
+        return y
+
+    backend = Faulty("conv", counted)
     convolutions = 2
     assert gw.compare(DIGITS, [backend], samples=3).ok
     assert len(runs) == convolutions * 4

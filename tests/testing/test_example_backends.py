@@ -70,6 +70,33 @@ def test_primitives(name: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> 
         assert not [f.case for f in rest if not DECLINES.search(f.case)]
 
 
+@pytest.mark.parametrize("name", MARKED)
+def test_an_op_of_the_users_own(
+    name: str, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    backend = made(name, monkeypatch, cache)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    op = importlib.import_module("custom_op").Squash(width=2.0)
+    graph = gw.trace(lambda x: gw.apply(op, x), gw.spec("float32", ("n",)))
+    x = np.linspace(-3, 3, 7, dtype=np.float32)
+    for each in (graph, gw.load(gw.export(graph))):
+        exe = gw.compile(each, backend=backend, strict=True)
+        assert np.allclose(np.asarray(exe(x)), x / (1 + np.square(x / 2)), rtol=1e-6)
+
+
+@pytest.mark.peers
+def test_a_graph_on_two_of_them(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    torch, c = made("torch", monkeypatch, cache), made("c", monkeypatch, cache)
+    monkeypatch.setitem(registry._factories, "torch", lambda: torch)
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    graph = gw.trace(lambda v: np.tanh(v + v) * v, x)
+    exe = gw.compile(graph, backend=c, placement={"tanh": "torch"})
+    ops = [node.op for node in exe.program.graph.nodes]
+    placed = [getattr(op, "device", "") for op in ops if op.name == "copy_to"]
+    assert placed == ["torch", "c"]
+    assert np.allclose(np.asarray(exe(x)), np.tanh(x + x) * x, rtol=1e-6)
+
+
 DECLINES = re.compile("uint64|int4|string|^pow-.*complex|^bitcast-.*64")
 """Cases that PyTorch has no kernels for (see the example's docstring)."""
 
