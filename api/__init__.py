@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphwright.backends.contract import GraphBackend as GraphBackend
     from graphwright.backends.contract import TableBackend as TableBackend
     from graphwright.backends.limits import Cancellation as Cancellation
+    from graphwright.backends.registry import devices as devices
     from graphwright.backends.registry import register_backend as register_backend
     from graphwright.benchmark import BenchReport as BenchReport
     from graphwright.benchmark import bench as bench
@@ -126,6 +127,7 @@ _HOMES = {
     "check": "checks",
     "compare": "comparison.compare",
     "compile": "compiled",
+    "devices": "backends.registry",
     "diff": "difference",
     "export": "frontends.onnx.save",
     "get_num_threads": "threads",

@@ -99,6 +99,23 @@ def get_backend(name: str) -> Backend:
         return _instances[name]
 
 
+def devices() -> list[str]:
+    """Devices that can run here, by the names that ``backend=`` takes.
+
+    >>> "numpy" in devices()
+    True
+    """
+    found: list[str] = []
+    for name in backend_names():
+        try:
+            backend = get_backend(name)
+        except BackendUnavailable:
+            continue
+        if backend.unavailable() is None:
+            found += backend.devices()
+    return found
+
+
 def _device_number(name: str, text: str) -> int:
     if not text.isdecimal():
         raise BackendUnavailable(

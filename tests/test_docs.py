@@ -154,6 +154,13 @@ def test_the_table_of_array_functions_is_up_to_date() -> None:
     assert made == text_of("docs/numpy-functions.md"), "run python docs/generate.py"
 
 
+def test_the_table_of_what_opencl_lacks_is_up_to_date() -> None:
+    made = runpy.run_path(os.fspath(DOCS / "generate_opencl.py"))["table"]()
+    assert text_of("docs/opencl.md").endswith(made), (
+        "run python docs/generate_opencl.py"
+    )
+
+
 def test_a_backend_must_know_at_most_64_ops() -> None:
     own = [c for c in OPS.values() if c.__module__.startswith("graphwright.ir.ops.")]
     assert sum(cls.tier is Tier.PRIMITIVE for cls in own) <= 64

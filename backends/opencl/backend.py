@@ -30,6 +30,7 @@ from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.movement import Pad
 from graphwright.ir.ops.reduce import Cumulative
+from graphwright.ir.ops.select import Bitcast
 from graphwright.ir.types import TensorType, Type
 
 
@@ -175,6 +176,9 @@ def _takes(op: Op, types: Sequence[Type]) -> bool:
         return _few(tensors[0].dims[op.axis : op.axis + 1])
     if isinstance(op, Scatter):
         return _few(tensors[1].dims[op.batch_dims :])
+    if isinstance(op, Bitcast):  # which NaN of 8 bits it is would get lost
+        both = tensors[0].dtype, op.dtype
+        return all(t.bits >= 16 or (t.bits == 8 and not t.is_float) for t in both)
     whole = all(not t.dtype.is_int or t.dtype.bits >= 8 for t in tensors)
     return op.name in _MOVING or whole
 

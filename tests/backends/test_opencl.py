@@ -13,6 +13,7 @@ from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl import backend as opencl
 from graphwright.backends.opencl import library
 from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.dtype import float8_e4m3fn, uint8
 from graphwright.ir.errors import IndexBoundsError
 
 MISSING = OpenCLBackend().unavailable()
@@ -184,6 +185,24 @@ def test_scattered_updates(mode: str) -> None:
 
 
 @device
+def test_joined_arrays_that_are_empty() -> None:
+    x = normal(3, 0, 4)
+    agree(lambda x: gnp.concatenate([x, x * 2], axis=1), x)
+
+
+@device
+def test_bits_of_every_float8() -> None:
+    """Each NaN stays the one that it is: on the host."""
+    b = gw.Builder("bits")
+    codes = np.arange(256, dtype=np.uint8)
+    given = gw.trace(lambda v: v, gw.spec("uint8", codes.shape)).inputs[0].type
+    narrow = b.emit("bitcast", b.input("x", given), dtype=float8_e4m3fn)
+    graph = b.finish([b.emit("bitcast", narrow, dtype=uint8)])
+    found = np.asarray(gw.compile(graph, backend="opencl", optimize=False)(codes))
+    assert np.array_equal(found, codes)
+
+
+@device
 def test_powers_of_integers() -> None:
     x, y = np.arange(-6, 7, dtype=np.int32), np.arange(-6, 7, dtype=np.int32)
     b = gw.Builder("pow")
@@ -309,11 +328,15 @@ def test_devices_are_named() -> None:
         gw.compile(gw.trace(gnp.sum, gw.spec("float32", (3,))), backend="opencl:99")
 
 
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "has_library", lambda: False)
-    assert library.missing(0) == (
-        'PyOpenCL is not installed: pip install "graphwright[opencl]"'
-    )
+@device
+def test_devices_of_all_backends() -> None:
+    names = gw.devices()
+    assert names[0] == "numpy"
+    assert "opencl:0" in names
+    x = normal(5)
+    for name in names:
+        found = gw.compile(gw.trace(gnp.exp, gw.spec("float32", (5,))), backend=name)
+        np.testing.assert_allclose(np.asarray(found(x)), np.exp(x), rtol=1e-6)
 
 
 class _Broken:
@@ -324,6 +347,44 @@ class _Broken:
 
     def get_platforms(self) -> list[Any]:
         raise self.Error("clGetPlatformIDs failed:\nPLATFORM_NOT_FOUND_KHR")
+
+
+class _Platform:
+    """One platform of several, which may be broken."""
+
+    def __init__(self, name: str, devices: "list[str] | Exception") -> None:
+        self.name, self._devices = name, devices
+
+    def get_devices(self) -> list[str]:
+        if isinstance(self._devices, Exception):
+            raise self._devices
+        return self._devices
+
+
+def test_several_platforms_one_of_them_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Platforms(_Broken):
+        Error = _Broken.Error
+
+        def get_platforms(self) -> list[Any]:
+            broken = self.Error("clGetDeviceIDs failed: OUT_OF_HOST_MEMORY")
+            first, last = _Platform("one", ["a", "b"]), _Platform("three", ["c"])
+            return [first, _Platform("two", broken), last]
+
+    monkeypatch.setattr(library, "pyopencl", Platforms)
+    library.found.cache_clear()
+    seen = library.found()
+    library.found.cache_clear()
+    assert seen.devices == ("a", "b", "c")
+    assert seen.problems == (
+        "platform 'two': clGetDeviceIDs failed: OUT_OF_HOST_MEMORY",
+    )
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "has_library", lambda: False)
+    assert library.missing(0) == (
+        'PyOpenCL is not installed: pip install "graphwright[opencl]"'
+    )
 
 
 def test_without_a_platform(monkeypatch: pytest.MonkeyPatch) -> None:
