@@ -17,7 +17,7 @@ from tracing.found import FOUND
 from tracing.programs import Program, module, programs, quiet
 
 import graphwright as gw
-from graphwright.frontends.tracing import small
+from graphwright.frontends.tracing import parts, small, storage
 
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("lazy", "functions", "jit", "trace")
@@ -60,10 +60,12 @@ def outcome(mode: str, program: Program, folder: Path) -> tuple[Any, Any]:
     arrays = program.arrays()
     lazy = mode in ("lazy", "functions")
     namespace = "graphwright.numpy" if mode == "lazy" else "numpy"
-    most = small.SMALL if mode == "lazy" else -1  # the other defers all it does
+    most = storage.SMALL if mode == "lazy" else -1  # the other defers all it does
     with (
         module(program.text(namespace), folder) as made,
+        patch.object(storage, "SMALL", most),
         patch.object(small, "SMALL", most),
+        patch.object(parts, "SMALL", most),
     ):
         if lazy:
             arrays = [gw.asarray(x) for x in arrays]
