@@ -14,6 +14,7 @@ import pytest
 
 import graphwright as gw
 from graphwright.backends import registry
+from graphwright.frontends.onnx.suite import Suite
 from graphwright.testing import conform
 from graphwright.testing.kit_checks import all_checks
 from graphwright.testing.report import DECLINED, FALLS_BACK, WRONG
@@ -54,6 +55,15 @@ def test_the_first_stages(
     report = conform(backend, "primitives", every=60, parts=["first", "executables"])
     assert report.ok, report
     assert report.score == 100
+
+
+@pytest.mark.peers
+def test_jax_computes_what_a_softmax_reads_once(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    found = Suite(made("jax", monkeypatch, cache)).run("test_squeezenet_cpu")
+    assert found.error is None
+    assert not found.fallbacks
 
 
 @pytest.mark.peers
