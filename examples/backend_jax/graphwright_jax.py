@@ -22,6 +22,8 @@ from graphwright.ir.op import Op
 from graphwright.ir.ops.reduce import identity, least
 from graphwright.ir.types import TensorType, Type
 
+barrier: Any = lax.optimization_barrier
+
 DTYPES_TAKEN = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES_TAKEN += " float16 bfloat16 float32 float64 complex64 complex128"
 
@@ -375,7 +377,7 @@ class JaxBackend(gw.GraphBackend):
             for node in graph.nodes:
                 xs = [jnp.asarray(values[v]) for v in node.operands]
                 if node.op.fields.get("kind") == "max":  # XLA would compute it twice,
-                    xs[:1] = lax.optimization_barrier(xs[:1])  # and round differently:
+                    xs[:1] = barrier(xs[:1])  # and round differently:
                     values[node.operands[0]] = xs[0]  # then x - max(x) is above 0
                 if node.op.name in ("gather", "scatter"):
                     names.append(f"{node.source or node.op.name}")
