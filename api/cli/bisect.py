@@ -9,6 +9,7 @@ import graphwright as gw
 from graphwright.cli.common import (
     common_options,
     dim_option,
+    inputs_option,
     model_argument,
     names_option,
     passes_options,
@@ -31,13 +32,7 @@ from graphwright.ir.evaluate import evaluate
     "reference",
     "What runs the optimised model; the reference evaluator runs any passes.",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="A .npy, .npz (or .npz:key) or .png for an input; may be repeated.",
-)
+@inputs_option
 @click.option("--seed", default=0, show_default=True, help="Seed of random inputs.")
 @dim_option
 @passes_options

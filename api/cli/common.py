@@ -55,6 +55,16 @@ def names_option(flag: str, default: str, words: str) -> Callable[[F], F]:
     )
 
 
+inputs_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A .npy, .npz (or .npz:key) or .png for an input; may be repeated, PNGs of one"
+    " input make a batch.",
+)
+"""Files for inputs."""
+
 backend_option = names_option(
     "--backend", "auto", "A backend, or several with commas in order of preference."
 )

@@ -9,6 +9,7 @@ import graphwright as gw
 from graphwright.cli.common import (
     common_options,
     dim_option,
+    inputs_option,
     model_argument,
     names_option,
     show,
@@ -30,13 +31,7 @@ from graphwright.ir.errors import printable
     "numpy,reference",
     "Backends with commas; also reference, onnx, onnxruntime, openvino.",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="A .npy, .npz (or .npz:key) or .png for an input; may be repeated.",
-)
+@inputs_option
 @click.option(
     "--samples",
     default="2",

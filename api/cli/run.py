@@ -12,6 +12,7 @@ from graphwright.cli.common import (
     backend_option,
     common_options,
     dim_option,
+    inputs_option,
     model_argument,
     show,
     start_logging,
@@ -47,14 +48,7 @@ class _Clock:
 
 @click.command("run")
 @model_argument
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="A .npy, .npz (or .npz:key) or .png for an input; may be repeated, PNGs of one"
-    " input make a batch.",
-)
+@inputs_option
 @click.option(
     "--random", is_flag=True, help="Random values for inputs that have no file."
 )

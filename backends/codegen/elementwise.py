@@ -5,6 +5,7 @@ float32, and results are rounded by whoever asks (`elements.py`).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from graphwright.backends.codegen import functions, narrow
@@ -123,6 +124,17 @@ def lesser(x: Expr, y: Expr) -> Expr:
         return x & y
     below = x < y
     return choose(below | x.differs(x) if x.dtype.is_float else below, x, y)
+
+
+def combined(kind: str, x: Expr, y: Expr) -> Expr:
+    """Two numbers, or vectors of them, as a reduction of a kind combines them."""
+    if kind == "max":
+        return greater(x, y)
+    if kind == "min":
+        return lesser(x, y)
+    op = "add" if kind == "sum" else "mul"
+    found = wrapping(op, x, y) if x.dtype.is_int else Expr(op, x.dtype, (x, y))
+    return replace(found, lanes=x.lanes)
 
 
 def _bitwise(name: str) -> Rule:

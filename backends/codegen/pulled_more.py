@@ -12,8 +12,8 @@ from graphwright.backends.codegen.elements import (
     sizes_of,
     within,
 )
-from graphwright.backends.codegen.elementwise import greater, lesser
-from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
+from graphwright.backends.codegen.elementwise import combined, greater, lesser
+from graphwright.backends.codegen.expr import Expr, choose, const
 from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
 from graphwright.backends.codegen.pulled_basic import spread_place, summed_over
 from graphwright.ir.dtype import DType, int32, int64, uint32, uint64
@@ -182,14 +182,6 @@ MOST_SEEN = 128
 """Elements of which each result looks at all: beyond, another algorithm is better."""
 
 
-def _combining(kind: str, x: Expr, y: Expr) -> Expr:
-    """Two numbers as a reduction of a kind combines them."""
-    if kind in ("max", "min"):
-        return greater(x, y) if kind == "max" else lesser(x, y)
-    op = "add" if kind == "sum" else "mul"
-    return wrapping(op, x, y) if x.dtype.is_int else Expr(op, x.dtype, (x, y))
-
-
 @pulled("cumulative")
 def _cumulative(
     e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
@@ -238,7 +230,7 @@ def _scatter(
         neutral = const(identity(kind, update.dtype), update.dtype)
         body = choose(meant, update, neutral)
         total = Expr("reduce", body.dtype, (body,), Reduction(kind, axes))
-        return narrow.rounded(_combining(kind, own, total), x.dtype)
+        return narrow.rounded(combined(kind, own, total), x.dtype)
     count = 1
     for size in inner:
         count *= size

@@ -6,13 +6,12 @@ does not hang on it, loops work on vectors, then on what is left one by one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
-from graphwright.backends.codegen.elementwise import greater, lesser
-from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
+from graphwright.backends.codegen.elementwise import combined
+from graphwright.backends.codegen.expr import Expr, choose, const
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.loops import (
     For,
@@ -291,17 +290,6 @@ class _Nested:
             end = sizes.number(axis.extent, axis)
             scope.body.append(For(name, sizes.const(0), end, 1, body))
             body = scope.body
-
-
-def combined(kind: str, x: Expr, y: Expr) -> Expr:
-    """Two partial results of a reduction as one."""
-    if kind == "max":
-        return greater(x, y)
-    if kind == "min":
-        return lesser(x, y)
-    op = "add" if kind == "sum" else "mul"
-    found = wrapping(op, x, y) if x.dtype.is_int else Expr(op, x.dtype, (x, y))
-    return replace(found, lanes=x.lanes)
 
 
 def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:

@@ -8,7 +8,7 @@ copy of its own, for the same reason.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -95,17 +95,10 @@ class DepthwiseConv:
             x, out = x[:, None], out[:, None]
             residual = None if residual is None else residual[:, None]
         rooms = [arena.array((self._slot_bytes,), np.uint8) for _ in range(self.slots)]
-        count = len(self.cuts)
-
-        def make(index: int, slot: int) -> Stage:
-            n, number = divmod(index, count)
-            cut = self.cuts[number]
-            rows = slice(*cut)
-            rest = None if residual is None else residual[n, rows]
-            room = scratch.Arena(rooms[slot])
-            return self.block(x[n, self.taken(cut)], out[n, rows], rest, cut, room)
-
-        total, calls = count * self.spec.batch, _CALLS + self._padded(self.cuts[0])[-3]
+        arrays = x, out, residual
+        make = by_rows(self.cuts, self.taken, self.block, arrays, rooms)
+        total = len(self.cuts) * self.spec.batch
+        calls = _CALLS + self._padded(self.cuts[0])[-3]
         return threads.Prepared(make, total, self.slots, self.seconds, calls)
 
     def taken(self, cut: tuple[int, int]) -> slice:
@@ -204,6 +197,31 @@ class DepthwiseConv:
             np.copyto(out, room.reshape(out.shape))
 
         return finish
+
+
+def by_rows(
+    cuts: Sequence[tuple[int, int]],
+    taken: Callable[[tuple[int, int]], slice],
+    block: Callable[..., Stage],
+    arrays: tuple[Array, Array, Array | None],
+    rooms: Sequence[NDArray[np.uint8]],
+) -> Callable[[int, int], Stage]:
+    """What makes the stage of some rows of an image, by their number and a slot.
+
+    `taken` says which rows of the input some rows of the output read; `block` makes
+    the stage of them, of the residual's rows, the cut and memory of the slot.
+    """
+    x, out, residual = arrays
+
+    def make(index: int, slot: int) -> Stage:
+        n, number = divmod(index, len(cuts))
+        cut = cuts[number]
+        rows = slice(*cut)
+        rest = None if residual is None else residual[n, rows]
+        room = scratch.Arena(rooms[slot])
+        return block(x[n, taken(cut)], out[n, rows], rest, cut, room)
+
+    return make
 
 
 def _segment(width: int, filters: int) -> int:

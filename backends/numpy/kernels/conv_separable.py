@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.conv_depthwise import DepthwiseConv
+from graphwright.backends.numpy.kernels.conv_depthwise import DepthwiseConv, by_rows
 from graphwright.backends.numpy.kernels.conv_gemm import GemmConv
 from graphwright.backends.numpy.kernels.conv_spec import Stage
 
@@ -88,19 +88,9 @@ class SeparableConv:
     ) -> Stage:
         """Return what computes all of `out`; see `Algorithm`."""
         rooms = [arena.array((self._slot_bytes,), np.uint8) for _ in range(self.slots)]
-        count = len(self.cuts)
-
-        def make(index: int, slot: int) -> Stage:
-            n, number = divmod(index, count)
-            cut = self.cuts[number]
-            rows = slice(*cut)
-            rest = None if residual is None else residual[n, rows]
-            room = scratch.Arena(rooms[slot])
-            return self._block(
-                x[n, self.middle.taken(cut)], out[n, rows], rest, cut, room
-            )
-
-        total = count * len(x)
+        arrays = x, out, residual
+        make = by_rows(self.cuts, self.middle.taken, self._block, arrays, rooms)
+        total = len(self.cuts) * len(x)
         return threads.Prepared(make, total, self.slots, self.seconds, _CALLS)
 
     def _block(
