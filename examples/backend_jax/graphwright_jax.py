@@ -22,7 +22,8 @@ from graphwright.ir.op import Op
 from graphwright.ir.ops.reduce import identity, least
 from graphwright.ir.types import TensorType, Type
 
-barrier: Any = lax.optimization_barrier
+OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+"""No YNNPACK: jaxlib 0.10.2 sums fused values wrongly with it (jax-ml/jax#39103)."""
 
 DTYPES_TAKEN = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES_TAKEN += " float16 bfloat16 float32 float64 complex64 complex128"
@@ -103,6 +104,20 @@ def bitcast(op: Any, x: Any) -> Any:
     if "b" in (op.dtype.kind, dtype_of(x).kind):
         return x.astype(op.dtype.numpy)
     return lax.bitcast_convert_type(x, op.dtype.numpy)
+
+
+def rounded(x: Any, zero: Any) -> Any:
+    """A float to which XLA can apply no excess precision.
+
+    Where a maximum of ``x`` is taken and subtracted from it, XLA computes ``x`` in both
+    loops and contracts one, ``a * b - m``, to an FMA (optimization barriers are gone by
+    then): the difference is above 0 and a softmax infinite. Bits that meet a number
+    known only in the run have to be rounded first.
+    """
+    if whole(x) or x.dtype == bool:
+        return x
+    bits = lax.bitcast_convert_type(x, f"uint{8 * x.dtype.itemsize}")
+    return lax.bitcast_convert_type(bits ^ zero.astype(bits.dtype), x.dtype)
 
 
 MONOID = {"sum": lax.add, "prod": lax.mul, "max": jnp.maximum, "min": jnp.minimum}
@@ -369,16 +384,15 @@ class JaxBackend(gw.GraphBackend):
         """The graph as one jitted function, and a look at the indices that it noted."""
         names: list[str] = []
 
-        def run(*arrays: Any) -> Any:
+        def run(zero: Any, *arrays: Any) -> Any:
             values = dict(zip(graph.inputs, arrays, strict=True))
             for v, constant in graph.constants.items():
                 values[v] = constant.array()
             bad: list[Any] = []
             for node in graph.nodes:
                 xs = [jnp.asarray(values[v]) for v in node.operands]
-                if node.op.fields.get("kind") == "max":  # XLA would compute it twice,
-                    xs[:1] = barrier(xs[:1])  # and round differently:
-                    values[node.operands[0]] = xs[0]  # then x - max(x) is above 0
+                if node.op.fields.get("kind") == "max":
+                    xs[0] = values[node.operands[0]] = rounded(xs[0], zero)
                 if node.op.name in ("gather", "scatter"):
                     names.append(f"{node.source or node.op.name}")
                     size = xs[0].shape[node.op.fields["axis"]]
@@ -390,11 +404,11 @@ class JaxBackend(gw.GraphBackend):
             outputs = tuple(jnp.asarray(values[v]) for v in graph.outputs)
             return outputs, jnp.stack(bad) if bad else None
 
-        jitted = jax.jit(run)
+        jitted = jax.jit(run, compiler_options=OPTIONS)
 
         def call(*arrays: Any) -> Any:
             with jax.enable_x64(True):
-                outputs, bad = jitted(*arrays)
+                outputs, bad = jitted(np.uint8(0), *arrays)
             if bad is not None and np.asarray(bad).any():
                 where = names[int(np.argmax(np.asarray(bad)))]
                 raise IndexBoundsError(f"{where}: an index lies outside its axis")

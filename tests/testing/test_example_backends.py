@@ -14,7 +14,6 @@ import pytest
 
 import graphwright as gw
 from graphwright.backends import registry
-from graphwright.frontends.onnx.suite import Suite
 from graphwright.testing import conform
 from graphwright.testing.kit_checks import all_checks
 from graphwright.testing.report import DECLINED, FALLS_BACK, WRONG
@@ -58,12 +57,30 @@ def test_the_first_stages(
 
 
 @pytest.mark.peers
-def test_jax_computes_what_a_softmax_reads_once(
-    monkeypatch: pytest.MonkeyPatch, cache: Path
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_jax_rounds_what_a_maximum_is_subtracted_from(
+    dtype: str, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
-    found = Suite(made("jax", monkeypatch, cache)).run("test_squeezenet_cpu")
-    assert found.error is None
-    assert not found.fallbacks
+    rows = np.linspace(1, 2, 35, dtype=dtype).reshape(5, 7, 1)
+    x = rows / np.finfo(dtype).eps * np.ones(169, dtype) * 1000
+
+    def shifted(x: Any) -> Any:
+        y = x.sum(-1) * x.dtype.type(1 / 169)
+        return y - y.max(-1, keepdims=True)
+
+    exe = gw.compile(gw.trace(shifted, x), backend=made("jax", monkeypatch, cache))
+    assert (np.asarray(exe(x)).max(-1) == 0).all()
+
+
+@pytest.mark.peers
+def test_jax_sums_a_product(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    x = np.ones((169, 512), np.float32)
+
+    def summed(x: Any) -> Any:
+        return np.maximum(x @ np.ones((512, 1000), np.float32) + 1, 0).sum(0)
+
+    exe = gw.compile(gw.trace(summed, x), backend=made("jax", monkeypatch, cache))
+    assert (np.asarray(exe(x)) == 169 * 513).all()
 
 
 @pytest.mark.peers
