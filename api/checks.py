@@ -15,7 +15,7 @@ from graphwright.frontends.onnx.load import find_unknown, load
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
-from graphwright.ir.ops.effects import Effect
+from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed
 from graphwright.passes.pipeline import optimize as run_pipeline
@@ -105,19 +105,21 @@ def check(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
     backend: "str | Backend | Sequence[str | Backend]" = "auto",
+    optimize: bool = True,
     fast_math: bool = False,
     strict_float: bool = False,
 ) -> CheckReport:
     """What a backend does not run itself of a graph, or of what ``load`` takes.
 
     It asks what compiling asks, so what it says is what happens; it needs no device.
+    The options are those of ``compile``.
 
     Raises:
         BackendUnavailable: If there is no such backend.
         ModelError: If the model is not valid.
     """
     chosen = _backends(backend)
-    how = {"fast_math": fast_math, "strict_float": strict_float}
+    how = {"optimize": optimize, "fast_math": fast_math, "strict_float": strict_float}
     if isinstance(model, Graph):
         return _check_graph(model, chosen, **how)
     try:
@@ -142,17 +144,29 @@ def _backends(backend: "str | Backend | Sequence[str | Backend]") -> list[Backen
 
 
 def _check_graph(
-    graph: Graph, backends: Sequence[Backend], *, fast_math: bool, strict_float: bool
+    graph: Graph,
+    backends: Sequence[Backend],
+    *,
+    optimize: bool,
+    fast_math: bool,
+    strict_float: bool,
 ) -> CheckReport:
-    own = backends[0]
-    before = optimized(graph, own, fast_math=fast_math, strict_float=strict_float)
+    own, before = backends[0], graph
+    if optimize:
+        before = optimized(graph, own, fast_math=fast_math, strict_float=strict_float)
     simple = run_pipeline(before, [decomposing(own)])
     kept = {v for node in simple.walk() for v in node.results}
     found: dict[Finding, None] = {}
     for node in before.walk():
         if not kept.issuperset(node.results):
             found.setdefault(_finding(node, DECOMPOSED))
-    after, _ = arrange(graph, backends, fast_math=fast_math, strict_float=strict_float)
+    after, devices = arrange(
+        graph,
+        backends,
+        optimize=optimize,
+        fast_math=fast_math,
+        strict_float=strict_float,
+    )
     steps = list(_steps(after, own))
     for node in steps:
         if isinstance(node.op, Placed):
@@ -161,7 +175,7 @@ def _check_graph(
             found.update(dict.fromkeys(rows))
         elif isinstance(node.op, Foreign):
             found.setdefault(_finding(node, DEFERRED))
-        elif not _runs(node, own):
+        elif not _runs(node, own) and not (devices and isinstance(node.op, CopyTo)):
             found.setdefault(_finding(node, FALLS_BACK))
     return CheckReport(graph.name, own.name, sum(map(_size, steps)), tuple(found))
 

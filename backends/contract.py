@@ -143,7 +143,8 @@ class Backend(ABC):
         """Whether it runs an op on operands of these types, answered without a device.
 
         Planning, ``check`` and the partitioner all ask this, so what it says is what
-        happens.
+        happens: what it declines while dims are symbols is declined at every size, and
+        what it takes then it takes at every size.
         """
 
     @abstractmethod
@@ -256,8 +257,11 @@ class TableBackend(Backend):
 
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether the op is in the table, on dtypes that it takes."""
-        known = op.name in self.table or op.name in _STRUCTURE
-        return known and self.takes(op, types) and self.accepts(op, types)
+        if not self.takes(op, types):
+            return False
+        if op.name in self.table:
+            return self.accepts(op, types)
+        return op.name in _STRUCTURE
 
     def holds(self, type_: Type) -> bool:
         """Tensors of its dtypes."""
@@ -339,7 +343,8 @@ class GraphBackend(Backend):
     def claims(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether an op on operands of these types may stand in its graphs.
 
-        Asked without a device, and while dims may still be symbols.
+        Asked without a device, and while dims may still be symbols: the answer holds
+        for all sizes that they may have.
         """
 
     @abstractmethod

@@ -304,6 +304,7 @@ class Program:
         return self._dynamic_step(node)
 
     def _whole(self, node: Node) -> bool:
+        """Whether the backend takes a node, as it said when the graph was compiled."""
         return self.options.backend.supports(node.op, [v.type for v in node.operands])
 
     def _settled(self, node: Node, env: Env) -> bool:
@@ -385,7 +386,7 @@ class Program:
 
     def _kernel_for(self, request: Request, node: Node) -> Kernel:
         backend = self.options.backend
-        if backend.supports(request.op, request.types):
+        if self._whole(node) and backend.supports(request.op, request.types):
             strict = self.options.strict_float
             request = replace(request, strict_float=strict)
             made = built_kernel(request, backend, self.options.strict)

@@ -13,6 +13,7 @@ import numpy as np
 
 from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
+from graphwright.checks import check
 from graphwright.compiled import compile as compile_graph
 from graphwright.ir.errors import ShapeError, UnsupportedOpError
 from graphwright.ir.evaluate import evaluate
@@ -22,6 +23,7 @@ from graphwright.ir.types import TensorType
 from graphwright.passes.gradients import gradient
 from graphwright.testing.cases import Case, cases, large_cases
 from graphwright.testing.compare import assert_within
+from graphwright.testing.prediction import unforeseen
 from graphwright.testing.random_graphs import random_graph
 from graphwright.testing.report import (
     DECLINED,
@@ -114,6 +116,9 @@ def examine(
         exe = compile_graph(case.graph, backend=backend, optimize=optimize)
         for inputs in (case.inputs, *case.more):
             assert_right(exe, case.graph, inputs)
+        told = check(case.graph, backend=backend, optimize=optimize)
+        differs = unforeseen(told, exe)
+        assert not differs, differs
     except Exception as error:
         return Finding(part, subject, case.name, WRONG, words(error))
     lacking = sorted({fallback.op for fallback in exe.fallbacks})

@@ -1,10 +1,12 @@
 """ONNX's own tests as checks of the kit."""
 
 from graphwright.backends.contract import Backend
+from graphwright.checks import check
 from graphwright.frontends.onnx.suite import Suite, SuiteResult
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.evaluate import evaluate
 from graphwright.testing.compare import assert_within
+from graphwright.testing.prediction import unforeseen
 from graphwright.testing.report import DECLINED, FALLS_BACK, PASSES, WRONG, Finding
 
 PART = "onnx suite"
@@ -24,6 +26,10 @@ def onnx_check(suite: Suite, name: str, backend: Backend) -> Finding:
         words = _second_opinion(result)
         if words:
             return Finding(PART, name, name, WRONG, words)
+    for exe, _ in result.runs:
+        differs = unforeseen(check(exe.graph, backend=backend), exe)
+        if differs:
+            return Finding(PART, name, name, WRONG, differs)
     if lacking:
         return Finding(PART, name, name, FALLS_BACK, lacking)
     return Finding(PART, name, name, PASSES)

@@ -1,5 +1,6 @@
 """The contract of backends: what they are asked, given, and kept from."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,9 @@ from graphwright.ir.dtype import DType, bool_, float16, float32, int64, string
 from graphwright.ir.errors import BackendUnavailable
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Node
-from graphwright.ir.op import OPS
+from graphwright.ir.op import OPS, Op
 from graphwright.ir.ops.fused import Fused
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, Type
 from graphwright.ir.verify import verify
 from graphwright.passes.regions import claim_regions
 from graphwright.testing import (
@@ -74,6 +75,31 @@ def test_a_table_declines_other_dtypes() -> None:
     exe = gw.compile(sum_of(int64), backend=Adder())
     exe(np.arange(3), np.arange(3))
     assert {fallback.op for fallback in exe.fallbacks} == {"add", "mul"}
+
+
+class Sized(Adder):
+    """Takes sizes that it likes; what it makes of symbols is ``unknown``."""
+
+    def __init__(self, *, unknown: bool) -> None:
+        self.unknown = unknown
+
+    def accepts(self, op: Op, types: Sequence[Type]) -> bool:
+        sizes = [n for t in types if isinstance(t, TensorType) for n in t.dims]
+        return all(n < 4 if isinstance(n, int) else self.unknown for n in sizes)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "size", "runs"), [(True, 3, True), (True, 5, False), (False, 3, False)]
+)
+def test_what_runs_is_settled_before_sizes_are(
+    unknown: bool, size: int, runs: bool
+) -> None:
+    backend, x = Sized(unknown=unknown), np.arange(size, dtype=np.float32)
+    exe = gw.compile(sum_of(), backend=backend)
+    assert np.asarray(exe(x, x)).tolist() == (2 * x * x).tolist()
+    assert ("add" not in {f.op for f in exe.fallbacks}) == runs
+    told = {f.op for f in gw.check(sum_of(), backend=backend).findings}
+    assert ("add" not in told) == unknown
 
 
 def test_a_dtype_that_an_op_names_counts() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 import graphwright as gw
+from graphwright.ir.op import Op
+from graphwright.ir.types import Type, type_symbols
 from graphwright.testing import RecordingBackend, RecordingGraphBackend, conform
 from graphwright.testing.conformance import FIRST
 from graphwright.testing.kit_checks import all_checks
@@ -126,6 +129,21 @@ def test_a_wrong_kernel_is_named() -> None:
     assert not report.ok
     assert {f.subject for f in report.findings if f.status == "wrong"} == {"exp"}
     assert "exp" in str(report)
+
+
+def test_what_is_not_as_foretold_is_wrong() -> None:
+    class Fickle(Empty):
+        """Takes all sizes while they are symbols, and none when they are known."""
+
+        table = {"add": lambda op, x, y: x + y}  # noqa: RUF012
+
+        def accepts(self, op: Op, types: Sequence[Type]) -> bool:
+            return any(type_symbols(t) for t in types)
+
+    (check,) = [c for c in all_checks() if c.name == "primitives-add"]
+    wrong = [f for f in check.run(Fickle(), 40) if f.status == "wrong"]
+    assert wrong
+    assert all("dynamic" in f.case and "not foretold" in f.detail for f in wrong)
 
 
 def test_names_of_checks_are_unique() -> None:
