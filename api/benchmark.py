@@ -106,7 +106,7 @@ class BenchReport(Shown):
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def trace(self) -> dict[str, Any]:
-        """The profile as Chrome's trace viewer takes it."""
+        """The profile as Chrome's trace viewer takes it, one step after another."""
         events: list[dict[str, Any]] = []
         start = 0.0
         for step in self.profile:
@@ -118,7 +118,7 @@ class BenchReport(Shown):
                     "tid": 1,
                     "ts": 1e6 * start,
                     "dur": 1e6 * step.seconds,
-                    "args": {"source": step.source},
+                    "args": {"source": step.source, "kernel": step.kernel},
                 }
             )
             start += step.seconds

@@ -64,6 +64,7 @@ def compile(
     max_bytes: int | None = None,
     timeout: float | None = None,
     max_loop_iterations: int = 2**31,
+    dump: "str | os.PathLike[str] | None" = None,
 ) -> Executable:
     """An executable of a graph, or of what ``load`` takes.
 
@@ -86,10 +87,13 @@ def compile(
         max_bytes: Bytes of results alive at once in a run; all memory if None.
         timeout: Seconds a run may take.
         max_loop_iterations: Iterations of one loop.
+        dump: A folder to which, when sizes are first met, the plan is written with
+            source, schedule and seconds of each of the device's kernels.
 
     Raises:
         BackendUnavailable: If no backend of that preference can run here.
         UnsupportedOpError: With ``strict``, if the backend lacks an op.
+        ModelError: If ``dump`` cannot be written to.
     """
     graph = model if isinstance(model, Graph) else load(model)
     lowered, options = lower(
@@ -102,5 +106,6 @@ def compile(
         strict_float=strict_float,
         precision=precision,
         limits=Limits(max_bytes, timeout, max_loop_iterations),
+        dump=dump,
     )
     return Executable(graph, lowered, options)

@@ -1,11 +1,14 @@
 """From a graph to what an executable needs: optimised, decomposed for a backend."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from graphwright.backends.contract import REGION, Backend, GraphBackend
+from graphwright.backends.dump import Dump
 from graphwright.backends.limits import Limits
 from graphwright.backends.options import Options
 from graphwright.backends.placement import placed_by_author, placing, within_placed
@@ -141,6 +144,7 @@ def lower(
     strict_float: bool = False,
     precision: str | None = None,
     limits: Limits | None = None,
+    dump: "str | os.PathLike[str] | None" = None,
     watch: Watch | None = None,
 ) -> tuple[Graph, Options]:
     """The graph as backends run it, and how.
@@ -156,14 +160,17 @@ def lower(
         strict_float: Keep to rewrites and kernels that do not change rounding.
         precision: ``float16`` or ``bfloat16``: see ``graphwright.passes.precision``.
         limits: Budgets of each run.
+        dump: A folder that shows plans and kernels.
         watch: Called with the name of each pass and the graph after it.
 
     Raises:
         BackendUnavailable: If no backend of that preference, or one that a placement
             names, can run here.
         UnsupportedOpError: With ``strict``, if the backends lack an op.
+        ModelError: If ``dump`` cannot be written to.
     """
     chosen = choose_backends(backend)
+    shown = None if dump is None else Dump(Path(dump))
     start = time.perf_counter()
     lowered, devices = arrange(
         graph,
@@ -183,4 +190,4 @@ def lower(
         *(graph.name, names, before, after, seconds),
     )
     limits = limits or Limits()
-    return lowered, Options(chosen[0], limits, strict, strict_float, devices)
+    return lowered, Options(chosen[0], limits, strict, strict_float, devices, shown)

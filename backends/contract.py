@@ -58,6 +58,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of a device's kernels that an `Into` launches, for profiles and dumps.
+
+    Attributes:
+        name: Of the kernel: letters, digits and underscores.
+        node: What it is named after: the product or convolution in it, or what is last.
+        sources: Source nodes of all that it computes.
+        values: The values of the original graph that it computes, by name.
+        text: Its source, in the language of the device.
+        schedule: How it runs: what ``json`` can write.
+        suffix: Of a file with its source.
+    """
+
+    name: str
+    node: Node
+    sources: tuple[str, ...]
+    values: tuple[str, ...]
+    text: str
+    schedule: Mapping[str, object]
+    suffix: str = ".cl"
+
+
+@dataclass(frozen=True, slots=True)
 class Into:
     """A kernel on host arrays that writes its results into the run's arena.
 
@@ -72,6 +95,8 @@ class Into:
         scratch_bytes: What ``bind`` asks for, aligned to 64 bytes.
         pins: Whether an input of the run is best copied to memory of its own, so that
             ``bind`` finds it at the same place in each run.
+        parts: What it launches, in order, where the device has kernels of its own.
+        timed: Called like ``run``; gives the seconds of each of its parts.
     """
 
     run: Callable[..., object]
@@ -81,6 +106,8 @@ class Into:
     scratch_bytes: int = 0
     pins: bool = False
     strided: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
+    timed: Callable[..., Sequence[float]] | None = None
 
     def __call__(self, *operands: Any) -> Any:
         """The results in new memory: one array, or a tuple of them."""

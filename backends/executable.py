@@ -28,19 +28,32 @@ from graphwright.ir.types import TensorType, Type, bind_type
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Time of one step in a profiled run.
+    """Time of one step in a profiled run, or of one of the kernels in it.
 
     Attributes:
-        op: Name of the op.
+        op: Name of the op; of a kernel, of the main one that it computes.
         source: The source node, as text.
-        seconds: Wall time.
-        values: The values of the original graph that its results equal, by name.
+        seconds: Wall time; of a kernel, the device's.
+        values: The values of the original graph that it computes, by name.
+        kernel: Name of the device's kernel, if it is one.
     """
 
     op: str
     source: str
     seconds: float
     values: tuple[str, ...] = ()
+    kernel: str = ""
+
+
+def _times(reading: Reading, seconds: float) -> Iterator[StepTime]:
+    """The kernels of a step that took some time, or the step itself."""
+    for part, own in reading.parts:
+        op, source = part.node.op.name, str(part.node.source or "")
+        yield StepTime(op, source, own, part.values, part.name)
+    if not reading.parts:
+        names = tuple(o.value for o in reading.origins if not o.path)
+        node = reading.node
+        yield StepTime(node.op.name, str(node.source or ""), seconds, names)
 
 
 class Executable:
@@ -226,7 +239,12 @@ class Executable:
 
     @contextmanager
     def observe(
-        self, callback: Callback, *, named: bool = False, copy: bool = True
+        self,
+        callback: Callback,
+        *,
+        named: bool = False,
+        copy: bool = True,
+        timed: bool = False,
     ) -> Iterator[None]:
         """Calls back with a copy of each value that runs make inside the block.
 
@@ -236,16 +254,19 @@ class Executable:
             callback: Called after each step, for each of its results.
             named: Whether to leave out what equals no value of the original graph.
             copy: Whether arrays are copies; else a later step may write over them.
+            timed: Whether the device's kernels are timed: ``Reading.parts``.
         """
         before, to_host = self._observer, self.options.backend.to_host
-        self._observer = Observer(callback, to_host, named=named, copy=copy)
+        self._observer = Observer(
+            callback, to_host, named=named, copy=copy, timed=timed
+        )
         try:
             yield
         finally:
             self._observer = before
 
     def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
-        """Wall time of each step of one run, in order."""
+        """Wall time of each step of one run, in order; of each kernel of a device."""
         return self.run_timed(feeds)[1]
 
     def run_timed(self, feeds: Sequence[Any]) -> tuple[list[Any], list[StepTime]]:
@@ -256,13 +277,10 @@ class Executable:
         def note(reading: Reading) -> None:
             nonlocal last
             if reading.index == 0:
-                node, now = reading.node, time.perf_counter()
-                names = tuple(o.value for o in reading.origins if not o.path)
-                source = str(node.source or "")
-                rows.append(StepTime(node.op.name, source, now - last, names))
+                rows.extend(_times(reading, time.perf_counter() - last))
             last = time.perf_counter()
 
-        with self.observe(note):
+        with self.observe(note, timed=True):
             last = time.perf_counter()
             results = self.execute(feeds)
         return results, rows

@@ -1,10 +1,13 @@
 """How a program runs: on what, within which limits, how strictly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphwright.backends.contract import Backend
+from graphwright.backends.dump import Dump
 from graphwright.backends.limits import Limits
+from graphwright.backends.steps import Step
+from graphwright.ir.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Options:
         strict: Whether an op that the backend does not support is an error.
         strict_float: Whether kernels must compute each op as it is written.
         devices: The other backends that run parts of it, by name.
+        dump: Where plans and kernels are shown.
     """
 
     backend: Backend
@@ -24,3 +28,9 @@ class Options:
     strict: bool = False
     strict_float: bool = False
     devices: Mapping[str, Backend] = field(default_factory=dict[str, Backend])
+    dump: Dump | None = None
+
+    def show(self, graph: Graph, env: Mapping[str, int], steps: Sequence[Step]) -> None:
+        """Dumps the plan of a graph for some sizes, if that is asked for."""
+        if self.dump is not None:
+            self.dump.plan(graph, env, steps)

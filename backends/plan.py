@@ -99,6 +99,7 @@ class Plan:
         fed = {*self.inputs, *self.layout.targets}
         self._made = [row for row, slot in enumerate(self.outputs) if slot not in fed]
         self._idle: list[Frame] = []
+        program.options.show(graph, env, self.steps)
 
     def _layout(self, turning: bool) -> Layout:
         """Places in the arena of all results but those that outlive the run.
@@ -138,8 +139,7 @@ class Plan:
         outputs = tuple(self._slot(v) for v in node.results)
         size = sum(nbytes_of(bind_type(v.type, self.env)) for v in node.results)
         run = self.program.step_function(node, self.env)
-        freed = tuple(self.slots[v] for v in frees)
-        return Step(node, run, inputs, outputs, freed, size)
+        return Step(node, run, inputs, outputs, tuple(map(self._slot, frees)), size)
 
     def run(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
         """Outputs for inputs; ``env`` grows by the symbols that the run finds out."""
@@ -215,7 +215,7 @@ class Plan:
         elif step.into is not None:
             rows = zip(frame.places[number], step.outputs, strict=True)
             places = [slots[s] if place is None else place for place, s in rows]
-            results = written(step.into, places, operands, step.node)
+            results = written(step.into, places, operands, step.node, run.observer)
         else:
             results = step.run(operands, env, run)
         for slot, value in zip(step.outputs, results, strict=True):

@@ -121,13 +121,18 @@ def _unplanned(operands: list[Any], env: Any, run: Run) -> Sequence[Any]:
 
 
 def written(
-    kernel: Into, places: Sequence[Any], operands: list[Any], node: Node
+    kernel: Into,
+    places: Sequence[Any],
+    operands: list[Any],
+    node: Node,
+    observer: Observer | None = None,
 ) -> Sequence[Any]:
     """The results of a kernel, in their places in the arena or, without one, anew."""
     rows = zip(places, kernel.places, strict=True)
     results = [new.empty() if place is None else place for place, new in rows]
+    run = kernel.run if observer is None else observer.running(kernel)
     try:
-        kernel.run(*results, *operands)
+        run(*results, *operands)
     except GraphwrightError as error:
         raise blamed(error, node) from error
     return results

@@ -21,10 +21,17 @@ TABLES = (pulled_basic, pulled_more, convolution, dot)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Step:
-    """A kernel, and the nodes that it computes."""
+    """A kernel, and the nodes that it computes.
+
+    Attributes:
+        kernel: The kernel.
+        nodes: What it computes.
+        node: The product or convolution among these, else the last one.
+    """
 
     kernel: Kernel
     nodes: tuple[Node, ...]
+    node: Node
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,7 +59,8 @@ def lowered(graph: Graph, target: Cpu) -> Lowered:
         if not arrays[stage.results[0][0]].size:
             continue
         site = Site(stage, arrays, target)
-        steps += [Step(kernel, stage.nodes) for kernel in _kernels(site)]
+        chief = stage.heavy or stage.nodes[-1]
+        steps += [Step(kernel, stage.nodes, chief) for kernel in _kernels(site)]
         packed |= site.packed
     return Lowered(tuple(steps), arrays, packed)
 

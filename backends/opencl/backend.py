@@ -11,6 +11,7 @@ from graphwright.backends.codegen.elements import Array, is_pulled
 from graphwright.backends.codegen.kernels.table import Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
+from graphwright.backends.codegen.parts import part_of
 from graphwright.backends.codegen.pulled_more import MOST_SEEN
 from graphwright.backends.contract import Backend, BuildError, GraphBackend, Kernel
 from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
@@ -112,13 +113,17 @@ class OpenCLBackend(GraphBackend):
             Launch(step.kernel, name, source)
             for step, (name, source) in zip(found.steps, sources, strict=True)
         ]
+        parts = [
+            part_of(step, name, source, graph)
+            for step, (name, source) in zip(found.steps, sources, strict=True)
+        ]
         ends = [found.arrays[v] for v in (*graph.outputs, *graph.inputs)]
         constants = self._constants(graph, found)
         count = len(graph.outputs)
         try:
             return LaunchPlan(
                 self._session, self._programs, launches, ends, count, constants
-            ).into()
+            ).into(parts)
         except BuildError as error:
             raise self._blamed(found, sources, error) from error
 
@@ -130,7 +135,7 @@ class OpenCLBackend(GraphBackend):
             try:
                 self._programs.build([source])
             except BuildError as own:
-                node = step.nodes[-1]
+                node = step.node
                 made = BuildError(f"{node.source or node.op.name}: {own}")
                 for note in own.__notes__:
                     made.add_note(note)

@@ -1,8 +1,9 @@
 """Launch plans: kernels bound to memory, enqueued one after the other in each run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
-from graphwright.backends.contract import Into, Place
-from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.backends.contract import Into, Part, Place
+from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
 from graphwright.backends.opencl.persistent import Persistent
 from graphwright.backends.opencl.programs import Programs
 from graphwright.ir.constant import Constant
@@ -86,20 +87,35 @@ class LaunchPlan:
         else:
             programs.build([(launch.name, launch.source) for launch in launches])
 
-    def into(self) -> Into:
-        """The plan as a kernel on host arrays."""
+    def into(self, parts: Sequence[Part]) -> Into:
+        """The plan as a kernel on host arrays; ``parts`` describe the launches."""
         places = tuple(
             Place(a.shape, a.dtype.numpy) for a in self._ends[: self._results]
         )
-        return Into(self.run, places, bind=self.bind, scratch_bytes=self.scratch_bytes)
+        return Into(
+            self.run,
+            places,
+            bind=self.bind,
+            scratch_bytes=self.scratch_bytes,
+            parts=tuple(parts),
+            timed=self.timed,
+        )
 
     def run(self, *arrays: Any) -> None:
         """Runs on results and operands, in memory of its own."""
+        self._bound_anew(arrays)()
+
+    def timed(self, *arrays: Any) -> list[float]:
+        """As ``run``; gives the seconds that each launch takes."""
+        return self._bound_anew(arrays).timed()
+
+    def _bound_anew(self, arrays: Sequence[Any]) -> "Runner":
+        """The plan on memory of its own; operands may have any layout."""
         rows = [
             x if i < self._results else np.ascontiguousarray(x).reshape(x.shape)
             for i, x in enumerate(arrays)
         ]
-        self.bind(aligned(self.scratch_bytes), *rows)()
+        return self.bind(aligned(self.scratch_bytes), *rows)
 
     def _in_one(self) -> Persistent:
         """All launches as one kernel."""
@@ -116,7 +132,7 @@ class LaunchPlan:
             FAULT,
         )
 
-    def bind(self, scratch: Any, *arrays: Any) -> Callable[[], object]:
+    def bind(self, scratch: Any, *arrays: Any) -> "Runner":
         """Kernels with all arguments set; gives what enqueues them and waits."""
         session, fault = self._session, None
         if self._checks:
@@ -133,7 +149,7 @@ class LaunchPlan:
             buffers[FAULT] = session.buffer(fault)
         self._add_parts(buffers, scratch, dict(zip(self._ends, arrays, strict=True)))
         calls = [self._bound(launch, buffers) for launch in self._launches]
-        runner = _Runner(session, calls, tuple(buffers.values()), fault)
+        runner = LaunchRunner(session, calls, tuple(buffers.values()), fault)
         if session.shares:
             return runner
         pairs = [
@@ -176,7 +192,17 @@ _Pairs: TypeAlias = Sequence[tuple[Any, Any]]
 """Host arrays and their buffers."""
 
 
-class _Runner:
+class Runner(Protocol):
+    """Runs a plan on memory that is known."""
+
+    def __call__(self) -> object:
+        """Runs it and waits for its end."""
+
+    def timed(self) -> list[float]:
+        """Runs it launch by launch; gives the seconds of each."""
+
+
+class LaunchRunner:
     """Enqueues bound kernels on the calling thread's queue, and waits once.
 
     It holds the buffers: a kernel does not keep its arguments alive.
@@ -208,17 +234,35 @@ class _Runner:
         self._inputs, self._outputs = [*inputs, *noted], [*outputs, *noted]
 
     def __call__(self) -> None:
-        session, enqueue, fault = self._session, self._enqueue, self._fault
-        queue = session.queue
-        if fault is not None:
-            fault[0] = 0
-        for array, buffer in self._inputs:
-            session.upload(buffer, array)
+        """Runs it, and waits for its end."""
+        queue, enqueue = self._session.queue, self._enqueue
+        self._before()
         for kernel, items, group in self._calls:
             enqueue(queue, kernel, items, group)
+        self._after()
+
+    def timed(self) -> list[float]:
+        """Runs it launch by launch; gives the seconds of each."""
+        queue = self._session.timing_queue()
+        self._before()
+        self._session.queue.finish()  # the launches are in another one
+        found = [
+            seconds_of(partial(self._enqueue, queue, *call)) for call in self._calls
+        ]
+        self._after()
+        return found
+
+    def _before(self) -> None:
+        if self._fault is not None:
+            self._fault[0] = 0
+        for array, buffer in self._inputs:
+            self._session.upload(buffer, array)
+
+    def _after(self) -> None:
+        session, fault = self._session, self._fault
         for array, buffer in self._outputs:
             session.download(array, buffer)
-        queue.finish()
+        session.queue.finish()
         if fault is not None and fault[0]:
             raise IndexBoundsError("an index is outside its axis")
 

@@ -1,5 +1,6 @@
 """PyOpenCL and the devices: loaded when first needed, and what is missing named."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -130,6 +131,12 @@ class Session:
             found = self._local.queue = pyopencl().CommandQueue(self.context)
         return found
 
+    def timing_queue(self) -> Any:
+        """A new queue whose events say when they began and ended."""
+        library = pyopencl()
+        timing = library.command_queue_properties.PROFILING_ENABLE
+        return library.CommandQueue(self.context, properties=timing)
+
     def buffer(self, array: Any) -> Any:
         """A buffer over a contiguous host array, or for its elements elsewhere.
 
@@ -154,6 +161,20 @@ class Session:
         if array.size:
             held = _bytes_of(array)
             pyopencl().enqueue_copy(self.queue, held, buffer, is_blocking=False)
+
+
+_TIMED = 3
+"""Runs of a launch of which the shortest counts."""
+
+
+def seconds_of(enqueue: Callable[[], Any]) -> float:
+    """The seconds that a launch takes, on a queue that times."""
+    found: list[int] = []
+    for _ in range(_TIMED):
+        event = enqueue()
+        event.wait()
+        found.append(event.profile.end - event.profile.start)
+    return 1e-9 * min(found)
 
 
 def _bytes_of(array: Any) -> Any:

@@ -10,7 +10,7 @@ from graphwright.backends.codegen.hazards import waits
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.persistent import PLAN, STRIDE, Step, Table
-from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
 from graphwright.ir.errors import IndexBoundsError
 
 Named: TypeAlias = tuple[str, Kernel]
@@ -117,17 +117,44 @@ class PlanRunner:
         self._kernel = library.Kernel(program, PLAN)
         buffers = session.buffer(numbers), session.buffer(self._done)
         near = library.LocalMemory(max(table.near, 64))
-        self._kernel.set_args(*buffers, near, np.int32(0), np.int32(table.count))
+        self._kernel.set_args(*buffers, near, *map(np.int32, (0, table.count)))
         self._held = held, numbers, buffers
         self._enqueue = library.enqueue_nd_range_kernel
 
     def __call__(self) -> None:
         """Runs it, on the calling thread's queue, and waits for its end."""
-        queue, fault = self._session.queue, self._fault
-        self._done.fill(0)
-        if fault is not None:
-            fault[0] = 0
+        queue = self._session.queue
+        self._before()
         self._enqueue(queue, self._kernel, self._cores, (1,))
         queue.finish()
-        if fault is not None and fault[0]:
+        self._after()
+
+    def timed(self) -> list[float]:
+        """Runs it step by step; gives the seconds of each."""
+        queue, found = self._session.timing_queue(), list[float]()
+        self._before()
+        for step, begin in enumerate([0, *self._table.ends[:-1]]):
+
+            def enqueue(step: int = step, begin: int = begin) -> Any:
+                self._done[0] = begin  # tickets of earlier steps are given out
+                self._range(step, step + 1)
+                return self._enqueue(queue, self._kernel, self._cores, (1,))
+
+            found.append(seconds_of(enqueue))
+        self._range(0, self._table.count)
+        self._after()
+        return found
+
+    def _range(self, first: int, last: int) -> None:
+        """Says which steps to run."""
+        self._kernel.set_arg(3, np.int32(first))
+        self._kernel.set_arg(4, np.int32(last))
+
+    def _before(self) -> None:
+        self._done.fill(0)
+        if self._fault is not None:
+            self._fault[0] = 0
+
+    def _after(self) -> None:
+        if self._fault is not None and self._fault[0]:
             raise IndexBoundsError("an index is outside its axis")
