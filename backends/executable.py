@@ -13,7 +13,7 @@ from graphwright.backends.arrays import as_host_array
 from graphwright.backends.digest import plan_digest
 from graphwright.backends.host import Fallback, fetched, placed
 from graphwright.backends.lease import owned
-from graphwright.backends.limits import Cancellation, Meter
+from graphwright.backends.limits import Cancellation, Meter, exhausted
 from graphwright.backends.observe import Callback, Observer, Reading
 from graphwright.backends.options import Options
 from graphwright.backends.plan import Plan, Program
@@ -125,6 +125,7 @@ class Executable:
         Raises:
             FeedError: If inputs do not fit.
             BudgetError: If a limit would be exceeded, or the run was cancelled.
+            DeviceMemoryError: If there is no memory left; later runs are not harmed.
         """
         return self.run_arrays(self._accept(feeds), cancel=cancel)
 
@@ -143,13 +144,16 @@ class Executable:
         backend, run = self.options.backend, self._plain
         if lent or cancel is not None or self._observer is not None or self._timed:
             run = self._run(cancel, lent)
-        with np.errstate(all="ignore"), backend.running():
-            if not self.state:
-                return self._owned(self.program.run(arrays, run, {}), arrays)
-            with self._turn:
-                results = self.program.run(arrays, run, {})
-                self._keep_apart([*arrays, *results])
-                return self._owned(results, arrays)
+        try:
+            with np.errstate(all="ignore"), backend.running():
+                if not self.state:
+                    return self._owned(self.program.run(arrays, run, {}), arrays)
+                with self._turn:
+                    results = self.program.run(arrays, run, {})
+                    self._keep_apart([*arrays, *results])
+                    return self._owned(results, arrays)
+        except MemoryError as error:
+            raise exhausted(error) from error
 
     def _run(self, cancel: Cancellation | None, lent: Collection[int]) -> Run:
         meter = Meter(self.options.limits, cancel)

@@ -5,8 +5,9 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
-from graphwright.ir.errors import BudgetError
+from graphwright.ir.errors import BudgetError, DeviceMemoryError
 
 
 @cache
@@ -16,6 +17,24 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return 16 << 30
+
+
+def exhausted(error: MemoryError) -> DeviceMemoryError:
+    """The error of a run for which the host has no memory left."""
+    if isinstance(error, DeviceMemoryError):
+        return error
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    asked = "more memory"  # NumPy says for what it was
+    if shape is not None and dtype is not None:
+        asked = f"{prod(shape) * dtype.itemsize:,} bytes"
+    try:
+        free = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_AVPHYS_PAGES'):,}"
+    except (AttributeError, ValueError, OSError):
+        free = "an unknown number of"
+    return DeviceMemoryError(
+        f"the run asks for {asked}, and the host has {free} bytes free: use smaller"
+        " inputs, or free arrays that are still held"
+    )
 
 
 @dataclass(frozen=True, slots=True)

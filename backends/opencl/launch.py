@@ -234,12 +234,21 @@ class LaunchRunner:
         self._inputs, self._outputs = [*inputs, *noted], [*outputs, *noted]
 
     def __call__(self) -> None:
-        """Runs it, and waits for its end."""
+        """Runs it, and waits for its end.
+
+        Raises:
+            DeviceMemoryError: If there is no memory for the buffers, which some
+                drivers see only now.
+        """
         queue, enqueue = self._session.queue, self._enqueue
-        self._before()
-        for kernel, items, group in self._calls:
-            enqueue(queue, kernel, items, group)
-        self._after()
+        try:
+            self._before()
+            for kernel, items, group in self._calls:
+                enqueue(queue, kernel, items, group)
+            self._after()
+        except pyopencl().Error as error:
+            self._session.check_memory(error, sum(b.size for b in self._buffers))
+            raise
 
     def timed(self) -> list[float]:
         """Runs it launch by launch; gives the seconds of each."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.ir.errors import DeviceMemoryError
+
 _PROBE = """
 __kernel void probe(__global ulong *seen) { *seen = (ulong)seen; }
 """
@@ -82,6 +84,15 @@ def missing(number: int) -> str | None:
     return f"{words}; {INSTALL} brings PoCL, which runs on the CPU (Linux, x86-64)"
 
 
+_EXHAUSTED = (
+    "INVALID_BUFFER_SIZE",
+    "MEM_OBJECT_ALLOCATION_FAILURE",
+    "OUT_OF_HOST_MEMORY",
+    "OUT_OF_RESOURCES",
+)
+"""What drivers say where memory does not suffice, at once or when it is used."""
+
+
 class Session:
     """A device with a context, and a queue for each thread that calls.
 
@@ -148,7 +159,27 @@ class Session:
             return library.Buffer(self.context, flags.READ_WRITE, 1)
         mode = flags.READ_WRITE if array.flags.writeable else flags.READ_ONLY
         mode |= flags.USE_HOST_PTR if self.shares else flags.COPY_HOST_PTR
-        return library.Buffer(self.context, mode, hostbuf=_bytes_of(array))
+        try:
+            return library.Buffer(self.context, mode, hostbuf=_bytes_of(array))
+        except library.Error as error:
+            self.check_memory(error, array.nbytes)
+            raise
+
+    def check_memory(self, error: Any, nbytes: int) -> None:
+        """Looks at the library's error where so much memory was asked for.
+
+        Raises:
+            DeviceMemoryError: If the error is that there is not enough.
+        """
+        codes = pyopencl().status_code
+        if error.code not in {getattr(codes, name) for name in _EXHAUSTED}:
+            return
+        d = self.device
+        raise DeviceMemoryError(
+            f"{d.name} does not give {nbytes:,} bytes: it has {d.global_mem_size:,} in"
+            f" all and gives at most {d.max_mem_alloc_size:,} at once: use smaller"
+            " inputs, or free arrays that are still held"
+        ) from error
 
     def upload(self, buffer: Any, array: Any) -> None:
         """Copies a host array to its buffer, in the order of the thread's queue."""

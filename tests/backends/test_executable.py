@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import graphwright as gw
+import graphwright.numpy as gnp
 from graphwright.backends.limits import Cancellation
 from graphwright.backends.observe import Reading
+from graphwright.backends.registry import get_backend
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
@@ -226,6 +228,18 @@ def test_profile_and_costs_name_the_source() -> None:
     assert "first" in row.source
     assert exe.cost_analysis()["flops"] == 128
     assert exe.memory_analysis() == {"constants": 0, "peak": 64}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+def test_runs_for_which_there_is_no_memory(backend: str) -> None:
+    if reason := get_backend(backend).unavailable():
+        pytest.skip(reason)
+    graph = gw.trace(lambda x: gnp.exp(x) + x, gw.spec("float32", ("n",)))
+    exe = gw.compile(graph, backend=backend, max_bytes=1 << 62)
+    address_space = np.broadcast_to(np.float32(0), (1 << 48,))
+    with pytest.raises(gw.DeviceMemoryError, match=r"bytes, and the host has [\d,]+"):
+        exe(address_space)
+    assert exe(numbers(1)).tolist() == [1.0]
 
 
 def test_errors_of_a_run_name_the_source() -> None:

@@ -243,6 +243,49 @@ def test_a_device_with_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
         exe(x, np.array([0, 5, 1]))
 
 
+def filled(x: Any) -> Any:
+    """As many elements as ``x`` has."""
+    return gnp.exp(x) + 1
+
+
+@device
+def test_without_memory_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = library.Session(library.found().devices[0])
+    apart.shares = False
+    backend = OpenCLBackend()
+    monkeypatch.setattr(backend, "_session", apart, raising=False)
+    graph = gw.trace(filled, gw.spec("float32", ("n",)))
+    exe = gw.compile(graph, backend=backend, strict=True, max_bytes=1 << 60)
+    large = apart.device.max_mem_alloc_size // 4 + 1
+    with pytest.raises(gw.DeviceMemoryError, match=r"bytes: it has [\d,]+ in all"):
+        exe(np.empty(large, np.float32))
+    np.testing.assert_allclose(np.asarray(exe(X[0, 0])), np.exp(X[0, 0]) + 1, 1e-5)
+
+
+@device
+def test_drivers_that_see_only_in_a_run_that_memory_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apart = library.Session(library.found().devices[0])
+    apart.shares = False
+    backend = OpenCLBackend()
+    monkeypatch.setattr(backend, "_session", apart, raising=False)
+    graph = gw.trace(filled, gw.spec("float32", (33,)))
+    exe = gw.compile(graph, backend=backend, strict=True)
+    want = np.exp(X[0, 0]) + 1
+    np.testing.assert_allclose(np.asarray(exe(X[0, 0])), want, 1e-5)
+
+    def refused(*_: Any, **__: Any) -> None:
+        own = library.pyopencl()
+        raise type("Late", (own.MemoryError,), {"code": -4})("MEM_OBJECT_ALLOCATION")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library.pyopencl(), "enqueue_copy", refused)
+        with pytest.raises(gw.DeviceMemoryError):
+            exe(X[0, 0])
+    np.testing.assert_allclose(np.asarray(exe(X[0, 0])), want, 1e-5)
+
+
 @device
 def test_a_kernel_that_does_not_build(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(kernel: Any) -> tuple[str, str]:
