@@ -19,6 +19,7 @@ def partition(graph: Graph, where: Where, own: str) -> Graph:
     """The graph with what other devices run in ``placed`` nodes, copies between them.
 
     Control flow, effects and what defines symbols stay on the graph's own device.
+    Copies that are there already stand where a value crosses, or go.
 
     Args:
         graph: What is divided, sub-graphs aside.
@@ -34,7 +35,8 @@ def partition(graph: Graph, where: Where, own: str) -> Graph:
 
 
 def _home(node: Node, where: Where) -> str | None:
-    return None if node.op.tier is Tier.CONTROL else where(node)
+    stays = node.op.tier is Tier.CONTROL or isinstance(node.op, CopyTo)
+    return None if stays else where(node)
 
 
 def _claimed(graph: Graph, homes: Mapping[int, str | None], device: str) -> Graph:
@@ -54,6 +56,7 @@ class _Crossings:
         self._graph, self._own = graph, own
         self._homes: dict[Value, str] = {}
         self._copies: dict[tuple[Value, str], Value] = {}
+        self._same: dict[Value, Value] = {}
         self._nodes: list[Node] = []
         self._origins: dict[Value, tuple[Origin, ...]] = dict(graph.origins)
 
@@ -61,6 +64,9 @@ class _Crossings:
         """The graph with its copies."""
         for node in self._graph.nodes:
             op = node.op
+            if isinstance(op, CopyTo):
+                self._take(node, op.device)
+                continue
             device = op.device if isinstance(op, Placed) else self._own
             operands = tuple(self._on(v, device) for v in node.operands)
             self._nodes.append(Node(op, operands, node.results, node.source))
@@ -73,8 +79,16 @@ class _Crossings:
             origins=self._origins,
         )
 
+    def _take(self, node: Node, device: str) -> None:
+        """What is copied already is the value itself, on that device."""
+        (v,) = node.results
+        found = self._same[v] = self._on(node.operands[0], device)
+        if v in self._origins:
+            self._origins[found] = (*self._origins.get(found, ()), *self._origins[v])
+
     def _on(self, v: Value, device: str) -> Value:
         """A value where a device can read it."""
+        v = self._same.get(v, v)
         if self._homes.get(v, self._own) == device:
             return v
         if (v, device) not in self._copies:

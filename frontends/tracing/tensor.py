@@ -8,7 +8,7 @@ import numpy as np
 
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backend
-from graphwright.frontends.tracing import arithmetic, parts, state
+from graphwright.frontends.tracing import arithmetic, custom, parts, state
 from graphwright.frontends.tracing.lazy import Deferred, leaf, materialise
 from graphwright.frontends.tracing.methods import Methods, namespace
 from graphwright.frontends.tracing.placement import default
@@ -31,6 +31,7 @@ from graphwright.ir.dim import Dim, Expr, product
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import broadcast_shape
 from graphwright.ir.errors import DTypeError, ShapeError, TraceError
+from graphwright.ir.ops.effects import CopyTo
 from graphwright.ir.types import TensorType
 
 Function = Callable[..., Any]
@@ -334,7 +335,16 @@ class Tensor(Methods, Handle):
     # Where it is ----------------------------------------------------------------------
 
     def to(self, backend: "str | Backend | Sequence[str]") -> "Tensor":
-        """The same values on a backend's device."""
+        """The same values on a backend's device.
+
+        In a traced function it says where what reads them runs: on that backend, until
+        another ``to``, whatever the rest of the graph is compiled for.
+        """
+        if state.current.get() is not None:
+            if not isinstance(backend, str):
+                backend = choose_backend(backend).name
+            noted: Tensor = custom.apply(CopyTo(device=backend), self)
+            return noted
         chosen = choose_backend(backend)
         return Tensor(chosen.to_device(np.array(self.data("t.to()"))), chosen)
 

@@ -134,6 +134,23 @@ def test_copies_that_the_author_wrote() -> None:
     assert [op.device for op in placed] == ["left"]
 
 
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_traced_function_says_where_it_runs(optimize: bool) -> None:
+    def model(x: Any) -> Any:
+        return np.negative((x * 2).to("left")).to_device("right") + 1
+
+    graph = gw.trace(model, gw.spec("float32", ("n",)))
+    exe = gw.compile(graph, backend="right", optimize=optimize)
+    x = np.arange(3, dtype=np.float32)
+    assert exe(x).tolist() == [1, -1, -3]
+    copies = [line for line in lines(exe) if line.startswith("copy_to")]
+    assert copies == ["copy_to left", "copy_to right"]
+    assert "neg" in ran("left")
+    assert {"mul", "add"} <= ran("right")
+    assert gw.jit(model, backend="right")(x).tolist() == [1, -1, -3]
+    assert gw.parse(str(graph)) == graph
+
+
 def test_three_backends_and_values_that_go_straight_across() -> None:
     placement = {"exp": "left", "neg": "numpy"}
     exe = gw.compile(
