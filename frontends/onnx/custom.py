@@ -5,6 +5,7 @@ from typing import Any
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.frontends.onnx.exporting import Export
+from graphwright.frontends.onnx.registry import CONVERTERS
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
 from graphwright.ir.op import OPS, Op
@@ -19,6 +20,15 @@ def custom_op(domain: str, op_type: str) -> type[Op] | None:
         return None
     rows = (c for c in OPS.values() if c.domain == domain and c.__name__ == op_type)
     return next(rows, None)
+
+
+def unknown_cure(domain: str) -> str:
+    """What to do about an operator of a domain that nobody knows."""
+    if not domain or any(held == domain for held, _ in CONVERTERS):
+        return "see docs/operators.md for the list"
+    known = sorted(c.__name__ for c in OPS.values() if c.domain == domain)
+    has = f"; {domain} has {', '.join(known[:5])}" if known else ""
+    return f"a class of that name and domain defines it (examples/custom_op.py){has}"
 
 
 def import_custom(cls: type[Op], c: Context) -> Sequence[Value]:

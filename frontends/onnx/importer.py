@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from graphwright.frontends.onnx.context import Context, NeedsValue
-from graphwright.frontends.onnx.custom import custom_op, import_custom
+from graphwright.frontends.onnx.custom import custom_op, import_custom, unknown_cure
 from graphwright.frontends.onnx.declared import check_inner, refined
 from graphwright.frontends.onnx.functions import (
     bound_node,
@@ -382,7 +382,7 @@ class GraphImporter:
         if body is None:
             raise UnsupportedOpError(
                 f"operator {domain or 'ai.onnx'}.{node.op_type} of opset {version}"
-                " is not known: see docs/operators.md for the list"
+                f" is not known: {unknown_cure(domain)}"
             )
         return self._inline(body, node, inputs)
 

@@ -89,7 +89,14 @@ def test_attributes_that_do_not_fit(attributes: dict[str, Any], words: str) -> N
 def test_another_domain_is_unknown() -> None:
     made = model()
     made.graph.node[0].domain = made.opset_import[1].domain = "org.other"
-    with pytest.raises(gw.UnsupportedOpError, match=r"org\.other"):
+    with pytest.raises(gw.UnsupportedOpError, match=r"org\.other.*custom_op\.py"):
+        gw.load(made)
+
+
+def test_another_name_of_the_domain_is_unknown() -> None:
+    made = model()
+    made.graph.node[0].op_type = "lerp"
+    with pytest.raises(gw.UnsupportedOpError, match=r"org\.test has Lerp"):
         gw.load(made)
 
 
