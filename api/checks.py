@@ -18,6 +18,7 @@ from graphwright.ir.op import Tier
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed
+from graphwright.ir.printer import field_text
 from graphwright.passes.pipeline import optimize as run_pipeline
 
 DECOMPOSED = "decomposed"
@@ -35,6 +36,7 @@ class Finding:
         op: The op's name in the IR, or the operator's where it is unknown.
         source: The node it comes from.
         types: Types of its operands.
+        attributes: The op's attributes as in the text form, but for sub-graphs.
         outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on
             the host; an error with ``strict=True``), ``runs on NAME`` (another backend
             of those asked about), ``known when run`` (what it computes hangs on
@@ -45,6 +47,7 @@ class Finding:
     op: str
     source: str
     types: str
+    attributes: str
     outcome: str
 
 
@@ -95,16 +98,17 @@ class CheckReport(Shown):
         head = styled(f"{self.graph} on {self.backend}: {self._summary()}", style)
         if not self.findings:
             return head
-        rows = [(f.source, f.op, f.types, f.outcome) for f in self.findings]
-        return stacked(
-            head, table("", ("node", "op", "operands", "what happens"), rows)
-        )
+        heads = ("node", "op", "operands", "attributes", "what happens")
+        rows = [
+            (f.source, f.op, f.types, f.attributes, f.outcome) for f in self.findings
+        ]
+        return stacked(head, table("", heads, rows))
 
 
 def check(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
-    *,
     backend: "str | Backend | Sequence[str | Backend]" = "auto",
+    *,
     optimize: bool = True,
     fast_math: bool = False,
     strict_float: bool = False,
@@ -128,7 +132,7 @@ def check(
         unknown = find_unknown(model)
         if not unknown:
             raise
-        rows = (Finding(u.operator, u.node, str(u), UNKNOWN) for u in unknown)
+        rows = (Finding(u.operator, u.node, str(u), "", UNKNOWN) for u in unknown)
         return CheckReport("model", chosen[0].name, len(unknown), tuple(rows))
     return _check_graph(graph, chosen, **how)
 
@@ -212,6 +216,10 @@ def _runs(node: Node, backend: Backend) -> bool:
 
 
 def _finding(node: Node, outcome: str) -> Finding:
-    name = node.op.kind if isinstance(node.op, Foreign) else node.op.name
+    op, fields = node.op, ""
+    if not isinstance(op, Foreign):  # whose fields are a file's bytes
+        shown = {k: v for k, v in op.fields.items() if not isinstance(v, Graph)}
+        fields = ", ".join(f"{k}={field_text(v)}" for k, v in shown.items())
+    name = op.kind if isinstance(op, Foreign) else op.name
     types = ", ".join(str(v.type) for v in node.operands)
-    return Finding(name, str(node.source or ""), types, outcome)
+    return Finding(name, str(node.source or ""), types, fields, outcome)

@@ -38,7 +38,7 @@ def outcomes(report: gw.CheckReport) -> set[tuple[str, str]]:
 
 
 def test_numpy_runs_the_digits() -> None:
-    report = gw.check(DIGITS, backend="numpy")
+    report = gw.check(DIGITS, "numpy")
     assert report.ok
     assert report.findings == ()
     assert report.nodes > 0
@@ -96,7 +96,9 @@ def test_reports_are_frozen_and_readable() -> None:
         report.backend = "other"  # type: ignore[misc]
     found = json.loads(report.to_json())
     assert found["ok"] is False
-    assert {"op", "source", "types", "outcome"} == set(found["findings"][0])
+    names = {"op", "source", "types", "attributes", "outcome"}
+    assert names == set(found["findings"][0])
+    assert "strides=[1, 1]" in found["findings"][0]["attributes"]
     assert found["findings"][0]["types"].startswith("float32[batch, 1, 32, 32]")
     assert FALLS_BACK in str(report)
     assert "\x1b" not in str(report)
