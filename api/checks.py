@@ -14,7 +14,7 @@ from graphwright.display import Shown, stacked, styled, table
 from graphwright.frontends.onnx.load import find_unknown, load
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Tier
+from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed
@@ -36,7 +36,8 @@ class Finding:
         op: The op's name in the IR, or the operator's where it is unknown.
         source: The node it comes from.
         types: Types of its operands.
-        attributes: The op's attributes as in the text form, but for sub-graphs.
+        attributes: The op's attributes as in the text form, but for sub-graphs and
+            what is its default.
         outcome: ``decomposed`` (it runs as simpler ops), ``falls back to numpy`` (on
             the host; an error with ``strict=True``), ``runs on NAME`` (another backend
             of those asked about), ``known when run`` (what it computes hangs on
@@ -216,10 +217,17 @@ def _runs(node: Node, backend: Backend) -> bool:
 
 
 def _finding(node: Node, outcome: str) -> Finding:
-    op, fields = node.op, ""
-    if not isinstance(op, Foreign):  # whose fields are a file's bytes
-        shown = {k: v for k, v in op.fields.items() if not isinstance(v, Graph)}
-        fields = ", ".join(f"{k}={field_text(v)}" for k, v in shown.items())
-    name = op.kind if isinstance(op, Foreign) else op.name
-    types = ", ".join(str(v.type) for v in node.operands)
-    return Finding(name, str(node.source or ""), types, fields, outcome)
+    op, types = node.op, ", ".join(str(v.type) for v in node.operands)
+    source = str(node.source or "")
+    if isinstance(op, Foreign):  # its fields are a file's bytes
+        return Finding(op.kind, source, types, "", outcome)
+    return Finding(op.name, source, types, _attributes(op), outcome)
+
+
+def _attributes(op: Op) -> str:
+    rows = [
+        f"{name}={field_text(value)}"
+        for name, value in op.fields.items()
+        if not isinstance(value, Graph) and value != getattr(type(op), name, ...)
+    ]
+    return ", ".join(rows)

@@ -293,4 +293,5 @@ def _arena(
         for array in used[number]:
             if array in offsets and last[array] == number:
                 space.give(offsets[array], nbytes(array))
-    return offsets, space.size
+    empty = {array for array in last if not array.size} - outside  # no launch makes it
+    return dict.fromkeys(empty, 0) | offsets, space.size

@@ -185,6 +185,13 @@ def test_scattered_updates(mode: str) -> None:
 
 
 @device
+def test_products_over_no_elements() -> None:
+    def model(x: Any, y: Any, z: Any) -> Any:
+        return np.matmul(x * 2, np.swapaxes(y * 2, 0, 1)) + np.sum(z, 0)
+
+    agree(model, normal(2, 0), normal(3, 0), normal(4, 3))
+
+
 def test_joined_arrays_that_are_empty() -> None:
     x = normal(3, 0, 4)
     agree(lambda x: gnp.concatenate([x, x * 2], axis=1), x)

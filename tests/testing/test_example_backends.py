@@ -140,6 +140,20 @@ def test_primitives_in_c(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     assert ran == set(SOME)
 
 
+def test_sums_of_what_is_read_backwards_in_c(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    backend = made("c", monkeypatch, cache)
+    x = np.arange(8.0).reshape(2, 2, 2)
+
+    def squares(v: Any) -> Any:
+        turned = v[::-1, ::-1, ::-1]
+        return np.sum(turned * turned, axis=(1, 2))
+
+    exe = gw.compile(gw.trace(squares, x), backend=backend, strict=True)
+    assert np.asarray(exe(x)).tolist() == squares(x).tolist() == [126, 14]
+
+
 def test_c_sources_hold_no_name_of_the_model(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:

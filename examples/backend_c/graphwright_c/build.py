@@ -11,8 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FLAGS = ("-O2", "-std=c11", "-shared", "-fPIC", "-fwrapv", "-ffp-contract=off", "-w")
-"""Whatever is said of NaN, infinities and signs of zero holds: no ``-ffast-math``."""
+FLAGS = (
+    *("-O2", "-std=c11", "-shared", "-fPIC", "-w"),
+    *("-fwrapv", "-ffp-contract=off", "-fno-tree-vectorize"),
+)
+"""Whatever is said of NaN, infinities and signs of zero holds: no ``-ffast-math``.
+
+GCC 12.2 adds wrong elements where a vectorised sum in order reads memory backwards
+(PR tree-optimization/110381)."""
 
 
 @cache
