@@ -12,11 +12,11 @@ import numpy as np
 from graphwright.backends.arrays import as_host_array
 from graphwright.backends.digest import plan_digest
 from graphwright.backends.host import Fallback, fetched, placed
-from graphwright.backends.lease import owned
 from graphwright.backends.limits import Cancellation, Meter, exhausted
 from graphwright.backends.observe import Callback, Observer, Reading
 from graphwright.backends.options import Options
-from graphwright.backends.plan import Plan, Program
+from graphwright.backends.plan import Plan
+from graphwright.backends.program import Program
 from graphwright.backends.steps import Run
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.errors import FeedError
@@ -141,17 +141,19 @@ class Executable:
         Inputs at the positions ``lent`` may be written over by the outputs that replace
         them, which then are these arrays. After an error their contents are undefined.
         """
-        backend, run = self.options.backend, self._plain
-        if lent or cancel is not None or self._observer is not None or self._timed:
+        run = self._plain
+        if cancel is not None or self._observer is not None or self._timed:
             run = self._run(cancel, lent)
+        elif lent:
+            run = Run(self.state, run.meter, None, lent)
         try:
-            with np.errstate(all="ignore"), backend.running():
+            with self.options.backend.running():
                 if not self.state:
-                    return self._owned(self.program.run(arrays, run, {}), arrays)
+                    return self.program.run_apart(arrays, run)
                 with self._turn:
-                    results = self.program.run(arrays, run, {})
+                    results = self.program.run_apart(arrays, run)
                     self._keep_apart([*arrays, *results])
-                    return self._owned(results, arrays)
+                    return results
         except MemoryError as error:
             raise exhausted(error) from error
 
@@ -166,21 +168,6 @@ class Executable:
             there = isinstance(held, np.ndarray)
             if there and any(np.may_share_memory(held, x) for x in host):
                 self.state[name] = held.copy()
-
-    def _owned(self, results: list[Any], feeds: list[Any]) -> list[Any]:
-        """Results that share no memory with inputs, constants or each other."""
-        held = set(map(id, feeds))
-        for i, r in enumerate(results):
-            if isinstance(r, np.ndarray):
-                if id(r) in held:
-                    if i not in self.writes or r is not feeds[self.writes[i]]:
-                        results[i] = np.array(r, order="C")
-                elif not owned(r) or not r.flags.writeable:
-                    results[i] = np.array(r, order="C")
-            elif self.options.backend.holds(self.graph.outputs[i].type):
-                results[i] = self.options.backend.copy(r)
-            held.add(id(results[i]))
-        return results
 
     def _accept(self, feeds: Sequence[Any]) -> list[Any]:
         graph = self.graph

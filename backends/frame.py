@@ -8,13 +8,14 @@ lies elsewhere than in the last runs.
 
 import ctypes
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextvars import Context
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphwright.backends.arena import Layout, Step, aligned
-from graphwright.backends.contract import Into
+from graphwright.backends.arena import SMALL, Layout, Step, aligned
+from graphwright.backends.contract import Into, Place
 from graphwright.backends.lease import Lender
 
 _MOST_BINDINGS = 4
@@ -31,15 +32,17 @@ class Binding:
     Attributes:
         slots: Constants and what lies in the arena or is a view of it; None for others.
         segments: The run.
+        whole: The calls that are all of it, if there is no step left.
     """
 
-    __slots__ = ("calls", "segments", "slots", "views")
+    __slots__ = ("calls", "segments", "slots", "views", "whole")
 
     def __init__(
         self, slots: list[Any], calls: list[Call | None], views: set[int]
     ) -> None:
         self.slots, self.calls, self.views = slots, calls, views
         self.segments: list[Segment] = []
+        self.whole: Sequence[Call] | None = None
 
     def divide(self) -> None:
         """Puts the calls between two steps that are not bound into one segment."""
@@ -51,6 +54,7 @@ class Binding:
             elif call is not _nothing:
                 calls.append(call)
         self.segments.append((calls, None))
+        self.whole = calls if len(self.segments) == 1 else None
 
 
 class Frame:
@@ -64,6 +68,8 @@ class Frame:
 
     Attributes:
         outliving: What results that outlive the run need, by slot.
+        run: Calls in turn what is bound. Floating-point errors are no news there:
+            ``np.errstate`` would see to that too, in ten times the time.
     """
 
     def __init__(
@@ -83,26 +89,25 @@ class Frame:
         slots: list[Any] = [None] * layout.count
         for slot, value in constants:
             slots[slot] = value
-        self._stages: list[tuple[int, Any]] = []
+        self._stages: list[tuple[int, Any, Any, Any]] = []
         self._moving: list[tuple[int, int]] = []
         for position, slot in enumerate(inputs):
             if slot in layout.pinned:
                 block = layout.pinned[slot]
-                slots[slot] = block.view(aligned(block.nbytes))
-                self._stages.append((position, slots[slot]))
+                stage = slots[slot] = block.view(aligned(block.nbytes))
+                self._stages.append((position, stage, stage.shape, stage.dtype))
             else:
                 self._moving.append((position, slot))
-        self.outliving = _fresh(layout)
+        self.outliving = _lenders(layout)
         steps = range(len(layout.steps))
         self._fixed = Binding(slots, [None] * len(steps), set())
         self._bind(self._fixed, steps)
         self._rest = [i for i in steps if self._fixed.calls[i] is None]
-        still = not (self._rest or self._moving or self.outliving)
-        calls = self._fixed.calls
-        self._direct = [c for c in calls if c is not None and c is not _nothing]
-        results = [slots[slot] for slot in outputs]
-        still = still and all(map(_is_host, results))
-        self._results = results if still else None
+        self._copies: dict[int, Lender] = {}
+        context = Context()
+        context.run(partial(np.seterr, all="ignore"))
+        inside: Any = context.run
+        self.run: Callable[[Sequence[Call]], None] = partial(inside, _in_turn)
         self._bindings: dict[Any, Binding] = {}
         self._unbound = Binding([None] * layout.count, [None] * len(steps), set())
         for slot, value in constants:
@@ -114,52 +119,60 @@ class Frame:
         """Constants, and None for what a run makes."""
         return self._unbound.slots
 
-    def run(self, feeds: Sequence[Any]) -> list[Any] | None:
-        """The results in new memory, if small inputs are all that ever moves."""
-        if self._results is None:
-            return None
-        for position, stage in self._stages:
-            x = feeds[position]
-            if x.shape != stage.shape or x.dtype is not stage.dtype:
-                return None
-            stage[...] = x
-        for call in self._direct:
-            call()
-        return [np.array(x, order="C") for x in self._results]
-
-    def fresh(self, feeds: Sequence[Any], lent: Collection[int]) -> dict[int, Any]:
-        """Memory for the results that outlive the run, by slot.
+    def bind(
+        self, feeds: Sequence[Any], lent: Collection[int]
+    ) -> tuple[Binding, dict[int, Any]]:
+        """What is bound to these inputs, and memory of results that outlive the run.
 
         Args:
-            feeds: The inputs.
+            feeds: The inputs; small ones are copied in.
             lent: Which of them may be written over.
         """
-        found: dict[int, Any] = {}
-        for slot, lender in self.outliving.items():
-            source = self._layout.targets.get(slot)
-            fits = source is not None and lender.fits(feeds[source])
-            if source is not None and fits and source in lent:
-                found[slot] = feeds[source]
-            else:
-                found[slot] = lender.lend()
-        return found
-
-    def binding(self, feeds: Sequence[Any], fresh: Mapping[int, Any]) -> Binding:
-        """What is bound to these inputs and results; small inputs are copied in."""
-        for position, stage in self._stages:
+        for position, stage, shape, dtype in self._stages:
             x = feeds[position]
-            if x.shape != stage.shape or x.dtype != stage.dtype:
-                return self._unbound
+            if x.shape != shape or (x.dtype is not dtype and x.dtype != dtype):
+                return self._unbound, self._fresh(feeds, lent, [])
             stage[...] = x
-        moving = {slot: feeds[position] for position, slot in self._moving}
-        moving.update(fresh)
-        key = tuple([_address(x) for x in moving.values()])
-        found = self._bindings.get(key)
+        key: list[Any] = []
+        for position, _ in self._moving:
+            key.append(_address(feeds[position]))
+        fresh = self._fresh(feeds, lent, key)
+        where = tuple(key)
+        found = self._bindings.get(where)
         if found is None:
             if len(self._bindings) >= _MOST_BINDINGS:
                 self._bindings.pop(next(iter(self._bindings)))
-            found = self._bindings[key] = self.bound(moving)
+            moving = {slot: feeds[position] for position, slot in self._moving}
+            found = self._bindings[where] = self.bound({**moving, **fresh})
+        return found, fresh
+
+    def _fresh(
+        self, feeds: Sequence[Any], lent: Collection[int], key: list[Any]
+    ) -> dict[int, Any]:
+        """Memory for results by slot; its addresses are added to the key."""
+        found: dict[int, Any] = {}
+        targets = self._layout.targets
+        for slot, lender in self.outliving.items():
+            source = targets.get(slot) if lent else None
+            if source is not None and source in lent and lender.fits(feeds[source]):
+                found[slot] = feeds[source]
+                key.append(_address(feeds[source]))
+            else:
+                memory: Any = lender.lend()
+                found[slot] = memory
+                key.append(memory.base.address)
         return found
+
+    def copied(self, row: int, x: Any) -> Any:
+        """A result of the run in memory of its own; of large ones it comes back."""
+        if x.nbytes <= SMALL or x.dtype.hasobject:
+            return np.array(x, order="C")
+        lender = self._copies.get(row)
+        if lender is None or lender.place.shape != x.shape:
+            lender = self._copies[row] = Lender(Place(x.shape, x.dtype))
+        copy = lender.lend()
+        copy[...] = x
+        return copy
 
     def bound(self, moving: Mapping[int, Any]) -> Binding:
         """What is bound to inputs and results that outlive the run, by slot."""
@@ -220,7 +233,7 @@ class Frame:
         return kernel.bind(self._scratch, *places, *operands)
 
 
-def _fresh(layout: Layout) -> dict[int, Lender]:
+def _lenders(layout: Layout) -> dict[int, Lender]:
     """Memory of results of kernels that have no place in the arena, by slot."""
     found: dict[int, Lender] = {}
     for step, blocks in zip(layout.steps, layout.blocks, strict=True):
@@ -246,6 +259,11 @@ def _nothing() -> None:
     pass
 
 
+def _in_turn(calls: Sequence[Call]) -> None:
+    for call in calls:
+        call()
+
+
 def _contiguous(operands: Sequence[Any], kernel: Into) -> bool:
     rest = [x for i, x in enumerate(operands) if i not in kernel.strided]
     return all(x is None or x.flags.c_contiguous for x in rest)
@@ -256,12 +274,12 @@ def _is_host(x: Any) -> bool:
 
 
 def _address(x: Any) -> Any:
-    if not _is_host(x):
-        return None
+    """Where an array of the host lies, and by which steps if it is not contiguous."""
     try:  # four times as fast as what works for all
-        return ctypes.addressof(_BYTE.from_buffer(x)), x.strides
+        return ctypes.addressof(_BYTE.from_buffer(x))
     except (TypeError, ValueError):  # read-only, not contiguous, or empty
-        return x.__array_interface__["data"][0], x.strides
+        where = x.__array_interface__["data"][0] if _is_host(x) else None
+        return None if where is None else (where, x.strides)
 
 
 def _stand_in(x: Any) -> Any:

@@ -16,7 +16,13 @@ _SPARE = 2
 
 
 class Lent(np.ndarray[Any, Any]):
-    """Memory of which views are given away: all of them have it as their base."""
+    """Memory of which views are given away: all of them have it as their base.
+
+    Attributes:
+        address: Where it lies.
+    """
+
+    address: int
 
 
 class Lender:
@@ -37,6 +43,7 @@ class Lender:
             if getrefcount(piece) == _UNUSED:
                 return piece.view(np.ndarray)
         piece = Lent(self.place.shape, self.place.dtype)
+        piece.address = piece.ctypes.data
         self._pieces = [*self._pieces, piece][-_SPARE:]
         return piece.view(np.ndarray)
 

@@ -14,6 +14,7 @@ from graphwright.passes.fuse_separable import fuse_separable
 from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
+from graphwright.passes.squeeze import raise_squeezes
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 
@@ -53,4 +54,6 @@ def lowering_passes(
         fusing = [fuse_quantized, *fusing]
     if layout.get("gather") == "region":
         fusing = [fuse_indices, remove_dead, *fusing]
+    if fuses is not None:
+        last += [raise_squeezes]
     return [*last, sink_reshapes, remove_dead, *(fusing if fuses else [])]

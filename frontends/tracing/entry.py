@@ -1,7 +1,7 @@
 """A function compiled for one kind of arguments."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, repeat
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Entry:
         replaced = executable.writes.values()
         self._writes = list(zip(replaced, traced.written, strict=True))
         outputs = traced.graph.outputs[: self._results]
+        self._put_together = traced.maker()
         fixed = not any(type_symbols(v.type) for v in outputs)
         self._types = [plain(v) for v in outputs] if fixed else None
         self._checked = not traced.graph.input_symbols()
@@ -59,12 +60,12 @@ class Entry:
         """
         if self._pairs:
             self._check_apart(values)
-        feed, found = self._feed, list[Any]()
+        found = list[Any]()
         for i in self.inputs:
             x = values[i]
-            found.append(x if type(x) is np.ndarray else feed(x))
+            found.append(x if type(x) is np.ndarray else self._feed(x))
         for h in self.traced.hidden:
-            found.append(feed(h.origin))
+            found.append(self._feed(h.origin))
         return found
 
     def on_host(self, x: Any) -> Any:
@@ -73,20 +74,23 @@ class Entry:
 
     def call(self, values: Sequence[Any]) -> Any:
         """The result for the leaves of the arguments; what it writes to is written."""
-        traced, feeds = self.traced, self.feeds(values)
+        feeds = self.feeds(values)
         if self._checked:  # the signature says that they fit
-            device = self.home.to_device
-            lent = [j for j, i in self._writes if feeds[j] is self._target(values, i)]
-            found = self.executable.run_arrays([device(x) for x in feeds], lent=lent)
+            lent = self._lent(values, feeds) if self._writes else ()
+            there = list(map(self.home.to_device, feeds))
+            found = self.executable.run_arrays(there, lent=lent)
         else:
             found = self.executable.execute(feeds)
-        n = self._results
-        for i, array in zip(traced.written, found[n:], strict=True):
-            self._store(self._target(values, i), array)
-        tensors = self._tensors(found[:n])
-        if traced.structure is None and n == 1:
-            return tensors[0]
-        return traced.result(tensors)
+        if self.traced.written:
+            n = self._results
+            for i, array in zip(self.traced.written, found[n:], strict=True):
+                self._store(self._target(values, i), array)
+            del found[n:]
+        return self._put_together(self._tensors(found))
+
+    def _lent(self, values: Sequence[Any], feeds: Sequence[Any]) -> list[int]:
+        """Positions of the feeds that are what the function writes to."""
+        return [j for j, i in self._writes if feeds[j] is self._target(values, i)]
 
     def _target(self, values: Sequence[Any], i: int) -> Any:
         """A leaf, or (from their count on) a captured array or cell."""
@@ -98,10 +102,11 @@ class Entry:
         home = self.home
         if self._types is None:
             return [Handle.known(a, home) for a in arrays]
-        typed = Handle.typed
-        return [typed(a, t, home) for a, t in zip(arrays, self._types, strict=True)]
+        return list(map(Handle.typed, arrays, self._types, repeat(home)))
 
     def _feed(self, x: Any) -> Any:
+        if type(x) is float:
+            return np.asarray(x)
         if isinstance(x, np.ndarray):
             return x
         if isinstance(x, Cell):

@@ -55,10 +55,16 @@ class Deferred(Value):
 
     __slots__ = ("__weakref__", "call", "data", "home", "index", "keeper")
 
-    def __init__(self, type_: Type, call: Call | None = None, index: int = 0) -> None:
+    def __init__(
+        self,
+        type_: Type,
+        call: Call | None = None,
+        index: int = 0,
+        data: Any = None,
+        home: Backend | None = None,
+    ) -> None:
         self.type, self.call, self.index = type_, call, index
-        self.data: Any = None
-        self.home: Backend | None = None
+        self.data, self.home = data, home
         self.keeper: Callable[[], Any] | None = None
 
     def settle(self, data: Any, home: Backend | None) -> None:
@@ -68,9 +74,7 @@ class Deferred(Value):
 
 def leaf(array: Any, type_: Type, home: Backend | None = None) -> Deferred:
     """A value that is known from the start."""
-    value = Deferred(type_)
-    value.settle(array, home)
-    return value
+    return Deferred(type_, None, 0, array, home)
 
 
 class LazyEmitter(Emitter):

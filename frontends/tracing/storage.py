@@ -133,7 +133,7 @@ class Handle:
     @staticmethod
     def typed(array: Any, type_: TensorType, home: Backend) -> "Handle":
         """The same for a backend's array whose type is known."""
-        return Handle.concrete.on(Cell(leaf(array, type_, home), None))
+        return Handle.concrete.on(Cell(Deferred(type_, None, 0, array, home), None))
 
     def read(self) -> Value:
         """Its present value, for the trace that is running.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,14 @@ class Traced:
         if self.structure is None:
             return leaves[0]
         return unflatten(self.structure, leaves)
+
+    def maker(self) -> Callable[[list[Any]], Any]:
+        """``result``, or what does the same sooner for one output or a tuple."""
+        if any(o is not None for o in self.outputs):
+            return self.result
+        if self.structure == flatten(tuple(self.outputs))[1]:
+            return tuple
+        return itemgetter(0) if self.structure is None else self.result
 
 
 def run_trace(

@@ -739,20 +739,14 @@ def test_helpers_come_again_asleep_or_awake(
 
 
 def test_little_work_is_shared_once_there_was_much_of_it() -> None:
-    slots: list[int] = []
-
-    def made(_index: int, slot: int) -> Any:
-        return lambda: slots.append(slot)
-
     middle = (threads._WAKE + threads._JOIN) / 2
-    work = threads.Prepared(made, 2, seconds=middle)
-    assert work._joins
-    assert not work._pays
+    assert threads.joins(middle, 0)
+    assert not threads.pays(middle, 0)
     with threads.awake():
-        shared = [work._shared() for _ in range(4)]
+        shared = [threads.shares(middle, 0) for _ in range(4)]
     assert (shared[0], shared[-1]) == (threads._JOIN == threads._WAKE, True)
     with threads.awake():
-        assert not work._shared()  # it is counted by run
+        assert not threads.shares(middle, 0)  # it is counted by run
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")

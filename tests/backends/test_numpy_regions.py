@@ -57,6 +57,66 @@ def test_where_keeps_every_bit(dtype: dt.DType) -> None:
         assert got.tobytes() == want.tobytes()
 
 
+NUMBERS: list[tuple[dt.DType, float, float]] = [
+    (dt.float64, 2.0, -1.0),
+    (dt.float64, 0.0, -0.0),
+    (dt.float64, -0.0, 0.0),
+    (dt.float64, np.inf, 0.0),
+    (dt.float64, np.nan, 1.0),
+    (dt.float64, 1e308, -1e308),
+    (dt.float32, 1.0, 1e-9),
+    (dt.float32, 1.0, 0.0),
+    (dt.int8, 100, -100),
+    (dt.uint8, 0, 255),
+    (dt.int64, 2**63 - 1, -(2**63)),
+]
+
+
+@pytest.mark.parametrize(("dtype", "x", "y"), NUMBERS)
+@pytest.mark.parametrize("count", [3, 2000])
+def test_choices_between_two_numbers(
+    dtype: dt.DType, x: float, y: float, count: int
+) -> None:
+    b = Builder("where")
+    c = b.eq(b.input("c", TensorType(dt.int8, (count,))), 0)
+    numbers = [np.array(v, dtype.numpy) for v in (x, y)]
+    full = [b.broadcast_to(b.constant(n), (count,)) for n in numbers]
+    chosen = RNG.integers(0, 2, count, np.int8)
+    graph = b.finish([b.where(c, *full)])
+    (found,) = gw.compile(graph, backend="numpy").execute([chosen])
+    assert found.tobytes() == np.where(chosen == 0, *numbers).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [dt.float64, dt.float32, dt.int8, dt.uint8, dt.int64])
+@pytest.mark.parametrize("count", [3, 2000, 300_000])
+def test_extremes_with_numbers(dtype: dt.DType, count: int) -> None:
+    b = Builder("bounds")
+    x = b.input("x", TensorType(dtype, (count,)))
+    low, high = 3, 90
+    graph = b.finish([b.min(b.max(b.add(x, x), low), high), b.max(x, high)])
+    values = RNG.integers(0, 63, count).astype(dtype.numpy)
+    if dtype.kind == "f":
+        values[:2] = np.nan, -np.inf
+    found = gw.compile(graph, backend="numpy").execute([values])
+    np.testing.assert_array_equal(found[0], np.clip(values + values, low, high))
+    np.testing.assert_array_equal(found[1], np.maximum(values, high))
+
+
+@pytest.mark.parametrize("width", [2, 8, 9, 31, 32, 33, 512, 513])
+@pytest.mark.parametrize("kind", ["sum", "max", "min"])
+def test_reductions_of_rows(width: int, kind: str) -> None:
+    rows = RNG.standard_normal((40, width))
+    rows[1, 0], rows[2, -1], rows[3, :2] = np.nan, np.inf, (np.inf, -np.inf)
+    b = Builder("rows")
+    x = b.input("x", TensorType(dt.float64, rows.shape))
+    graph = b.finish([b.emit("reduce", b.mul(x, 1.5), kind=kind, axes=(1,))])
+    (found,) = gw.compile(graph, backend="numpy").execute([rows])
+    ufunc = {"sum": np.add, "max": np.maximum, "min": np.minimum}[kind]
+    with np.errstate(all="ignore"):
+        want = ufunc.reduce(rows * 1.5, axis=1)
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
 @pytest.mark.parametrize("kind", ["sum", "max"])
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.backends.numpy.kernels.fold import sum_rows
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
@@ -216,14 +217,15 @@ class _Block:
         scores, sums, out = self.scores, self.sums, self.out
         partial = self.bias is not None or self.barred is not None
         zero, one = self.plan.dtype.type(0), self.plan.dtype.type(1)
+        rows, total = scores.reshape(-1, scores.shape[-1]), sums.reshape(-1)
 
         def run() -> None:
-            np.max(scores, axis=-1, keepdims=True, out=sums)
+            np.max(rows, 1, total)
             if partial:  # a query that may attend no key: zeros
                 np.copyto(sums, zero, where=np.isneginf(sums))
             np.subtract(scores, sums, out=scores)
             np.exp(scores, out=scores)
-            np.sum(scores, axis=-1, keepdims=True, out=sums)
+            sum_rows(rows, total)
             if partial:
                 np.copyto(sums, one, where=sums == zero)
             np.matmul(scores, v, out=out)

@@ -194,7 +194,7 @@ def _sigmoid_block(x: Array, out: Array, spare: Array) -> None:
     np.negative(x, out=spare)
     np.exp(spare, out=spare)
     np.add(spare, x.dtype.type(1), out=spare)
-    np.reciprocal(spare, out=out)
+    np.divide(x.dtype.type(1), spare, out=out)
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:

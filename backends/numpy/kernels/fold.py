@@ -14,6 +14,8 @@ Shape = tuple[int, ...]
 Call = Callable[[], object]
 
 SHORT = 8  # elements of an inner loop that cost less than to begin it
+_SHORT_EXTREME = 32  # the same for extremes: their loops take longest to begin
+_LONG = 512  # terms up to which a plain sum rounds no worse than NumPy's by pairs
 _GROUPED = 1024  # elements that are summed at once where rows are short
 
 
@@ -78,11 +80,25 @@ class Fold:
         """What reduces a block, to its place or to a partial result."""
         out = self._at(index) if self.whole else self.parts[index]
         function, axes = self.function, self.axes
-        if axes == (x.ndim - 1,) and 1 < x.shape[-1] <= SHORT and x.ndim > 1:
+        if axes == (x.ndim - 1,) and 1 < x.shape[-1] <= _short(function) and x.ndim > 1:
             return _column_by_column(function, x, out)
+        if axes == (1,) and x.ndim == 2 and function is np.add:
+            return partial(sum_rows, x, out)
         if axes == (0,) and x.ndim == 2 and x.flags.c_contiguous:
             return _rows_together(function, x, out)
         return partial(function.reduce, x, axes, None, out)
+
+
+def _short(function: Any) -> int:
+    return _SHORT_EXTREME if function in (np.maximum, np.minimum) else SHORT
+
+
+def sum_rows(x: Array, out: Array | None = None) -> Array:
+    """The sums of rows; ``np.einsum`` begins one in a third of the time."""
+    short = x.dtype.kind == "f" and SHORT < x.shape[1] <= _LONG
+    add: Any = partial(np.einsum, "ij->i") if short else partial(np.sum, axis=1)
+    found: Array = add(x, out=out)
+    return found
 
 
 def _column_by_column(function: Any, x: Array, out: Array) -> Call:

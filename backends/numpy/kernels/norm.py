@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import precision, threads
+from graphwright.backends.numpy.kernels.fold import sum_rows
 
 Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
@@ -28,7 +29,11 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     if x.size == 0:
         return out
     source, target = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
-    cuts = threads.ranges(len(source), max(1, _BLOCK // x.shape[-1]))
+    count = -(-x.size // _BLOCK)
+    seconds = x.size * _SECONDS_AN_ELEMENT
+    shared = threads.shares(seconds, (count + 1) * _CALLS)
+    count = max(count, threads.slots()) if shared else count
+    cuts = threads.ranges(len(source), max(1, -(-len(source) // count)))
 
     def task(index: int, _slot: int) -> None:
         part = slice(*cuts[index])
@@ -43,22 +48,25 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
         with np.errstate(all="ignore"):
             task(0, 0)
     else:
-        pays = threads.pays(x.size * _SECONDS_AN_ELEMENT, len(cuts) * _CALLS)
-        threads.parallel(task, len(cuts), len(cuts) if pays else 1)
+        threads.parallel(task, len(cuts), len(cuts) if shared else 1)
     if not np.may_share_memory(target, out):
         np.copyto(out, target.reshape(out.shape))
     return out
 
 
 def _softmax_rows(x: Array, rows: Array) -> None:
-    np.subtract(x, _reduced(np.maximum, x), out=rows)
+    np.subtract(x, _largest(x), out=rows)
     np.exp(rows, out=rows)
-    np.multiply(rows, np.reciprocal(_reduced(np.add, rows)), out=rows)
+    np.multiply(rows, np.reciprocal(_total(rows)), out=rows)
 
 
-def _reduced(function: Any, x: Array) -> Array:
-    found: Array = function.reduce(x, axis=1, keepdims=True)
+def _largest(x: Array) -> Array:
+    found: Array = np.maximum.reduce(x, axis=1, keepdims=True)
     return found
+
+
+def _total(x: Array) -> Array:
+    return sum_rows(x)[:, None]
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -67,8 +75,8 @@ def softmax(x: Array, out: Array | None = None) -> Array:
 
 
 def _log_softmax_rows(x: Array, rows: Array) -> None:
-    np.subtract(x, _reduced(np.maximum, x), out=rows)
-    total = _reduced(np.add, np.exp(rows))
+    np.subtract(x, _largest(x), out=rows)
+    total = _total(np.exp(rows))
     np.subtract(rows, np.log(total), out=rows)
 
 
@@ -92,7 +100,7 @@ def layer_norm(
 
     def kernel(x: Array, rows: Array) -> None:
         width = rows.dtype.type(rows.shape[1])
-        np.subtract(x, _reduced(np.add, x) / width, out=rows)
+        np.subtract(x, _total(x) / width, out=rows)
         squares = np.einsum("ij,ij->i", rows, rows)[:, None]
         deviation = np.sqrt(squares / width + rows.dtype.type(epsilon))
         np.multiply(rows, 1 / deviation, out=rows)

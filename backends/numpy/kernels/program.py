@@ -8,7 +8,7 @@ Results are whole arrays, windows of arrays, or reductions.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -42,11 +42,14 @@ class Operand:
             instruction, or a 0-d array.
         dtype: The element type.
         bits: Whether the instruction takes it as integers of the same size.
+        spread: Whether a number is repeated to an array, which some functions take far
+            sooner.
     """
 
     source: "int | Array"
     dtype: "np.dtype[Any]"
     bits: bool = False
+    spread: bool = False
 
     @property
     def as_bits(self) -> "Operand":
@@ -246,7 +249,9 @@ class Program:
         if len(self.instructions) != 1 or len(self.results) != 1 or self.slots > 1:
             return False
         (only,) = self.instructions
-        plain = not only.bits and not any(x.bits for x in only.operands)
+        plain = not only.bits and not any(
+            x.bits or (x.spread and self.room > _WIDE) for x in only.operands
+        )
         whole = all(s.window is None for s in self.sources)
         return plain and whole and 0 in self.direct and self.results[0].base is None
 
@@ -326,9 +331,16 @@ class _Bound:
         made: dict[int, Array] = {}
         calls: list[Call] = []
 
+        @cache  # one view for all that work on it: many of them would fill the caches
+        def register(at: int, dtype: Any) -> Array:
+            room = self.rooms[slot][at][: block.size]
+            view: Array = room.view(dtype).reshape(shape)
+            return view
+
         def read(x: Operand) -> Any:
             if not isinstance(x.source, int):
-                return x.source
+                wide = x.spread and block.size > _WIDE
+                return _repeated(x.source, block.size, shape) if wide else x.source
             array = sources[x.source] if x.source >= 0 else made[-x.source - 1]
             return array.view(_BITS[array.dtype.itemsize]) if x.bits else array
 
@@ -337,8 +349,7 @@ class _Bound:
                 target: Any = self.targets[program.direct[number]]
                 out = target[block.box]
             else:
-                room = self.rooms[slot][program.where[number]][: block.size]
-                out = room.view(instruction.dtype).reshape(shape)
+                out = register(program.where[number], instruction.dtype)
             made[number] = out
             out = out.view(_BITS[out.dtype.itemsize]) if instruction.bits else out
             operands = [read(x) for x in instruction.operands]
@@ -352,6 +363,18 @@ class _Bound:
         for fold, value in zip(self.folds, values, strict=True):
             calls.append(fold.block(index, read(value)))
         return calls
+
+
+@lru_cache(maxsize=64)
+def _row(number: bytes, dtype: "np.dtype[Any]", count: int) -> Array:
+    return np.full(count, np.frombuffer(number, dtype)[0], dtype)
+
+
+def _repeated(number: Array, count: int, shape: Shape) -> Array:
+    """An array of one number; all of similar size share its memory."""
+    row = _row(number.tobytes(), number.dtype, 1 << (count - 1).bit_length())
+    found: Array = row[:count].reshape(shape)
+    return found
 
 
 def _sequence(calls: Sequence[Call]) -> Call:

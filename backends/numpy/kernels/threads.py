@@ -102,8 +102,8 @@ class _Awake:
         _state.awake += 1
 
     def __exit__(self, *_: object) -> None:
-        _state.awake -= 1
-        if not _state.awake:
+        left = _state.awake = _state.awake - 1
+        if not left:
             _state.passed = 0.0
             if _state.team is not None:
                 _dismiss()
@@ -193,6 +193,18 @@ def joins(seconds: float, calls: int) -> bool:
     return seconds > _JOIN + calls * _TURN
 
 
+def shares(seconds: float, calls: int) -> bool:
+    """Whether work is shared out now.
+
+    In a run with much of such work it is where it would not pay for each by itself.
+    """
+    joining = joins(seconds, calls)
+    if not joining or _state.team is not None or pays(seconds, calls):
+        return joining
+    _state.passed += seconds  # like one who rents before he buys
+    return _state.passed > _WAKE
+
+
 class Prepared:
     """Tasks whose views are made when they first run, and kept for the next time."""
 
@@ -208,31 +220,22 @@ class Prepared:
         """Keep `make(index, slot)`, which gives what the task of an index does.
 
         All together take about `seconds` on one thread, and each makes `calls` of numpy
-        functions, between which threads take turns. They are shared out if that pays;
-        in a run with much of such work it does where it does not for each by itself.
-        Tasks that call BLAS keep it to one thread.
+        functions, between which threads take turns. They are shared out where
+        ``shares`` says so. Tasks that call BLAS keep it to one thread.
         """
         self._blas = blas
         self._make, self._count, self._slots = make, count, max_slots
-        self._seconds = seconds
-        self._pays = pays(seconds, count * calls)
-        self._joins = joins(seconds, count * calls)
+        self._seconds, self._calls = seconds, count * calls
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
         """Run all tasks."""
-        if self._shared():
+        if shares(self._seconds, self._calls):
             parallel(self._task, self._count, self._slots)
         elif self._blas:
             parallel(self._task, self._count, 1)
         else:
             _in_line(self._task, self._count)
-
-    def _shared(self) -> bool:
-        if self._pays or not self._joins or _state.team is not None:
-            return self._joins
-        _state.passed += self._seconds  # like one who rents before he buys
-        return _state.passed > _WAKE
 
     def _task(self, index: int, slot: int) -> None:
         found = self._made.get((index, slot))
