@@ -381,6 +381,13 @@ class GraphBackend(Backend):
         ``graph.constants`` are values that never change: pack them here, once.
         """
 
+    def compile_strictly(self, graph: Graph) -> Kernel:
+        """As ``compile``, for `Request.strict_float`: each op as it is written.
+
+        By default ``compile`` does that already.
+        """
+        return self.compile(graph)
+
     @final
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
         """What it claims, regions of that, and ops that compute nothing."""
@@ -391,11 +398,12 @@ class GraphBackend(Backend):
     @final
     def kernel(self, request: Request) -> Kernel:
         """A region compiled, or a single op that could not join one."""
+        make = self.compile_strictly if request.strict_float else self.compile
         if isinstance(request.op, Fused):
-            return self.compile(request.op.body)
+            return make(request.op.body)
         if request.op.name in _STRUCTURE:
             return partial(_STRUCTURE[request.op.name], request.op)
-        return self.compile(graph_of(request))
+        return make(graph_of(request))
 
 
 def graph_of(request: Request) -> Graph:

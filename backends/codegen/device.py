@@ -12,8 +12,11 @@ class Cpu:
         cache: Bytes of fast memory that a core has for itself, and that a work-group
             can have as local memory.
         in_place: Whether an argument may be any part of an array.
+        strict: Whether each op is computed as it is written, not by what is equal over
+            the reals only.
     """
 
     cores: int = 1
     cache: int = 1 << 18
     in_place: bool = False
+    strict: bool = False

@@ -75,6 +75,11 @@ class Array:
         return 1 + sum((n - 1) * step for n, step in pairs)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether its elements lie one after another."""
+        return self.strides == c_strides(self.shape)
+
+    @property
     def pitch(self) -> int | None:
         """Elements from row to row along the last axis; None if they are not even."""
         if not self.shape:

@@ -26,6 +26,7 @@ from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Trait
+from graphwright.ir.ops.movement import BroadcastTo
 from graphwright.ir.ops.reduce import Reduce
 
 _MOST_INLINED = 96
@@ -34,6 +35,10 @@ _CHEAP = 3
 """What is better computed twice than written and read again, in operations."""
 _ROW = 1 << 16
 """Elements of a row that are still near when it is read again."""
+_MANY_ROWS = 64
+"""Rows for which the one that all of them read is best written once."""
+_MUCH = 1 << 17
+"""Operations that are worth a kernel of their own."""
 _COSTS = {"div": 4, "rem": 8, "sqrt": 4, "pow": 24, "atan2": 16, "gather": 4}
 
 
@@ -168,8 +173,25 @@ class _Splitter:
             return len(roots) != 1 or not self._joins(node, *roots)
         if node.op.name in HEAVY:
             return len(roots) != 1 or not self._leads(v, *roots)
+        if self._is_row(node):
+            return True
         weight = self._weights[v]
         return weight > _MOST_INLINED or (len(roots) > 1 and weight > _CHEAP)
+
+    def _is_row(self, node: Node) -> bool:
+        """Whether it is computed of few elements, and then read in many rows."""
+        (v,) = node.results
+        shape, users = sizes_of(v.type), self._users.get(v, ())
+        if isinstance(node.op, BroadcastTo) or not shape or shape[-1] == 1:
+            return False
+        wide = [
+            product(sizes_of(user.results[0].type))
+            for user in users
+            if isinstance(user.op, BroadcastTo)
+        ]
+        most = max(wide, default=0)
+        many = most >= _MANY_ROWS * product(shape)
+        return many and most * self._weights[v] >= _MUCH
 
     def _joins(self, node: Node, root: Value) -> bool:
         """Whether a reduction can be written out where its result is used."""

@@ -22,7 +22,7 @@ from graphwright.backends.opencl.library import (
     missing,
     session,
 )
-from graphwright.backends.opencl.programs import Programs, named
+from graphwright.backends.opencl.programs import Programs, named, rounding_each
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
@@ -103,12 +103,19 @@ class OpenCLBackend(GraphBackend):
 
     def compile(self, graph: Graph) -> Kernel:
         """A launch plan, all of its kernels built."""
-        device = self._session.device
-        target = Cpu(
-            device.max_compute_units, device.local_mem_size, self._session.shares
-        )
+        return self._compiled(graph, strict=False)
+
+    def compile_strictly(self, graph: Graph) -> Kernel:
+        """The same without Winograd's convolutions and without fused multiply-adds."""
+        return self._compiled(graph, strict=True)
+
+    def _compiled(self, graph: Graph, strict: bool) -> Kernel:
+        device, shares = self._session.device, self._session.shares
+        target = Cpu(device.max_compute_units, device.local_mem_size, shares, strict)
         found = lowered(graph, target)
         sources = [named(step.kernel) for step in found.steps]
+        if strict:
+            sources = list(map(rounding_each, sources))
         launches = [
             Launch(step.kernel, name, source)
             for step, (name, source) in zip(found.steps, sources, strict=True)

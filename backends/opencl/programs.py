@@ -19,6 +19,17 @@ _PLACEHOLDER = "kernel_name"
 _HEAD = OPENCL.preamble + prelude(OPENCL)
 
 
+_APART = "#pragma OPENCL FP_CONTRACT OFF\n"
+_TOGETHER = "\n#pragma OPENCL FP_CONTRACT ON"
+
+
+def rounding_each(source: tuple[str, str]) -> tuple[str, str]:
+    """A named source whose products and sums are rounded one by one."""
+    name, text = source
+    own = f"{name}_each"
+    return own, _APART + text.replace(name, own) + _TOGETHER
+
+
 def named(kernel: Kernel) -> tuple[str, str]:
     """The name of a kernel, which its source decides, and the source."""
     if isinstance(kernel, Written):

@@ -320,7 +320,10 @@ def test_fast_math_and_strict_float_reach_passes_and_kernels() -> None:
         gw.compile(graph, backend="numpy", fast_math=True, strict_float=True)
 
 
-def test_no_winograd_under_strict_float() -> None:
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+def test_no_winograd_under_strict_float(backend: str) -> None:
+    if reason := get_backend(backend).unavailable():
+        pytest.skip(reason)
     b = Builder("conv")
     rng = np.random.default_rng(0)
     x = b.input("x", TensorType(dt.float32, (1, 64, 56, 56)))
@@ -332,7 +335,7 @@ def test_no_winograd_under_strict_float() -> None:
     wanted = evaluate(graph, [feed["x"].astype(np.float32)])[0]
     errors = [
         np.abs(
-            gw.compile(graph, backend="numpy", strict_float=strict).run(None, feed)[0]
+            gw.compile(graph, backend=backend, strict_float=strict).run(None, feed)[0]
             - wanted
         )
         for strict in (False, True)

@@ -94,6 +94,39 @@ def test_integers_wrap_and_divide_as_numpy() -> None:
     agree(lambda x: gnp.max(x, axis=0) > gnp.min(x, axis=1), x)
 
 
+def kernels(exe: Any, *arrays: Any) -> list[tuple[str, str]]:
+    """Ops and names of the kernels of a run."""
+    return [(row.op, row.kernel) for row in exe.profile(arrays)]
+
+
+@device
+def test_plain_products_are_the_library_s_whatever_follows() -> None:
+    x, y, z = normal(3, 7, 40), normal(3, 40, 37), normal(37)
+    exe = agree(lambda x, y, z: gnp.exp(x @ y * 0.1) + z, x, y, z)
+    assert [name[:5] for _, name in kernels(exe, x, y, z)] == ["gemm_"]
+    exe = agree(lambda x, y: x[:, ::-1] @ y, x, y)
+    assert all(not name.startswith("gemm_") for _, name in kernels(exe, x, y))
+
+
+@device
+def test_under_strict_float_each_op_rounds() -> None:
+    x, y, z = normal(1, 1000), normal(1000), normal(1000)
+    specs = [gw.spec("float32", a.shape) for a in (x, y, z)]
+    graph = gw.trace(lambda x, y, z: x * y + z, *specs)
+    exe = gw.compile(graph, backend="opencl", strict=True, strict_float=True)
+    np.testing.assert_array_equal(np.asarray(exe(x, y, z)), x * y + z)
+
+
+@device
+def test_what_many_rows_read_is_computed_once() -> None:
+    x, mask = normal(4, 200, 256), normal(256)
+    exe = agree(lambda x, m: x + gnp.exp(m) * 2, x, mask)
+    assert [op for op, _ in kernels(exe, x, mask)] == ["mul", "add"]
+    few = normal(2, 2, 256)  # it would take longer to launch
+    exe = agree(lambda x, m: x + gnp.exp(m) * 2, few, mask)
+    assert [op for op, _ in kernels(exe, few, mask)] == ["add"]
+
+
 @device
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("shape", [(13, 40, 37), (3, 5, 4), (1, 64, 32), (6, 8, 16)])

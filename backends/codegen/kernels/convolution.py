@@ -1,7 +1,7 @@
 """Convolutions with channels last, by `choose.convolution`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,13 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import convolution
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
-from graphwright.backends.codegen.loops import Kernel, Sizes, Written
+from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule_cpu import looped
-from graphwright.ir.dtype import float32, int32
+from graphwright.ir.dtype import float32
 from graphwright.ir.ops.linalg import Conv
-
-_MOST = (1 << 31) - (1 << 16)
-"""Elements that 32 bits count."""
 
 
 @kernel_for("fused")
@@ -38,8 +35,12 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if pixel is None or place is None:
         return None
     shape = replace(shape, pixel=pixel, place=place)
-    library = convolution(shape, weights.array(), finish, machine, OPENCL)
-    return list(_Kernels(site, library, finish, shape.groups).kernels())
+    library = convolution(
+        shape, weights.array(), finish, machine, OPENCL, rearranged=not machine.strict
+    )
+    x, before = _operand(site)
+    key = str(shape.groups)
+    return [*before, *launched(site, library, finish, {"x": x}, key)]
 
 
 def _shape(site: Site) -> ConvShape | None:
@@ -53,7 +54,7 @@ def _shape(site: Site) -> ConvShape | None:
     floats = all(v.dtype is float32 for v in (*site.node.operands, *site.node.results))
     plain = conv.batch_groups == 1 and set(conv.lhs_dilation) == {1}
     sizes = map(np.prod, (x, w, y))
-    if not floats or not plain or not all(0 < n < _MOST for n in sizes):
+    if not floats or not plain or not all(0 < n < MOST for n in sizes):
         return None
     one: tuple[int, ...] = (1,) * (4 - len(x))
     pads: Any = (*(((0, 0),) * len(one)), *conv.padding)
@@ -73,54 +74,12 @@ def _pitch(array: Array | None) -> int | None:
     return 0 if array.pitch == array.shape[-1] else array.pitch
 
 
-@dataclass(frozen=True, slots=True)
-class _Kernels:
-    """The launches of a library as kernels on the arrays of a site."""
-
-    site: Site
-    library: Library
-    finish: Behind
-    groups: int
-
-    def kernels(self) -> Iterator[Kernel]:
-        """In order; before them the operand, if it does not lie in memory as it is."""
-        node = self.site.node
-        x = self.site.arrays.get(node.operands[0])
-        if x is None:
-            x = Array(float32, self.site.shape(0))
-            axes = tuple(map(Axis, x.shape))
-            value = self.site.operand(0, tuple(map(of, axes)))
-            yield looped(axes, [value], [x], self.site.target)
-        names = zip(self.finish.arrays, self.finish.inputs, strict=True)
-        arrays = {"x": x, "out": self.site.output, **dict(names)}
-        for name, make in self.library.constants.items():
-            key = f"{self.library.launches[-1].kernel} {self.groups} {name}"
-            arrays[name] = self.site.pack(1, key, _made(make), ())
-        for name, floats in self.library.scratch.items():
-            arrays[name] = Array(float32, (floats,))
-        for launch in self.library.launches:
-            yield _written(launch, arrays)
-
-
-def _made(make: Callable[[], Any]) -> Callable[[Any], Any]:
-    def pack(array: Any) -> Any:
-        return make()
-
-    return pack
-
-
-def _written(launch: Launch, arrays: dict[str, Array]) -> Written:
-    named = [arrays[a] for a in launch.arguments if isinstance(a, str)]
-    near = tuple(4 * a.floats for a in launch.arguments if isinstance(a, Local))
-    sizes = [a for a in launch.arguments if isinstance(a, int)]
-    *inputs, output = named
-    return Written(
-        tuple(inputs),
-        (output,),
-        Sizes(int32, sizes),
-        (),
-        launch.items,
-        near=near,
-        name=launch.kernel,
-        text=launch.source,
-    )
+def _operand(site: Site) -> tuple[Array, Sequence[Kernel]]:
+    """What is convolved, and what makes it if it does not lie in memory as it is."""
+    known = site.arrays.get(site.node.operands[0])
+    if known is not None:
+        return known, ()
+    x = Array(float32, site.shape(0))
+    axes = tuple(map(Axis, x.shape))
+    value = site.operand(0, tuple(map(of, axes)))
+    return x, (looped(axes, [value], [x], site.target),)

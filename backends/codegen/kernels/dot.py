@@ -1,6 +1,8 @@
 """Matrix products for CPU devices: tiles of 6 rows by 16 columns in registers.
 
-The right-hand side lies in panels of 16 columns, so that a tile reads it in order.
+Where operands and result lie in memory as they are, `gemm` multiplies. Else the same is
+said in loops: operands are read wherever their elements are, the right-hand side is
+copied to panels of 16 columns, so that a tile reads it in order.
 """
 
 from collections.abc import Sequence
@@ -8,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.codegen.elements import Array, read
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const
 from graphwright.backends.codegen.index import Axis, Index, of
+from graphwright.backends.codegen.kernels.behind import Behind
+from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
+from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
@@ -44,8 +50,29 @@ def dot(site: Site) -> Sequence[Kernel] | None:
     plain = all(v.dtype is float32 for v in values)
     if not plain or n < COLUMNS or k < LANES or m < 1:
         return None
+    found = _library(site, product(lead), m, k, n)
+    if found is not None:
+        return found
     panels, made = _panels(site, lead, k, n)
     return [*made, _Product(site, panels).kernel()]
+
+
+def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | None:
+    """The kernels of a library; None where an operand is no plain array."""
+    x, w = map(site.arrays.get, site.node.operands)
+    constant, finish = site.constant(1), Behind(site, OPENCL)
+    plain = finish.is_plain and len(site.stage.results) == 1
+    arrays = (x, w, site.output)
+    if not plain or not all(a is not None and a.is_dense for a in arrays):
+        return None
+    if max(batch * m * k, batch * k * n, batch * m * n) > MOST:
+        return None
+    assert x is not None
+    assert w is not None
+    right = None if constant is None else constant.array().reshape(batch, k, n)
+    shape = GemmShape(batch, m, k, n)
+    library = gemm(shape, right, finish, site.target, OPENCL)
+    return list(launched(site, library, finish, {"x": x, "w": w}))
 
 
 def _starts(n: int) -> Any:

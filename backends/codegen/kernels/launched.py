@@ -1,0 +1,65 @@
+"""Launches of a library as kernels on the arrays of a site."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.kernels.behind import Behind
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.table import Site
+from graphwright.backends.codegen.loops import Kernel, Sizes, Written
+from graphwright.ir.dtype import float32, int32
+
+MOST = (1 << 31) - (1 << 16)
+"""Elements that 32 bits count."""
+
+
+def launched(
+    site: Site,
+    library: Library,
+    finish: Behind,
+    operands: Mapping[str, Array],
+    key: str = "",
+) -> Iterator[Kernel]:
+    """The kernels, in order.
+
+    Args:
+        site: Where they stand.
+        library: What is launched.
+        finish: What is done to sums.
+        operands: Arrays by the names that launches have for them.
+        key: What else tells packings of the second operand apart.
+    """
+    names = zip(finish.arrays, finish.inputs, strict=True)
+    arrays = {**operands, "out": site.output, **dict(names)}
+    for name, make in library.constants.items():
+        kind = f"{library.launches[-1].kernel} {key} {name}"
+        arrays[name] = site.pack(1, kind, _made(make), ())
+    for name, floats in library.scratch.items():
+        arrays[name] = Array(float32, (floats,))
+    for launch in library.launches:
+        yield _written(launch, arrays)
+
+
+def _made(make: Callable[[], Any]) -> Callable[[Any], Any]:
+    def pack(array: Any) -> Any:
+        return make()
+
+    return pack
+
+
+def _written(launch: Launch, arrays: Mapping[str, Array]) -> Written:
+    named = [arrays[a] for a in launch.arguments if isinstance(a, str)]
+    near = tuple(4 * a.floats for a in launch.arguments if isinstance(a, Local))
+    sizes = [a for a in launch.arguments if isinstance(a, int)]
+    *inputs, output = named
+    return Written(
+        tuple(inputs),
+        (output,),
+        Sizes(int32, sizes),
+        (),
+        launch.items,
+        near=near,
+        name=launch.kernel,
+        text=launch.source,
+    )
