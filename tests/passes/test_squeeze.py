@@ -32,7 +32,8 @@ def checked(graph: Graph) -> Graph:
     """The graph after the pass, with the same results, bit for bit."""
     found = remove_dead(raise_squeezes(graph))
     verify(found)
-    feeds = [RNG.standard_normal(v.shape) for v in graph.inputs]
+    shapes: list[Any] = [v.shape for v in graph.inputs]
+    feeds = [RNG.standard_normal(shape) for shape in shapes]
     for got, want in zip(evaluate(found, feeds), evaluate(graph, feeds), strict=True):
         assert got.tobytes() == want.tobytes()
         assert got.shape == want.shape
