@@ -6,9 +6,10 @@ Writing to it moves the new part back along the path.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
-from graphwright.ir.dim import Dim
+from graphwright.ir.dim import Dim, product
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Op
 
@@ -76,8 +77,8 @@ def path_between(b: Emitter, start: Value, end: Value) -> Path | None:
 def is_view(shape: Sequence[Dim], path: Path) -> bool:
     """Whether NumPy could follow the path by strides alone, from contiguous storage.
 
-    Only a reshape may be impossible; of sizes that are not known it is, unless they
-    stay as they are or all of the storage is seen.
+    Only a reshape may be impossible. Where sizes are not known it counts as that,
+    unless the new ones are made of the old ones whatever these are.
     """
     if all(op.name != "reshape" for op in path):
         return True
@@ -170,19 +171,16 @@ def _matching(
 
     They have as many elements, and the old ones lie as one line of equal steps.
     """
-    have, want = old[i][0], new[j]
-    i, j = i + 1, j + 1
-    while have != want:
-        if not isinstance(have, int) or not isinstance(want, int):
-            return None
-        if want < have:
-            want, j = want * new[j], j + 1
-        else:
-            (inner, step), outer = old[i], old[i - 1][1]
-            if outer != inner * step:
-                return None
-            have, i = have * inner, i + 1
-    return i, j
+    ends = (
+        (p, q)
+        for p in range(i + 1, len(old) + 1)
+        for q in range(j + 1, len(new) + 1)
+        if product(n for n, _ in old[i:p]) == product(new[j:q])
+    )
+    found = next(ends, None)
+    pairs = pairwise(old[i : found[0]]) if found is not None else ()
+    lined = all(outer == inner * step for (_, outer), (inner, step) in pairs)
+    return found if lined else None
 
 
 def check_writable(path: Path) -> None:

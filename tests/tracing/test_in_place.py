@@ -172,3 +172,21 @@ def test_many_threads_write_and_hold_results_at_once() -> None:
     for worker in workers:
         worker.join()
     assert wrong == []
+
+
+def flipped_and_flat(x: Any, chosen: Any) -> Any:
+    part = x[chosen]  # only the run knows of how many rows
+    flat = part[::-1, ::-1].reshape(-1)
+    flat[0] = 7.0  # one line of equal steps: a view
+    copy = part[::-1].reshape(-1)
+    copy[1] = 9.0  # two kinds of steps: a copy
+    split = part[::-1, ::-1].reshape(1, -1, 3)
+    split[0, 0, 1] = 5.0
+    return part, flat, copy, split
+
+
+def test_reshapes_of_flipped_parts_of_any_size_are_views_as_in_numpy() -> None:
+    x, chosen = np.arange(12.0).reshape(4, 3), np.array([True, False, True, True])
+    wanted = flipped_and_flat(x, chosen)
+    for got, want in zip(gw.jit(flipped_and_flat)(x, chosen), wanted, strict=True):
+        np.testing.assert_array_equal(np.asarray(got), want)
