@@ -176,6 +176,11 @@ class Graph:
             counts[v] = counts.get(v, 0) + 1
         return counts
 
+    @cached_property
+    def makers(self) -> Mapping[Value, Node]:
+        """What `producers` gives, kept, and not to be changed."""
+        return self.producers()
+
     def producers(self) -> dict[Value, Node]:
         """The node that defines each value that a node defines."""
         return {v: node for node in self.nodes for v in node.results}

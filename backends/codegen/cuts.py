@@ -1,9 +1,10 @@
 """Loops cut to boxes, in each of which less is to be decided.
 
 Joined arrays are cut where one ends and the next begins: within a piece it is known
-which operand an element comes from. Results of windows are cut where these begin to
-reach out of their operand: all but the borders asks nothing. Vectors are plain loads
-then, where else each lane would have to choose.
+which operand an element comes from. Elsewhere, cuts are where indices begin to reach
+out of an operand: of what a window reads, of padding, of a part that is written into
+an array. All but the borders asks nothing then: vectors are plain loads, where else
+each lane would have to choose.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import (
     Array,
     Elements,
+    Within,
     product,
     sizes_of,
 )
@@ -21,15 +23,17 @@ from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule_cpu import looped
 from graphwright.backends.codegen.stages import Loops
+from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.movement import Concat
-from graphwright.ir.ops.reduce import ReduceWindow
 
 _MOST_PIECES = 16
 """Each piece is a kernel to launch."""
-_LEAST = 1 << 14
+_LEAST = 1 << 12
 """Elements of a result whose borders are worth kernels of their own."""
+_SHORT = 8
+"""A part of an axis is short that is less than such a fraction of it."""
 
 Range: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[Range, ...]
@@ -45,8 +49,7 @@ def pieces(
     if boxes is None or len(boxes) > _MOST_PIECES:
         return None
     inside = {v for v, _ in stage.results}
-    known = {v: a for v, a in arrays.items() if v not in inside}
-    elements = Elements(stage.graph, known)
+    elements = Elements(stage.graph, arrays, inside)
     outputs = [arrays[v] for v, _ in stage.results]
     kernels: list[Kernel] = []
     for box in boxes:
@@ -62,15 +65,14 @@ def _boxes(
 ) -> list[Box] | None:
     """What is to be computed of the results; None where nothing is to be cut."""
     for node in stage.nodes:
-        if sizes_of(node.results[0].type) == shape:
-            if isinstance(node.op, Concat):
-                there = {v for v in node.operands if _is_placed(v, node, arrays)}
-                found = list(_joints(node, node.op, shape, there))
-                return found if there or len(found) > 1 else None
-            if isinstance(node.op, ReduceWindow):
-                found = list(_borders(node, node.op, shape))
-                return found if len(found) > 1 else None
-    return None
+        if sizes_of(node.results[0].type) == shape and isinstance(node.op, Concat):
+            there = {v for v in node.operands if _is_placed(v, node, arrays)}
+            found = list(_joints(node, node.op, shape, there))
+            return found if there or len(found) > 1 else None
+    if product(shape) < _LEAST:
+        return None
+    found = list(_around(list(map(_parts, shape, _ends(stage)))))
+    return found if len(found) > 1 else None
 
 
 def _is_placed(v: Value, node: Node, arrays: Mapping[Value, Array]) -> bool:
@@ -93,23 +95,44 @@ def _joints(
             yield (*whole[: op.axis], (low, high), *whole[op.axis + 1 :])
 
 
-def _borders(node: Node, op: ReduceWindow, shape: tuple[int, ...]) -> Iterator[Box]:
-    """What lies within, after the borders in one direction after the other."""
-    box = [(0, n) for n in shape]
-    if product(shape) < _LEAST:
-        return
-    sizes = sizes_of(node.operands[0].type)
-    lead = len(shape) - len(op.window)
-    for i, n in enumerate(shape[lead:]):
-        stride, pad = op.strides[i], op.padding[i][0]
-        assert isinstance(pad, int)
-        reach = (op.window[i] - 1) * op.dilations[i]
-        low = min(n, max(0, -(-pad // stride)))
-        last = (sizes[lead + i] - 1 - reach + pad) // stride
-        high = max(low, min(n, last + 1))
-        for border in ((0, low), (high, n)):
-            if border[0] < border[1]:
-                yield (*box[: lead + i], border, *box[lead + i + 1 :])
-        box[lead + i] = (low, high)
-    if product([high - low for low, high in box]):
-        yield tuple(box)
+def _ends(stage: Loops) -> list[set[int]]:
+    """For each axis, where what is to be asked of an index is another thing."""
+    found: dict[Axis, set[int]] = {axis: set() for axis in stage.axes}
+    for expr in ordered([expr for _, expr in stage.results]):
+        for guard in expr.value.guards if expr.op == "read" else ():
+            terms = dict(guard.index.terms)
+            if not all(isinstance(term, Axis) for term in terms):
+                continue
+            mine = [axis for axis in stage.axes if axis in terms]
+            if len(mine) == 1 and terms[mine[0]] > 0:
+                found[mine[0]].update(_certain(guard, mine[0]))
+    return [found[axis] for axis in stage.axes]
+
+
+def _certain(guard: Within, axis: Axis) -> Range:
+    """Where along an axis a condition holds whatever the other axes are."""
+    factor = guard.index.factor(axis)
+    low, high = (guard.index + of(axis) * -factor).bounds
+    return -((low - guard.low) // factor), (guard.high - 1 - high) // factor + 1
+
+
+def _parts(n: int, ends: set[int]) -> list[Range]:
+    """An axis in parts; short ones that follow on one another are one."""
+    found: list[Range] = []
+    for part in pairwise(sorted({0, n} | {x for x in ends if 0 < x < n})):
+        if found and all((high - low) * _SHORT < n for low, high in (part, found[-1])):
+            part = (found.pop()[0], part[1])  # noqa: PLW2901
+        found.append(part)
+    return found
+
+
+def _around(parts: Sequence[Sequence[Range]]) -> Iterator[Box]:
+    """The box of the longest parts, after what lies before and behind it."""
+    box = [(row[0][0], row[-1][1]) for row in parts]
+    for i, row in enumerate(parts):
+        longest = max(row, key=lambda part: part[1] - part[0])
+        for part in row:
+            if part is not longest:
+                yield (*box[:i], part, *box[i + 1 :])
+        box[i] = longest
+    yield tuple(box)

@@ -5,7 +5,7 @@ element by element, move elements or reduce them are written out, down to arrays
 lie in memory. Fusion is nothing else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -213,6 +213,7 @@ class Elements:
     Args:
         graph: The graph; all of its sizes are known.
         arrays: Values that lie in memory.
+        written: Those among them that are computed here, not read.
         given: Values that whoever asks has computed already, as ``given`` leaves.
     """
 
@@ -220,10 +221,11 @@ class Elements:
         self,
         graph: Graph,
         arrays: Mapping[Value, Array],
-        given: frozenset[Value] = frozenset(),
+        written: Container[Value],
+        given: Container[Value] = (),
     ) -> None:
-        self.graph, self.arrays, self.given = graph, arrays, given
-        self._producers = graph.producers()
+        self.graph, self.arrays = graph, arrays
+        self.written, self.given = written, given
         self._made: dict[Any, Expr] = {}
         self._leaves: dict[Value, Expr] = {}
 
@@ -245,14 +247,14 @@ class Elements:
 
     def _element(self, v: Value, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
         array = self.arrays.get(v)
-        if array is not None:
+        if array is not None and v not in self.written:
             return read(array, array.index(at), guards)
         constant = self.graph.constants.get(v)
         if constant is not None:
             return scalar(constant)
         if v in self.given:
             return narrow.rounded(self.leaf(v), v.dtype)
-        return self._computed(self._producers[v], at, guards)
+        return self._computed(self.graph.makers[v], at, guards)
 
     def _computed(
         self, node: Node, at: Coordinates, guards: tuple[Within, ...]
@@ -305,7 +307,7 @@ class _Body(Elements):
 
     def __init__(self, outer: Elements, node: Node) -> None:
         op: Any = node.op
-        super().__init__(op.body, {})
+        super().__init__(op.body, {}, ())
         self._outer = outer
         self._inputs = dict(zip(op.body.inputs, node.operands, strict=True))
 

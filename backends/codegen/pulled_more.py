@@ -17,6 +17,7 @@ from graphwright.backends.codegen.expr import Expr, choose, const
 from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
 from graphwright.backends.codegen.pulled_basic import spread_place, summed_over
 from graphwright.ir.dtype import DType, int32, int64, uint32, uint64
+from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.reduce import identity
 from graphwright.ir.philox import MULTIPLIERS, WEYL
@@ -107,6 +108,18 @@ def _window_argmax(
     return choose(found.same(size), const(-1, held), found).to(int64)
 
 
+def _start(e: Elements, v: Value, most: int, guards: tuple[Within, ...]) -> Index:
+    """Where a window begins, from 0 to ``most``."""
+    constant = e.graph.constants.get(v)
+    if constant is not None:
+        return Index(start=min(max(int(constant.array()), 0), most))
+    value = e.at(v, (), guards)
+    begin = value.to(int64) if value.dtype.kind == "i" else value
+    begin = lesser(begin, const(most, begin.dtype))
+    begin = greater(begin, const(0, begin.dtype)).to(int64)
+    return of(Item(begin, most + 1))
+
+
 @pulled("dynamic_update_slice")
 def _dynamic_update_slice(
     e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
@@ -115,18 +128,16 @@ def _dynamic_update_slice(
     places, inside = list[Index](), list[Within]()
     rows = zip(at, sizes_of(x.type), sizes_of(y.type), starts, strict=True)
     for place, n, m, start in rows:
-        value = e.at(start, (), guards)
-        begin = value.to(int64) if value.dtype.kind == "i" else value
-        begin = lesser(begin, const(n - m, begin.dtype))
-        begin = greater(begin, const(0, begin.dtype)).to(int64)
-        item = Index(((Item(begin, n - m + 1), -1),)) if n > m else Index()
-        places.append(place + item)
-        if n > m:
+        places.append(place + _start(e, start, n - m, guards) * -1)
+        low, high = places[-1].bounds
+        if high < 0 or low >= m:
+            return e.at(x, at, guards)
+        if low < 0 or high >= m:
             inside.append(Within(places[-1], 0, m))
     written = e.at(y, tuple(places), (*guards, *inside))
-    kept = e.at(x, at, guards)
     if not inside:
         return written
+    kept = e.at(x, at, guards)
     holds = within(inside[0])
     for guard in inside[1:]:
         holds = holds & within(guard)

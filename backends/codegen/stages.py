@@ -5,6 +5,7 @@ or a node that cannot be written out. Loops around a heavy op, with what is fuse
 it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -33,6 +34,7 @@ _MOST_INLINED = 96
 """Ops written out in one place: more would only take longer to build."""
 _CHEAP = 3
 """What is better computed twice than written and read again, in operations."""
+_MOST_ROUTES = 16
 _ROW = 1 << 16
 """Elements of a row that are still near when it is read again."""
 _MANY_ROWS = 64
@@ -100,6 +102,7 @@ class _Splitter:
         self.graph, self.refused, self.joined = graph, refused, joined
         self._wholes = {part.whole for part in joined.values()}
         self.misplaced = set[Value]()
+        self._places = {node: i for i, node in enumerate(graph.nodes)}
         self._users: dict[Value, list[Node]] = {}
         for node in graph.nodes:
             for v in dict.fromkeys(node.operands):
@@ -133,39 +136,44 @@ class _Splitter:
     def _choose(self) -> dict[Value, None]:
         """Results that lie in memory, in order."""
         kept = {*self.graph.outputs, *self.joined, *self._wholes}
+        again = set[Value]()
         for node in self.graph.nodes:
             if not is_pulled(node.op):
                 kept.update(node.results)
                 kept.update(node.operands)
             if node.op.name in HEAVY:
                 kept.update(v for v in node.operands if self._weights.get(v, 0))
-            weight = self._weight(node, kept)
+            weight = self._weight(node, kept, again)
             self._weights.update(dict.fromkeys(node.results, weight))
+            again.update(v for v in node.results if self._is_spread(v, weight))
+        routes = _Routes()
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
             if not kept.intersection(node.results):
+                users = self._users.get(v, ())
                 found = frozenset[Value]().union(
-                    *(self._roots[user.results[0]] for user in self._users.get(v, ()))
+                    *(self._roots[user.results[0]] for user in users)
                 )
                 self._roots[v] = found
-                if self._keeps(node, found):
+                if self._keeps(node, found, routes.of(v, users)):
                     kept.add(v)
             for result in node.results:
                 if result in kept:
                     self._roots[result] = frozenset({result})
+                    routes.start(result)
         order = (v for node in self.graph.nodes for v in node.results)
         return dict.fromkeys(v for v in order if v in kept)
 
-    def _weight(self, node: Node, kept: Container[Value]) -> int:
+    def _weight(self, node: Node, *kept: Container[Value]) -> int:
         """Operations of an element, with those of what it is written out from."""
         name = node.op.name
         own = 0 if name in FREE else _COSTS.get(name, 1)
         if node.op.error_bound() > 1:
             own = max(own, 8)
-        inner = (self._weights.get(v, 0) for v in node.operands if v not in kept)
-        return min(own + sum(inner), 1 << 20)
+        inner = [v for v in node.operands if not any(v in few for few in kept)]
+        return min(own + sum(self._weights.get(v, 0) for v in inner), 1 << 20)
 
-    def _keeps(self, node: Node, roots: frozenset[Value]) -> bool:
+    def _keeps(self, node: Node, roots: frozenset[Value], routes: int) -> bool:
         (v,) = node.results
         if v in self.refused:
             return True
@@ -176,7 +184,13 @@ class _Splitter:
         if self._is_row(node):
             return True
         weight = self._weights[v]
-        return weight > _MOST_INLINED or (len(roots) > 1 and weight > _CHEAP)
+        return weight > _MOST_INLINED or weight * (routes - 1) > _CHEAP
+
+    def _is_spread(self, v: Value, weight: int) -> bool:
+        """Whether it will be kept, since its elements are taken to several places."""
+        users = self._users.get(v, ())
+        moved = [_takes_elsewhere(user.op) for user in users]
+        return weight * (sum(moved) - all(moved)) > _CHEAP
 
     def _is_row(self, node: Node) -> bool:
         """Whether it is computed of few elements, and then read in many rows."""
@@ -258,20 +272,21 @@ class _Splitter:
 
     def _written_out(self, results: Iterable[Value]) -> list[Node]:
         """Nodes that are computed where some results are, in order."""
-        wanted, found = set(results), list[Node]()
-        for node in reversed(self.graph.nodes):
-            if wanted.intersection(node.results):
-                found.append(node)
-                wanted.update(v for v in node.operands if v not in self._kept)
-        return found[::-1]
+        wanted, found = list(results), dict[int, Node]()
+        makers = self.graph.makers
+        while wanted:
+            node = makers.get(wanted.pop())
+            if node is not None and self._places[node] not in found:
+                found[self._places[node]] = node
+                wanted += (v for v in node.operands if v not in self._kept)
+        return [found[place] for place in sorted(found)]
 
     def _closed(self, group: list[Value]) -> list[Stage]:
         if not group:
             return []
-        inside = set(group)
-        arrays = {v: a for v, a in self.arrays.items() if v not in inside}
         axes = tuple(map(Axis, sizes_of(group[0].type)))
-        elements, at = Elements(self.graph, arrays), tuple(map(of, axes))
+        elements = Elements(self.graph, self.arrays, set(group))
+        at = tuple(map(of, axes))
         results = tuple((v, elements.at(v, at)) for v in group)
         nodes = tuple(self._written_out(group))
         group.clear()
@@ -292,6 +307,49 @@ class _Splitter:
                     for n in nodes
                     if n.op.name in REDUCING and n.results[0] not in self._kept
                 )
+
+
+class _Routes:
+    """How many elements of a value are computed for one that is stored or reduced.
+
+    A route leads from a stored value, or from a reduction, down to a value that is
+    written out there, and notes where elements are taken from elsewhere: neighbours in
+    a grid are computed again for each of their neighbours.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[object, object], int] = {}
+        self._ends: list[object] = []
+        self._found: dict[Value, frozenset[int]] = {}
+
+    def start(self, v: Value) -> None:
+        """Notes a value that is stored."""
+        self._found[v] = frozenset({self._number(v, None, v)})
+
+    def of(self, v: Value, users: Sequence[Node]) -> int:
+        """The number of routes that lead from one end to a value; many are as most."""
+        found = {route for user in users for route in self._through(user)}
+        self._found[v] = frozenset(sorted(found)[:_MOST_ROUTES])
+        return max(Counter(self._ends[route] for route in found).values(), default=0)
+
+    def _through(self, user: Node) -> Iterable[int]:
+        above = self._found[user.results[0]]
+        if user.op.name in REDUCING:
+            return [self._number(user, None, user)]
+        if not _takes_elsewhere(user.op):
+            return above
+        return [self._number(user, route, self._ends[route]) for route in above]
+
+    def _number(self, step: object, route: object, end: object) -> int:
+        found = self._numbers.setdefault((step, route), len(self._ends))
+        if found == len(self._ends):
+            self._ends.append(end)
+        return found
+
+
+def _takes_elsewhere(op: Op) -> bool:
+    """Whether elements come from other places: of reductions, from all of a row."""
+    return Trait.ELEMENTWISE not in op.traits and op.name not in REDUCING
 
 
 def _is_large(op: Op) -> bool:

@@ -22,9 +22,14 @@ from graphwright.backends.codegen.index import (
     unravelled,
 )
 from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.lower import lowered
 from graphwright.backends.codegen.printer import source_of
 from graphwright.backends.codegen.schedule_cpu import scheduled
 from graphwright.backends.codegen.stages import Loops, split
+from graphwright.backends.compile import arrange
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.graph import Graph
+from graphwright.ir.ops.fused import Fused
 
 
 def kernels(function: Callable[..., Any], *specs: Any) -> list[Kernel]:
@@ -79,6 +84,37 @@ def softmax(x: Any) -> Any:
 def test_softmax_is_one_kernel() -> None:
     (kernel,) = kernels(softmax, gw.spec("float32", (8, 12, 128)))
     assert len(kernel.inputs) == len(kernel.outputs) == 1
+
+
+def heat(size: int, steps: int) -> Graph:
+    """Steps of a stencil, as the device computes them."""
+
+    def run(x: Any) -> Any:
+        u = x.copy()
+        for _ in range(steps):
+            u[1:-1] = u[1:-1] + 0.25 * (u[2:] - 2.0 * u[1:-1] + u[:-2])
+        return u
+
+    made, _ = arrange(gw.trace(run, gw.spec("float64", (size,))), [OpenCLBackend()])
+    (op,) = [n.op for n in made.nodes if isinstance(n.op, Fused)]
+    body: Graph = op.body
+    return body
+
+
+def test_what_neighbours_read_is_computed_once() -> None:
+    stages, _ = split(heat(5000, 6))
+    assert len(stages) == 6
+
+
+def test_all_but_the_borders_of_a_part_written_asks_nothing() -> None:
+    steps = lowered(heat(5000, 1), Cpu(2)).steps
+    texts = [source_of(step.kernel, "k", OPENCL) for step in steps]
+    assert sum("double8u" in text for text in texts) == 1
+    assert not any("(0 <=" in text for text in texts)
+
+
+def test_borders_are_not_worth_kernels_in_a_small_array() -> None:
+    assert len(lowered(heat(50, 1), Cpu(2)).steps) == 1
 
 
 def test_names_of_a_model_reach_no_source() -> None:

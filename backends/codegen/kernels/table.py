@@ -82,8 +82,7 @@ class Site:
     def operand(self, number: int, at: Coordinates) -> Expr:
         """An element of an operand, in the dtype in which it is computed."""
         inside = {v for v, _ in self.stage.results}
-        arrays = {v: a for v, a in self.arrays.items() if v not in inside}
-        elements = Elements(self.stage.graph, arrays)
+        elements = Elements(self.stage.graph, self.arrays, inside)
         (found,) = expanded([elements.at(self.node.operands[number], at)])
         return found
 
@@ -103,8 +102,7 @@ class Site:
         """
         ((end, _),) = self.stage.results
         (result,) = self.node.results
-        arrays = {v: a for v, a in self.arrays.items() if v is not end}
-        elements = Elements(self.stage.graph, arrays, frozenset({result}))
+        elements = Elements(self.stage.graph, self.arrays, {end}, {result})
         stored = encoded(elements.at(end, at), end.dtype)
         leaf = elements.leaf(result)
         stored, kept = expanded([stored, leaf])
