@@ -70,6 +70,9 @@ LAZY = ("PIL", "click", "cupy", "numpy", "onnx", "onnxruntime", "pyopencl", "ric
 FILE_LINES, FUNCTION_LINES = 400, 50
 """Lines of code at most: not blank, not comment, not docstring."""
 
+BACKEND_LINES = 150
+"""The same for the example on PyTorch, which has a function for each primitive."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -279,6 +282,11 @@ def test_files_are_short() -> None:
         ),
         f"files of over {FILE_LINES} lines of code:",
     )
+
+
+def test_a_backend_of_all_primitives_is_short() -> None:
+    path = ROOT / "examples" / "backend_torch" / "graphwright_torch.py"
+    assert 100 < len(code_lines(path)) <= BACKEND_LINES
 
 
 def long_functions(path: Path) -> Iterator[str]:
