@@ -83,7 +83,7 @@ class Barrier(Op):
 
 
 class CopyTo(Op):
-    """The operand on another device; made by partitioning."""
+    """The operand on another device, where what reads it runs."""
 
     name = "copy_to"
     ulps = 0.0
