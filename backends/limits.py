@@ -81,13 +81,14 @@ class Meter:
     """Holds a run to its limits.
 
     Attributes:
+        limit: How many bytes there may be.
         ticking: Whether ``check`` may raise: else runs may share it.
     """
 
-    __slots__ = ("_cancel", "_deadline", "_limit", "ticking")
+    __slots__ = ("_cancel", "_deadline", "limit", "ticking")
 
     def __init__(self, limits: Limits, cancel: Cancellation | None = None) -> None:
-        self._limit = limits.bytes
+        self.limit = limits.bytes
         self._cancel = cancel
         seconds = limits.timeout
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -102,8 +103,8 @@ class Meter:
 
     def reserve(self, nbytes: int, what: str) -> None:
         """Raises BudgetError if ``nbytes`` do not fit."""
-        if nbytes > self._limit:
+        if nbytes > self.limit:
             raise BudgetError(
-                f"{what} needs {nbytes} bytes where {self._limit} are allowed: raise"
+                f"{what} needs {nbytes} bytes where {self.limit} are allowed: raise"
                 " max_bytes="
             )

@@ -154,7 +154,8 @@ class Plan:
         """Outputs of a run whose steps are all bound; None if it is not such a run."""
         if run.meter.ticking or run.observer is not None:
             return None
-        run.meter.reserve(self.peak_bytes, "this run")
+        if self.peak_bytes > run.meter.limit:
+            return None  # which raises
         frame = self.frame()
         try:
             binding, fresh = frame.bind(feeds, run.lent)

@@ -22,7 +22,7 @@ from graphwright.backends.numpy import (
 )
 from graphwright.backends.numpy.functions import FUSABLE
 from graphwright.backends.numpy.kernels.mapped import copied
-from graphwright.backends.numpy.kernels.threads import awake
+from graphwright.backends.numpy.kernels.threads import AWAKE
 from graphwright.backends.numpy.ops_elementwise import fuses
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
@@ -62,7 +62,7 @@ class NumpyBackend(Backend):
 
     def running(self) -> AbstractContextManager[None]:
         """Threads wait awake for the next kernel."""
-        return awake()
+        return AWAKE
 
     def to_device(self, array: Any) -> Any:
         """The array, copied if its data is not aligned, as mapped weights may be."""

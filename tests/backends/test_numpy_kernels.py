@@ -618,7 +618,7 @@ def test_helpers_serve_many_callers_while_awake() -> None:
     wrong: list[list[int]] = []
 
     def call() -> None:
-        with threads.awake():
+        with threads.AWAKE:
             for count in range(1, 60):
                 taken = [0] * count
 
@@ -679,7 +679,7 @@ def test_thread_count() -> None:
 def test_helpers_stay_with_a_thread_until_another_one_wants_them() -> None:
     def run() -> list[int]:
         seen: list[int] = []
-        with threads.awake():
+        with threads.AWAKE:
             threads.parallel(lambda index, _: seen.append(index), 6)
         return sorted(seen)
 
@@ -699,7 +699,7 @@ def test_helpers_stay_with_a_thread_until_another_one_wants_them() -> None:
 def test_a_resting_team_keeps_nothing_alive() -> None:
     array = np.ones(4)
     gone = weakref.ref(array)
-    with threads.awake():
+    with threads.AWAKE:
         threads.parallel(lambda index, _, x=array: x.sum(), 4)  # type: ignore[misc]
     del array
     assert gone() is None
@@ -710,7 +710,7 @@ def test_a_resting_team_keeps_nothing_alive() -> None:
 )
 def test_a_run_leaves_the_caller_where_it_may_go() -> None:
     before = os.sched_getaffinity(0)
-    with threads.awake():
+    with threads.AWAKE:
         for _ in range(3):
             threads.parallel(lambda _index, _slot: None, 4)
     assert os.sched_getaffinity(0) == before
@@ -742,10 +742,10 @@ def test_little_work_is_shared_once_there_was_much_of_it() -> None:
     middle = (threads._WAKE + threads._JOIN) / 2
     assert threads.joins(middle, 0)
     assert not threads.pays(middle, 0)
-    with threads.awake():
+    with threads.AWAKE:
         shared = [threads.shares(middle, 0) for _ in range(4)]
     assert (shared[0], shared[-1]) == (threads._JOIN == threads._WAKE, True)
-    with threads.awake():
+    with threads.AWAKE:
         assert not threads.shares(middle, 0)  # it is counted by run
 
 

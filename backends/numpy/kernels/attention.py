@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.fold import sum_rows
+from graphwright.backends.numpy.kernels.fold import row_sums
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
@@ -218,6 +218,7 @@ class _Block:
         partial = self.bias is not None or self.barred is not None
         zero, one = self.plan.dtype.type(0), self.plan.dtype.type(1)
         rows, total = scores.reshape(-1, scores.shape[-1]), sums.reshape(-1)
+        add_up = row_sums(rows, total)
 
         def run() -> None:
             np.max(rows, 1, total)
@@ -225,7 +226,7 @@ class _Block:
                 np.copyto(sums, zero, where=np.isneginf(sums))
             np.subtract(scores, sums, out=scores)
             np.exp(scores, out=scores)
-            sum_rows(rows, total)
+            add_up()
             if partial:
                 np.copyto(sums, one, where=sums == zero)
             np.matmul(scores, v, out=out)

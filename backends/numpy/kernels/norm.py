@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import precision, threads
-from graphwright.backends.numpy.kernels.fold import sum_rows
+from graphwright.backends.numpy.kernels.fold import row_sums
 
 Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
@@ -66,7 +66,7 @@ def _largest(x: Array) -> Array:
 
 
 def _total(x: Array) -> Array:
-    return sum_rows(x)[:, None]
+    return row_sums(x)()[:, None]
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:

@@ -109,12 +109,8 @@ class _Awake:
                 _dismiss()
 
 
-_AWAKE = _Awake()
-
-
-def awake() -> AbstractContextManager[None]:
-    """Keep helpers awake from the first call of `parallel` to the end of the block."""
-    return _AWAKE
+AWAKE: AbstractContextManager[None] = _Awake()
+"""Keeps helpers awake from the first call of `parallel` to the end of the block."""
 
 
 def _dismiss() -> None:
@@ -137,7 +133,7 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
     if helpers and _state.team is not None:
         _share(_state.team, task, count, helpers)
     elif helpers and blas.controllable():
-        with np.errstate(all="ignore"), awake():
+        with np.errstate(all="ignore"), AWAKE:
             _share(_claimed(), task, count, helpers)
     elif _state.team is not None or _state.inside:
         _in_line(task, count)
@@ -198,8 +194,11 @@ def shares(seconds: float, calls: int) -> bool:
 
     In a run with much of such work it is where it would not pay for each by itself.
     """
-    joining = joins(seconds, calls)
-    if not joining or _state.team is not None or pays(seconds, calls):
+    return _now(seconds, pays(seconds, calls), joins(seconds, calls))
+
+
+def _now(seconds: float, paying: bool, joining: bool) -> bool:
+    if paying or not joining or _state.team is not None:
         return joining
     _state.passed += seconds  # like one who rents before he buys
     return _state.passed > _WAKE
@@ -225,17 +224,20 @@ class Prepared:
         """
         self._blas = blas
         self._make, self._count, self._slots = make, count, max_slots
-        self._seconds, self._calls = seconds, count * calls
+        self._seconds = seconds
+        self._pays = pays(seconds, count * calls)
+        self._joins = joins(seconds, count * calls)
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
         """Run all tasks."""
-        if shares(self._seconds, self._calls):
+        if _now(self._seconds, self._pays, self._joins):
             parallel(self._task, self._count, self._slots)
         elif self._blas:
             parallel(self._task, self._count, 1)
         else:
-            _in_line(self._task, self._count)
+            for index in range(self._count):
+                self._task(index, 0)
 
     def _task(self, index: int, slot: int) -> None:
         found = self._made.get((index, slot))
