@@ -199,10 +199,9 @@ class Ensemble:
                 found.append(member.inside(node, row, exact))
         return found
 
-    def adopt(self, v: Value, array: Any, node: Node | None = None) -> None:
-        """Puts a backend's value in the place of the members' own."""
+    def adopt(self, v: Value, array: Any, wide: Any, node: Node | None = None) -> None:
+        """Puts a backend's value, as it is and in float64, in place of members' own."""
         self._sizes.pop(v, None)
-        wide = widened(array, v.type)
         for member in self._members:
             if member.broken:
                 continue

@@ -71,7 +71,7 @@ def save_golden(
     def put(kind: str, number: int, name: str, x: Any) -> None:
         if not isinstance(x, np.ndarray) or x.dtype == object:
             raise FeedError(f"{name!r} is no tensor of numbers: it cannot be saved")
-        x = np.ascontiguousarray(x)
+        x = np.array(x, order="C")  # the next run may overwrite it
         dtype = dtype_of(x.dtype)
         plain = x if dtype.numpy.isbuiltin == 1 else x.view(f"u{x.itemsize}")
         arrays[f"a{len(keys)}"] = plain

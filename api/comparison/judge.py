@@ -186,12 +186,13 @@ class _Walk:
                 continue
             account = self.accounts[name].get(label)
             judged = bound(ensemble)
-            metrics = self._measured(have, v, common.value(v), judged, account)
+            have, wide = _in_order(have, v)
+            metrics = self._measured(have, v, common.value(v), judged, account, wide)
             self.found.values.setdefault(label, {})[name] = metrics
             arrays = (have, judged.value, judged.tolerance)
             self._keep_worst(metrics, label, name, arrays)
             if not metrics.form:
-                self.ensembles[name].adopt(v, have, node)
+                self.ensembles[name].adopt(v, have, wide, node)
 
     def _keep_worst(
         self, metrics: Metrics, label: str, name: str, arrays: tuple[Any, Any, Any]
@@ -213,6 +214,7 @@ class _Walk:
         want: Any,
         bound: Bound,
         account: Account | None = None,
+        wide: Any = None,
     ) -> Metrics:
         start = time.perf_counter()
         form = form_of(have, _form(want, v))
@@ -223,7 +225,7 @@ class _Walk:
                 bound = _finite_only(bound)
             if isinstance(want, np.ndarray) and want.shape != bound.value.shape:
                 want = bound.value
-            metrics = measure(have, want, _dtype(v), bound)
+            metrics = measure(have, want, _dtype(v), bound, wide)
         self.found.measure_seconds += time.perf_counter() - start
         return metrics
 
@@ -244,6 +246,13 @@ class _Walk:
                 if bound is not rows[""]:
                     metrics = self._measured(have, v, rows[""].value, rows[""], account)
                 self.found.end_to_end.setdefault(name, {})[runner] = metrics
+
+
+def _in_order(x: Any, v: Value) -> tuple[Any, Any]:
+    """A value with its elements in the graph's order, and the same in float64."""
+    if isinstance(x, np.ndarray):
+        x = np.asarray(x, order="C")
+    return x, widened(x, v.type)
 
 
 def _form(wide: Any, v: Value) -> Any:

@@ -77,7 +77,13 @@ def _plain(x: Any) -> Any:
     return list(x) if isinstance(x, tuple) else x
 
 
-def measure(have: Any, want: Any, dtype: DType, bound: Bound | None = None) -> Metrics:
+def measure(
+    have: Any,
+    want: Any,
+    dtype: DType,
+    bound: Bound | None = None,
+    wide: Any = None,
+) -> Metrics:
     """How far an array is from another, and from a bound if one is given.
 
     Args:
@@ -85,10 +91,11 @@ def measure(have: Any, want: Any, dtype: DType, bound: Bound | None = None) -> M
         want: What it should be; in float64 or complex128 where it holds fractions.
         dtype: Whose units in the last place count.
         bound: What it is held against; its value need not be ``want``.
+        wide: The array in float64 or complex128, where that is at hand.
     """
     if dtype.kind not in "fc":
         return _exact(have, want, bound)
-    x, y = _flat(have), _flat(want)
+    x, y = _flat(have if wide is None else wide), _flat(want)
     judge = None
     if bound is not None and bound.tolerance is not None:
         judge = _flat(bound.value), _flat(bound.tolerance)
@@ -98,7 +105,7 @@ def measure(have: Any, want: Any, dtype: DType, bound: Bound | None = None) -> M
             part = slice(start, start + _BLOCK)
             limits = None if judge is None else (judge[0][part], judge[1][part])
             sums.add(x[part], y[part], limits, start)
-    return sums.metrics(x.reshape(np.shape(have)), want, bound)
+    return sums.metrics(np.asarray(have), want, bound)
 
 
 def _flat(x: Any) -> Any:
@@ -110,11 +117,11 @@ class _Sums:
 
     def __init__(self, dtype: DType) -> None:
         self.dtype, self.epsilon = dtype, epsilon(dtype)
-        self.least = least_normal(dtype)
         self.wide = np.complex128 if dtype.kind == "c" else np.float64
         self._x = np.empty(_BLOCK, self.wide)
         self._away, self._size = np.empty(_BLOCK), np.empty(_BLOCK)
         self._ratio, self._ones = np.empty(_BLOCK), np.ones(_BLOCK)
+        self._least = np.full(_BLOCK, least_normal(dtype))  # quicker than a number
         self.count = self.nan = self.inf = 0
         self.abs = self.noise = self.signal = self.own = 0.0
         self.most = self.relative = self.ulp = self.excess = self.squares = 0.0
@@ -123,8 +130,10 @@ class _Sums:
 
     def add(self, have: Any, want: Any, limits: Any, start: int) -> None:
         """Takes one block into account."""
-        x, away = self._x[: have.size], self._away[: have.size]
-        np.copyto(x, have, casting="unsafe")
+        x, away = have, self._away[: have.size]
+        if x.dtype != self.wide:
+            x = self._x[: have.size]
+            np.copyto(x, have, casting="unsafe")
         _apart(x, want, away)
         total = float(np.dot(away, self._ones[: away.size]))
         if math.isfinite(total):
@@ -145,9 +154,7 @@ class _Sums:
         self.abs += total
         if not away.size:
             return
-        size = self._size[: away.size]
-        np.abs(want, out=size)
-        signal = float(np.dot(size, size))
+        signal = float(np.vdot(want, want).real)
         self.signal += signal
         if total == 0:
             self.own += signal
@@ -155,7 +162,8 @@ class _Sums:
         self.most = max(self.most, float(away.max()))
         self.noise += float(np.dot(away, away))
         self.own += float(np.vdot(x, x).real)
-        np.maximum(size, self.least, out=size)
+        size = np.abs(want, out=self._size[: away.size])
+        np.maximum(size, self._least[: away.size], out=size)
         ratios = self._ratio[: away.size]
         ratio = float(np.divide(away, size, out=ratios).max())
         self.relative = max(self.relative, ratio)

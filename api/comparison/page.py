@@ -260,12 +260,17 @@ def _left_out(report: "ComparisonReport") -> str:
     return table(("left out", "why"), list(rows.items()))
 
 
+def _about(p: Picture) -> str:
+    rows, columns = p.field.shape
+    return f"Error over bound, {rows} by {columns}"
+
+
 def _tensors(pictures: Sequence[Picture]) -> str:
     figures = "".join(
         f"<figure><figcaption><b>{escape(p.value)}</b> of {escape(p.runner)},"
         f" {escape(p.sample)}: {p.excess:.3g} times its bound</figcaption>"
         f"{histogram(p.have, p.want, p.low, p.high)}"
-        f'<img alt="Error over bound, {p.rows} by {p.columns}" src="{p.image}">'
+        f'<img alt="{_about(p)}" src="{p.image}">'
         "</figure>"
         for p in pictures
     )

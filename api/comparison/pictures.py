@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ KEPT = 6
 """How many of the worst tensors are pictured."""
 
 _BINS, _SAMPLED, _SIDE = 40, 1 << 16, 96
+_BLOCK = 1 << 14
+"""Elements at a time: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,7 @@ class Picture:
         want: Counts of what it should be.
         low: Least number of the histogram, as text.
         high: Greatest.
-        image: Map of errors as a data URL of a PNG.
-        rows: Rows of the map.
-        columns: Columns of the map.
+        field: Map of errors over bounds, from 0 to 1.
     """
 
     value: str
@@ -39,9 +40,12 @@ class Picture:
     want: list[int]
     low: str
     high: str
-    image: str
-    rows: int
-    columns: int
+    field: Any
+
+    @property
+    def image(self) -> str:
+        """The map as a data URL of a PNG."""
+        return _png(self.field)
 
 
 def picture(
@@ -57,14 +61,10 @@ def picture(
     low, high = (float(both.min()), float(both.max())) if both.size else (0.0, 1.0)
     if not low < high:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, _BINS + 1)
-    counts = [np.histogram(z[np.isfinite(z)], edges)[0].tolist() for z in (x, y)]
-    with np.errstate(all="ignore"):
-        ratio = np.abs(have.astype(want.dtype) - want) / tolerance
-    field = _map(np.where(np.isnan(ratio), 1.0, np.minimum(ratio, 1.0)))
+    rows = [np.histogram(z, _BINS, (low, high))[0].tolist() for z in (x, y)]
     return Picture(
-        *(value, runner, sample, excess, counts[0], counts[1]),
-        *(f"{low:.4g}", f"{high:.4g}", _png(field), *field.shape),
+        *(value, runner, sample, excess, rows[0], rows[1]),
+        *(f"{low:.4g}", f"{high:.4g}", _map(have, want, tolerance)),
     )
 
 
@@ -72,11 +72,18 @@ def _real(x: Any) -> Any:
     return np.abs(x) if x.dtype.kind == "c" else x.astype(np.float64)
 
 
-def _map(ratio: Any) -> Any:
+def _map(have: Any, want: Any, tolerance: Any) -> Any:
     """The last two axes, the worst of the others, at most so many rows and columns."""
-    flat = ratio.reshape((-1, *ratio.shape[-2:])) if ratio.ndim >= 2 else ratio
-    flat = flat.reshape((-1, 1, ratio.size)) if ratio.ndim < 2 else flat
-    field = flat.max(0)
+    shape = have.shape[-2:] if have.ndim >= 2 else (1, have.size)
+    rows = [x.reshape(-1, *shape) for x in (have, want, tolerance)]
+    step = max(1, _BLOCK // max(prod(shape), 1))
+    field = np.zeros(shape)
+    for start in range(0, len(rows[0]), step):
+        x, y, most = (row[start : start + step] for row in rows)
+        with np.errstate(all="ignore"):
+            ratio = np.abs(x.astype(y.dtype) - y) / most
+        np.maximum(field, np.nan_to_num(ratio, nan=1.0).max(0), out=field)
+    field = np.minimum(field, 1.0)
     for axis in (0, 1):
         size = field.shape[axis]
         if size > _SIDE:

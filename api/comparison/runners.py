@@ -36,7 +36,7 @@ class Outcome:
 
     Attributes:
         outputs: Values of the graph's outputs, in order.
-        values: Values inside, by label.
+        values: Values inside, by label; the runner's next run may overwrite them.
         seconds: Wall time, read-out included.
     """
 
@@ -107,13 +107,17 @@ class GraphwrightRunner(Runner):
         self.exe = Executable(original.graph, lowered, chosen)
         self.alignment = Alignment(original, lowered, watcher.removed)
         self._again = True
+        self._copies: list[Any] = []
 
     def run(self, feeds: Feeds) -> Outcome:
         sizes = _sizes_of(self.original.graph, feeds)
         values = self._unmade(feeds, sizes)
+        copies, self._copies = iter(self._copies), []
 
         def note(reading: Reading) -> None:
-            self._keep(values, reading.origins, reading.array, sizes, copy=True)
+            copied = _copy(reading.array, next(copies, None))
+            self._copies.append(copied)
+            self._keep(values, reading.origins, copied, sizes)
 
         start = time.perf_counter()
         with self.exe.observe(note, named=True, copy=False):
@@ -129,21 +133,13 @@ class GraphwrightRunner(Runner):
         origins: Sequence[Origin],
         array: Any,
         sizes: Mapping[str, int],
-        *,
-        copy: bool = False,
     ) -> None:
         """Notes an array for the values that it equals, in their own form."""
-        copies: dict[tuple[str, Any], Any] = {}
         for origin in origins:
             if origin.path or origin.value in values:
                 continue
             shape = _shape_of(self.original.labels[origin.value].type, sizes)
             found = original_form(array, origin.view, shape)
-            if copy and isinstance(found, np.ndarray):
-                key = origin.view, shape
-                if key not in copies:
-                    copies[key] = np.array(found, order="C")
-                found = copies[key]
             if found is not None or origin.view == "identity":
                 values[origin.value] = found
 
@@ -212,6 +208,19 @@ class EvaluatedRunner(GraphwrightRunner):
 
         outputs = Reader().run(lowered, [feeds[n] for n in lowered.input_names])
         return Outcome(outputs, values)
+
+
+def _copy(x: Any, into: Any) -> Any:
+    """A copy, in the memory of an earlier one that has its form: that is there."""
+    if not isinstance(x, np.ndarray):
+        return x
+    if not isinstance(into, np.ndarray) or (into.shape, into.dtype) != (
+        x.shape,
+        x.dtype,
+    ):
+        into = np.empty_like(x)
+    np.copyto(into, x)
+    return into
 
 
 def _sizes_of(graph: Graph, feeds: Feeds) -> dict[str, int]:

@@ -163,10 +163,10 @@ class Running:
                 others = [widened(exact, v.type) + self._doubts[v]]
         return bound_among(exact, others, native, v)
 
-    def adopt(self, v: Value, array: Any, node: Node | None = None) -> None:
-        """Takes a backend's value for the exact one."""
+    def adopt(self, v: Value, array: Any, wide: Any, node: Node | None = None) -> None:
+        """Takes a backend's value, as it is and in float64, for the exact one."""
         self._doubts.pop(v, None)
-        self.own.values[v], self.exact.values[v] = array, widened(array, v.type)
+        self.own.values[v], self.exact.values[v] = array, wide
         if node is not None and node.op.defined_symbols():
             for member in (self.own, self.exact):
                 found = [member.values.get(r) for r in node.results]
