@@ -70,22 +70,27 @@ def with_axes(
 ) -> list[Expr]:
     """Expressions with axes replaced; ``within`` says what becomes of reductions'."""
     made: dict[Expr, Expr] = {}
-
-    def index(x: Index) -> Index:
-        return x.replaced(axes, made.__getitem__)
-
     for expr in ordered(exprs):
-        value: Any = expr.value
-        if expr.op == "index":
-            value = index(value)
-        elif expr.op == "read":
-            guards = tuple(replace(g, index=index(g.index)) for g in value.guards)
-            value = replace(value, index=index(value.index), guards=guards)
-        elif expr.op == "reduce":
+        value: Any = _value(expr, axes, made)
+        if expr.op == "reduce":
             value = replace(value, axes=within(value.axes))
         args = tuple(made[arg] for arg in expr.args)
         made[expr] = replace(expr, args=args, value=value)
     return [made[expr] for expr in exprs]
+
+
+def _value(expr: Expr, axes: Mapping[Axis, Index], made: Mapping[Expr, Expr]) -> Any:
+    """What a node holds, axes and expressions in its indices replaced."""
+
+    def index(x: Index) -> Index:
+        return x.replaced(axes, made.__getitem__)
+
+    if expr.op == "index":
+        return index(expr.value)
+    if expr.op != "read":
+        return expr.value
+    guards = tuple(replace(g, index=index(g.index)) for g in expr.value.guards)
+    return replace(expr.value, index=index(expr.value.index), guards=guards)
 
 
 def expanded(exprs: Sequence[Expr]) -> list[Expr]:
@@ -93,10 +98,9 @@ def expanded(exprs: Sequence[Expr]) -> list[Expr]:
     made: dict[Expr, Expr] = {}
     for expr in ordered(exprs):
         args = tuple(made[arg] for arg in expr.args)
-        if args != expr.args:
-            made[expr] = replace(expr, args=args)
-        else:
-            made[expr] = expr
+        made[expr] = expr
+        if any(made[child] is not child for child in children_of(expr)):
+            made[expr] = replace(expr, args=args, value=_value(expr, {}, made))
         if expr.op == "rounded":
             made[expr] = taken_apart(made[expr])
     return [made[expr] for expr in exprs]

@@ -243,6 +243,15 @@ def test_bits_of_every_float8() -> None:
 
 
 @device
+def test_indices_that_narrow_floats_decide() -> None:
+    def pick(x: Any, y: Any) -> Any:
+        return gnp.take(x, (y + y < 0.5).astype(np.int32) + 1)
+
+    x, y = np.arange(5, dtype=np.float16), np.array([0.1, 0.4, 0.2], np.float16)
+    agree(pick, x, y)
+
+
+@device
 def test_powers_of_integers() -> None:
     x, y = np.arange(-6, 7, dtype=np.int32), np.arange(-6, 7, dtype=np.int32)
     b = gw.Builder("pow")
