@@ -27,6 +27,7 @@ from graphwright.comparison.errors import (
     size_of_errors,
 )
 from graphwright.comparison.members import Member, Wobbly
+from graphwright.comparison.metrics import alike
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.evaluate import Evaluator, bind_op, define_symbols
@@ -54,11 +55,14 @@ class Running:
         self._tries = [Wobbly(seed + i // 2, 1 - i % 2 * 2) for i in range(_RUNS)]
         self._doubts: dict[Value, Any] = {}
         self._others: dict[Value, list[Any]] = {}
+        self._jumps: dict[Value, list[Any]] = {}
+        """What is no fraction in each of the tries, where they are not all alike."""
         self._kept: dict[str, Any] = {}
 
     def begin(self, feeds: Sequence[Any]) -> None:
         """Starts a run; variables keep what the last one left."""
         self._doubts.clear()
+        self._jumps.clear()
         for member in (self.own, self.exact):
             member.begin(self.graph, feeds)
 
@@ -96,6 +100,8 @@ class Running:
         v = node.results[0]
         if isinstance(op, Effect):
             self._effect(op, node, operands, doubts)
+        elif any(u in self._jumps for u in node.operands):
+            self._by_chance(node, operands, exact, doubts)
         elif sure and never_errs(op, node):
             return
         elif has_size(op, node, operands) and (sure or _follows(op)):
@@ -133,22 +139,30 @@ class Running:
         doubts: Sequence[Any],
     ) -> None:
         """What runs a little off give, where nothing more is known of an op."""
-        rows: list[Sequence[Any]] = []
-        for runner in self._tries:
-            off = [
-                x if d is None else runner.off_by(x, d)
-                for x, d in zip(operands, doubts, strict=True)
-            ]
-            try:
-                results = runner.step(node, off, dict(self.exact.env))
-            except GraphwrightError:
-                continue
-            rows.append(results)
+        rows = [self._tried(k, node, operands, doubts) or exact for k in range(_RUNS)]
         for i, v in enumerate(node.results):
             others = [row[i] for row in rows]
             self._others[v] = others
             if is_fraction(v):
                 self._doubts[v] = _spread(widened(exact[i], v.type), others, v)
+            elif not all(alike(x, exact[i]) for x in others):
+                self._jumps[v] = others
+
+    def _tried(
+        self, k: int, node: Node, operands: Sequence[Any], doubts: Sequence[Any]
+    ) -> Sequence[Any] | None:
+        """What one of the tries gives, unless that leads out of the op's domain."""
+        runner = self._tries[k]
+        off: list[Any] = []
+        for v, x, doubt in zip(node.operands, operands, doubts, strict=True):
+            if v in self._jumps:
+                off.append(self._jumps[v][k])
+            else:
+                off.append(x if doubt is None else runner.off_by(x, doubt))
+        try:
+            return runner.step(node, off, dict(self.exact.env))
+        except GraphwrightError:
+            return None
 
     def value(self, v: Value) -> Any:
         """The exact value of a result of the last node."""
@@ -165,7 +179,8 @@ class Running:
 
     def adopt(self, v: Value, array: Any, wide: Any, node: Node | None = None) -> None:
         """Takes a backend's value, as it is and in float64, for the exact one."""
-        self._doubts.pop(v, None)
+        for table in (self._doubts, self._jumps):
+            table.pop(v, None)
         self.own.values[v], self.exact.values[v] = array, wide
         if node is not None and node.op.defined_symbols():
             for member in (self.own, self.exact):
@@ -175,7 +190,12 @@ class Running:
     def drop(self, values: Sequence[Value]) -> None:
         """Lets go of what no later node reads."""
         for v in values:
-            for table in (self._doubts, self.own.values, self.exact.values):
+            for table in (
+                self._doubts,
+                self._jumps,
+                self.own.values,
+                self.exact.values,
+            ):
                 table.pop(v, None)
 
 

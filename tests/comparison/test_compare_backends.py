@@ -255,6 +255,18 @@ def test_each_backend_runs_once_a_sample_and_once_unobserved() -> None:
     assert len(runs) == convolutions * 4
 
 
+def test_later_runs_copy_into_memory_that_is_there() -> None:
+    original = labelled(gw.load(DIGITS))
+    runner = GraphwrightRunner("numpy", original, "numpy")
+    rows = [
+        {"image": np.full((n, 1, 32, 32), i, np.float32)}
+        for i, n in enumerate((2, 2, 3))
+    ]
+    first, second, larger = (runner.run(row).values["r1"] for row in rows)
+    assert np.shares_memory(first, second)
+    assert not np.shares_memory(second, larger)
+
+
 def test_golden_runs(tmp_path: Path) -> None:
     path = str(tmp_path / "golden.npz")
     saved = gw.compare(DIGITS, ["numpy"], dtype="bfloat16", save=path)

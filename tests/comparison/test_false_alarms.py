@@ -7,7 +7,9 @@ import pytest
 from exporter_models import FOLDER, MODELS, case_feeds
 
 import graphwright as gw
+import graphwright.numpy as gnp
 from graphwright.comparison.precision import with_float
+from graphwright.comparison.running import Running
 
 DTYPES = ("float32", "float16", "bfloat16")
 ONE_IN = 40
@@ -47,3 +49,21 @@ def test_none_over_models_of_exporters(row: dict[str, Any], dtype: str) -> None:
     except gw.FeedError as error:  # such as a loop whose count a narrow dtype rounds
         pytest.skip(f"the graph itself fails in {dtype}: {error}")
     assert report.ok, report.verdict
+
+
+def test_a_whole_number_at_its_border_may_be_either_and_so_what_hangs_on_it() -> None:
+    def pick(x: Any, table: Any) -> Any:
+        return gnp.take(table, (x * np.float32(0.1)).astype(np.int32)) + 1
+
+    x, table = np.array([10, 15], np.float32), np.array([5, 7], np.float32)
+    graph = gw.trace(pick, gw.spec("float32", (2,)), gw.spec("float32", (2,)))
+    running = Running(graph)
+    running.begin([x, table])
+    held = {v: constant.array() for v, constant in graph.constants.items()}
+    for node in graph.nodes:
+        assert running.step(node, held, held)
+    bound = running.bound(graph.outputs[0])
+    np.testing.assert_array_equal(bound.value, [8, 8])
+    at_border, inside = bound.tolerance
+    assert at_border >= 2
+    assert inside < 1e-4
