@@ -54,6 +54,8 @@ class Ensemble:
         self.off = [Member(runner) for runner in self._runners]
         self._extra = [Wobbly(seed + 1000 + i, 1) for i in range(_EXTRA)]
         self._sizes: dict[Value, Any] = {}
+        self._least: dict[Value, Any] = {}
+        """Errors of the last node alone: those before it may cancel them by chance."""
         self._wide: dict[Value, Any] = {}
         self._node: tuple[Node, Mapping[Value, Any]] | None = None
 
@@ -78,7 +80,7 @@ class Ensemble:
             wide: The same in float64.
         """
         self._settle(node.operands)
-        self._node, self._wide = (node, wide), {}
+        self._node, self._wide, self._least = (node, wide), {}, {}
         found = self.exact.step(node, wide)
         if found is None:
             return False
@@ -138,6 +140,7 @@ class Ensemble:
                     member.take(node, [wide_op(op).compute(np, *row)])
                     member.inside(node, [member.values[v]], [exact])
         if not same:
+            self._least[v] = self._sizes[v]
             self._settle([v])
         return True
 
@@ -180,6 +183,9 @@ class Ensemble:
                 return bound_among(exact, [exact + self._sizes[v]], native, v)
         others = [m.values[v] for m in self.off if not m.broken]
         others = [x for x in others if x is not exact]
+        if v in self._least:
+            with np.errstate(all="ignore"):
+                others.append(exact + self._least[v])
         if bind_op(node.op, self.exact.env).tier is Tier.COMPOSITE:
             index = node.results.index(v)
             others += [row[index] for row in self._more(node, wide)]

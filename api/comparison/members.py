@@ -56,10 +56,9 @@ class Wobbly(Shadow):
     def _noise(self, x: Any) -> Any:
         start, size = int(self.rng.integers(0, _NOISE)), np.size(x)
         noise = np.resize(self._signs[start : start + _NOISE], size)
-        noise = noise.reshape(np.shape(x))
-        if x.dtype.kind == "c":
-            noise = noise * np.exp(1j * np.arange(size).reshape(np.shape(x)))
-        return noise
+        if x.dtype.kind == "c":  # in full in both parts, one of which may be 0
+            noise = noise + 1j * np.roll(noise, 1)
+        return noise.reshape(np.shape(x))
 
 
 class Member:

@@ -8,6 +8,8 @@ from exporter_models import FOLDER, MODELS, case_feeds
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.comparison.ensemble import Ensemble
+from graphwright.comparison.members import Wobbly
 from graphwright.comparison.precision import with_float
 from graphwright.comparison.running import Running
 
@@ -67,3 +69,27 @@ def test_a_whole_number_at_its_border_may_be_either_and_so_what_hangs_on_it() ->
     at_border, inside = bound.tolerance
     assert at_border >= 2
     assert inside < 1e-4
+
+
+def test_errors_that_cancel_by_chance_leave_those_of_the_node() -> None:
+    def shifted(x: Any, w: Any) -> Any:
+        return x @ w + np.float64(-0.65)
+
+    graph = gw.trace(shifted, gw.spec("float64", (64, 5)), gw.spec("float64", (5, 1)))
+    rng = np.random.default_rng(0)
+    feeds = [rng.standard_normal((64, 5)), rng.standard_normal((5, 1))]
+    held = {v: constant.array() for v, constant in graph.constants.items()}
+    for seed in range(20):
+        runs = Ensemble(graph, seed)
+        runs.begin(feeds)
+        for node in graph.nodes:
+            assert runs.step(node, held, held)
+        bound = runs.bound(graph.outputs[0])
+        assert (bound.tolerance >= 5 * np.finfo(np.float64).eps).all()
+
+
+def test_both_parts_of_complex_numbers_are_off() -> None:
+    runner = Wobbly(0, 1)
+    moved = runner.off_by(np.zeros(1000, np.complex128), np.ones(1000))
+    np.testing.assert_array_equal(np.abs(moved.real), 1)
+    np.testing.assert_array_equal(np.abs(moved.imag), 1)
