@@ -7,6 +7,9 @@ from typing import Any
 WIDTH = 100
 """Columns of text that goes to no terminal."""
 
+NARROW, LONG, GAP = 80, 12, 2
+"""Columns of a narrow terminal, of a cell that is not broken, between two cells."""
+
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _COUNTS = ("", " k", " M", " G", " T", " P")
 
@@ -51,21 +54,41 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        collapse_padding=True,
+    )
     made.title = Text(title) if title else None
     numbers = frozenset(right)
     rows = list(rows)
     used = [empty or any(row[i] != "" for row in rows) for i in range(len(columns))]
+    whole = _fits(
+        [[row[i] for row in (columns, *rows)] for i, u in enumerate(used) if u]
+    )
     for index, column in enumerate(columns):
         if not used[index]:
             continue
         style = "cyan" if index == 0 else None
         justify: Any = "right" if index in numbers else "left"
-        made.add_column(column, justify=justify, style=style, overflow="fold")
+        made.add_column(
+            column,
+            justify=justify,
+            style=style,
+            overflow="fold",
+            no_wrap=whole and index in numbers,
+        )
     for row in rows:
         cells = (x for x, kept in zip(row, used, strict=True) if kept)
         made.add_row(*(x if isinstance(x, Text) else Text(str(x)) for x in cells))
     return made
+
+
+def _fits(columns: Sequence[Sequence[object]]) -> bool:
+    """Whether a narrow terminal has room, if text is broken into lines."""
+    lengths = [max(len(str(x)) for x in column) for column in columns]
+    return sum(min(n, LONG) + GAP for n in lengths) + GAP <= NARROW
 
 
 def counted(number: int, word: str) -> str:

@@ -11,8 +11,13 @@ from graphwright.ir.emitter import Value
 from graphwright.testing.shadow import Bound, bound_from, widened
 
 
-def bound_among(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bound:
-    """How far a value may be off: what the members show, and its own dtypes' errors."""
+def bound_among(
+    exact: Any, others: Sequence[Any], native: Any, v: Value, *, copied: bool = False
+) -> Bound:
+    """How far a value may be off: what the members show, and its own dtypes' errors.
+
+    What is ``copied`` from what is known is equal to it.
+    """
     if not is_fraction(v):
         return _exact_bound(exact, others, native)
     exact = widened(exact, v.type)
@@ -21,7 +26,8 @@ def bound_among(exact: Any, others: Sequence[Any], native: Any, v: Value) -> Bou
     if np.shape(mine) != np.shape(exact):
         return Bound(exact, np.full(np.shape(exact), np.inf))
     with np.errstate(all="ignore"):
-        tolerance = np.asarray(np.maximum(found.tolerance, 2 * np.abs(mine - exact)))
+        least = 0.0 if copied else found.tolerance
+        tolerance = np.asarray(np.maximum(least, 2 * np.abs(mine - exact)))
         tolerance += 1e-300
         odd = ~np.isfinite(tolerance)
         if odd.any():  # infinite, or no number: what the dtype itself gives is right

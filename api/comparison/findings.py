@@ -1,11 +1,13 @@
 """Findings: values that are not what a graph means, and what is at fault."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from graphwright.comparison.metrics import Metrics
 from graphwright.ir.errors import printable
+
+_EQUAL = 1e100
+"""How far beyond its bound is only what was to be equal."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Finding:
         if m.form:
             return f"{self.value!r} is {m.form}"
         where = f" at {list(m.at)}" if m.at else ""
-        times = "" if math.isinf(m.excess) else f", {m.excess:.3g} times its bound"
+        times = f", {m.excess:.3g} times its bound" if m.excess < _EQUAL else ""
         if m.excess <= 1:
             times = f", {m.spread:.2g} of its bound everywhere"
         return f"{self.value!r}{where} is {m.got}, not {m.want}{times} ({self.sample})"

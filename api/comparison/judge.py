@@ -20,7 +20,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import last_uses
 from graphwright.ir.graph import Node
 from graphwright.ir.types import TensorType
-from graphwright.testing.shadow import Bound, widened
+from graphwright.testing.shadow import Bound, epsilon, widened
 
 Follower: TypeAlias = "Ensemble | Running"
 
@@ -222,7 +222,7 @@ class _Walk:
             metrics = Metrics(form=form, excess=np.inf)
         else:
             if account is not None and account.rounding:
-                bound = _finite_only(bound)
+                bound = _loosened(bound, _dtype(v))
             if isinstance(want, np.ndarray) and want.shape != bound.value.shape:
                 want = bound.value
             metrics = measure(have, want, _dtype(v), bound, wide)
@@ -268,11 +268,14 @@ def _dtype(v: Value) -> DType:
     return dtype_of(np.dtype(np.int64))
 
 
-def _finite_only(bound: Bound) -> Bound:
-    """Rewrites that round promise nothing of what is not finite."""
+def _loosened(bound: Bound, dtype: DType) -> Bound:
+    """For rewrites that round, which may compute what is copied once more.
+
+    They promise nothing of what is not finite.
+    """
     if bound.tolerance is None or bound.value.dtype.kind not in "fc":
         return bound
-    odd = ~np.isfinite(bound.value)
-    if not odd.any():
-        return bound
-    return Bound(bound.value, np.where(odd, np.inf, bound.tolerance))
+    with np.errstate(all="ignore"):
+        last = epsilon(dtype) * np.abs(bound.value)
+        most = np.fmax(bound.tolerance, last)
+    return Bound(bound.value, np.where(np.isfinite(bound.value), most, np.inf))

@@ -209,6 +209,7 @@ class ComparisonReport(Paged):
             parts.append(styled(str(self.reproducer), "bold"))
         parts.append(self._output_table())
         parts.append(self._runner_table())
+        parts.append(self._values_table())
         parts += [
             styled(printable(f"left out: {name}: {why}"), "yellow")
             for name, why in self.left_out.items()
@@ -233,11 +234,11 @@ class ComparisonReport(Paged):
     def _output_table(self) -> Any:
         rows = [*_rows(self.end_to_end)]
         if len(self.end_to_end) != 1:
-            return table("Outputs", _COLUMNS, rows, _NUMBERS)
+            return table("Outputs", _COLUMNS, rows, _NUMBERS, empty=False)
         (name,) = self.end_to_end
         short = [row[1:] for row in rows]
         numbers = [i - 1 for i in _NUMBERS]
-        return table(f"Output {name}", _COLUMNS[1:], short, numbers)
+        return table(f"Output {name}", _COLUMNS[1:], short, numbers, empty=False)
 
     def _runner_table(self) -> Any:
         rows = [
@@ -246,14 +247,22 @@ class ComparisonReport(Paged):
                 *_time_cells(r.times),
                 "" if r.peak_bytes is None else bytes_text(r.peak_bytes),
                 "" if not r.resident else bytes_text(r.resident),
-                _accounting_text(self.accounting(r.name)),
             )
             for r in self.runners
         ]
         columns = ("backend", "warm-up", "median", "quartiles", "plan", "resident")
-        right = (1, 2, 3, 4, 5)
-        head = (*columns, "values of the graph")
-        return table("Backends", head, rows, right, empty=False)
+        return table("Backends", columns, rows, range(1, len(columns)), empty=False)
+
+    def _values_table(self) -> Any:
+        fates = [fate.value for fate in Fate]
+        rows: list[Sequence[object]] = []
+        for runner in self.runners:
+            counts = self.accounting(runner.name)
+            if counts:
+                rows.append((runner.name, *(counts.get(fate, "") for fate in fates)))
+        right = range(1, 1 + len(fates))
+        head = ("backend", *fates)
+        return table("Values of the graph", head, rows, right, empty=False)
 
     def _node_table(self) -> Any:
         rows: list[Sequence[object]] = []
@@ -279,7 +288,7 @@ class ComparisonReport(Paged):
 
 _COLUMNS = (
     *("output", "backend", "max abs", "max rel", "ULP", "cosine", "SNR dB"),
-    *("argmax", "NaN/inf", "over bound"),
+    *("argmax", "NaN/inf", "of bound"),
 )
 _NUMBERS = range(2, len(_COLUMNS))
 
@@ -294,12 +303,12 @@ def _rows(rows: Rows) -> Iterator[Sequence[object]]:
             yield (
                 name,
                 runner,
-                *(f"{x:.3g}" for x in numbers),
+                *(f"{x:.2g}" for x in numbers),
                 f"{m.cosine:.6f}",
                 f"{m.snr:.1f}",
                 f"{m.argmax:.0%}",
-                f"{m.nan}/{m.inf}",
-                f"{m.excess:.3g}",
+                f"{m.nan}/{m.inf}" if m.nan or m.inf else "",
+                f"{m.excess:.2g}",
             )
 
 
@@ -308,10 +317,6 @@ def _time_cells(times: Times | None) -> tuple[str, str, str]:
         return "", "", ""
     quartiles = f"{seconds_text(times.low)} to {seconds_text(times.high)}"
     return seconds_text(times.warm_up), seconds_text(times.median), quartiles
-
-
-def _accounting_text(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {fate}" for fate, n in counts.items())
 
 
 def _plain(rows: Rows) -> dict[str, dict[str, Any]]:

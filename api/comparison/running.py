@@ -57,6 +57,7 @@ class Running:
         self._others: dict[Value, list[Any]] = {}
         self._jumps: dict[Value, list[Any]] = {}
         """What is no fraction in each of the tries, where they are not all alike."""
+        self._copied = False
         self._kept: dict[str, Any] = {}
 
     def begin(self, feeds: Sequence[Any]) -> None:
@@ -97,10 +98,12 @@ class Running:
             return
         doubts = [self._doubts.get(v) for v in node.operands]
         sure = all(doubt is None for doubt in doubts)
+        jumped = any(u in self._jumps for u in node.operands)
+        self._copied = moves(op) and sure and not jumped
         v = node.results[0]
         if isinstance(op, Effect):
             self._effect(op, node, operands, doubts)
-        elif any(u in self._jumps for u in node.operands):
+        elif jumped:
             self._by_chance(node, operands, exact, doubts)
         elif sure and never_errs(op, node):
             return
@@ -175,7 +178,7 @@ class Running:
         if is_fraction(v) and v in self._doubts:
             with np.errstate(all="ignore"):
                 others = [widened(exact, v.type) + self._doubts[v]]
-        return bound_among(exact, others, native, v)
+        return bound_among(exact, others, native, v, copied=self._copied)
 
     def adopt(self, v: Value, array: Any, wide: Any, node: Node | None = None) -> None:
         """Takes a backend's value, as it is and in float64, for the exact one."""

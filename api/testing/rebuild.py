@@ -211,6 +211,15 @@ def with_fields(case: Case, node: Node, fields: Mapping[str, Any]) -> Case | Non
     return _attempt(lambda: _rebuilt(case, choices))
 
 
+def folded(case: Case, node: Node, values: Mapping[Value, Any]) -> Case | None:
+    """The graph with constants in place of a node."""
+    graph, inputs = case
+    made = {v: Constant.of(np.asarray(values[v]), v.dtype) for v in node.results}
+    nodes = tuple(each for each in graph.nodes if each is not node)
+    found = replace(graph, nodes=nodes, constants={**graph.constants, **made})
+    return _attempt(lambda: _rebuilt((found, inputs), lambda n: (n.op,)))
+
+
 def with_number(case: Case, v: Value, array: Any, constant: Constant) -> Case | None:
     """The graph with other numbers in an input or a constant."""
     graph, inputs = case

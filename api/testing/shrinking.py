@@ -23,6 +23,7 @@ from graphwright.ir.types import TensorType
 from graphwright.testing.rebuild import (
     Case,
     bypassed,
+    folded,
     kept,
     resized,
     sizes_of,
@@ -94,7 +95,7 @@ class _Search:
         while before != (before := _weight(self.best)):
             self._outputs()
             self._nodes()
-            for steps in (_bypasses, _sizes, _fields, _numbers):
+            for steps in (_bypasses, _sizes, _fields, _numbers, _folded):
                 self._each(steps)
 
     def _each(self, candidates: Callable[[Case], Iterator[Case | None]]) -> None:
@@ -200,6 +201,16 @@ def _concrete(case: Case) -> Case | None:
 
 
 # What to try --------------------------------------------------------------------------
+
+
+def _folded(case: Case) -> Iterator[Case | None]:
+    """What a node of constants gives in its place."""
+    graph, values = case[0], _values(case)
+    for node in graph.nodes:
+        known = bool(node.operands) and graph.constants.keys() >= {*node.operands}
+        tensors = all(isinstance(v.type, TensorType) for v in node.results)
+        if known and tensors and values.keys() >= {*node.results}:
+            yield folded(case, node, values)
 
 
 def _bypasses(case: Case) -> Iterator[Case | None]:

@@ -11,6 +11,7 @@ import pytest
 from faulty_backend import Fault, Faulty, scaled, stale
 
 import graphwright as gw
+import graphwright.numpy as gnp
 from graphwright.comparison.alignment import Fate
 from graphwright.comparison.compare import worse
 from graphwright.comparison.labels import labelled
@@ -63,6 +64,21 @@ def test_a_wrong_kernel_is_named(op: str, fault: Fault) -> None:
     first = report.verdict
     assert first.startswith("faulty and reference part at ")
     assert f"the kernel of faulty for {op}(" in first
+
+
+def test_a_copy_is_equal_to_what_it_is_of() -> None:
+    def one_ulp_off(y: Any, *_: Any) -> Any:
+        return (y.view(np.uint16) ^ np.uint16(1)).view(y.dtype)
+
+    def turned(x: Any) -> Any:
+        return gnp.take(x, np.array([2, 0, 1]))
+
+    graph = gw.trace(turned, gw.spec("bfloat16", (3,)))
+    feeds = [np.array([1.5, -2.25, 0.125], ml_dtypes.bfloat16)]
+    assert gw.compare(graph, ["numpy", "reference"], feeds).ok
+    report = gw.compare(graph, [Faulty("gather", one_ulp_off)], feeds)
+    assert "the kernel of faulty for gather(" in report.verdict
+    assert "times its bound" not in report.verdict
 
 
 def test_only_the_guilty_node_is_charged() -> None:

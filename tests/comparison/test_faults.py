@@ -1,11 +1,18 @@
 """Thirty faults drawn by seed: all are found, and what is at fault is named first."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import Drawn, draw
+from rewrite_examples import EXAMPLES
 
 import graphwright as gw
+from graphwright.feeds import random_feeds
+from graphwright.ir.evaluate import evaluate
+from graphwright.passes.steps import limited
+from graphwright.testing import shrink
 
 QUICK = (1, 2, 3, 18)
 """Seeds of the plain run; ``pytest --full`` takes all."""
@@ -31,6 +38,26 @@ def test_a_fault_is_found_and_named_first(seed: int) -> None:
         report = gw.compare(drawn.graph, [backend, "reference"])
     assert not report.ok, f"{drawn.kind} {drawn.name}: {drawn.what}"
     assert named(drawn) in report.verdict
+
+
+def least(name: str) -> int:
+    """Nodes of the smallest graph in which a rewrite applies at all."""
+    graph = EXAMPLES[name]
+
+    def applies(tried: gw.Graph, feeds: Sequence[Any]) -> bool:
+        evaluate(tried, feeds)
+        with limited(None) as steps:
+            gw.optimize(tried)
+        return any(step.rewrite == name for step in steps.taken)
+
+    inputs = list(random_feeds(graph, {}, 0).values())
+    assert applies(graph, inputs)
+    return len(shrink(graph, inputs, applies)[0].nodes)
+
+
+def test_rewrites_whose_patterns_are_larger_than_five_nodes() -> None:
+    assert least("gelu_erf") == 5
+    assert least("norm_multiplied") == 9  # square, sum, shape, mean, ..., product
 
 
 @pytest.mark.parametrize("seed", SEEDS)
