@@ -106,6 +106,8 @@ def command(
     else:
         click.echo(printable(report.verdict))
         show(False, None, report)
+        if bisect and not report.ok and report.reproducer is None:
+            click.echo(f"no smaller case shows it: nothing was written to {bisect}")
     return 0 if report.ok else PROBLEMS
 
 

@@ -17,6 +17,7 @@ from graphwright.comparison.peers import PeerRunner
 from graphwright.comparison.runners import GraphwrightRunner, ReferenceRunner, Runner
 from graphwright.comparison.samples import Sample
 from graphwright.comparison.windows import Case, concrete, feeds_of, window
+from graphwright.display import counted
 from graphwright.files import writing
 from graphwright.frontends.onnx.save import export
 from graphwright.ir.dtype import dtype as dtype_of
@@ -51,9 +52,9 @@ class Reproducer:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        count = len(self.graph.nodes)
+        count = counted(len(self.graph.nodes), "node")
         words = ", ".join(node.op.name for node in self.graph.nodes[:6])
-        return printable(f"shrunk to {count} nodes ({words}) that {self.runner} fails")
+        return printable(f"shrunk to {count} ({words}) that {self.runner} fails")
 
 
 def minimal(
@@ -215,6 +216,7 @@ WANT = [array(f"out{i}") for i in range(len(DATA.files) - len(NAMES))]
 
 # RUN
 
+np.set_printoptions(precision=17)
 print(CASE["runner"], "-", CASE["guilty"])
 for have, want in zip(got, WANT):
     print("got ", np.asarray(have).ravel()[:8])
@@ -244,7 +246,8 @@ got = session.run(None, FEEDS)
     "openvino": """
 import openvino
 
-compiled = openvino.Core().compile_model(HERE / "model.onnx", "CPU")
+hints = {"INFERENCE_PRECISION_HINT": "f32"}
+compiled = openvino.Core().compile_model(HERE / "model.onnx", "CPU", hints)
 got = list(compiled([FEEDS[name] for name in NAMES]).values())
 """,
     "onnx": """

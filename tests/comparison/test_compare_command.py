@@ -11,6 +11,7 @@ from faulty_backend import Faulty, scaled
 import graphwright as gw
 from graphwright.backends import registry
 from graphwright.cli import main
+from graphwright.comparison.judge import Judge
 
 DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
 
@@ -48,6 +49,23 @@ def test_the_first_line_is_the_answer(capsys: Capture) -> None:
     assert "inside a" in out
 
 
+def test_tables_fit_into_eighty_columns(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run(
+        capsys, "--backends", "numpy,onnxruntime,openvino,reference", "--per-node"
+    )
+    _, *lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("  reference ")]
+    outputs, times, values = rows
+    assert outputs[4] == "1.000000"
+    assert len(outputs) == 8
+    assert times[2] in ("s", "ms", "µs")
+    assert values[1] == "33"
+
+
 @pytest.mark.usefixtures("faulty")
 def test_where_two_part(capsys: Capture, tmp_path: Path) -> None:
     page, folder = tmp_path / "report.html", tmp_path / "case"
@@ -56,6 +74,19 @@ def test_where_two_part(capsys: Capture, tmp_path: Path) -> None:
     assert out.startswith("faulty and numpy part at Relu")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (folder / "reproduce.py").exists()
+
+
+def test_an_interrupt_leaves_no_files(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Judge, "__call__", interrupted)
+    files = ["--save", str(tmp_path / "g.npz"), "--html", str(tmp_path / "r.html")]
+    assert main(["compare", DIGITS, *files]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("faulty")
