@@ -156,14 +156,16 @@ class Running:
     ) -> Sequence[Any] | None:
         """What one of the tries gives, unless that leads out of the op's domain."""
         runner = self._tries[k]
-        off: list[Any] = []
+        off: dict[Value, Any] = {}
         for v, x, doubt in zip(node.operands, operands, doubts, strict=True):
             if v in self._jumps:
-                off.append(self._jumps[v][k])
-            else:
-                off.append(x if doubt is None else runner.off_by(x, doubt))
+                off[v] = self._jumps[v][k]
+            elif v not in off:  # what stands twice is off once: x == x
+                off[v] = x if doubt is None else runner.off_by(x, doubt)
         try:
-            return runner.step(node, off, dict(self.exact.env))
+            return runner.step(
+                node, [off[v] for v in node.operands], dict(self.exact.env)
+            )
         except GraphwrightError:
             return None
 

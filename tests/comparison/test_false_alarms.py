@@ -1,5 +1,6 @@
 """Backends that are right are not said to be wrong, in any dtype."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphwright.comparison.ensemble import Ensemble
 from graphwright.comparison.members import Wobbly
 from graphwright.comparison.precision import with_float
 from graphwright.comparison.running import Running
+from graphwright.testing.shadow import Bound
 
 DTYPES = ("float32", "float16", "bfloat16")
 ONE_IN = 40
@@ -53,18 +55,23 @@ def test_none_over_models_of_exporters(row: dict[str, Any], dtype: str) -> None:
     assert report.ok, report.verdict
 
 
+def bounds(graph: gw.Graph, feeds: Sequence[Any]) -> Bound:
+    """The bound of the output where no value inside is shown."""
+    running = Running(graph)
+    running.begin(feeds)
+    held = {v: constant.array() for v, constant in graph.constants.items()}
+    for node in graph.nodes:
+        assert running.step(node, held, held)
+    return running.bound(graph.outputs[0])
+
+
 def test_a_whole_number_at_its_border_may_be_either_and_so_what_hangs_on_it() -> None:
     def pick(x: Any, table: Any) -> Any:
         return gnp.take(table, (x * np.float32(0.1)).astype(np.int32)) + 1
 
     x, table = np.array([10, 15], np.float32), np.array([5, 7], np.float32)
     graph = gw.trace(pick, gw.spec("float32", (2,)), gw.spec("float32", (2,)))
-    running = Running(graph)
-    running.begin([x, table])
-    held = {v: constant.array() for v, constant in graph.constants.items()}
-    for node in graph.nodes:
-        assert running.step(node, held, held)
-    bound = running.bound(graph.outputs[0])
+    bound = bounds(graph, [x, table])
     np.testing.assert_array_equal(bound.value, [8, 8])
     at_border, inside = bound.tolerance
     assert at_border >= 2
@@ -93,3 +100,13 @@ def test_both_parts_of_complex_numbers_are_off() -> None:
     moved = runner.off_by(np.zeros(1000, np.complex128), np.ones(1000))
     np.testing.assert_array_equal(np.abs(moved.real), 1)
     np.testing.assert_array_equal(np.abs(moved.imag), 1)
+
+
+def test_what_is_compared_with_itself_is_equal_though_off() -> None:
+    def kept(x: Any) -> Any:
+        y = x * np.float32(0.3)
+        return gnp.where(gnp.equal(y, y), y, np.float32(0))
+
+    graph = gw.trace(kept, gw.spec("float32", (50,)))
+    x = np.random.default_rng(0).standard_normal(50).astype(np.float32)
+    assert bounds(graph, [x]).tolerance.max() < 1e-5
