@@ -47,9 +47,7 @@ class Result:
 
 def judged(fault: KernelFault) -> Result:
     """What a comparison says of a faulty kernel."""
-    graph = fault.graph
-    feeds = dict(zip(graph.input_names, fault.inputs, strict=True))
-    report = gw.compare(graph, [fault.backend()], [feeds, feeds])
+    report = gw.compare(fault.graph, [fault.backend()], list(fault.feeds()))
     named = f"guilty: the kernel of faulty for {fault.op}(" in report.verdict
     name = f"kernel of {fault.op}: {fault.what}"
     return Result(name, fault.moved, not report.ok, named, report.verdict)

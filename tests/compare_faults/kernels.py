@@ -50,6 +50,18 @@ class KernelFault:
     fault: Callable[[], Change]
     moved: float = 0.0
 
+    def feeds(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Inputs by name: of a run before, elements in another order, and of the run.
+
+        What is stale shows after other inputs alone.
+        """
+        names = self.graph.input_names
+        before = (
+            np.roll(x, 1) if isinstance(x, np.ndarray) else x for x in self.inputs
+        )
+        first = dict(zip(names, before, strict=True))
+        return first, dict(zip(names, self.inputs, strict=True))
+
     def backend(self) -> Faulty:
         """A backend with the fault, its state fresh."""
         return Faulty(self.op, self.fault())
@@ -122,10 +134,10 @@ def _graph(rng: random.Random) -> tuple[Graph, Sequence[Any], str]:
 def _moved(fault: KernelFault) -> float:
     """How far outputs are off; 0 if within bounds, or if it raises."""
     graph, inputs = fault.graph, fault.inputs
-    feeds = dict(zip(graph.input_names, inputs, strict=True))
+    first, feeds = fault.feeds()
     try:
         exe = gw.compile(graph, backend=fault.backend())
-        exe.run(None, feeds)
+        exe.run(None, first)
         got = exe.run(None, feeds)
         want = evaluate(graph, inputs)
     except Exception:
