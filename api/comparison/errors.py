@@ -232,7 +232,10 @@ def _doubt_of_sum(
         if doubt is not None:
             row = [np.square(x) for x in operands]
             row[i] = np.square(doubt)
-            found = found + np.abs(_roughly(op, node, row))
+            moved = np.abs(_roughly(op, node, row))
+            if not all_finite(doubt):  # what may be infinite, times 0
+                moved = np.where(np.isnan(moved), np.inf, moved)
+            found = found + moved
     return np.sqrt(found)
 
 

@@ -19,6 +19,7 @@ from graphwright.comparison.errors import (
     has_size,
     is_fraction,
     is_sum,
+    largest,
     moved_doubts,
     moves,
     never_errs,
@@ -88,7 +89,21 @@ class Running:
         elif self.own.step(node, own) is None:
             return False
         self._doubt(op, node, operands, found)
+        for v, x in zip(node.results, found, strict=True):
+            self._overflow(v, x)
         return True
+
+    def _overflow(self, v: Value, exact: Any) -> None:
+        """Anything may come of what is finite in float64 alone."""
+        if not is_fraction(v) or not exact.size:
+            return
+        doubt, most = self._doubts.get(v, 0.0), largest(v.dtype)
+        with np.errstate(all="ignore"):
+            size = np.abs(exact) + doubt
+            if not size.max() < most:
+                over = np.isfinite(exact) & (size >= most)
+                if over.any():
+                    self._doubts[v] = np.where(over, np.inf, doubt)
 
     def _doubt(
         self, op: Op, node: Node, operands: Sequence[Any], exact: Sequence[Any]

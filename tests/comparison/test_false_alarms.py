@@ -102,6 +102,18 @@ def test_both_parts_of_complex_numbers_are_off() -> None:
     np.testing.assert_array_equal(np.abs(moved.imag), 1)
 
 
+def test_what_overflows_unseen_may_be_anything() -> None:
+    def summed(x: Any, w: Any) -> Any:
+        return (x * np.float16(8)) @ w
+
+    specs = gw.spec("float16", (2, 3)), gw.spec("float16", (3, 2))
+    x, w = np.ones((2, 3), np.float16), np.eye(3, 2, dtype=np.float16)
+    x[0, 0] = 60000
+    tolerance = bounds(gw.trace(summed, *specs), [x, w]).tolerance
+    assert np.isinf(tolerance[0]).all()
+    assert (tolerance[1] < 1).all()
+
+
 def test_what_is_compared_with_itself_is_equal_though_off() -> None:
     def kept(x: Any) -> Any:
         y = x * np.float32(0.3)
