@@ -144,6 +144,7 @@ class Program:
         """Plan registers and where results are written."""
         self.shape, self.sources = shape, sources
         self.instructions, self.results = instructions, results
+        self.single = math.prod(shape) == 1  # in place that takes NumPy twice as long
         self.direct = self._written_directly()
         self.where, self.sizes = self._registers()
         size = math.prod(shape)
@@ -182,10 +183,11 @@ class Program:
                 dying.setdefault(number, []).append(value)
         registers, where = _Registers(), dict[int, int]()
         for number, instruction in enumerate(self.instructions):
-            over = [where[v] for v in dying.get(number, ())]
+            free = [where[v] for v in dying.get(number, ())]
+            over = [] if self.single else free
             if number not in self.direct:
                 where[number] = registers.take(instruction.dtype.itemsize, over)
-            registers.give(over)
+            registers.give(free)
         return where, registers.sizes
 
     def over(self, number: int) -> tuple[int, ...]:
@@ -194,7 +196,7 @@ class Program:
         They are not read after it has been written to, and a window only over its base.
         """
         result = self.results[number]
-        if result.reduce is not None:
+        if result.reduce is not None or (self.single and result.base is None):
             return ()
         wanted = [i for i, n in self.direct.items() if n == number]
         first = min(wanted, default=len(self.instructions))
