@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, ClassVar, Protocol, TypeAlias, final, runtime_checkable
 
 import numpy as np
 
@@ -78,6 +78,27 @@ class Part:
     text: str
     schedule: Mapping[str, object]
     suffix: str = ".cl"
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """What ``Into.bind`` may give: calls that need not be waited for one by one.
+
+    Those that a thread starts run in order.
+    """
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether ``start`` and, some time later, ``wait`` do what a call does."""
+        ...
+
+    def start(self) -> object:
+        """Begins a call; its arrays are the device's until ``wait``."""
+        ...
+
+    def wait(self) -> object:
+        """Waits for all that this thread has started."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

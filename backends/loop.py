@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from graphwright.backends.arena import Step
-from graphwright.backends.contract import Into, Place
+from graphwright.backends.contract import Deferred, Into, Place
 from graphwright.backends.frame import Binding, Call, Frame
 from graphwright.backends.limits import Limits, Meter
 from graphwright.backends.steps import Run, StepFunction, blamed, block_of
@@ -27,6 +27,8 @@ Env: TypeAlias = dict[str, int]
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 _FREE = Limits()
+_MOST_STARTED = 256
+"""Calls that a device is given before it has ended the first ones."""
 
 
 class Turning(Protocol):
@@ -91,6 +93,11 @@ class Loop:
         body: Graph = self.op.body
         self.blocks: list[Any] = [block_of(v.type, env) for v in body.outputs]
         self.counted = _always(body)
+        self.defers = (
+            self.counted
+            and len(self.op.types) == self.op.carried
+            and all(plan.inputs[0] not in step.inputs for step in plan.steps)
+        )
         self._idle: list[_Turns] = []
 
     def kernel(self, careful: StepFunction) -> LoopKernel:
@@ -136,6 +143,12 @@ def _always(body: Graph) -> bool:
     return constant is not None and bool(constant.array())
 
 
+def _deferred(calls: Sequence[object]) -> Sequence[Deferred]:
+    """Calls if all of them are such, else nothing."""
+    found = [c for c in calls if isinstance(c, Deferred) and c.deferrable]
+    return found if len(found) == len(calls) else []
+
+
 class _Way:
     """A turn bound to what it reads and writes.
 
@@ -145,7 +158,10 @@ class _Way:
         found: What has to be copied from slots of the plan.
     """
 
-    __slots__ = ("after", "binding", "calls", "copies", "filled", "following", "found")
+    __slots__ = (
+        *("_deferred", "after", "binding", "calls", "copies", "filled", "following"),
+        "found",
+    )
 
     def __init__(self, binding: Binding, filled: dict[int, Any]) -> None:
         self.binding, self.filled = binding, filled
@@ -155,6 +171,14 @@ class _Way:
         self.copies: list[tuple[Array, Any]] = []
         self.found: list[tuple[Array, int]] = []
         self.following: _Way | None = None
+        self._deferred: Sequence[Deferred] | None = None
+
+    def deferred(self) -> Sequence[Deferred]:
+        """Its calls if none has to be waited for before the next turn, else nothing."""
+        if self._deferred is None:
+            alone = self.calls is not None and not self.copies
+            self._deferred = _deferred(self.calls or ()) if alone else []
+        return self._deferred
 
     def copy(self, slot: int, place: Array) -> None:
         """Notes a result that lies where the next turn writes, or nobody knows yet."""
@@ -176,6 +200,7 @@ class _Turns:
         self._going = np.ones((), np.bool_)
         self._buffers: dict[Any, list[Array]] = {}
         self._ways: dict[tuple[int, ...], _Way] = {}
+        self._started: list[Deferred] = []
         self._fixed: Any = None
         self._slots_of_fixed = loop.plan.inputs[2 + loop.op.carried :]
 
@@ -186,7 +211,10 @@ class _Turns:
             BudgetError: If there are too many.
         """
         try:
-            self._all(arrays)
+            try:
+                self._all(arrays)
+            finally:
+                self._wait()
         except GraphwrightError as error:
             raise blamed(error, self._loop.node) from error
 
@@ -219,10 +247,25 @@ class _Turns:
             if way.following is None:
                 way.following = self._way(state, fixed)
             way = way.following
+        self._wait()
         for place, array in zip(places, state, strict=True):
             place[...] = array
 
+    def _wait(self) -> None:
+        """Waits for turns that were only started."""
+        started, self._started = self._started, []
+        for call in started[-1:]:
+            call.wait()
+
     def _run(self, way: _Way, fixed: Sequence[Array]) -> None:
+        if self._loop.defers and (begun := way.deferred()):
+            for deferred in begun:
+                deferred.start()
+            self._started += begun
+            if len(self._started) > _MOST_STARTED:
+                self._wait()
+            return
+        self._wait()
         if way.calls is not None:
             for call in way.calls:
                 call()
@@ -288,7 +331,11 @@ class _Turns:
         outside = dict(zip(self._slots_of_fixed, fixed, strict=True))
         way = _Way(frame.bound({**filled, **outside}), filled)
         kept = set(map(id, taken))
-        for slot, block in zip(plan.outputs, self._loop.blocks, strict=True):
+        rows = list(zip(plan.outputs, self._loop.blocks, strict=True))
+        if self._loop.counted:  # nobody looks whether it goes on
+            way.after.append(self._going)
+            rows = rows[1:]
+        for slot, block in rows:
             array = filled.get(slot)
             if array is None or id(array) not in kept:
                 array = self._buffer(block.shape, block.dtype, taken)

@@ -7,6 +7,8 @@ in the order of steps, and a ticket waits until all steps that its own hangs on 
 done. No other progress is needed than that of those who hold tickets: so any number of
 work-items, even one alone, ends the plan.
 
+Whoever leaves last sets the counters back, so that the next run can follow at once.
+
 Nothing has to be woken between two steps, and small steps that do not hang on one
 another run side by side.
 """
@@ -69,7 +71,12 @@ void {PLAN}(const __global ulong *restrict table, volatile __global int *done,
   for (;;) {{
     const uint ticket = atomic_inc(done);
     while (s < last && ticket >= (uint)steps[{HEADER} * s + 1]) s++;
-    if (s >= last) return;
+    if (s >= last) {{
+      if (atomic_inc(done + 1) + 1 < (int)get_global_size(0)) return;
+      for (int i = 0; i <= last; i++) done[{STRIDE} * i] = 0;
+      done[1] = 0;
+      return;
+    }}
     const __global ulong *step = steps + {HEADER} * s;
     const int wait = (int)step[6];
     for (; known < wait; known++) {{

@@ -145,7 +145,8 @@ class _Splitter:
                 kept.update(v for v in node.operands if self._weights.get(v, 0))
             weight = self._weight(node, kept, again)
             self._weights.update(dict.fromkeys(node.results, weight))
-            again.update(v for v in node.results if self._is_spread(v, weight))
+            long = weight > _MOST_INLINED and Trait.ELEMENTWISE in node.op.traits
+            again.update(v for v in node.results if long or self._is_spread(v, weight))
         routes = _Routes()
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results

@@ -240,15 +240,28 @@ class LaunchRunner:
             DeviceMemoryError: If there is no memory for the buffers, which some
                 drivers see only now.
         """
-        queue, enqueue = self._session.queue, self._enqueue
         try:
             self._before()
-            for kernel, items, group in self._calls:
-                enqueue(queue, kernel, items, group)
+            self.start()
             self._after()
         except pyopencl().Error as error:
             self._session.check_memory(error, sum(b.size for b in self._buffers))
             raise
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether nothing is to be done before and after a run."""
+        return self._fault is None and self._session.shares
+
+    def start(self) -> None:
+        """Enqueues it on the calling thread's queue."""
+        queue, enqueue = self._session.queue, self._enqueue
+        for kernel, items, group in self._calls:
+            enqueue(queue, kernel, items, group)
+
+    def wait(self) -> None:
+        """Waits for all that was started."""
+        self._session.queue.finish()
 
     def timed(self) -> list[float]:
         """Runs it launch by launch; gives the seconds of each."""

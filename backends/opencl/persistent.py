@@ -123,11 +123,23 @@ class PlanRunner:
 
     def __call__(self) -> None:
         """Runs it, on the calling thread's queue, and waits for its end."""
-        queue = self._session.queue
         self._before()
-        self._enqueue(queue, self._kernel, self._cores, (1,))
-        queue.finish()
+        self.start()
+        self._session.queue.finish()
         self._after()
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether nothing is to be looked at after a run."""
+        return self._fault is None
+
+    def start(self) -> None:
+        """Enqueues it on the calling thread's queue."""
+        self._enqueue(self._session.queue, self._kernel, self._cores, (1,))
+
+    def wait(self) -> None:
+        """Waits for all that was started."""
+        self._session.queue.finish()
 
     def timed(self) -> list[float]:
         """Runs it step by step; gives the seconds of each."""
@@ -151,7 +163,6 @@ class PlanRunner:
         self._kernel.set_arg(4, np.int32(last))
 
     def _before(self) -> None:
-        self._done.fill(0)
         if self._fault is not None:
             self._fault[0] = 0
 

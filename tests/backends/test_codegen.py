@@ -173,3 +173,17 @@ def test_reshapes_that_keep_axes_divide_nothing() -> None:
         back = linear(unravelled(whole, shape), shape)
         assert back == whole
         assert not list(back.divisions())
+
+
+def moving(x: Any, y: Any, steps: int) -> Any:
+    """Each step uses both results of the one before several times."""
+    for _ in range(steps):
+        x, y = x + 0.1 * x * (1.1 - y), y + 0.1 * y * (x - 0.4)
+    return x, y
+
+
+def test_long_chains_are_cut_where_they_grow_too_long() -> None:
+    row = gw.spec("float32", (4096,))
+    found = kernels(lambda x, y: moving(x, y, 30), row, row)
+    assert len(found) > 2
+    assert sum(len(k.outputs) for k in found) < 100  # of 360 nodes

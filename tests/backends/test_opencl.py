@@ -11,10 +11,11 @@ import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl import backend as opencl
-from graphwright.backends.opencl import library
+from graphwright.backends.opencl import launch, library, persistent
 from graphwright.backends.opencl.backend import OpenCLBackend
-from graphwright.ir.dtype import float8_e4m3fn, uint8
+from graphwright.ir.dtype import float8_e4m3fn, float32, uint8
 from graphwright.ir.errors import IndexBoundsError
+from graphwright.ir.types import TensorType
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -521,3 +522,82 @@ def test_windows_that_reach_out(
     found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
     want = np.asarray(gw.compile(graph, backend="numpy")(x))
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+
+
+def inner(x: Any) -> Any:
+    x[1:-2] = gnp.exp(x[1:-2]) - x[:-3]
+    return x
+
+
+def middle(x: Any) -> Any:
+    x[1:-1, 3:] = 0.5 * (x[:-2, 3:] + x[2:, :-3])
+    x[:, -1] = 7
+    return x
+
+
+@device
+@pytest.mark.parametrize("rows", [6, 200])  # these are cut to boxes, those are not
+@pytest.mark.parametrize("update", [inner, middle])
+def test_updates_within(update: Callable[[Any], Any], rows: int) -> None:
+    agree(lambda x: update(x + 0), normal(rows, 130))
+
+
+@device
+@pytest.mark.parametrize("start", [-5, 0, 3, 9, 100])
+def test_updates_begin_where_they_fit(start: int) -> None:
+    b = gw.Builder("update")
+    x = b.input("x", TensorType(float32, (12, 5)))
+    y = b.input("y", TensorType(float32, (4, 5)))
+    rows, columns = b.constant(np.array(start)), b.constant(np.array(0))
+    graph = b.finish([b.emit("dynamic_update_slice", x, y, rows, columns)])
+    found = gw.compile(graph, backend="opencl", strict=True)(
+        normal(12, 5), -normal(4, 5)
+    )
+    want = normal(12, 5)
+    begin = min(max(start, 0), 8)
+    want[begin : begin + 4] = -normal(4, 5)
+    np.testing.assert_array_equal(np.asarray(found), want)
+
+
+@device
+def test_counted_loops_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def turns(x: Any) -> Any:
+        return gw.fori_loop(0, 300, lambda i, v: gnp.roll(v, 1) * 0.5 + x, x)
+
+    waits: list[object] = []
+    for runner in (launch.LaunchRunner, persistent.PlanRunner):
+        plain = runner.wait
+
+        def wait(own: Any, plain: Callable[[Any], None] = plain) -> None:
+            waits.append(own)
+            plain(own)
+
+        monkeypatch.setattr(runner, "wait", wait)
+    agree(turns, normal(1000))
+    assert 0 < len(waits) < 10
+
+
+@device
+def test_counted_loops_of_several_kernels() -> None:
+    def turns(x: Any) -> Any:
+        def turn(i: Any, v: Any) -> Any:
+            total = gnp.sum(v * v, axis=0)
+            return (v - gnp.roll(v, 1, axis=1)) / (1 + total) + x
+
+        return gw.fori_loop(0, 300, turn, x)
+
+    agree(turns, normal(40, 500))
+
+
+@device
+def test_loops_whose_turns_are_looked_at_wait_for_each() -> None:
+    agree(
+        lambda x: gw.fori_loop(0, 9, lambda i, v: gnp.exp(-v) * (i + 1), x),
+        normal(1000),
+    )
+    agree(
+        lambda x: gw.while_loop(
+            lambda v: gnp.sum(v) > 1, lambda v: gnp.roll(v, 1) * 0.7, gnp.abs(x)
+        ),
+        normal(1000),
+    )
