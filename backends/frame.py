@@ -277,7 +277,7 @@ def _address(x: Any) -> Any:
     """Where an array of the host lies, and by which steps if it is not contiguous."""
     try:  # four times as fast as what works for all
         return ctypes.addressof(_BYTE.from_buffer(x))
-    except (TypeError, ValueError):  # read-only, not contiguous, or empty
+    except (TypeError, ValueError, BufferError):  # read-only, empty, bfloat16
         where = x.__array_interface__["data"][0] if _is_host(x) else None
         return None if where is None else (where, x.strides)
 

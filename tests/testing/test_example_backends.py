@@ -14,6 +14,7 @@ import pytest
 
 import graphwright as gw
 from graphwright.backends import registry
+from graphwright.frontends.onnx.suite import Suite
 from graphwright.testing import conform
 from graphwright.testing.kit_checks import all_checks
 from graphwright.testing.report import DECLINED, FALLS_BACK, WRONG
@@ -81,6 +82,15 @@ def test_jax_sums_a_product(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Non
 
     exe = gw.compile(gw.trace(summed, x), backend=made("jax", monkeypatch, cache))
     assert (np.asarray(exe(x)) == 169 * 513).all()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_arrays_that_are_no_buffers(
+    name: str, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    found = Suite(made(name, monkeypatch, cache)).run("test_celu_bfloat16_cpu")
+    assert found.error is None
 
 
 @pytest.mark.peers
