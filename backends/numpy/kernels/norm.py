@@ -12,10 +12,13 @@ from graphwright.backends.numpy.kernels.fold import row_sums
 Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
 """Called with rows and where their results go, which may be the same."""
+_Lines = Callable[[Array, Array, int], None]
+"""The same, along an axis."""
 
 _SECONDS_AN_ELEMENT = 1.6e-9
 _CALLS = 8
 _BLOCK = 1 << 17
+_SHORT = 32
 
 
 def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
@@ -54,19 +57,34 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     return out
 
 
-def _softmax_rows(x: Array, rows: Array) -> None:
-    np.subtract(x, _largest(x), out=rows)
-    np.exp(rows, out=rows)
-    np.multiply(rows, np.reciprocal(_total(rows)), out=rows)
+def _turning(kernel: _Lines) -> _Rows:
+    """Rows as lines; short ones as columns, for a loop takes long to begin."""
+
+    def run(x: Array, rows: Array) -> None:
+        if x.shape[1] <= _SHORT < len(x):
+            columns = np.array(x.T, order="C")
+            kernel(columns, columns, 0)
+            np.copyto(rows, columns.T)
+        else:
+            kernel(x, rows, 1)
+
+    return run
 
 
-def _largest(x: Array) -> Array:
-    found: Array = np.maximum.reduce(x, axis=1, keepdims=True)
+def _largest(x: Array, axis: int) -> Array:
+    found: Array = np.maximum.reduce(x, axis=axis, keepdims=True)
     return found
 
 
-def _total(x: Array) -> Array:
-    return row_sums(x)()[:, None]
+def _total(x: Array, axis: int = 1) -> Array:
+    return row_sums(x)()[:, None] if axis else np.sum(x, 0, keepdims=True)
+
+
+@_turning
+def _softmax_rows(x: Array, out: Array, axis: int) -> None:
+    np.subtract(x, _largest(x, axis), out=out)
+    np.exp(out, out=out)
+    np.multiply(out, np.reciprocal(_total(out, axis)), out=out)
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -74,10 +92,11 @@ def softmax(x: Array, out: Array | None = None) -> Array:
     return _by_rows(_softmax_rows, x, out)
 
 
-def _log_softmax_rows(x: Array, rows: Array) -> None:
-    np.subtract(x, _largest(x), out=rows)
-    total = _total(np.exp(rows))
-    np.subtract(rows, np.log(total), out=rows)
+@_turning
+def _log_softmax_rows(x: Array, out: Array, axis: int) -> None:
+    np.subtract(x, _largest(x, axis), out=out)
+    total = _total(np.exp(out), axis)
+    np.subtract(out, np.log(total), out=out)
 
 
 def log_softmax(x: Array, out: Array | None = None) -> Array:
