@@ -1,8 +1,8 @@
-"""Matrix products for CPU devices: tiles of 6 rows by 16 columns in registers.
+"""Matrix products for CPU devices: tiles of 6 rows by two registers.
 
 Where operands and result lie in memory as they are, `gemm` multiplies. Else the same is
 said in loops: operands are read wherever their elements are, the right-hand side is
-copied to panels of 16 columns, so that a tile reads it in order.
+copied to panels of 16 columns of float32, so that a tile reads it in order.
 """
 
 from collections.abc import Sequence
@@ -35,20 +35,21 @@ from graphwright.backends.codegen.schedule_cpu import (
     shares,
 )
 from graphwright.backends.codegen.translate import Names, Scope, splat
-from graphwright.ir.dtype import float32
+from graphwright.ir.dtype import float32, float64
 
-ROWS, VECTORS = 6, 2
-COLUMNS = LANES * VECTORS
+ROWS = 6
+_PANEL = 64
+"""Bytes of a row of a panel: two registers of 256 bits, 12 sums of 16 registers."""
 
 
 @kernel_for("dot")
 def dot(site: Site) -> Sequence[Kernel] | None:
-    """Tiles of float32 products; None where there is less than one tile."""
+    """Tiles of products of floats; None where there is less than one tile."""
     *lead, m, k = site.shape(0)
     n = site.shape(1)[-1]
     values = (*site.node.operands, *site.node.results)
-    plain = all(v.dtype is float32 for v in values)
-    if not plain or n < COLUMNS or k < LANES or m < 1:
+    plain = {v.dtype for v in values} in ({float32}, {float64})
+    if not plain or n < _width(site) or k < LANES or m < 1:
         return None
     found = _library(site, product(lead), m, k, n)
     if found is not None:
@@ -62,6 +63,7 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     x, w = map(site.arrays.get, site.node.operands)
     constant, finish = site.constant(1), Behind(site, OPENCL)
     plain = finish.is_plain and len(site.stage.results) == 1
+    plain = plain and site.node.results[0].dtype is float32
     arrays = (x, w, site.output)
     if not plain or not all(a is not None and a.is_dense for a in arrays):
         return None
@@ -75,32 +77,37 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     return list(launched(site, library, finish, {"x": x, "w": w}))
 
 
-def _starts(n: int) -> Any:
+def _width(site: Site) -> int:
+    """Columns of a panel."""
+    return _PANEL // site.node.results[0].dtype.itemsize
+
+
+def _starts(n: int, width: int) -> Any:
     """First columns of the panels; the last one ends with the matrix."""
-    return np.minimum(np.arange(0, n, COLUMNS), n - COLUMNS)
+    return np.minimum(np.arange(0, n, width), n - width)
 
 
 def _panels(
     site: Site, lead: Sequence[int], k: int, n: int
 ) -> tuple[Array, list[Kernel]]:
     """The right-hand side as ``[*lead, panel, k, column]``, and what makes it so."""
-    count = -(-n // COLUMNS)
-    shape = (*lead, count, k, COLUMNS)
+    width = _width(site)
+    shape = (*lead, -(-n // width), k, width)
     if site.constant(1) is not None:
-        columns = _starts(n)[:, None] + np.arange(COLUMNS)
+        columns = _starts(n, width)[:, None] + np.arange(width)
 
         def pack(array: Any) -> Any:
             return np.ascontiguousarray(np.moveaxis(array[..., columns], -3, -2))
 
-        return site.pack(1, f"panels of {COLUMNS}", pack, shape), []
-    panels = Array(float32, shape)
-    whole, last = divmod(n, COLUMNS)
+        return site.pack(1, f"panels of {width}", pack, shape), []
+    panels = Array(site.node.results[0].dtype, shape)
+    whole, last = divmod(n, width)
     kernels: list[Kernel] = []
     if whole:
         panel = Axis(whole)
-        kernels.append(_copy(site, panels, k, of(panel) * COLUMNS, of(panel), [panel]))
+        kernels.append(_copy(site, panels, k, of(panel) * width, of(panel), [panel]))
     if last:
-        start, end = Index(start=n - COLUMNS), Index(start=whole)
+        start, end = Index(start=n - width), Index(start=whole)
         kernels.append(_copy(site, panels, k, start, end, []))
     return panels, kernels
 
@@ -110,7 +117,7 @@ def _copy(
 ) -> Kernel:
     """The kernel that copies columns from ``start`` on to a panel, or to several."""
     batch = [Axis(size) for size in panels.shape[:-3]]
-    inner, column = Axis(k), Axis(COLUMNS)
+    inner, column = Axis(k), Axis(panels.shape[-1])
     value = site.operand(1, (*map(of, batch), of(inner), start + of(column)))
     at = (*map(of, batch), panel, of(inner), of(column))
     return looped((*batch, *axes, inner, column), [value], [panels], site.target, at)
@@ -123,11 +130,12 @@ class _Product:
         self.site, self.panels = site, panels
         *lead, self.m, k = site.shape(0)
         self.n = site.shape(1)[-1]
-        self.rows = min(ROWS, self.m)
+        self.dtype = site.node.results[0].dtype
+        self.rows, self.columns = min(ROWS, self.m), panels.shape[-1]
         self.tiles, self.count = -(-self.m // self.rows), panels.shape[-3]
         self.batch = [Axis(size) for size in lead]
         self.row, self.column = Axis(self.m), Axis(self.n)
-        self.k, self.panel, self.lane = Axis(k), Axis(self.count), Axis(COLUMNS)
+        self.k, self.panel, self.lane = Axis(k), Axis(self.count), Axis(self.columns)
         lead_at = tuple(map(of, self.batch))
         at = (*lead_at, of(self.row), of(self.column))
         self.left = site.operand(0, (*lead_at, of(self.row), of(self.k)))
@@ -172,24 +180,25 @@ class _Product:
         if self.m % self.rows:
             last = sizes.number(self.m - self.rows, "last row")
             row = scope.let(least(row, last), "i")
-        column = scope.let(where[self.panel] * sizes.const(COLUMNS), "j")
-        if self.n % COLUMNS:
-            last = sizes.number(self.n - COLUMNS, "last column")
+        column = scope.let(where[self.panel] * sizes.const(self.columns), "j")
+        if self.n % self.columns:
+            last = sizes.number(self.n - self.columns, "last column")
             column = scope.let(least(column, last), "j")
         self._tile(scope.beside(where), row, column)
 
     def _tile(self, scope: Scope, row: Expr, column: Expr) -> None:
         const_ = self.names.sizes.const
-        zero = splat(const(0.0, float32), LANES)
+        zero = splat(const(0.0, self.dtype), LANES)
         sums = {
             (r, v): scope.let(zero, "a", mutable=True)
             for r in range(self.rows)
-            for v in range(VECTORS)
+            for v in range(self.columns // LANES)
         }
         k = self.names.sizes.named(self.names.fresh("k"))
         inner = scope.inside({self.k: k})
         right = [
-            inner.let(self._vector(inner, v).value(self.right)) for v in range(VECTORS)
+            inner.let(self._vector(inner, v).value(self.right))
+            for v in range(self.columns // LANES)
         ]
         for r in range(self.rows):
             one = inner.beside({self.row: row + const_(r)}).value(self.left)
