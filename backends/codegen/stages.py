@@ -6,7 +6,7 @@ it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -135,18 +135,7 @@ class _Splitter:
 
     def _choose(self) -> dict[Value, None]:
         """Results that lie in memory, in order."""
-        kept = {*self.graph.outputs, *self.joined, *self._wholes}
-        again = set[Value]()
-        for node in self.graph.nodes:
-            if not is_pulled(node.op):
-                kept.update(node.results)
-                kept.update(node.operands)
-            if node.op.name in HEAVY:
-                kept.update(v for v in node.operands if self._weights.get(v, 0))
-            weight = self._weight(node, kept, again)
-            self._weights.update(dict.fromkeys(node.results, weight))
-            long = weight > _MOST_INLINED and Trait.ELEMENTWISE in node.op.traits
-            again.update(v for v in node.results if long or self._is_spread(v, weight))
+        kept = self._weighed()
         routes = _Routes()
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
@@ -165,14 +154,32 @@ class _Splitter:
         order = (v for node in self.graph.nodes for v in node.results)
         return dict.fromkeys(v for v in order if v in kept)
 
-    def _weight(self, node: Node, *kept: Container[Value]) -> int:
-        """Operations of an element, with those of what it is written out from."""
-        name = node.op.name
-        own = 0 if name in FREE else _COSTS.get(name, 1)
-        if node.op.error_bound() > 1:
-            own = max(own, 8)
-        inner = [v for v in node.operands if not any(v in few for few in kept)]
-        return min(own + sum(self._weights.get(v, 0) for v in inner), 1 << 20)
+    def _weighed(self) -> set[Value]:
+        """What lies in memory in any case. Weights: an element's operations, each once.
+
+        What will be kept because of its weight weighs nothing where it is read.
+        """
+        kept = {*self.graph.outputs, *self.joined, *self._wholes}
+        inside: dict[Value, frozenset[Node]] = {}
+        unread = {v: len(users) for v, users in self._users.items()}
+        for node in self.graph.nodes:
+            if not is_pulled(node.op):
+                kept.update(node.results)
+                kept.update(node.operands)
+            if node.op.name in HEAVY:
+                kept.update(v for v in node.operands if self._weights.get(v, 0))
+            below = [inside[v] for v in node.operands if v in inside and v not in kept]
+            nodes = frozenset([node] if _cost(node.op) else ()).union(*below)
+            weight = sum(_cost(n.op) for n in nodes)
+            for v in node.results:
+                self._weights[v] = weight
+                if weight <= _MOST_INLINED and not self._is_spread(v, weight):
+                    inside[v] = nodes
+            for v in dict.fromkeys(node.operands):
+                unread[v] -= 1
+                if not unread[v]:
+                    inside.pop(v, None)
+        return kept
 
     def _keeps(self, node: Node, roots: frozenset[Value], routes: int) -> bool:
         (v,) = node.results
@@ -263,8 +270,8 @@ class _Splitter:
         if sizes_of(v.type) != sizes_of(group[0].type):
             return False
         inside = set(group)
-        nodes = [*self._written_out([v]), *self._written_out(group)]
-        if any(_is_large(n.op) for n in nodes) or len(nodes) > _MOST_INLINED:
+        ops = [n.op for n in self._written_out([v, *group])]
+        if any(map(_is_large, ops)) or sum(map(_cost, ops)) > 2 * _MOST_INLINED:
             return False
         return all(
             Trait.ELEMENTWISE in n.op.traits or not inside.intersection(n.operands)
@@ -313,9 +320,9 @@ class _Splitter:
 class _Routes:
     """How many elements of a value are computed for one that is stored or reduced.
 
-    A route leads from a stored value, or from a reduction, down to a value that is
-    written out there, and notes where elements are taken from elsewhere: neighbours in
-    a grid are computed again for each of their neighbours.
+    A route leads from stored values of one shape, or from a reduction, down to a value
+    that is written out there, and notes where elements are taken from elsewhere:
+    neighbours in a grid are computed again for each of their neighbours.
     """
 
     def __init__(self) -> None:
@@ -325,7 +332,7 @@ class _Routes:
 
     def start(self, v: Value) -> None:
         """Notes a value that is stored."""
-        self._found[v] = frozenset({self._number(v, None, v)})
+        self._found[v] = frozenset({self._number(sizes_of(v.type), None, None)})
 
     def of(self, v: Value, users: Sequence[Node]) -> int:
         """The number of routes that lead from one end to a value; many are as most."""
@@ -346,6 +353,12 @@ class _Routes:
         if found == len(self._ends):
             self._ends.append(end)
         return found
+
+
+def _cost(op: Op) -> int:
+    """Operations for an element."""
+    own = 0 if op.name in FREE else _COSTS.get(op.name, 1)
+    return max(own, 8) if op.error_bound() > 1 else own
 
 
 def _takes_elsewhere(op: Op) -> bool:
