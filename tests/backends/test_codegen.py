@@ -106,20 +106,6 @@ def test_what_neighbours_read_is_computed_once() -> None:
     assert len(stages) == 6
 
 
-def populations(prey: Any, hunters: Any) -> Any:
-    for _ in range(8):
-        x = prey + 0.5 * prey * (1.1 - 0.4 * hunters)
-        y = hunters + 0.5 * hunters * (0.1 * prey - 0.4)
-        prey, hunters = prey + x * (1.1 - 0.4 * y), hunters + y * (0.1 * x - 0.4)
-    return prey, hunters
-
-
-def test_what_many_ops_read_counts_once() -> None:
-    specs = [gw.spec("float64", (5000,))] * 2
-    made = kernels(populations, *specs)
-    assert [len(kernel.outputs) for kernel in made] == [6]
-
-
 def test_all_but_the_borders_of_a_part_written_asks_nothing() -> None:
     steps = lowered(heat(5000, 1), Cpu(2)).steps
     texts = [source_of(step.kernel, "k", OPENCL) for step in steps]
@@ -199,5 +185,5 @@ def moving(x: Any, y: Any, steps: int) -> Any:
 def test_long_chains_are_cut_where_they_grow_too_long() -> None:
     row = gw.spec("float32", (4096,))
     found = kernels(lambda x, y: moving(x, y, 30), row, row)
-    assert len(found) > 2
-    assert sum(len(k.outputs) for k in found) < 100  # of 360 nodes
+    assert len(found) > 1
+    assert sum(len(k.outputs) for k in found) < 40  # of 360 nodes
