@@ -54,8 +54,8 @@ class Ensemble:
         self.off = [Member(runner) for runner in self._runners]
         self._extra = [Wobbly(seed + 1000 + i, 1) for i in range(_EXTRA)]
         self._sizes: dict[Value, Any] = {}
+        # errors of the last node alone: those before it may cancel them by chance
         self._least: dict[Value, Any] = {}
-        """Errors of the last node alone: those before it may cancel them by chance."""
         self._wide: dict[Value, Any] = {}
         self._node: tuple[Node, Mapping[Value, Any]] | None = None
 

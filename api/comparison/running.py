@@ -56,8 +56,8 @@ class Running:
         self._tries = [Wobbly(seed + i // 2, 1 - i % 2 * 2) for i in range(_RUNS)]
         self._doubts: dict[Value, Any] = {}
         self._others: dict[Value, list[Any]] = {}
+        # what is no fraction in each of the tries, where they are not all alike
         self._jumps: dict[Value, list[Any]] = {}
-        """What is no fraction in each of the tries, where they are not all alike."""
         self._copied = False
         self._kept: dict[str, Any] = {}
 
