@@ -11,6 +11,7 @@ from faulty_backend import Faulty, scaled
 import graphwright as gw
 from graphwright.backends import registry
 from graphwright.cli import main
+from graphwright.comparison import compare as comparing
 from graphwright.comparison.judge import Judge
 
 DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
@@ -86,6 +87,16 @@ def test_an_interrupt_leaves_no_files(
     files = ["--save", str(tmp_path / "g.npz"), "--html", str(tmp_path / "r.html")]
     assert main(["compare", DIGITS, *files]) == 130
     assert "interrupted" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("faulty")
+def test_what_cannot_be_shrunk_is_said(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(comparing, "minimal", lambda *_: None)
+    words = ["--backends", "faulty", "--samples", "1", "--bisect", str(tmp_path / "x")]
+    assert "nothing was written to" in run(capsys, *words, code=1)
     assert not list(tmp_path.iterdir())
 
 
