@@ -1,6 +1,7 @@
 """Softmax and normalization along the last axis, rows in blocks, on all cores."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,6 @@ from graphwright.backends.numpy.kernels.fold import row_sums
 Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
 """Called with rows and where their results go, which may be the same."""
-_Lines = Callable[[Array, Array, int], None]
-"""The same, along an axis."""
 
 _SECONDS_AN_ELEMENT = 1.6e-9
 _CALLS = 8
@@ -21,10 +20,13 @@ _BLOCK = 1 << 17
 _SHORT = 32
 
 
-def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
+def _by_rows(
+    kernel: _Rows, x: Array, out: Array | None, columns: _Rows | None = None
+) -> Array:
     """Let `kernel` compute blocks of rows of `x` into `out`.
 
-    16-bit floats are computed in float32 and rounded once.
+    16-bit floats are computed in float32 and rounded once. Many short rows are turned
+    for `columns`, if it is given: a loop takes long to begin.
     """
     wide = precision.accumulator(x.dtype, 1)
     if out is None:
@@ -37,10 +39,15 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     shared = threads.shares(seconds, (count + 1) * _CALLS)
     count = max(count, threads.slots()) if shared else count
     cuts = threads.ranges(len(source), max(1, -(-len(source) // count)))
+    turned = columns if source.shape[1] <= _SHORT < len(source) else None
 
     def task(index: int, _slot: int) -> None:
         part = slice(*cuts[index])
-        if target.dtype == wide:
+        if turned is not None:
+            lines = np.array(source[part].T, wide, order="C")
+            turned(lines, lines)
+            target[part] = lines.T
+        elif target.dtype == wide:
             kernel(source[part], target[part])
         else:
             rows = source[part].astype(wide)
@@ -57,20 +64,6 @@ def _by_rows(kernel: _Rows, x: Array, out: Array | None) -> Array:
     return out
 
 
-def _turning(kernel: _Lines) -> _Rows:
-    """Rows as lines; short ones as columns, for a loop takes long to begin."""
-
-    def run(x: Array, rows: Array) -> None:
-        if x.shape[1] <= _SHORT < len(x):
-            columns = np.array(x.T, order="C")
-            kernel(columns, columns, 0)
-            np.copyto(rows, columns.T)
-        else:
-            kernel(x, rows, 1)
-
-    return run
-
-
 def _largest(x: Array, axis: int) -> Array:
     found: Array = np.maximum.reduce(x, axis=axis, keepdims=True)
     return found
@@ -80,8 +73,7 @@ def _total(x: Array, axis: int = 1) -> Array:
     return row_sums(x)()[:, None] if axis else np.sum(x, 0, keepdims=True)
 
 
-@_turning
-def _softmax_rows(x: Array, out: Array, axis: int) -> None:
+def _softmax(axis: int, x: Array, out: Array) -> None:
     np.subtract(x, _largest(x, axis), out=out)
     np.exp(out, out=out)
     np.multiply(out, np.reciprocal(_total(out, axis)), out=out)
@@ -89,11 +81,10 @@ def _softmax_rows(x: Array, out: Array, axis: int) -> None:
 
 def softmax(x: Array, out: Array | None = None) -> Array:
     """Return `exp(x) / sum(exp(x))` along the last axis."""
-    return _by_rows(_softmax_rows, x, out)
+    return _by_rows(partial(_softmax, 1), x, out, partial(_softmax, 0))
 
 
-@_turning
-def _log_softmax_rows(x: Array, out: Array, axis: int) -> None:
+def _log_softmax(axis: int, x: Array, out: Array) -> None:
     np.subtract(x, _largest(x, axis), out=out)
     total = _total(np.exp(out), axis)
     np.subtract(out, np.log(total), out=out)
@@ -101,7 +92,7 @@ def _log_softmax_rows(x: Array, out: Array, axis: int) -> None:
 
 def log_softmax(x: Array, out: Array | None = None) -> Array:
     """Return `x - log(sum(exp(x)))` along the last axis."""
-    return _by_rows(_log_softmax_rows, x, out)
+    return _by_rows(partial(_log_softmax, 1), x, out, partial(_log_softmax, 0))
 
 
 def layer_norm(
