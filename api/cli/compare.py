@@ -81,12 +81,11 @@ def command(
     with working(f"Comparing {model}"):
         graph = gw.load(model, dims=dims) if dims or inputs else None
         given = _given(graph, inputs)
-        made: Samples = 0 if golden or given else _kinds(samples)
         report = gw.compare(
             graph if dims else model,
             list(backends),
             given,
-            made,
+            0 if golden or given else _kinds(samples),
             dtype=dtype,
             dims=dims,
             seed=seed,
