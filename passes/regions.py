@@ -1,13 +1,13 @@
 """Regions: neighbouring ops that a backend takes together, as one node."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op
+from graphwright.ir.op import Op, Trait
 from graphwright.ir.types import type_symbols
 
 Claims: TypeAlias = Callable[[Node], bool]
@@ -19,7 +19,8 @@ def claim_regions(graph: Graph, claims: Claims, wrap: Wrap) -> Graph:
 
     Nodes run in turns: in turn 0 those claimed ones that need no other, then the
     others that need only these, in turn 1 the next claimed ones, and so on. What is
-    claimed in one turn is one region. What defines symbols stays outside.
+    claimed in one turn is one region. What defines symbols stays outside. Views of
+    constants are in each region that reads them, if nothing else does.
 
     Args:
         graph: What is divided.
@@ -29,14 +30,33 @@ def claim_regions(graph: Graph, claims: Claims, wrap: Wrap) -> Graph:
     turns = _Turns(graph, claims)
     if not any(turns.claimed):
         return graph
-    rows: dict[tuple[int, bool], list[Node]] = {}
+    views = _views(graph, turns.claimed)
+    rows: dict[tuple[int, bool], dict[Node, None]] = {}
     for node, turn, inside in zip(graph.nodes, turns.turns, turns.claimed, strict=True):
-        rows.setdefault((turn, not inside), []).append(node)
-    users = _Users(graph, rows)
+        if node.results[:1] and node.results[0] in views:
+            continue
+        row = rows.setdefault((turn, not inside), {})
+        row |= {views[v]: None for v in node.operands if v in views}
+        row[node] = None
+    users = _Users(graph, rows, views)
     nodes: list[Node] = []
     for key in sorted(rows):
         nodes += rows[key] if key[1] else [users.region(key, wrap)]
     return replace(graph, nodes=tuple(nodes))
+
+
+def _views(graph: Graph, claimed: Sequence[bool]) -> dict[Value, Node]:
+    """Claimed views of constants that only claimed nodes read."""
+    read = {*graph.outputs}
+    for node, inside in zip(graph.nodes, claimed, strict=True):
+        if not inside:
+            read.update(node.operands)
+    return {
+        node.results[0]: node
+        for node, inside in zip(graph.nodes, claimed, strict=True)
+        if inside and Trait.VIEW in node.op.traits and node.results[0] not in read
+        if all(v in graph.constants for v in node.operands)
+    }
 
 
 class _Turns:
@@ -69,21 +89,23 @@ class _Users:
     """Makes regions of nodes, with what nodes elsewhere read as results."""
 
     def __init__(
-        self, graph: Graph, rows: Mapping[tuple[int, bool], Sequence[Node]]
+        self,
+        graph: Graph,
+        rows: Mapping[tuple[int, bool], Collection[Node]],
+        views: Collection[Value],
     ) -> None:
         self._constants: Mapping[Value, Constant] = graph.constants
         self._origins, self._rows = graph.origins, rows
         self._homes: dict[Value, set[tuple[int, bool] | None]] = {}
         for key, nodes in rows.items():
-            for node in nodes:
-                for v in node.operands:
-                    self._homes.setdefault(v, set()).add(key)
+            for v in (v for node in nodes for v in node.operands if v not in views):
+                self._homes.setdefault(v, set()).add(key)
         for v in graph.outputs:
             self._homes.setdefault(v, set()).add(None)
 
     def region(self, key: tuple[int, bool], wrap: Wrap) -> Node:
         """The node that runs one row."""
-        nodes = self._rows[key]
+        nodes = list(self._rows[key])
         made = [v for node in nodes for v in node.results]
         inside = {v: Value(v.type) for v in made}
         constants: dict[Value, Constant] = {}

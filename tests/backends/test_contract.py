@@ -242,6 +242,23 @@ def test_regions_are_few_and_whole() -> None:
         np.testing.assert_array_equal(got, want)
 
 
+def test_views_of_constants_are_where_they_are_read() -> None:
+    b = gw.Builder("spread")
+    x = b.input("x", TensorType(float32, (4,)))
+    three = b.emit("broadcast_to", b.scalar(3, float32), shape=(4,))
+    z = b.unary("sin", b.mul(x, three))  # not claimed
+    graph = b.finish([b.add(z, three)])
+
+    found = claim_regions(graph, lambda node: node.op.name != "sin", region)
+    verify(found)
+    bodies = [[n.op.name for n in r.body.nodes] for r in regions(found)]
+    assert bodies == [["broadcast_to", "mul"], ["broadcast_to", "add"]]
+    assert all(len(r.body.outputs) == 1 for r in regions(found))
+    feeds = [np.arange(4, dtype=np.float32)]
+    for got, want in zip(evaluate(found, feeds), evaluate(graph, feeds), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_regions_wait_for_sizes_that_a_run_finds_out() -> None:
     b = gw.Builder("found")
     x = b.input("x", TensorType(float32, (5,)))
