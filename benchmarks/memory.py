@@ -1,10 +1,10 @@
-"""Peak memory of the numpy backend beside ONNX Runtime, each in a process of its own.
+"""Peak memory of a backend beside a peer's, each in a process of its own.
 
-    memory.py FOLDER [--only RE] [--runs N]
+    memory.py FOLDER [--only RE] [--runs N] [--backend numpy] [--peer onnxruntime]
 
 FOLDER holds ``*.onnx``. A process imports what it needs, loads the model, runs it; its
 largest resident set by then, less that after the imports, is what counts. The exit
-status is 1 where the numpy backend needs more than ONNX Runtime.
+status is 1 where the backend needs more than the peer, ``onnxruntime`` or ``openvino``.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def numpy_added(path: Path, feeds: Feeds, runs: int) -> float:
-    """What the numpy backend adds to the peak."""
+def backend_added(name: str, path: Path, feeds: Feeds, runs: int) -> float:
+    """What one of our backends adds to the peak."""
     import graphwright as gw
+    from graphwright.backends.registry import get_backend
 
     load, compiled = gw.load, gw.compile  # imported when they are first named
+    get_backend(name).unavailable()  # loads its library
     before = peak()
-    executable = compiled(load(path), backend="numpy", strict=True)
+    executable = compiled(load(path), backend=name, strict=True)
     for _ in range(runs):
         executable.run(None, feeds)
     return peak() - before
@@ -51,10 +54,24 @@ def onnxruntime_added(path: Path, feeds: Feeds, runs: int) -> float:
     return peak() - before
 
 
+def openvino_added(path: Path, feeds: Feeds, runs: int) -> float:
+    """What OpenVINO adds to the peak."""
+    import openvino as ov
+
+    before = peak()
+    compiled = ov.Core().compile_model(str(path), "CPU")
+    request = compiled.create_infer_request()
+    for _ in range(runs):
+        request.infer(feeds)
+    return peak() - before
+
+
 Runner = Callable[[Path, Feeds, int], float]
 RUNNERS: dict[str, Runner] = {
     "onnxruntime": onnxruntime_added,
-    "numpy": numpy_added,
+    "openvino": openvino_added,
+    "numpy": partial(backend_added, "numpy"),
+    "opencl": partial(backend_added, "opencl"),
 }
 
 
@@ -84,6 +101,10 @@ def main() -> int:
     cli.add_argument("folder", type=Path)
     cli.add_argument("--only", default="")
     cli.add_argument("--runs", type=int, default=10)
+    cli.add_argument("--backend", choices=("numpy", "opencl"), default="numpy")
+    cli.add_argument(
+        "--peer", choices=("onnxruntime", "openvino"), default="onnxruntime"
+    )
     cli.add_argument("--child", choices=RUNNERS)
     cli.add_argument("--feeds", type=Path)
     options = cli.parse_args()
@@ -99,12 +120,13 @@ def main() -> int:
             feeds_file = Path(folder, "feeds.npz")
             write_feeds(path, feeds_file)
             theirs, ours = (
-                measured(name, path, feeds_file, options.runs) for name in RUNNERS
+                measured(name, path, feeds_file, options.runs)
+                for name in (options.peer, options.backend)
             )
         over += ours > theirs
         print(
-            f"{path.stem:16s} onnxruntime {theirs:7.0f} MB  numpy {ours:7.0f} MB"
-            f"  ratio {ours / theirs:5.2f}",
+            f"{path.stem:16s} {options.peer} {theirs:7.0f} MB"
+            f"  {options.backend} {ours:7.0f} MB  ratio {ours / theirs:5.2f}",
             flush=True,
         )
     return int(over > 0)
