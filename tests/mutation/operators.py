@@ -5,6 +5,7 @@ import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,7 @@ def guilty(mutant: Mutant) -> set[str]:
     return {name.lstrip("_") for name in reached}
 
 
+@cache
 def _readers() -> dict[str, set[str]]:
     """By a name at the top of a module of passes, the names whose code reads it."""
     found: dict[str, set[str]] = {}

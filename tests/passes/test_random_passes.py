@@ -6,13 +6,20 @@ from collections import Counter
 import pytest
 
 from graphwright.passes.manager import PASSES
+from graphwright.passes.pipeline import DEFAULT
 from graphwright.passes.precision import PRECISIONS
 from graphwright.passes.rules import RuleSet
 from graphwright.testing import inputs_for
-from graphwright.testing.passcheck import DIFFERENCES, Checked, check_passes
+from graphwright.testing.passcheck import (
+    DIFFERENCES,
+    Checked,
+    Schedule,
+    check_passes,
+    check_schedule,
+)
 from graphwright.testing.random_graphs import aimed_graph, aims
 
-COUNT, BLOCK, ALL = 300, 100, 10_000
+COUNT, BLOCK, ALL, OWN = 300, 100, 10_000, 40
 LARGE = frozenset({"roll_loops"})
 """Passes that look at graphs of hundreds of nodes: ``test_roll.py`` holds them."""
 
@@ -62,6 +69,38 @@ def test_passes_keep_what_graphs_mean(request: pytest.FixtureRequest) -> None:
     assert not left, f"never applied: {sorted(left)}"
     assert checked.known.keys() <= DIFFERENCES.keys()
     assert len(DIFFERENCES) <= 10
+
+
+def passes_with(name: str) -> list[Schedule]:
+    """What runs a rewrite, or a pass: the smallest set that has it, and all passes."""
+    if name in PASSES:
+        return [Schedule(name, (name,)), Schedule("default", DEFAULT)]
+    sets = {n: s for n, s in PASSES.items() if isinstance(s, RuleSet)}
+    having = {n: s for n, s in sets.items() if name in {r.name for r in s.rewrites}}
+    least = min(having, key=lambda n: len(having[n].rewrites))
+    kinds = {r.kind for r in having[least].rewrites if r.name == name}
+    alone = [Schedule(least, (least,), kind) for kind in kinds]
+    return [*alone, Schedule("default", DEFAULT)]
+
+
+def check_own(name: str, seeds: range) -> None:
+    """Checks one rewrite or pass on graphs that are about it."""
+    for seed in seeds:
+        graph = aimed_graph(seed, max_nodes=2, rewrites=[name])
+        for each in passes_with(name):
+            found = check_schedule(graph, inputs_for(graph, seed), each)
+            assert found is None, f"{name}, {seed}, {each.label}: {found}"
+
+
+@pytest.mark.parametrize("name", aims())
+def test_each_keeps_what_graphs_of_its_own_mean(name: str) -> None:
+    check_own(name, range(OWN))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", aims())
+def test_each_keeps_what_many_graphs_of_its_own_mean(name: str) -> None:
+    check_own(name, range(OWN, 20 * OWN))
 
 
 @pytest.mark.full

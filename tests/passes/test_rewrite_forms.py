@@ -1,7 +1,8 @@
 """Further forms of what rewrites match, beside the example that each of them has."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +13,15 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
+from graphwright.passes.manager import PASSES
+from graphwright.passes.pattern import Either, OpPattern, Pattern
+from graphwright.passes.rules import UNSAFE, RuleSet
+from graphwright.testing import inputs_for
+from graphwright.testing.choices import Seeded
+from graphwright.testing.compare import difference
+from graphwright.testing.maker import Maker, Reject
+from graphwright.testing.motifs import MOTIFS, grown, is_own_motif
+from graphwright.testing.random_graphs import RANDOM, aims
 
 ROOT = math.sqrt(2 / math.pi)
 
@@ -73,3 +83,85 @@ def test_scores_that_still_have_weight_are_no_mask(low: float) -> None:
 
     graph = built(3, make, 2, 3, 4)
     check(graph, gw.optimize(graph))
+
+
+@pytest.mark.parametrize("low", [-1e5, -1e9, -3e38])
+def test_rows_without_anything_to_attend_to_stay_finite(low: float) -> None:
+    allowed = np.array([[True, False, True], [False] * 3, [False, True, True]])
+
+    def make(b: gw.Builder, q: Value, k: Value, v: Value) -> Value:
+        scores = b.dot(q, b.transpose(k, (0, 2, 1)))
+        seen = b.broadcast_to(b.constant(allowed, bool_), scores.shape)
+        scores = b.where(seen, scores, b.full(scores.shape, low, float32))
+        return b.dot(b.emit("softmax", scores, axis=2), v)
+
+    graph = built(3, make, 2, 3, 4)
+    after = gw.optimize(graph)
+    assert "attention" in names(after)
+    check(graph, after)
+
+
+# Every alternative of every pattern ---------------------------------------------------
+
+TRIES, SHOWN = 400, 4
+assert aims(), "importing it registers all motifs"
+
+
+def forms(pattern: Pattern) -> Iterator[Pattern]:
+    """A pattern with each choice among its alternatives made."""
+    match pattern:
+        case Either():
+            yield from forms(pattern.left)
+            yield from forms(pattern.right)
+        case OpPattern():
+            for operands in itertools.product(*map(forms, pattern.operands)):
+                yield OpPattern(pattern.name, operands, pattern.fields)
+        case _:
+            yield pattern
+
+
+RULES = {
+    r.name: rules.only([r.name])
+    for rules in PASSES.values()
+    if isinstance(rules, RuleSet)
+    for r in rules.rewrites
+    if r.name not in MOTIFS and is_own_motif(r.pattern)
+}
+
+
+def of_form(form: OpPattern, seed: int) -> Graph | None:
+    """A graph that a form matches, if these decisions make one."""
+    m = Maker(gw.Builder("form"), Seeded(seed), RANDOM)
+    m.sure = True
+    try:
+        with m.attempt():
+            results = grown(m, form)
+    except Reject:
+        return None
+    return m.b.finish(list(results))
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_each_form_applies_and_keeps_what_graphs_mean(name: str) -> None:
+    rules = RULES[name].allowing(UNSAFE)
+    for rewrite in rules.rewrites:
+        for form in forms(rewrite.pattern):
+            assert isinstance(form, OpPattern)
+            assert count_applied(rules, form) == SHOWN, form
+
+
+def count_applied(rules: RuleSet, form: OpPattern) -> int:
+    """In how many graphs of a form rewrites apply and are right, so many at most."""
+    count = 0
+    for seed in range(TRIES):
+        graph = of_form(form, seed)
+        after = rules(graph) if graph else None
+        if graph is None or after is None or after is graph:
+            continue
+        inputs = inputs_for(graph, seed)
+        want, got = evaluate(graph, inputs), evaluate(after, inputs)
+        assert not difference(graph, inputs, want, got), f"{form}, seed {seed}"
+        count += 1
+        if count == SHOWN:
+            break
+    return count
