@@ -223,7 +223,7 @@ def loop_carries_less(w: Walk, node: Node) -> list[Value] | None:
     needed, read = _needed(w, loop, still)
     gone = [k for k in loop.carried if k not in still and k not in needed]
     items = range(len(loop.op.types) - loop.op.carried)
-    kept = [j for j in items if w.uses.get(results[loop.op.carried + j], 0)]
+    kept = [j for j in items if _is_read(w, loop, loop.op.carried + j)]
     invariants = range(loop.fixed, len(operands))
     fixed = [i for i in invariants if body.inputs[i] in read]
     whole = (len(kept), len(fixed)) == (len(items), len(invariants))
@@ -232,15 +232,22 @@ def loop_carries_less(w: Walk, node: Node) -> list[Value] | None:
     return _slimmer(w, loop, _Kept(still, gone, kept, fixed, read))
 
 
+def _is_read(w: Walk, loop: _Loop, k: int) -> bool:
+    """Whether something reads a result, or a size that its shape alone says."""
+    v = loop.node.results[k]
+    sizes = type_symbols(v.type).intersection(loop.op.defined_symbols())
+    return bool(w.uses.get(v, 0) or sizes)
+
+
 def _needed(w: Walk, loop: _Loop, still: Sequence[int]) -> tuple[set[int], set[Value]]:
     """Carried values that something needs, and all that the body reads for it."""
     body, results = loop.body, loop.node.results
     first = loop.op.carried
     roots = list(body.outputs[: loop.out])
-    for j, v in enumerate(results[first:]):
-        if w.uses.get(v, 0):
-            roots.append(body.outputs[loop.out + first + j])
-    needed = {k for k in loop.carried if k not in still and w.uses.get(results[k], 0)}
+    for k in range(first, len(results)):
+        if _is_read(w, loop, k):
+            roots.append(body.outputs[loop.out + k])
+    needed = {k for k in loop.carried if k not in still and _is_read(w, loop, k)}
     while True:
         wanted = [*roots, *(body.outputs[loop.out + k] for k in needed)]
         read = _read(body, wanted)

@@ -47,13 +47,16 @@ def rows_of(inner: Graph, dim: Any) -> tuple[TensorType, ...]:
 
 
 def in_while(b: Builder, inner: Graph, xs: list[Value]) -> list[Value]:
+    return in_while_of(b, inner, b.input("trips", TensorType(int64, ())), *xs)
+
+
+def in_while_of(b: Builder, inner: Graph, trips: Value, *xs: Value) -> list[Value]:
     body = b.subgraph("body")
     body.input("i", TensorType(int64, ()))
     going = body.input("going", TensorType(bool_, ()))
     values = [body.input(n, v.type) for n, v in zip(inner.input_names, xs, strict=True)]
     found = body.emit_all("call", *values, graph=inner, types=inner.output_types)
     loop = body.finish([going, *found])
-    trips = b.input("trips", TensorType(int64, ()))
     types = rows_of(inner, b.fresh_symbol())
     fresh = tuple(str(t.dims[0]) for t in types[:1])
     always = b.scalar(True, bool_)
@@ -300,3 +303,16 @@ def test_numbers_that_a_loop_counts_are_known_once_it_is_written_out() -> None:
     assert "while_loop" not in ops(after)
     same(graph, after)
     assert "while_loop" in ops(gw.optimize(counted(50)))
+
+
+def test_rows_that_only_say_how_many_they_are_stay() -> None:
+    b = Builder("counted")
+    x, trips = b.input("x", X), b.input("trips", TensorType(int64, ()))
+    inner = Builder("inner")
+    y = inner.input("y", X)
+    (rows,) = in_while_of(b, inner.finish([inner.neg(y)]), trips, x)
+    count = rows.shape[0]
+    graph = b.finish([b.broadcast_to(b.scalar(2.0, float32), (count,))])
+    feeds = [np.ones((3, 3), np.float32), np.array(4)]
+    after = gw.optimize(graph)
+    np.testing.assert_array_equal(evaluate(after, feeds)[0], evaluate(graph, feeds)[0])
