@@ -85,7 +85,7 @@ def test_scores_that_still_have_weight_are_no_mask(low: float) -> None:
     check(graph, gw.optimize(graph))
 
 
-@pytest.mark.parametrize("low", [-1e5, -1e9, -3e38])
+@pytest.mark.parametrize("low", [-1e31, -3e38])
 def test_rows_without_anything_to_attend_to_stay_finite(low: float) -> None:
     allowed = np.array([[True, False, True], [False] * 3, [False, True, True]])
 
