@@ -5,7 +5,8 @@
 A drawn change counts if it is a fault: some graph, made from seeds that the tests do
 not use, gives a result out of bounds or an error. Changes that move no result in the
 time given (a rewrite that applies more or less often, code that never runs), or whose
-graph is out of bounds without them too, are put aside and counted. A third of the faults move results by less than 1e-3.
+graph is out of bounds without them too, are put aside and counted. A third of the
+faults move results by less than 1e-3.
 """
 
 import argparse
