@@ -32,7 +32,7 @@ STRIDE = 16
 _TURNS = 16
 """Tickets of a step for each core."""
 
-_SPINS = 1 << 11
+_SPINS = 1 << 14
 """Looks at a counter before a work-item rests: who holds the ticket that it waits for
 may have to share its core with other processes, and comes to ours when it is free."""
 
