@@ -33,9 +33,11 @@ def _scaled(count: int, units: Sequence[str], space: str) -> str:
 
 def seconds_text(seconds: float) -> str:
     """A time in the unit that suits it: ``3.4 ms``."""
-    if seconds >= 1:
+    if seconds >= 0.9995:  # what rounds to 1,000 of a unit is 1 of the next
         return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+    if seconds >= 0.9995e-3:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e6:.3g} µs"
 
 
 def table(

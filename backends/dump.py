@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from graphwright.backends.codegen.elements import sizes_of
 from graphwright.backends.contract import Into, Part
 from graphwright.backends.steps import Step
 from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph
-from graphwright.ir.types import TensorType, bind_type
+from graphwright.ir.types import bind_type
 
 
 class Dump:
@@ -96,7 +95,6 @@ class Dump:
 
 def _zeros(into: Into, step: Step, env: Mapping[str, int]) -> list[Any]:
     """Memory for results, and operands."""
-    types = (bind_type(v.type, env) for v in step.node.operands)
-    tensors = (t for t in types if isinstance(t, TensorType))
-    operands = [np.zeros(sizes_of(t), t.dtype.numpy) for t in tensors]
+    types: Any = [bind_type(v.type, env) for v in step.node.operands]
+    operands = [np.zeros(t.dims, t.dtype.numpy) for t in types]
     return [place.empty() for place in into.places] + operands

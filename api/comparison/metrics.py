@@ -1,4 +1,4 @@
-"""How far one array is from another, measured in one pass over blocks."""
+"""How far one array is from another, measured in one pass over blocks, on all cores."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -6,17 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.numpy.kernels.threads import parallel, slots
 from graphwright.ir.dtype import DType
 from graphwright.testing.shadow import Bound, epsilon, least_normal
 
 _BLOCK = 1 << 13
 """Elements at a time: they stay in the cache, and BLAS starts no threads for them."""
 
+_PART = 1 << 15
+"""Elements that one thread takes at once; sums do not depend on who took what."""
+
 _ROWS = 1 << 9
 """Of how many rows it is seen where their maxima lie."""
 
 SPREAD, MANY = 0.25, 256
 """How large the mean of differences over bounds may be, of how many elements."""
+
+_ADDED = "count", "nan", "inf", "abs", "noise", "signal", "own", "squares", "judged"
+_GREATEST = "most", "relative", "ulp"
 
 _EXPONENT = np.int64(0x7FF0000000000000)
 
@@ -99,57 +106,89 @@ def measure(
     judge = None
     if bound is not None and bound.tolerance is not None:
         judge = _flat(bound.value), _flat(bound.tolerance)
-    sums = _Sums(dtype)
-    with np.errstate(all="ignore"):
-        for start in range(0, x.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            limits = None if judge is None else (judge[0][part], judge[1][part])
-            sums.add(x[part], y[part], limits, start)
-    return sums.metrics(np.asarray(have), want, bound)
+    found = [_Sums(epsilon(dtype)) for _ in range(0, max(x.size, 1), _PART)]
+    rooms = [_Room(dtype) for _ in range(min(slots(), len(found)))]
+
+    def add(index: int, slot: int) -> None:
+        low = index * _PART
+        for start in range(low, min(low + _PART, x.size), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            limits = None if judge is None else (judge[0][block], judge[1][block])
+            found[index].add(x[block], y[block], limits, start, rooms[slot])
+
+    parallel(add, len(found), len(rooms))
+    first, *rest = found
+    for sums in rest:
+        first.join(sums)
+    return first.metrics(np.asarray(have), want, bound)
 
 
 def _flat(x: Any) -> Any:
     return np.ascontiguousarray(x).reshape(-1)
 
 
-class _Sums:
-    """What is added up over blocks."""
+class _Room:
+    """What one thread computes in."""
 
     def __init__(self, dtype: DType) -> None:
-        self.dtype, self.epsilon = dtype, epsilon(dtype)
-        self.wide = np.complex128 if dtype.kind == "c" else np.float64
-        self._x = np.empty(_BLOCK, self.wide)
-        self._away, self._size = np.empty(_BLOCK), np.empty(_BLOCK)
-        self._ratio, self._ones = np.empty(_BLOCK), np.ones(_BLOCK)
-        self._least = np.full(_BLOCK, least_normal(dtype))  # quicker than a number
-        self.count = self.nan = self.inf = 0
-        self.abs = self.noise = self.signal = self.own = 0.0
-        self.most = self.relative = self.ulp = self.excess = self.squares = 0.0
-        self.judged = 0
-        self.worst = -1
+        self.x = np.empty(_BLOCK, np.complex128 if dtype.kind == "c" else np.float64)
+        self.away, self.size = np.empty(_BLOCK), np.empty(_BLOCK)
+        self.ratio, self.ones = np.empty(_BLOCK), np.ones(_BLOCK)
+        self.least = np.full(_BLOCK, least_normal(dtype))  # quicker than a number
 
-    def add(self, have: Any, want: Any, limits: Any, start: int) -> None:
+
+@dataclass(slots=True)
+class _Sums:
+    """What is added up over blocks, and of what the greatest counts."""
+
+    epsilon: float
+    count: int = 0
+    nan: int = 0
+    inf: int = 0
+    abs: float = 0.0
+    noise: float = 0.0
+    signal: float = 0.0
+    own: float = 0.0
+    squares: float = 0.0
+    judged: int = 0
+    most: float = 0.0
+    relative: float = 0.0
+    ulp: float = 0.0
+    excess: float = 0.0
+    worst: int = -1
+
+    def join(self, later: "_Sums") -> None:
+        """Takes what was found in later elements into account."""
+        for name in _ADDED:
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        for name in _GREATEST:
+            setattr(self, name, max(getattr(self, name), getattr(later, name)))
+        if later.excess > self.excess:
+            self.excess, self.worst = later.excess, later.worst
+
+    def add(self, have: Any, want: Any, limits: Any, start: int, room: _Room) -> None:
         """Takes one block into account."""
-        x, away = have, self._away[: have.size]
-        if x.dtype != self.wide:
-            x = self._x[: have.size]
+        x, away = have, room.away[: have.size]
+        if x.dtype != room.x.dtype:
+            x = room.x[: have.size]
             np.copyto(x, have, casting="unsafe")
         _apart(x, want, away)
-        total = float(np.dot(away, self._ones[: away.size]))
+        total = float(np.dot(away, room.ones[: away.size]))
         if math.isfinite(total):
-            self._ratios(x, want, away, total)
+            self._ratios(x, want, away, total, room)
         else:
-            self._finite(x, want, away)
+            self._finite(x, want, away, room)
         if limits is not None:
             self._judge(x, limits, away, start)
 
-    def _finite(self, x: Any, want: Any, away: Any) -> None:
+    def _finite(self, x: Any, want: Any, away: Any, room: _Room) -> None:
         self.nan += int((np.isnan(x) & ~np.isnan(want)).sum())
         self.inf += int((np.isinf(x) & ~np.isinf(want)).sum())
         good = np.isfinite(away)
-        self._ratios(x[good], want[good], away[good], float(away[good].sum()))
+        total = float(away[good].sum())
+        self._ratios(x[good], want[good], away[good], total, room)
 
-    def _ratios(self, x: Any, want: Any, away: Any, total: float) -> None:
+    def _ratios(self, x: Any, want: Any, away: Any, total: float, room: _Room) -> None:
         self.count += away.size
         self.abs += total
         if not away.size:
@@ -162,9 +201,9 @@ class _Sums:
         self.most = max(self.most, float(away.max()))
         self.noise += float(np.dot(away, away))
         self.own += float(np.vdot(x, x).real)
-        size = np.abs(want, out=self._size[: away.size])
-        np.maximum(size, self._least[: away.size], out=size)
-        ratios = self._ratio[: away.size]
+        size = np.abs(want, out=room.size[: away.size])
+        np.maximum(size, room.least[: away.size], out=size)
+        ratios = room.ratio[: away.size]
         ratio = float(np.divide(away, size, out=ratios).max())
         self.relative = max(self.relative, ratio)
         if 2 * ratio > self.ulp * self.epsilon:  # else this block has no larger one

@@ -11,6 +11,7 @@ import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.opencl import library
 from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.dtype import dtype
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -92,3 +93,13 @@ def test_profiles_notice_indices_out_of_range() -> None:
     exe = gw.compile(graph, backend="opencl", strict=True)
     with pytest.raises(gw.IndexBoundsError):
         exe.profile([np.ones(5, np.float32), np.array([0, 5, 1])])
+
+
+@device
+def test_narrow_floats_are_timed_too(tmp_path: Path) -> None:
+    graph = gw.trace(lambda x, y: x * y + x, *[gw.spec("bfloat16", ("n",))] * 2)
+    exe = gw.compile(graph, backend="opencl", strict=True, dump=tmp_path)
+    exe(*[np.ones(100, dtype("bfloat16").numpy)] * 2)
+    (plan,) = plans(tmp_path)
+    assert all(k["seconds"] > 0 for step in plan["steps"] for k in step["kernels"])
+    assert plan["steps"][0]["kernels"]

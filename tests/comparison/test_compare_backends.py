@@ -12,6 +12,7 @@ from faulty_backend import Fault, Faulty, scaled, stale
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.backends.numpy.kernels.threads import use_threads
 from graphwright.comparison.alignment import Fate
 from graphwright.comparison.compare import worse
 from graphwright.comparison.labels import labelled
@@ -352,6 +353,27 @@ def test_metrics_of_known_differences() -> None:
     assert m.argmax == 1.0
     assert m.snr == pytest.approx(10 * np.log10(21 / 2**-40))
     assert m.ok
+
+
+def test_metrics_of_many_elements_whoever_takes_them() -> None:
+    rng = np.random.default_rng(3)
+    want = rng.normal(size=(50, 4001))
+    have = (want + 1e-7 * rng.normal(size=want.shape)).astype(np.float32)
+    have[40, 1234] += 2.0
+    bound = Bound(want, np.full(want.shape, 1e-3))
+    found = []
+    for count in (1, 3):
+        with use_threads(count):
+            found.append(measure(have, want, float32, bound))
+    assert found[0] == found[1]
+    away = np.abs(have - want)
+    assert found[0].at == (40, 1234)
+    assert found[0].excess == pytest.approx(1e3 * away.max())
+    assert found[0].mean_abs == pytest.approx(away.mean())
+    assert found[0].max_rel == pytest.approx((away / np.abs(want)).max())
+    norms = np.linalg.norm(have) * np.linalg.norm(want)
+    assert found[0].cosine == pytest.approx(np.vdot(have, want) / norms)
+    assert found[0].size == want.size
 
 
 def test_metrics_of_what_is_no_number() -> None:

@@ -13,6 +13,7 @@ from graphwright.backends import registry
 from graphwright.cli import main
 from graphwright.comparison import compare as comparing
 from graphwright.comparison.judge import Judge
+from graphwright.display import seconds_text
 
 DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
 
@@ -48,6 +49,17 @@ def test_the_first_line_is_the_answer(capsys: Capture) -> None:
     first = out.splitlines()[0]
     assert first.startswith("numpy, reference, onnxruntime and onnxruntime (all")
     assert "inside a" in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((1.0, "1.00 s"), (0.9996, "1.00 s"), (0.99949, "999 ms"), (0.0034, "3.4 ms")),
+        *((9.996e-4, "1 ms"), (9.994e-4, "999 µs"), (1.5e-6, "1.5 µs")),
+    ],
+)
+def test_times_are_short(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
 
 
 def test_tables_fit_into_eighty_columns(
