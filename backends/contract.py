@@ -247,7 +247,10 @@ class Backend(ABC):
         return on_device(type_)
 
     def running(self) -> AbstractContextManager[object]:
-        """What surrounds each run, such as threads that stay awake."""
+        """What surrounds each run of a plan, such as threads that stay awake.
+
+        Made once a plan, and entered by all of its runs, several at once among them.
+        """
         return nullcontext()
 
     def devices(self) -> list[str]:

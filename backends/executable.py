@@ -147,13 +147,12 @@ class Executable:
         elif lent:
             run = Run(self.state, run.meter, None, lent)
         try:
-            with self.options.backend.running():
-                if not self.state:
-                    return self.program.run_apart(arrays, run)
-                with self._turn:
-                    results = self.program.run_apart(arrays, run)
-                    self._keep_apart([*arrays, *results])
-                    return results
+            if not self.state:
+                return self.program.run_apart(arrays, run)
+            with self._turn:
+                results = self.program.run_apart(arrays, run)
+                self._keep_apart([*arrays, *results])
+                return results
         except MemoryError as error:
             raise exhausted(error) from error
 

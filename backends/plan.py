@@ -77,6 +77,7 @@ class Plan:
             program.writes,
         )
         self._divided = False
+        self._running = program.options.backend.running()
         self._idle: list[Frame] = []
         program.options.show(graph, env, self.steps)
 
@@ -142,10 +143,11 @@ class Plan:
 
     def run_apart(self, feeds: Sequence[Any], env: Env, run: Run) -> list[Any]:
         """The same; outputs share no memory with inputs, constants or each other."""
-        found = None if self._divided else self._run_whole(feeds, run)
-        if found is None:
-            with np.errstate(all="ignore"):
-                found = self.run(feeds, env, run)
+        with self._running:
+            found = None if self._divided else self._run_whole(feeds, run)
+            if found is None:
+                with np.errstate(all="ignore"):
+                    found = self.run(feeds, env, run)
         if self._results.exposed:
             self._results.part(found, feeds, self.program.options.backend)
         return found

@@ -22,7 +22,7 @@ from graphwright.backends.numpy import (
 )
 from graphwright.backends.numpy.functions import FUSABLE
 from graphwright.backends.numpy.kernels.mapped import copied
-from graphwright.backends.numpy.kernels.threads import AWAKE
+from graphwright.backends.numpy.kernels.threads import Runs
 from graphwright.backends.numpy.ops_elementwise import fuses
 from graphwright.backends.numpy.table import KERNELS
 from graphwright.ir.evaluate import Evaluator
@@ -61,8 +61,8 @@ class NumpyBackend(Backend):
         return fuses(op, types)
 
     def running(self) -> AbstractContextManager[None]:
-        """Threads wait awake for the next kernel."""
-        return AWAKE
+        """Threads wait awake for the next kernel, where more than one pays."""
+        return Runs()
 
     def to_device(self, array: Any) -> Any:
         """The array, copied if its data is not aligned, as mapped weights may be."""

@@ -102,10 +102,9 @@ def scatter(request: Request) -> Kernel | None:
     size = _dims(request, 0)[0]
 
     def run(out: Any, x: Any, indices: Any, updates: Any) -> None:
-        if not index.below(indices, size):
-            check_bounds("scatter", indices, size)
         np.copyto(out, x)
-        index.add_at(out, indices, updates)
+        if not index.add_at(out, indices, updates):
+            check_bounds("scatter", indices, size)
 
     return writing(request, run, over=(0,))
 

@@ -141,21 +141,25 @@ class Jit:
 
     def _quick_key(self, args: tuple[Any, ...], home: Backend) -> Any:
         """What tells calls of arrays and numbers apart; None for other calls."""
-        if len(args) > 1 and len(set(map(id, args))) < len(args):
-            return None
         kinds: list[Any] = [home]
+        arrays: list[int] = []
         for x in args:
-            if type(x) is np.ndarray:
+            kind = type(x)
+            if kind is np.ndarray:
+                arrays.append(id(x))
                 kinds += (x.dtype, x.shape)
-            elif type(x) is Handle.concrete:
+            elif kind is float:
+                kinds.append(float)
+            elif kind is int or kind is bool or kind is str:
+                kinds += (kind, x)
+            elif kind is Handle.concrete:
+                arrays.append(id(x))
                 type_ = x.type_of()
                 kinds += (type_.dtype.numpy, type_.shape)
-            elif type(x) is float:
-                kinds.append(float)
-            elif type(x) in (int, bool, str):
-                kinds += (type(x), x)
             else:
                 return None
+        if len(arrays) > 1 and len(set(arrays)) < len(arrays):
+            return None
         return tuple(kinds)
 
     def home(self) -> Backend:

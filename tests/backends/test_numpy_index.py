@@ -7,8 +7,11 @@ import pytest
 
 import graphwright as gw
 from graphwright.backends.numpy.kernels import index
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import int64
 from graphwright.ir.errors import IndexBoundsError
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import TensorType
 
 RNG = np.random.default_rng(11)
 
@@ -64,6 +67,38 @@ def test_sums_at_positions(dtype: str) -> None:
     weights = RNG.integers(-4, 5, 1000).astype(dtype)
     found = gw.jit(count, backend="numpy")(places, weights)
     np.testing.assert_array_equal(np.asarray(found), count(places, weights))
+
+
+@pytest.mark.parametrize("bad", [9, -1, 2**40, 2**62])
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_sum_out_of_range_is_refused(counts: bool, bad: int) -> None:
+    places = np.array([3, bad, 3])
+    updates = np.broadcast_to(np.int64(2), 3) if counts else np.array([1, 2, 3])
+    out = np.arange(9)
+    assert not index.add_at(out, places, updates)
+    np.testing.assert_array_equal(out, np.arange(9))
+
+    b = Builder("sums")
+    x, i, u = (
+        b.input(name, TensorType(int64, (size,)))
+        for name, size in (("x", 9), ("i", 3), ("u", 1 if counts else 3))
+    )
+    added = b.emit("scatter", x, i, b.broadcast_to(u, (3,)), axis=0, mode="add")
+    run = gw.compile(b.finish([added], ["y"]), backend="numpy")
+    with pytest.raises(IndexBoundsError, match=rf"index {bad} .*axis of size 9"):
+        run(out, places, updates[:1] if counts else updates)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint64", "int64"])
+def test_counts_wrap_around_and_take_unsigned_places(dtype: str) -> None:
+    most = np.iinfo(dtype).max
+    out, places = np.array([most, 5], dtype), np.array([0, 0, 1], np.uint64)
+    for number in (1, most):
+        update = np.asarray(number, dtype)
+        wanted = out.copy()
+        np.add.at(wanted, places, update)
+        assert index.add_at(out, places, np.broadcast_to(update, 3))
+        np.testing.assert_array_equal(out, wanted)
 
 
 @pytest.mark.parametrize("size", [5, 200_000])

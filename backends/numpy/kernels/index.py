@@ -84,10 +84,32 @@ def below(indices: Array, size: int) -> bool:
     return int(np.maximum.reduce(unsigned)) < size
 
 
-def add_at(out: Array, indices: Array, updates: Array) -> None:
-    """``out[i] += u`` for each pair, in one dimension; indices are in range."""
-    if updates.strides == (0,) and len(updates) and out.dtype.kind in "iu":
-        counts = np.bincount(indices, minlength=len(out))
-        out += (counts * updates[0]).astype(out.dtype, copy=False)
-    else:
-        np.add.at(out, indices, updates)
+def add_at(out: Array, indices: Array, updates: Array) -> bool:
+    """``out[i] += u`` for each pair, in one dimension.
+
+    Returns:
+        Whether all indices are in range; if not, `out` is as it was.
+    """
+    if updates.strides == (0,) and out.dtype.kind in "iu":
+        counts = _counts(indices, len(out))
+        if counts is None:
+            return False
+        counts = counts.astype(out.dtype, copy=False)
+        out += counts if updates[0] == 1 else counts * updates[0]
+        return True
+    if not below(indices, len(out)):
+        return False
+    np.add.at(out, indices, updates)
+    return True
+
+
+def _counts(indices: Array, size: int) -> Array | None:
+    """How often each number below `size` occurs; None if there are others.
+
+    Counting itself finds those out, and reads the indices once less.
+    """
+    try:
+        counts = np.bincount(indices.astype(np.intp, copy=False), minlength=size)
+    except (ValueError, MemoryError):  # a negative one, a huge one
+        return None
+    return counts if len(counts) == size else None

@@ -6,6 +6,7 @@ costs little. Which thread runs an index never changes what the index computes.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from graphwright.backends.numpy.kernels import blas
 from graphwright.backends.numpy.kernels.team import SPINS, Pool, Task, Team
+from graphwright.backends.numpy.kernels.trial import Trial
 
 
 def _default_threads() -> int:
@@ -33,12 +35,24 @@ def _processors() -> int:
     return max(1, count)
 
 
+class _Thread:
+    """What is known of a thread that uses this module."""
+
+    __slots__ = ("alone", "awake", "began", "inside", "limit", "passed", "team")
+
+    def __init__(self) -> None:
+        self.inside = self.alone = False
+        self.limit: int | None = None
+        self.awake = 0
+        self.began = self.passed = 0.0
+        self.team: Team | None = None
+
+
 class _State(threading.local):
-    inside = False
-    limit: int | None = None
-    awake = 0
-    passed = 0.0
-    team: Team | None = None
+    """Each thread's own: to look it up takes longer than to read from it."""
+
+    def __init__(self) -> None:
+        self.own = _Thread()
 
 
 class _Settings:
@@ -52,7 +66,7 @@ _state = _State()
 
 
 def _enter_helper() -> None:
-    _state.inside = True
+    _state.own.inside = True
 
 
 _settings = _Settings()
@@ -60,7 +74,7 @@ _settings = _Settings()
 
 def _after_fork() -> None:
     _settings.pool = Pool(_enter_helper)
-    _state.inside, _state.team = False, None
+    _state.own.inside, _state.own.team = False, None
     blas.forget_users()
 
 
@@ -77,44 +91,77 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """How many threads `parallel` uses, the caller among them."""
-    return _state.limit or _settings.threads
+    return _state.own.limit or _settings.threads
 
 
 @contextmanager
 def use_threads(count: int | None) -> Generator[None, None, None]:
     """Use `count` threads in this thread's calls inside the block; None: as before."""
-    before, _state.limit = _state.limit, count or _state.limit
+    own = _state.own
+    before, own.limit = own.limit, count or own.limit
     try:
         yield
     finally:
-        _state.limit = before
+        own.limit = before
 
 
 def slots() -> int:
     """How many slots a call of `parallel` from this thread can use."""
-    return 1 if _state.inside else get_num_threads()
+    return 1 if _state.own.inside else get_num_threads()
 
 
 class _Awake:
     """Counts the blocks in which helpers stay awake; cheap, for each run enters one."""
 
     def __enter__(self) -> None:
-        _state.awake += 1
+        _state.own.awake += 1
 
     def __exit__(self, *_: object) -> None:
-        left = _state.awake = _state.awake - 1
-        if not left:
-            _state.passed = 0.0
-            if _state.team is not None:
-                _dismiss()
+        own = _state.own
+        own.awake -= 1
+        if not own.awake:
+            own.passed = 0.0
+            if own.team is not None:
+                _dismiss(own)
 
 
 AWAKE: AbstractContextManager[None] = _Awake()
 """Keeps helpers awake from the first call of `parallel` to the end of the block."""
 
 
-def _dismiss() -> None:
-    team, _state.team = _state.team, None
+class Runs:
+    """What surrounds the runs of a plan: helpers stay awake, if they pay there."""
+
+    def __init__(self) -> None:
+        """Begin to learn whether they do."""
+        self._trial = Trial()
+
+    def __enter__(self) -> None:
+        own = _state.own
+        if not own.awake:
+            own.alone = self._trial.alone
+            own.began = time.perf_counter() if self._trial.timed else 0.0
+        own.awake += 1
+
+    def __exit__(self, *_: object) -> None:
+        own = _state.own
+        own.awake -= 1
+        if own.awake:
+            return
+        own.passed = 0.0
+        if own.team is not None:
+            _dismiss(own)
+        elif not own.alone:
+            return
+        alone, own.alone = own.alone, False
+        if own.began:
+            self._trial.book(time.perf_counter() - own.began, alone=alone)
+        else:
+            self._trial.rested()
+
+
+def _dismiss(own: _Thread) -> None:
+    team, own.team = own.team, None
     if team is not None:
         _settings.pool.release(team)
         blas.leave()
@@ -125,17 +172,19 @@ def parallel(task: Task, count: int, max_slots: int = 1 << 30) -> None:
 
     Slots are below `min(slots(), max_slots)`. Inside a task, calls run inline. BLAS
     keeps to the calling thread; where it cannot be told to, the indices run in turn
-    and BLAS uses its own threads. The first error is raised once all threads stopped.
+    and BLAS uses its own threads. In turn they also run where helpers do not pay. The
+    first error is raised once all threads stopped.
     """
     if count <= 0:
         return
-    helpers = min(slots(), count, max_slots) - 1
-    if helpers and _state.team is not None:
-        _share(_state.team, task, count, helpers)
+    own = _state.own
+    helpers = 0 if own.alone else min(slots(), count, max_slots) - 1
+    if helpers and own.team is not None:
+        _share(own, own.team, task, count, helpers)
     elif helpers and blas.controllable():
         with np.errstate(all="ignore"), AWAKE:
-            _share(_claimed(), task, count, helpers)
-    elif _state.team is not None or _state.inside:
+            _share(own, _claimed(own), task, count, helpers)
+    elif own.team is not None or own.inside:
         _in_line(task, count)
     else:
         with blas.OneThread(), np.errstate(all="ignore"):
@@ -156,19 +205,19 @@ def _in_line(task: Task, count: int) -> None:
         task(index, 0)
 
 
-def _claimed() -> Team:
+def _claimed(own: _Thread) -> Team:
     """A team of this thread; BLAS keeps to one thread while there is one."""
     blas.enter()
-    _state.team = _settings.pool.claim(get_num_threads() - 1)
-    return _state.team
+    team = own.team = _settings.pool.claim(get_num_threads() - 1)
+    return team
 
 
-def _share(team: Team, task: Task, count: int, helpers: int) -> None:
-    _state.inside = True
+def _share(own: _Thread, team: Team, task: Task, count: int, helpers: int) -> None:
+    own.inside = True
     try:
         team.share(task, count, helpers)
     finally:
-        _state.inside = False
+        own.inside = False
 
 
 _WAKE = 2.6e-4 if SPINS else 1.2e-4
@@ -198,10 +247,13 @@ def shares(seconds: float, calls: int) -> bool:
 
 
 def _now(seconds: float, paying: bool, joining: bool) -> bool:
-    if paying or not joining or _state.team is not None:
+    own = _state.own
+    if own.alone:
+        return False
+    if paying or not joining or own.team is not None:
         return joining
-    _state.passed += seconds  # like one who rents before he buys
-    return _state.passed > _WAKE
+    own.passed += seconds  # like one who rents before he buys
+    return own.passed > _WAKE
 
 
 class Prepared:

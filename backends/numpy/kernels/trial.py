@@ -1,0 +1,65 @@
+"""Learns from the runs of a plan whether helper threads pay.
+
+No estimate tells: another program may have the processors, memory may be what limits,
+and threads may get into each other's way at the interpreter's lock.
+"""
+
+_FIRST = 4
+"""Runs before the first trial: they touch memory and make views."""
+_RUNS = 12
+"""Runs of a trial, half of them alone."""
+_LONG = 0.02
+"""Seconds: of longer runs a helper that comes late delays but a small part."""
+_GAIN = 1.05
+"""How many times as fast helpers must be, for they take processors from others."""
+_REST = 64, 1024
+"""Runs until the next trial: after a change, and at most."""
+
+
+class Trial:
+    """Says of each run whether it is for one thread alone.
+
+    In a trial runs with helpers and without take turns. Who wins has the next ones,
+    twice as many each time that it wins again.
+
+    Attributes:
+        alone: Whether the next run is for one thread alone.
+        timed: Whether its time is asked for.
+    """
+
+    def __init__(self) -> None:
+        """Begin with helpers."""
+        self.alone = self.timed = False
+        self._winner = False
+        self._left, self._rest = _FIRST, _REST[0]
+        self._times: dict[bool, list[float]] = {}
+
+    def rested(self) -> None:
+        """Counts a run whose time was not asked for."""
+        self._left -= 1
+        if self._left <= 0 and not self.timed:
+            self._times = {False: [], True: []}
+            self.alone, self.timed = False, True
+
+    def book(self, seconds: float, *, alone: bool) -> None:
+        """Takes the time of a run."""
+        self._times[alone].append(seconds)
+        together, single = self._times[False], self._times[True]
+        count = len(together) + len(single)
+        if count == 2 and min(seconds, *together) > _LONG:
+            self._settle(alone=False)
+        elif not together or count < _RUNS:
+            self.alone = count // 2 % 2 == 1
+        else:
+            self._settle(alone=_usual(single) < _GAIN * _usual(together))
+
+    def _settle(self, *, alone: bool) -> None:
+        least, most = _REST
+        self._rest = min(2 * self._rest, most) if alone is self._winner else least
+        self.alone = self._winner = alone
+        self.timed, self._left = False, self._rest
+
+
+def _usual(seconds: list[float]) -> float:
+    """The mean but for the worst, which the system may be to blame for."""
+    return (sum(seconds) - max(seconds)) / max(1, len(seconds) - 1)

@@ -1,0 +1,133 @@
+"""Whether helper threads pay is learnt from the runs of a plan."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+from graphwright.backends.numpy.backend import NumpyBackend
+from graphwright.backends.numpy.kernels import blas, threads, trial
+from graphwright.backends.numpy.kernels.trial import Trial
+
+
+def played(found: Trial, seconds: Callable[[bool], float], runs: int) -> list[bool]:
+    """Which of so many runs were alone, where each takes what `seconds` says."""
+    kinds: list[bool] = []
+    for _ in range(runs):
+        kinds.append(found.alone)
+        if found.timed:
+            found.book(seconds(found.alone), alone=found.alone)
+        else:
+            found.rested()
+    return kinds
+
+
+@pytest.mark.parametrize(
+    ("together", "single", "alone"),
+    [(1e-3, 2e-3, False), (2e-3, 1e-3, True), (1e-3, 1e-3, True)],
+)
+def test_who_is_faster_has_the_next_runs(
+    together: float, single: float, alone: bool
+) -> None:
+    kinds = played(Trial(), lambda one: single if one else together, 400)
+    first = trial._FIRST + trial._RUNS
+    assert kinds[first : first + trial._REST[0]] == [alone] * trial._REST[0]
+    assert kinds.count(not alone) <= trial._FIRST + 3 * trial._RUNS // 2
+    assert len(set(kinds[trial._FIRST : first])) == 2
+
+
+def test_trials_come_again_when_the_machine_has_changed() -> None:
+    found = Trial()
+    played(found, lambda one: 1e-3 if one else 3e-3, 5000)
+    most = trial._REST[1] + trial._RUNS
+    assert played(found, lambda one: 3e-3 if one else 1e-3, most)[-1] is False
+
+
+def test_trials_get_rare() -> None:
+    found, timed = Trial(), 0
+    for _ in range(20_000):
+        timed += found.timed
+        played(found, lambda one: 3e-3 if one else 1e-3, 1)
+    assert 0 < timed < 20_000 * 2 * trial._RUNS / trial._REST[1]
+
+
+def test_one_late_run_decides_nothing() -> None:
+    late = iter([0.5])
+    kinds = played(Trial(), lambda one: 2e-3 if one else next(late, 1e-3), 40)
+    assert kinds[-1] is False
+
+
+def test_long_runs_are_shared_out() -> None:
+    assert not any(played(Trial(), lambda one: 0.01 if one else 0.03, 2000))
+
+
+class _Alone:
+    alone, timed = True, False
+
+    def rested(self) -> None:
+        """Stays as it is."""
+
+
+def test_a_run_alone_stays_on_its_thread() -> None:
+    seen: set[int] = set()
+
+    def task(_index: int, _slot: int) -> None:
+        seen.add(threading.get_ident())
+
+    runs = threads.Runs()
+    runs._trial = _Alone()  # type: ignore[assignment]
+    with runs:
+        threads.parallel(task, 50)
+        assert not threads.shares(1.0, 0)
+    assert seen == {threading.get_ident()}
+    with threads.AWAKE:
+        assert threads.shares(1.0, 0)
+
+
+def test_runs_are_timed_where_helpers_come() -> None:
+    runs, kinds = threads.Runs(), list[bool]()
+    for _ in range(200):
+        with runs:
+            kinds.append(runs._trial.alone)
+            threads.parallel(lambda _i, _s: None, 2)
+    helpers = threads.get_num_threads() > 1 and blas.controllable()
+    assert (True in kinds) == helpers
+    idle = threads.Runs()
+    for _ in range(200):
+        with idle:
+            assert not idle._trial.timed
+
+
+def _program(x: Any, w: Any) -> Any:
+    y = np.maximum(x @ w, 0)
+    e = np.exp(y - y.max(axis=1, keepdims=True))
+    return (e / e.sum(axis=1, keepdims=True)).sum(axis=0), np.cumsum(x.reshape(-1))
+
+
+def test_bits_are_the_same_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((700, 400)), rng.standard_normal((400, 300))
+    shared = [np.asarray(a) for a in gw.jit(_program, backend="numpy")(x, w)]
+    monkeypatch.setattr(threads, "Trial", _Alone)
+    alone = [np.asarray(a) for a in gw.jit(_program, backend="numpy")(x, w)]
+    for a, b in zip(shared, alone, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_what_surrounds_runs_is_made_once_a_plan() -> None:
+    class Counting(NumpyBackend):
+        made = 0
+
+        def running(self) -> Any:
+            """As before, counted."""
+            self.made += 1
+            return super().running()
+
+    backend = Counting()
+    f = gw.jit(lambda x: x + 1, backend=backend)
+    for size in (3, 3, 4, 3):
+        f(np.ones(size))
+    assert backend.made == 2
