@@ -167,6 +167,7 @@ class RuleSet:
             note(applied, node)
             budget -= 1
             if budget < 0:
+                note_failure(applied, node)
                 raise GraphwrightError(f"{self.name}: {applied!r} rewrites without end")
             work += w.changed
             w.changed = []

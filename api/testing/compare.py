@@ -111,7 +111,7 @@ def difference(
             assert_same_form(name, want[i], got[i])
         except AssertionError as error:
             return Difference(str(error))
-        if _identical(want[i], got[i]):
+        if is_identical(want[i], got[i]):
             continue
         bounds = bounds or bounds_of(graph, inputs)
         if bounds[i].tolerance is None:
@@ -133,7 +133,8 @@ def assert_same_form(name: str, want: Any, got: Any) -> None:
     assert got.shape == want.shape, f"{said}, the reference has shape {want.shape}"
 
 
-def _identical(want: Any, got: Any) -> bool:
+def is_identical(want: Any, got: Any) -> bool:
+    """Whether two values of one form are equal; NaN equals itself."""
     if not isinstance(want, np.ndarray):
         return (
             bool(np.all(_plain(want) == _plain(got)))
@@ -155,11 +156,11 @@ def _alike(want: Any, got: Any) -> bool:
     """Lists and dictionaries, item by item."""
     if isinstance(want, dict):
         return want.keys() == got.keys() and all(
-            _identical(v, got[k]) for k, v in want.items()
+            is_identical(v, got[k]) for k, v in want.items()
         )
     if isinstance(want, list):
         pairs = zip(want, got, strict=False)
-        return len(want) == len(got) and all(_identical(a, b) for a, b in pairs)
+        return len(want) == len(got) and all(is_identical(a, b) for a, b in pairs)
     return bool(want == got)
 
 

@@ -27,6 +27,10 @@ def raising(b: Any, x: Any, y: Any) -> Any:
     raise RuntimeError("no")
 
 
+def endless(b: Any, x: Any, y: Any) -> Any:
+    return b.add(x, b.neg(y))
+
+
 def sample() -> Graph:
     b = gw.Builder("sample")
     x, y = (b.input(n, TensorType(float32, (4, 5))) for n in "xy")
@@ -53,6 +57,14 @@ def test_it_names_the_rewrite(function: Any, backend: str | None) -> None:
     assert report.graph is not None
     assert [n.op.name for n in report.graph.nodes] == ["neg", "add"]
     assert "add_negative in canonicalize, at Sub 'minus'" in str(report)
+
+
+def test_it_names_a_rewrite_without_end() -> None:
+    graph = sample()
+    with faulty("add_negative", endless):
+        report = gw.bisect(graph, inputs_for(graph, 1), seconds=0)
+    assert report.rewrite == "add_negative"
+    assert report.source == Source("Sub", "minus")
 
 
 def test_the_small_graph_shows_the_fault() -> None:

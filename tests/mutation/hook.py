@@ -1,4 +1,4 @@
-"""Imports a pass with a change, where the environment names one; a pytest plugin too.
+"""Imports a pass with a change; a pytest plugin, which begins with tests about it.
 
 The file on disk stays as it is: the module is compiled from its changed syntax tree.
 """
@@ -7,14 +7,21 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from types import CodeType, ModuleType
+from typing import Any
 
-from mutation.operators import mutated, path_of
+import pytest
+
+from mutation.operators import Mutant, guilty, mutants, mutated, path_of
 
 VARIABLE = "GRAPHWRIGHT_TESTED_MUTANT"
 """``module:number`` of the change."""
+
+TEST_SECONDS = 30.0
+"""Processor time after which a test counts as one that does not end."""
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -45,13 +52,49 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, file, loader=loader)
 
 
-def install() -> None:
-    """Lets the module be imported with its change."""
+def install(module: str, number: int) -> None:
+    """Lets a module be imported with a change."""
+    assert f"graphwright.passes.{module}" not in sys.modules
+    sys.meta_path.insert(0, _Finder(module, number))
+
+
+def _asked() -> Mutant | None:
+    """The change that the environment names."""
     said = os.environ.get(VARIABLE)
-    if said:
-        module, number = said.split(":")
-        assert f"graphwright.passes.{module}" not in sys.modules
-        sys.meta_path.insert(0, _Finder(module, int(number)))
+    if not said:
+        return None
+    module, number = said.split(":")
+    install(module, int(number))
+    return mutants(module)[int(number)]
 
 
-install()
+CHANGE = _asked()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of what the change may move come first, in the order of the files."""
+    if CHANGE is not None:
+        names = guilty(CHANGE)
+        items.sort(key=lambda item: not _is_about(item, names))
+
+
+def _is_about(item: Any, names: set[str]) -> bool:
+    about = getattr(item, "callspec", None)
+    values = about.params.values() if about is not None else ()
+    return any(isinstance(v, str) and v in names for v in values)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """A test that does not end fails."""
+    signal.signal(signal.SIGPROF, _stop)
+    signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _stop(*_: object) -> None:
+    pytest.fail(f"more than {TEST_SECONDS:.0f} s of processor time")

@@ -1,23 +1,16 @@
 """Looks for a graph whose result a change moves, then asks ``bisect`` what is guilty.
 
-Run as ``python -m mutation.hunt NAMES SECONDS`` with the change in the environment; it
-prints one line of JSON.
+Graphs run through the passes with the change and without it; what both leave alike is
+not evaluated, which takes most of the time.
 """
 
-import base64
-import json
-import pickle
-import resource
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from typing import Any
 
-import mutation.hook  # isort: skip
 import numpy as np
 from rewrite_examples import EXAMPLES
 
-import graphwright as gw
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.passes.manager import PASSES, PassManager
@@ -25,21 +18,36 @@ from graphwright.passes.rules import EXACT, UNSAFE, RuleSet
 from graphwright.testing import inputs_for
 from graphwright.testing.passcheck import Schedule, check_schedule, schedules
 from graphwright.testing.random_graphs import aimed_graph, aims
+from mutation.operators import Mutant, guilty
+from mutation.twin import Twin, changed
 
 FIRST_SEED = 1_000_000
 """Seeds that the tests do not use."""
 
+Case = tuple[Graph, int]
+"""A graph and the seed of its inputs."""
 
-def graphs(names: set[str]) -> Iterator[tuple[Graph, list[Any]]]:
-    """Examples, then random graphs aimed at what may be guilty."""
-    for graph in EXAMPLES.values():
-        yield graph, inputs_for(graph, 0)
+
+def graphs(names: set[str], twin: Twin) -> Iterator[Case]:
+    """Examples of what may be guilty, then random graphs aimed at it.
+
+    Every other one is grown from changed patterns.
+    """
     aimed = [name for name in aims() if name in names] or list(aims())
-    seed = FIRST_SEED
-    while True:
-        graph = aimed_graph(seed, max_nodes=4, rewrites=aimed)
-        yield graph, inputs_for(graph, seed)
-        seed += 1
+    yield from ((graph, 0) for name, graph in EXAMPLES.items() if name in aimed)
+    for seed in count(FIRST_SEED):
+        yield aimed_graph(seed, max_nodes=4, rewrites=aimed), seed
+        graph = _grown(twin, seed, aimed)
+        if graph is not None:
+            yield graph, seed
+
+
+def _grown(twin: Twin, seed: int, aimed: list[str]) -> Graph | None:
+    try:
+        found: Graph = twin.random_graphs.aimed_graph(seed, max_nodes=2, rewrites=aimed)
+    except Exception:  # a pattern that nothing fits
+        return None
+    return found
 
 
 def wanted(names: set[str]) -> list[Schedule]:
@@ -54,52 +62,60 @@ def _rules(step: Any) -> set[str]:
     return {r.name for r in step.rewrites} if isinstance(step, RuleSet) else set()
 
 
-def hunt(names: set[str], seconds: float) -> dict[str, Any]:
-    """What was found: how far results moved, and whom ``bisect`` blames."""
-    start = time.process_time()
+def hunt(mutant: Mutant, tries: int) -> dict[str, Any]:
+    """What was found: how far results moved, and whom ``bisect`` blames.
+
+    Args:
+        mutant: The change.
+        tries: How many graphs are tried.
+    """
+    names = guilty(mutant)
+    try:
+        twin = changed(mutant)
+    except Exception as error:
+        return {"fault": False, "message": f"not imported: {error}"}
     plans = wanted(names)
-    for count, (graph, inputs) in enumerate(graphs(names)):
+    for number, (graph, seed) in enumerate(islice(graphs(names, twin), tries)):
+        inputs = inputs_for(graph, seed)
         for plan in plans:
-            if time.process_time() - start > seconds:
-                return {"fault": False, "graphs": count}
-            try:
-                found = str(check_schedule(graph, inputs, plan) or "")
-            except Exception as error:
-                found = f"{type(error).__name__}: {error}"
-            if found:
-                moved = _moved(graph, inputs, plan)
-                blamed = _blamed(graph, inputs, plan)
+            message = difference_made(twin, graph, inputs, plan)
+            if message:
                 return {
                     "fault": True,
-                    "graphs": count,
-                    "message": found[:300],
-                    "moved": moved,
-                    "blamed": blamed,
+                    "graphs": number,
+                    "message": message[:300],
+                    "moved": _moved(twin, graph, inputs, plan),
+                    "blamed": _blamed(twin, graph, inputs, plan),
                     "plan": plan.label,
-                    "case": packed(graph, inputs, plan),
                 }
-
-    raise AssertionError("graphs do not end")
-
-
-def packed(graph: Graph, inputs: Sequence[Any], plan: Schedule) -> str:
-    """What a fault showed in, for another process."""
-    return base64.b64encode(pickle.dumps((graph, list(inputs), plan))).decode()
+    return {"fault": False, "graphs": tries}
 
 
-def is_fault_of_its_own(case: str) -> bool:
-    """Whether what was packed is right here, where nothing was changed."""
-    graph, inputs, plan = pickle.loads(base64.b64decode(case))
+def difference_made(
+    twin: Twin, graph: Graph, inputs: Sequence[Any], plan: Schedule
+) -> str:
+    """What is wrong with a graph after the changed passes, not after the others."""
+    after = PassManager(plan.passes, plan.allowed, verify=False)(graph)
     try:
-        return check_schedule(graph, inputs, plan) is None
-    except Exception:
-        return False
+        manager = twin.manager.PassManager(plan.passes, plan.allowed, verify=False)
+        if _alike(manager(graph), after):
+            return ""
+        message = str(twin.passcheck.check_schedule(graph, inputs, plan) or "")
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+    if message and check_schedule(graph, inputs, plan) is not None:
+        return ""
+    return message
 
 
-def _moved(graph: Graph, inputs: Sequence[Any], plan: Schedule) -> float:
+def _alike(a: Graph, b: Graph) -> bool:
+    return a is b or a == b
+
+
+def _moved(twin: Twin, graph: Graph, inputs: Sequence[Any], plan: Schedule) -> float:
     """By how much of its largest element an output moved; infinity if it broke."""
     try:
-        after = PassManager(plan.passes, plan.allowed)(graph)
+        after = twin.manager.PassManager(plan.passes, plan.allowed, verify=True)(graph)
         pairs = list(zip(evaluate(graph, inputs), evaluate(after, inputs), strict=True))
         return max(_distance(a, b) for a, b in pairs)
     except Exception:
@@ -115,8 +131,10 @@ def _distance(a: Any, b: Any) -> float:
     return gap / size if np.isfinite(gap) else float("inf")
 
 
-def _blamed(graph: Graph, inputs: Sequence[Any], plan: Schedule) -> str | None:
-    report = gw.bisect(
+def _blamed(
+    twin: Twin, graph: Graph, inputs: Sequence[Any], plan: Schedule
+) -> str | None:
+    report = twin.bisection.bisect(
         graph,
         inputs,
         pipeline=plan.passes,
@@ -124,12 +142,5 @@ def _blamed(graph: Graph, inputs: Sequence[Any], plan: Schedule) -> str | None:
         strict_float=plan.allowed is EXACT,
         seconds=0.0,  # a name is asked for, no small graph
     )
-    return report.rewrite
-
-
-if __name__ == "__main__":
-    assert mutation.hook
-    limit = round(3 * float(sys.argv[2]) + 30)
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-    line = json.dumps(hunt(set(sys.argv[1].split(",")), float(sys.argv[2])))
-    sys.stdout.write(f"{line}\n")
+    found: str | None = report.rewrite
+    return found

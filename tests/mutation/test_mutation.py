@@ -1,10 +1,12 @@
 """The mutation check itself: its changes are real, few of them are enough to see."""
 
 import ast
+from functools import partial
 
 import pytest
 
 from mutation.__main__ import examine
+from mutation.children import in_children
 from mutation.operators import KINDS, guilty, modules, mutants, mutated, path_of
 
 
@@ -34,6 +36,7 @@ def test_a_fault_is_found_and_named() -> None:
     mutant = next(
         m for m in mutants("algebra") if m.owner == "add_negative" and m.kind == "swap"
     )
-    found = examine(mutant, 20)
+    ((_, found),) = in_children(partial(examine, tries=20), [mutant], 1, 60)
+    assert found
     assert found["fault"]
     assert found["blamed"] == "add_negative"

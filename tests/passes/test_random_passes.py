@@ -4,11 +4,15 @@ import json
 from collections import Counter
 
 import pytest
+from faulty_rewrites import faulty
 
+import graphwright as gw
+from graphwright.ir.dtype import DType, float32, int32
+from graphwright.ir.types import TensorType
 from graphwright.passes.manager import PASSES
 from graphwright.passes.pipeline import DEFAULT
 from graphwright.passes.precision import PRECISIONS
-from graphwright.passes.rules import RuleSet
+from graphwright.passes.rules import ROUNDING, UNSAFE, RewriteClass, RuleSet
 from graphwright.testing import inputs_for
 from graphwright.testing.passcheck import (
     DIFFERENCES,
@@ -117,3 +121,15 @@ def test_random_graphs_aim_where_they_are_told_to() -> None:
         graph = aimed_graph(seed, max_nodes=1, rewrites=["slice_twice"])
         fired += check_passes(graph, inputs_for(graph, seed), seed).fired
     assert fired["slice_twice"] >= 20
+
+
+@pytest.mark.parametrize("dtype", [int32, float32])
+@pytest.mark.parametrize("allowed", [ROUNDING, UNSAFE])
+def test_wrong_numbers_are_faults(dtype: DType, allowed: RewriteClass) -> None:
+    b = gw.Builder("wrong")
+    x = b.input("x", TensorType(dtype, (4,)))
+    graph = b.finish([b.mul(x, 1)])
+    simplify = Schedule("simplify", ("simplify",), allowed)
+    assert check_schedule(graph, inputs_for(graph, 0), simplify) is None
+    with faulty("times_one", lambda b, x: b.add(x, 1)):
+        assert check_schedule(graph, inputs_for(graph, 0), simplify) is not None
