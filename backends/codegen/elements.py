@@ -138,10 +138,19 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """Elements over axes combined to one: ``sum``, ``prod``, ``max`` or ``min``."""
+    """Elements over axes combined to one: ``sum``, ``prod``, ``max`` or ``min``.
+
+    Attributes:
+        kind: How they are combined.
+        axes: Over which axes.
+        part: Which part of them, if it is not all.
+        parts: Into how many their longest axis is divided.
+    """
 
     kind: str
     axes: tuple[Axis, ...]
+    part: Index | None = None
+    parts: int = 1
 
 
 def sizes_of(type_: Type) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import convolution, dot
 from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.schedule_cpu import scheduled
+from graphwright.backends.codegen.partials import shared
 from graphwright.backends.codegen.stages import Loops, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
@@ -74,4 +74,4 @@ def _kernels(site: Site) -> Sequence[Kernel]:
     cut = pieces(site.stage, site.arrays, site.target)
     if cut is not None:
         return cut
-    return [scheduled(site.stage, site.arrays, site.target)]
+    return shared(site.stage, site.arrays, site.target)

@@ -230,7 +230,7 @@ class _Schedule:
         lanes = scope.let(splat(neutral, LANES), "a", mutable=True)
         alone = scope.let(neutral, "a", mutable=True)
         *outer, axis = reduction.axes
-        loops = _Nested(scope, self, outer)
+        loops = _Nested(scope, self, outer, reduction)
 
         def body(inside: Scope) -> None:
             total = lanes if inside.lanes > 1 else alone
@@ -238,10 +238,9 @@ class _Schedule:
             found = combined(reduction.kind, total, element)
             inside.body.append(Set(total.value, found))
 
-        end = self.sizes.number(axis.extent, axis)
         deepest = loops.scope
-        statements = self._vectors(deepest, axis, self.sizes.const(0), end, body)
-        deepest.body += statements
+        begin, end = self.reach(scope, reduction, axis)
+        deepest.body += self._vectors(deepest, axis, begin, end, body)
         loops.close()
         return scope.let(self._across(scope, reduction.kind, lanes, alone))
 
@@ -261,7 +260,7 @@ class _Schedule:
         """Each lane for itself."""
         reduction: Reduction = expr.value
         total = scope.let(splat(neutral, scope.lanes), "a", mutable=True)
-        loops = _Nested(scope, self, reduction.axes)
+        loops = _Nested(scope, self, reduction.axes, reduction)
         inside = loops.scope
         element = inside.settled(inside.value(expr.args[0]))
         found = combined(reduction.kind, total, element)
@@ -269,26 +268,45 @@ class _Schedule:
         loops.close()
         return total
 
+    def reach(
+        self, scope: Scope, reduction: Reduction, axis: Axis
+    ) -> tuple[Expr, Expr]:
+        """Where a reduction's elements along one of its axes begin and end."""
+        sizes = self.sizes
+        end = sizes.number(axis.extent, axis)
+        longest = max(reduction.axes, key=lambda axis: axis.extent)
+        if reduction.part is None or axis is not longest:
+            return sizes.const(0), end
+        many = sizes.number(reduction.parts, (axis, "parts"))
+        part = scope.position(reduction.part)
+        begin = scope.let(_share(part, end, many), "k")
+        return begin, scope.let(_share(part + sizes.const(1), end, many), "k")
+
 
 class _Nested:
     """Plain loops within a scope, around what is added to ``scope``."""
 
-    def __init__(self, outer: Scope, schedule: _Schedule, axes: Sequence[Axis]) -> None:
-        self._levels: list[tuple[Scope, str, Axis]] = []
-        self.scope, self._schedule = outer, schedule
+    def __init__(
+        self,
+        outer: Scope,
+        schedule: _Schedule,
+        axes: Sequence[Axis],
+        reduction: Reduction,
+    ) -> None:
+        self._levels: list[tuple[Scope, str, tuple[Expr, Expr]]] = []
+        self.scope = outer
         for axis in axes:
             name = schedule.names.fresh("k")
             where = {axis: schedule.sizes.named(name)}
-            self._levels.append((self.scope, name, axis))
+            reach = schedule.reach(outer, reduction, axis)
+            self._levels.append((self.scope, name, reach))
             self.scope = self.scope.inside(where, outer.inner, outer.lanes)
 
     def close(self) -> None:
         """Puts the loops into the outermost scope."""
         body = self.scope.body
-        for scope, name, axis in reversed(self._levels):
-            sizes = self._schedule.sizes
-            end = sizes.number(axis.extent, axis)
-            scope.body.append(For(name, sizes.const(0), end, 1, body))
+        for scope, name, (begin, end) in reversed(self._levels):
+            scope.body.append(For(name, begin, end, 1, body))
             body = scope.body
 
 

@@ -41,6 +41,8 @@ _MANY_ROWS = 64
 """Rows for which the one that all of them read is best written once."""
 _MUCH = 1 << 17
 """Operations that are worth a kernel of their own."""
+_JOINED = frozenset({"concat", "dynamic_update_slice", "pad"})
+"""Ops whose elements come from several operands: loops that store them are cut."""
 _COSTS = {"div": 4, "rem": 8, "sqrt": 4, "pow": 24, "atan2": 16, "gather": 4}
 
 
@@ -136,7 +138,7 @@ class _Splitter:
     def _choose(self) -> dict[Value, None]:
         """Results that lie in memory, in order."""
         kept = self._weighed()
-        routes = _Routes()
+        routes = _Routes(self._levels())
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
             if not kept.intersection(node.results):
@@ -145,7 +147,9 @@ class _Splitter:
                     *(self._roots[user.results[0]] for user in users)
                 )
                 self._roots[v] = found
-                if self._keeps(node, found, routes.of(v, users)):
+                count = routes.of(v, users)
+                cut = node.op.name in _JOINED and routes.is_reduced(v)
+                if cut or self._keeps(node, found, count):
                     kept.add(v)
             for result in node.results:
                 if result in kept:
@@ -153,6 +157,17 @@ class _Splitter:
                     routes.start(result)
         order = (v for node in self.graph.nodes for v in node.results)
         return dict.fromkeys(v for v in order if v in kept)
+
+    def _levels(self) -> dict[Value, int]:
+        """How many ops that combine elements lie before a value.
+
+        No loops compute what lies behind and what lies before such an op.
+        """
+        found: dict[Value, int] = {}
+        for node in self.graph.nodes:
+            level = max((found.get(v, 0) for v in node.operands), default=0)
+            found.update(dict.fromkeys(node.results, level + _is_large(node.op)))
+        return found
 
     def _weighed(self) -> set[Value]:
         """What lies in memory in any case. Weights: an element's operations, each once.
@@ -320,25 +335,31 @@ class _Splitter:
 class _Routes:
     """How many elements of a value are computed for one that is stored or reduced.
 
-    A route leads from stored values of one shape, or from a reduction, down to a value
-    that is written out there, and notes where elements are taken from elsewhere:
-    neighbours in a grid are computed again for each of their neighbours.
+    A route leads from stored values of one shape and level, or from a reduction, down
+    to a value that is written out there, and notes where elements are taken from
+    elsewhere: neighbours in a grid are computed again for each of their neighbours.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, levels: Mapping[Value, int]) -> None:
+        self._levels = levels
         self._numbers: dict[tuple[object, object], int] = {}
         self._ends: list[object] = []
         self._found: dict[Value, frozenset[int]] = {}
 
     def start(self, v: Value) -> None:
         """Notes a value that is stored."""
-        self._found[v] = frozenset({self._number(sizes_of(v.type), None, None)})
+        step = sizes_of(v.type), self._levels[v]
+        self._found[v] = frozenset({self._number(step, None, None)})
 
     def of(self, v: Value, users: Sequence[Node]) -> int:
         """The number of routes that lead from one end to a value; many are as most."""
         found = {route for user in users for route in self._through(user)}
         self._found[v] = frozenset(sorted(found)[:_MOST_ROUTES])
         return max(Counter(self._ends[route] for route in found).values(), default=0)
+
+    def is_reduced(self, v: Value) -> bool:
+        """Whether a reduction leads to it."""
+        return any(self._ends[route] is not None for route in self._found[v])
 
     def _through(self, user: Node) -> Iterable[int]:
         above = self._found[user.results[0]]

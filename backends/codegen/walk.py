@@ -16,6 +16,8 @@ def indices_of(expr: Expr) -> Iterator[Index]:
     elif expr.op == "read":
         yield expr.value.index
         yield from (guard.index for guard in expr.value.guards)
+    elif expr.op == "reduce" and expr.value.part is not None:
+        yield expr.value.part
 
 
 def children_of(expr: Expr) -> Iterator[Expr]:
@@ -87,6 +89,8 @@ def _value(expr: Expr, axes: Mapping[Axis, Index], made: Mapping[Expr, Expr]) ->
 
     if expr.op == "index":
         return index(expr.value)
+    if expr.op == "reduce" and expr.value.part is not None:
+        return replace(expr.value, part=index(expr.value.part))
     if expr.op != "read":
         return expr.value
     guards = tuple(replace(g, index=index(g.index)) for g in expr.value.guards)
@@ -95,12 +99,29 @@ def _value(expr: Expr, axes: Mapping[Axis, Index], made: Mapping[Expr, Expr]) ->
 
 def expanded(exprs: Sequence[Expr]) -> list[Expr]:
     """Expressions with roundings to narrow floats taken apart."""
-    made: dict[Expr, Expr] = {}
+
+    def apart(expr: Expr) -> Expr:
+        return taken_apart(expr) if expr.op == "rounded" else expr
+
+    return _rebuilt(exprs, {}, apart)
+
+
+def substituted(exprs: Sequence[Expr], by: Mapping[Expr, Expr]) -> list[Expr]:
+    """Expressions in which others stand for some."""
+    return _rebuilt(exprs, by, lambda expr: expr)
+
+
+def _rebuilt(
+    exprs: Sequence[Expr], by: Mapping[Expr, Expr], change: Callable[[Expr], Expr]
+) -> list[Expr]:
+    """Expressions with some replaced, and all that hangs on them changed."""
+    made = dict(by)
     for expr in ordered(exprs):
-        args = tuple(made[arg] for arg in expr.args)
-        made[expr] = expr
+        if expr in made:
+            continue
+        own = expr
         if any(made[child] is not child for child in children_of(expr)):
-            made[expr] = replace(expr, args=args, value=_value(expr, {}, made))
-        if expr.op == "rounded":
-            made[expr] = taken_apart(made[expr])
+            args = tuple(made[arg] for arg in expr.args)
+            own = replace(expr, args=args, value=_value(expr, {}, made))
+        made[expr] = change(own)
     return [made[expr] for expr in exprs]

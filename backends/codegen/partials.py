@@ -1,0 +1,73 @@
+"""Long reductions to few results, shared: each work-item reduces a part of them.
+
+A sum over all of an array would keep one core busy. So a kernel before reduces parts,
+whose results lie in memory, and what is left to do is to reduce these. How many parts
+there are hangs on the device alone, not on who happens to be idle: the same order, and
+so the same bits, in each run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.elements import Array, Reduction, read
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.nest import extent_of
+from graphwright.backends.codegen.schedule_cpu import items_for, looped, scheduled
+from graphwright.backends.codegen.stages import Loops
+from graphwright.backends.codegen.walk import (
+    free_axes,
+    ordered,
+    reductions_of,
+    substituted,
+)
+from graphwright.ir.emitter import Value
+
+
+def shared(
+    stage: Loops, arrays: Mapping[Value, Array], target: Cpu
+) -> Sequence[Kernel]:
+    """The kernels of a stage: those that reduce parts, and its own."""
+    kernels: list[Kernel] = []
+    found = dict[Expr, Expr]()
+    exprs = [expr for _, expr in stage.results]
+    for reduction in reductions_of(exprs):
+        (whole,) = substituted([reduction], found)
+        axes = [axis for axis in stage.axes if axis in free_axes(whole)]
+        parts = _parts(whole, axes, target)
+        if parts > 1:
+            part = Axis(parts)
+            row = (part, *axes)
+            array = Array(whole.dtype, tuple(axis.extent for axis in row))
+            kernels.append(looped(row, [_part(whole, part)], [array], target))
+            found[reduction] = _whole(whole, array, axes)
+        elif whole is not reduction:
+            found[reduction] = whole
+    if not kernels:
+        return [scheduled(stage, arrays, target)]
+    outputs = [arrays[v] for v, _ in stage.results]
+    return [*kernels, looped(stage.axes, substituted(exprs, found), outputs, target)]
+
+
+def _parts(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
+    """In how many parts a reduction is worth being computed; 1 if it is not."""
+    if free_axes(whole) - set(axes):  # it is a part of another one
+        return 1
+    units, terms = extent_of(axes), extent_of(whole.value.axes)
+    work = units * terms * (1 + len(ordered(whole.args)))
+    many = items_for(terms, work, target)
+    return many if units < many else 1
+
+
+def _part(whole: Expr, part: Axis) -> Expr:
+    """A part of a reduction."""
+    return replace(whole, value=replace(whole.value, part=of(part), parts=part.extent))
+
+
+def _whole(whole: Expr, array: Array, axes: Sequence[Axis]) -> Expr:
+    """A reduction by its parts."""
+    again = Axis(array.shape[0])
+    element = read(array, array.index((of(again), *map(of, axes))))
+    return replace(whole, args=(element,), value=Reduction(whole.value.kind, (again,)))
