@@ -4,9 +4,11 @@ Calls of a device's own library cost ten times as much where they are not inline
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import factorial
 
 from graphwright.backends.codegen.expr import Expr, call, choose, const, unsigned
-from graphwright.ir.dtype import DType, float32, int32
+from graphwright.ir.dtype import DType, float32, float64, int32, int64
 
 
 def magnitude(x: Expr) -> Expr:
@@ -76,17 +78,72 @@ def _round(size: Expr, x: Expr) -> Expr:
     return _whole(size)
 
 
-# Of float32: coefficients and reductions of S. L. Moshier's Cephes library (1989),
-# `single/expf.c`, `logf.c`, `tanhf.c`, `ndtrf.c`.
+_LOG2_E = 1.44269504088896341
+_INFINITY = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What functions have to know of a float dtype.
+
+    Attributes:
+        dtype: The dtype.
+        held: Signed integers as wide.
+        mantissa: Bits of the mantissa.
+        bias: Of the exponent.
+        range: From where on ``e^x`` is infinite, and up to where it is 0.
+        ln2: The logarithm of 2 in two parts; multiples of the first are exact.
+    """
+
+    dtype: DType
+    held: DType
+    mantissa: int
+    bias: int
+    range: tuple[float, float]
+    ln2: tuple[float, float]
+
+    def power_of_two(self, n: Expr) -> Expr:
+        """``2^n`` of an integer; bits above the exponent's are lost."""
+        return ((n + self.bias) << self.mantissa).bits(self.dtype)
+
+    def whole(self, x: Expr) -> tuple[Expr, Expr]:
+        """The nearest integer: as low bits, and as a float."""
+        magic = 1.5 * 2.0**self.mantissa  # the sum has no bits behind the point
+        shifted = x + magic
+        return shifted.bits(self.held), shifted - magic
+
+
+_SINGLE = _Format(float32, int32, 23, 127, (89.0, -104.0), (0.693359375, -2.12194440e-4))
+_DOUBLE = _Format(
+    *(float64, int64, 52, 1023, (710.0, -746.0)),
+    (6.93145751953125e-1, 1.42860682030941723212e-6),
+)
+_FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
+
+# Coefficients and reductions of S. L. Moshier's Cephes library (1989), `single/` and
+# `double/`: `exp.c`, `log.c`, `tanh.c`, `ndtr.c`; of e^x in float64, Taylor's.
 
 # fmt: off
-_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
-        4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_EXP = {
+    float32: (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+              4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
+    float64: tuple(1 / factorial(k) for k in range(13, 1, -1)),
+}
 _LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1,
         1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1,
         3.3333331174e-1)
+_LOG_OVER = (
+    1.01875663804580931796e-4, 4.97494994976747001425e-1, 4.70579119878881725854,
+    1.44989225341610930846e1, 1.79368678507819816313e1, 7.70838733755885391666)
+_LOG_UNDER = (
+    1.0, 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1,
+    7.11544750618563894466e1, 2.31251620126765340583e1)
 _TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
          1.33314422036e-1, -3.33332819422e-1)
+_TANH_OVER = (
+    -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+_TANH_UNDER = (
+    1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 _ERF = (7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3,
         -2.685381193529856e-2, 1.128358514861418e-1, -3.761262582423300e-1,
         1.128379165726710)
@@ -98,72 +155,99 @@ _ERFC_LARGE = (
     -1.047766399936249e1, 1.297719955372516e1, -7.495518717768503, 2.921019019210786,
     -1.015265279202700, 4.218463358204948e-1, -2.820767439740514e-1,
     5.641895067754075e-1)
+_ERF_OVER = (
+    9.60497373987051638749, 9.00260197203842689217e1, 2.23200534594684319226e3,
+    7.00332514112805075473e3, 5.55923013010394962768e4)
+_ERF_UNDER = (
+    1.0, 3.35617141647503099647e1, 5.21357949780152679795e2, 4.59432382970980127987e3,
+    2.26290000613890934246e4, 4.92673942608635921086e4)
+_ERFC_OVER = (
+    2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687,
+    4.86371970985681366614e1, 1.96520832956077098242e2, 5.26445194995477358631e2,
+    9.34528527171957607540e2, 1.02755188689515710272e3, 5.57535335369399327526e2)
+_ERFC_UNDER = (
+    1.0, 1.32281951154744992508e1, 8.67072140885989742329e1, 3.54937778887819891062e2,
+    9.75708501743205489753e2, 1.82390916687909736289e3, 2.24633760818710981792e3,
+    1.65666309194161350182e3, 5.57535340817727675546e2)
 # fmt: on
-_LOG2_E = 1.44269504088896341
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-_MAGIC, _MAGIC_BITS = 12582912.0, 0x4B400000  # 1.5 * 2^23: adding it rounds
-_INFINITY = float("inf")
-
-
-def _power_of_two(n: Expr) -> Expr:
-    """``2^n`` of an int32 in the range of normal numbers."""
-    return ((n + 127) << 23).bits(float32)
 
 
 def _exp(x: Expr) -> Expr:
     """``2^n e^r`` with ``|r| <= ln 2 / 2``; the power in two steps, for subnormals."""
-    x = choose(x > 89.0, const(89.0, float32), x)
-    x = choose(x < -104.0, const(-104.0, float32), x)
-    shifted = x * _LOG2_E + _MAGIC
-    n, whole = shifted.bits(int32) - _MAGIC_BITS, shifted - _MAGIC
-    r = (x - whole * _LN2_HIGH) - whole * _LN2_LOW
-    found = horner(r, _EXP) * (r * r) + r + 1.0
-    half = n >> 1
-    return found * _power_of_two(half) * _power_of_two(n - half)
+    form = _FORMATS[x.dtype]
+    most, least = form.range
+    x = choose(x > most, const(most, x.dtype), x)
+    x = choose(x < least, const(least, x.dtype), x)
+    n, whole = form.whole(x * _LOG2_E)
+    half, _ = form.whole(whole * 0.5)
+    high, low = form.ln2
+    r = (x - whole * high) - whole * low
+    found = horner(r, _EXP[x.dtype]) * (r * r) + r + 1.0
+    return found * form.power_of_two(half) * form.power_of_two(n - half)
 
 
 def _log(x: Expr) -> Expr:
-    small = x < 2.0**-126
-    bits = choose(small, x * 2.0**23, x).bits(int32)
-    m = ((bits & 0x7FFFFF) | 0x3F000000).bits(float32)
+    form = _FORMATS[x.dtype]
+    small = x < 2.0 ** (1 - form.bias)
+    scaled = choose(small, x * 2.0**form.mantissa, x)
+    m, power = _taken_apart(scaled, form)
+    power = choose(small, power - form.mantissa, power)
     low = m < 0.707106781186547524
-    e = (bits >> 23) - choose(small, const(149, int32), 126)
-    power = choose(low, e - 1, e).to(float32)
+    power = choose(low, power - 1.0, power)
     m = choose(low, m + m, m) - 1.0
     z = m * m
-    y = horner(m, _LOG) * m * z + power * _LN2_LOW - z * 0.5
-    found = m + y + power * _LN2_HIGH
-    zero = choose(x.same(0.0), const(-_INFINITY, float32), float("nan"))
+    terms = (
+        horner(m, _LOG)
+        if form is _SINGLE
+        else horner(m, _LOG_OVER) / horner(m, _LOG_UNDER)
+    )
+    high, rest = form.ln2
+    y = terms * m * z + power * rest - z * 0.5
+    found = m + y + power * high
+    zero = choose(x.same(0.0), const(-_INFINITY, x.dtype), float("nan"))
     return choose(x > 0.0, choose(x < _INFINITY, found, x), zero)
+
+
+def _taken_apart(x: Expr, form: _Format) -> tuple[Expr, Expr]:
+    """A positive normal number as ``m 2^e``, ``m`` from 1/2 to 1; both as floats."""
+    bits, ones = x.bits(form.held), (1 << form.mantissa) - 1
+    m = ((bits & ones) | ((form.bias - 1) << form.mantissa)).bits(form.dtype)
+    unit = const(2.0**form.mantissa, form.dtype)  # its lowest bit is 1
+    power = ((bits.bits(unsigned(form.dtype)) >> form.mantissa).bits(form.held)) | (
+        (form.bias + form.mantissa) << form.mantissa
+    )
+    return m, power.bits(form.dtype) - unit - (form.bias - 1)
 
 
 def _tanh(x: Expr) -> Expr:
     size = magnitude(x)
     z = x * x
-    near = horner(z, _TANH) * z * x + x
-    far = 1.0 - const(2.0, float32) / (_exp(size + size) + 1.0)
+    terms = (
+        horner(z, _TANH)
+        if x.dtype is float32
+        else horner(z, _TANH_OVER) / horner(z, _TANH_UNDER)
+    )
+    near = terms * z * x + x
+    far = 1.0 - const(2.0, x.dtype) / (_exp(size + size) + 1.0)
     return signed_as(choose(size < 0.625, near, far), x)
 
 
 def _erf(x: Expr) -> Expr:
     size = magnitude(x)
     z = x * x
-    near = x * horner(z, _ERF)
-    q = const(1.0, float32) / size
-    y = q * q
-    tail = choose(size < 2.0, horner(y, _ERFC_MIDDLE), horner(y, _ERFC_LARGE))
-    far = 1.0 - _exp(-z) * q * tail
-    far = choose(size > 4.0, choose(size.same(size), const(1.0, float32), size), far)
+    if x.dtype is float32:
+        near = x * horner(z, _ERF)
+        q = const(1.0, float32) / size
+        y = q * q
+        tail = choose(size < 2.0, horner(y, _ERFC_MIDDLE), horner(y, _ERFC_LARGE)) * q
+        most = 4.0
+    else:
+        near = x * horner(z, _ERF_OVER) / horner(z, _ERF_UNDER)
+        tail = horner(size, _ERFC_OVER) / horner(size, _ERFC_UNDER)
+        most = 6.0
+    far = 1.0 - _exp(-z) * tail
+    far = choose(size > most, choose(size.same(size), const(1.0, x.dtype), size), far)
     return choose(size < 1.0, near, signed_as(far, x))
-
-
-def _in_float32(name: str, written: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
-    """A function written out for float32; of float64 the device's own."""
-
-    def apply(x: Expr) -> Expr:
-        return written(x) if x.dtype is float32 else call(name, x)
-
-    return apply
 
 
 FUNCTIONS: dict[str, Callable[..., Expr]] = {
@@ -174,10 +258,10 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
             *("sin", "cos", "atan2"),
         )
     },
-    "exp": _in_float32("exp", _exp),
-    "log": _in_float32("log", _log),
-    "tanh": _in_float32("tanh", _tanh),
-    "erf": _in_float32("erf", _erf),
+    "exp": _exp,
+    "log": _log,
+    "tanh": _tanh,
+    "erf": _erf,
     "trunc": _by_magnitude(_trunc),
     "floor": _by_magnitude(_floor),
     "ceil": _by_magnitude(_ceil),

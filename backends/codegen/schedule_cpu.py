@@ -63,9 +63,9 @@ def looped(
     ``at`` are their coordinates in the arrays, by default the axes themselves.
     """
     rows = zip(exprs, outputs, strict=True)
-    stored = expanded([encoded(expr, array.dtype) for expr, array in rows])
+    encoding = expanded([encoded(expr, array.dtype) for expr, array in rows])
     where = tuple(map(of, axes)) if at is None else at
-    nest = Nest(tuple(axes), tuple(stored), tuple(a.index(where) for a in outputs))
+    nest = Nest(tuple(axes), tuple(encoding), tuple(a.index(where) for a in outputs))
     return _Schedule(simplified(nest), outputs, target).kernel()
 
 
@@ -201,21 +201,7 @@ class _Schedule:
         rows = zip(self.outputs, self.nest.places, self.nest.exprs, strict=True)
         values = [(a, place, scope.value(expr)) for a, place, expr in rows]
         for array, place, value in values:
-            step = 1 if scope.inner is None else place.factor(scope.inner)
-            if value.lanes == 1 or step == 1:
-                scope.body.append(Store(array, scope.position(place), value))
-            else:
-                self._scattered(scope, array, place, value)
-
-    def _scattered(self, scope: Scope, array: Array, place: Index, value: Expr) -> None:
-        """Lanes that do not lie side by side, one by one."""
-        sizes, assured = self.sizes, scope.settled(value)
-        assert scope.inner is not None
-        start = scope.where[scope.inner]
-        for lane in range(value.lanes):
-            at = scope.beside({scope.inner: start + sizes.const(lane)})
-            part = Expr("lane", value.dtype, (assured,), lane)
-            scope.body.append(Store(array, at.position(place), part))
+            stored(scope, array, place, value)
 
     # Reductions ---------------------------------------------------------------------
 
@@ -279,8 +265,8 @@ class _Schedule:
             return sizes.const(0), end
         many = sizes.number(reduction.parts, (axis, "parts"))
         part = scope.position(reduction.part)
-        begin = scope.let(_share(part, end, many), "k")
-        return begin, scope.let(_share(part + sizes.const(1), end, many), "k")
+        begin = scope.let(share(part, end, many), "k")
+        return begin, scope.let(share(part + sizes.const(1), end, many), "k")
 
 
 class _Nested:
@@ -310,12 +296,25 @@ class _Nested:
             body = scope.body
 
 
+def stored(scope: Scope, array: Array, place: Index, value: Expr) -> None:
+    """Adds what stores a value; lanes that do not lie side by side one by one."""
+    if scope.inner is None or value.lanes == 1 or place.factor(scope.inner) == 1:
+        scope.body.append(Store(array, scope.position(place), value))
+        return
+    sizes, assured = scope.names.sizes, scope.settled(value)
+    start = scope.where[scope.inner]
+    for lane in range(value.lanes):
+        at = scope.beside({scope.inner: start + sizes.const(lane)})
+        part = Expr("lane", value.dtype, (assured,), lane)
+        scope.body.append(Store(array, at.position(place), part))
+
+
 def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:
     """Where the work-item's share of some units begins and ends."""
     sizes = scope.names.sizes
     item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
-    begin = scope.let(_share(item, total, many), "u")
-    return begin, scope.let(_share(item + sizes.const(1), total, many), "u")
+    begin = scope.let(share(item, total, many), "u")
+    return begin, scope.let(share(item + sizes.const(1), total, many), "u")
 
 
 def items_for(units: int, work: int, target: Cpu) -> int:
@@ -329,8 +328,8 @@ def least(x: Expr, y: Expr) -> Expr:
     return choose(x < y, x, y)
 
 
-def _share(item: Expr, total: Expr, many: Expr) -> Expr:
-    """Where the share of one of many work-items begins."""
+def share(item: Expr, total: Expr, many: Expr) -> Expr:
+    """Where the share of one of many begins."""
     return (item.to(int64) * total.to(int64) / many.to(int64)).to(item.dtype)
 
 

@@ -30,7 +30,6 @@ from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.movement import Pad
-from graphwright.ir.ops.reduce import Cumulative
 from graphwright.ir.ops.select import Bitcast
 from graphwright.ir.types import TensorType, Type
 
@@ -184,8 +183,6 @@ def _takes(op: Op, types: Sequence[Type]) -> bool:
     tensors = [t for t in types if isinstance(t, TensorType)]
     if isinstance(op, Pad) and any(op.interior):
         return False
-    if isinstance(op, Cumulative):
-        return _few(tensors[0].dims[op.axis : op.axis + 1])
     if isinstance(op, Scatter):
         return _few(tensors[1].dims[op.batch_dims :])
     if isinstance(op, Bitcast):  # which NaN of 8 bits it is would get lost

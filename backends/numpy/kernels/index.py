@@ -52,7 +52,7 @@ def accumulate(function: Any, x: Array, axis: int, out: Array) -> None:
 
     def reduce(index: int, _: int) -> None:
         low, high = parts[index]
-        before[index + 1] = function.reduce(x[low:high])
+        before[index + 1] = function.reduce(x[low:high], dtype=x.dtype)
 
     def go_on(index: int, _: int) -> None:
         low, high = parts[index]
