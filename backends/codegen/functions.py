@@ -113,7 +113,9 @@ class _Format:
         return shifted.bits(self.held), shifted - magic
 
 
-_SINGLE = _Format(float32, int32, 23, 127, (89.0, -104.0), (0.693359375, -2.12194440e-4))
+_SINGLE = _Format(
+    float32, int32, 23, 127, (89.0, -104.0), (0.693359375, -2.12194440e-4)
+)
 _DOUBLE = _Format(
     *(float64, int64, 52, 1023, (710.0, -746.0)),
     (6.93145751953125e-1, 1.42860682030941723212e-6),

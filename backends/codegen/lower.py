@@ -7,7 +7,7 @@ from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array
-from graphwright.backends.codegen.kernels import convolution, cumulative, dot
+from graphwright.backends.codegen.kernels import convolution, cumulative, dot, scatter
 from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.partials import shared
@@ -15,7 +15,7 @@ from graphwright.backends.codegen.stages import Loops, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
-TABLES = (pulled_basic, pulled_more, convolution, cumulative, dot)
+TABLES = (pulled_basic, pulled_more, convolution, cumulative, dot, scatter)
 """Modules whose ops and kernels are registered by importing them."""
 
 

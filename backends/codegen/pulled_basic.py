@@ -44,10 +44,14 @@ def _reduce(
     return narrow.rounded(found, x.dtype)
 
 
+def reduced(kind: str, body: Expr, axes: tuple[Axis, ...]) -> Expr:
+    """Elements over axes combined to one."""
+    return Expr("reduce", body.dtype, (body,), Reduction(kind, axes))
+
+
 def summed_over(body: Expr, dtype: DType, axes: tuple[Axis, ...]) -> Expr:
     """A sum over axes, rounded to a dtype."""
-    found = Expr("reduce", body.dtype, (body,), Reduction("sum", axes))
-    return narrow.rounded(found, dtype)
+    return narrow.rounded(reduced("sum", body, axes), dtype)
 
 
 @pulled("gather")

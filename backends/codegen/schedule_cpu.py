@@ -6,7 +6,6 @@ does not hang on it, loops work on vectors, then on what is left one by one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
@@ -37,9 +36,9 @@ from graphwright.ir.dtype import DType, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.ops.reduce import identity
 
-_Body: TypeAlias = Callable[[Scope], None]
-
 LANES = 8
+_AGAIN = 4
+"""Elements of a row for each that all blocks of it reduce again."""
 _ITEM = 1 << 14
 """Operations that are worth a work-item of their own."""
 
@@ -133,9 +132,10 @@ class _Schedule:
         if self.inner is None:
             return rows, 1, 1
         n = self.inner.extent
-        hoisted = any(self.inner not in self.axes[r] for r in self.reductions)
+        hoisted = [r for r in self.reductions if self.inner not in self.axes[r]]
+        again = sum(extent_of(r.value.axes) for r in hoisted)  # by each block
         want = -(-self._items(rows * -(-n // LANES)) // max(rows, 1))
-        if hoisted or want <= 1:
+        if want <= 1 or again * want * _AGAIN > n:
             return rows, 1, n
         block = -(-n // (want * LANES)) * LANES
         return rows, -(-n // block), block
@@ -167,7 +167,7 @@ class _Schedule:
             width = sizes.number(block, "block")
             begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
             end = row.let(least(begin + width, extent), "j")
-        row.body += self._vectors(row, self.inner, begin, end, self._stores)
+        row.body += vectors(row, self.inner, begin, end, self._stores)
 
     def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
         found: dict[Axis, Expr] = {}
@@ -177,24 +177,6 @@ class _Schedule:
             rest = scope.let(rest / n, "i")
         if self.rows:
             found[self.rows[0]] = rest
-        return found
-
-    def _vectors(
-        self, scope: Scope, axis: Axis, begin: Expr, end: Expr, body: "_Body"
-    ) -> list[Statement]:
-        """A loop over vectors, and one over the rest."""
-        found: list[Statement] = []
-        if axis.extent >= LANES:
-            name = self.names.fresh("j")
-            inside = scope.inside({axis: self.sizes.named(name)}, axis, LANES)
-            body(inside)
-            last = end - self.sizes.const(LANES - 1)
-            found.append(For(name, begin, last, LANES, inside.body))
-            begin = scope.let(end - (end - begin) % self.sizes.const(LANES), "j")
-        name = self.names.fresh("j")
-        inside = scope.inside({axis: self.sizes.named(name)})
-        body(inside)
-        found.append(For(name, begin, end, 1, inside.body))
         return found
 
     def _stores(self, scope: Scope) -> None:
@@ -226,7 +208,7 @@ class _Schedule:
 
         deepest = loops.scope
         begin, end = self.reach(scope, reduction, axis)
-        deepest.body += self._vectors(deepest, axis, begin, end, body)
+        deepest.body += vectors(deepest, axis, begin, end, body)
         loops.close()
         return scope.let(self._across(scope, reduction.kind, lanes, alone))
 
@@ -294,6 +276,26 @@ class _Nested:
         for scope, name, (begin, end) in reversed(self._levels):
             scope.body.append(For(name, begin, end, 1, body))
             body = scope.body
+
+
+def vectors(
+    scope: Scope, axis: Axis, begin: Expr, end: Expr, body: Callable[[Scope], None]
+) -> list[Statement]:
+    """A loop over vectors, and one over the rest."""
+    found: list[Statement] = []
+    names, sizes = scope.names, scope.names.sizes
+    if axis.extent >= LANES:
+        name = names.fresh("j")
+        inside = scope.inside({axis: sizes.named(name)}, axis, LANES)
+        body(inside)
+        last = end - sizes.const(LANES - 1)
+        found.append(For(name, begin, last, LANES, inside.body))
+        begin = scope.let(end - (end - begin) % sizes.const(LANES), "j")
+    name = names.fresh("j")
+    inside = scope.inside({axis: sizes.named(name)})
+    body(inside)
+    found.append(For(name, begin, end, 1, inside.body))
+    return found
 
 
 def stored(scope: Scope, array: Array, place: Index, value: Expr) -> None:

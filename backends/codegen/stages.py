@@ -5,7 +5,6 @@ or a node that cannot be written out. Loops around a heavy op, with what is fuse
 it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,7 +22,9 @@ from graphwright.backends.codegen.elements import (
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.joints import Part, parts
+from graphwright.backends.codegen.routes import Routes, takes_elsewhere
 from graphwright.backends.codegen.walk import free_axes, reductions_of
+from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Trait
@@ -34,7 +35,10 @@ _MOST_INLINED = 96
 """Ops written out in one place: more would only take longer to build."""
 _CHEAP = 3
 """What is better computed twice than written and read again, in operations."""
-_MOST_ROUTES = 16
+_CHEAP_IN_LOOPS = 8
+"""The same where it is computed by several loops, which would all read it."""
+_CHEAP_IN_STAGE = 12
+"""The same where a row that is near is gone through again."""
 _ROW = 1 << 16
 """Elements of a row that are still near when it is read again."""
 _MANY_ROWS = 64
@@ -138,7 +142,7 @@ class _Splitter:
     def _choose(self) -> dict[Value, None]:
         """Results that lie in memory, in order."""
         kept = self._weighed()
-        routes = _Routes(self._levels())
+        routes = Routes(self._levels(), self._roots)
         for node in reversed(self.graph.nodes):
             (v, *_) = node.results
             if not kept.intersection(node.results):
@@ -147,9 +151,8 @@ class _Splitter:
                     *(self._roots[user.results[0]] for user in users)
                 )
                 self._roots[v] = found
-                count = routes.of(v, users)
-                cut = node.op.name in _JOINED and routes.is_reduced(v)
-                if cut or self._keeps(node, found, count):
+                routes.lead_to(v, users)
+                if self._keeps(node, found) or self._is_repeated(node, routes):
                     kept.add(v)
             for result in node.results:
                 if result in kept:
@@ -184,8 +187,8 @@ class _Splitter:
             if node.op.name in HEAVY:
                 kept.update(v for v in node.operands if self._weights.get(v, 0))
             below = [inside[v] for v in node.operands if v in inside and v not in kept]
-            nodes = frozenset([node] if _cost(node.op) else ()).union(*below)
-            weight = sum(_cost(n.op) for n in nodes)
+            nodes = frozenset([node] if _cost(node) else ()).union(*below)
+            weight = sum(map(_cost, nodes))
             for v in node.results:
                 self._weights[v] = weight
                 if weight <= _MOST_INLINED and not self._is_spread(v, weight):
@@ -196,7 +199,16 @@ class _Splitter:
                     inside.pop(v, None)
         return kept
 
-    def _keeps(self, node: Node, roots: frozenset[Value], routes: int) -> bool:
+    def _is_repeated(self, node: Node, routes: Routes) -> bool:
+        """Whether it is computed again and again where it is not stored."""
+        (v,) = node.results
+        if node.op.name in _JOINED and routes.are_reduced(v):
+            return True
+        counts, weight = routes.of(v), self._weights[v]
+        rows = zip(counts, (_CHEAP, _CHEAP_IN_LOOPS, _CHEAP_IN_STAGE), strict=True)
+        return any(weight * (count - 1) > cheap for count, cheap in rows)
+
+    def _keeps(self, node: Node, roots: frozenset[Value]) -> bool:
         (v,) = node.results
         if v in self.refused:
             return True
@@ -206,13 +218,12 @@ class _Splitter:
             return len(roots) != 1 or not self._leads(v, *roots)
         if self._is_row(node):
             return True
-        weight = self._weights[v]
-        return weight > _MOST_INLINED or weight * (routes - 1) > _CHEAP
+        return self._weights[v] > _MOST_INLINED
 
     def _is_spread(self, v: Value, weight: int) -> bool:
         """Whether it will be kept, since its elements are taken to several places."""
         users = self._users.get(v, ())
-        moved = [_takes_elsewhere(user.op) for user in users]
+        moved = [takes_elsewhere(user.op) for user in users]
         return weight * (sum(moved) - all(moved)) > _CHEAP
 
     def _is_row(self, node: Node) -> bool:
@@ -285,8 +296,10 @@ class _Splitter:
         if sizes_of(v.type) != sizes_of(group[0].type):
             return False
         inside = set(group)
-        ops = [n.op for n in self._written_out([v, *group])]
-        if any(map(_is_large, ops)) or sum(map(_cost, ops)) > 2 * _MOST_INLINED:
+        nodes = self._written_out([v, *group])
+        if any(_is_large(n.op) for n in nodes):
+            return False
+        if sum(map(_cost, nodes)) > 2 * _MOST_INLINED:
             return False
         return all(
             Trait.ELEMENTWISE in n.op.traits or not inside.intersection(n.operands)
@@ -332,59 +345,13 @@ class _Splitter:
                 )
 
 
-class _Routes:
-    """How many elements of a value are computed for one that is stored or reduced.
-
-    A route leads from stored values of one shape and level, or from a reduction, down
-    to a value that is written out there, and notes where elements are taken from
-    elsewhere: neighbours in a grid are computed again for each of their neighbours.
-    """
-
-    def __init__(self, levels: Mapping[Value, int]) -> None:
-        self._levels = levels
-        self._numbers: dict[tuple[object, object], int] = {}
-        self._ends: list[object] = []
-        self._found: dict[Value, frozenset[int]] = {}
-
-    def start(self, v: Value) -> None:
-        """Notes a value that is stored."""
-        step = sizes_of(v.type), self._levels[v]
-        self._found[v] = frozenset({self._number(step, None, None)})
-
-    def of(self, v: Value, users: Sequence[Node]) -> int:
-        """The number of routes that lead from one end to a value; many are as most."""
-        found = {route for user in users for route in self._through(user)}
-        self._found[v] = frozenset(sorted(found)[:_MOST_ROUTES])
-        return max(Counter(self._ends[route] for route in found).values(), default=0)
-
-    def is_reduced(self, v: Value) -> bool:
-        """Whether a reduction leads to it."""
-        return any(self._ends[route] is not None for route in self._found[v])
-
-    def _through(self, user: Node) -> Iterable[int]:
-        above = self._found[user.results[0]]
-        if user.op.name in REDUCING:
-            return [self._number(user, None, user)]
-        if not _takes_elsewhere(user.op):
-            return above
-        return [self._number(user, route, self._ends[route]) for route in above]
-
-    def _number(self, step: object, route: object, end: object) -> int:
-        found = self._numbers.setdefault((step, route), len(self._ends))
-        if found == len(self._ends):
-            self._ends.append(end)
-        return found
-
-
-def _cost(op: Op) -> int:
+def _cost(node: Node) -> int:
     """Operations for an element."""
+    op = node.op
     own = 0 if op.name in FREE else _COSTS.get(op.name, 1)
-    return max(own, 8) if op.error_bound() > 1 else own
-
-
-def _takes_elsewhere(op: Op) -> bool:
-    """Whether elements come from other places: of reductions, from all of a row."""
-    return Trait.ELEMENTWISE not in op.traits and op.name not in REDUCING
+    if op.error_bound() <= 1:
+        return own
+    return max(own, 12 if node.results[0].dtype is float64 else 8)
 
 
 def _is_large(op: Op) -> bool:

@@ -24,6 +24,7 @@ from graphwright.backends.opencl.library import (
 )
 from graphwright.backends.opencl.programs import Programs, named, rounding_each
 from graphwright.ir.dim import Dim, product
+from graphwright.ir.dtype import bool_
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
@@ -184,7 +185,8 @@ def _takes(op: Op, types: Sequence[Type]) -> bool:
     if isinstance(op, Pad) and any(op.interior):
         return False
     if isinstance(op, Scatter):
-        return _few(tensors[1].dims[op.batch_dims :])
+        few = _few(tensors[1].dims[op.batch_dims :])
+        return few or tensors[0].dtype is not bool_
     if isinstance(op, Bitcast):  # which NaN of 8 bits it is would get lost
         both = tensors[0].dtype, op.dtype
         return all(t.bits >= 16 or (t.bits == 8 and not t.is_float) for t in both)

@@ -86,8 +86,16 @@ def test_softmax_is_one_kernel() -> None:
     assert len(kernel.inputs) == len(kernel.outputs) == 1
 
 
+def region(function: Callable[..., Any], *specs: Any) -> Graph:
+    """A function as the device computes it, in one region."""
+    made, _ = arrange(gw.trace(function, *specs), [OpenCLBackend()])
+    (op,) = [n.op for n in made.nodes if isinstance(n.op, Fused)]
+    body: Graph = op.body
+    return body
+
+
 def heat(size: int, steps: int) -> Graph:
-    """Steps of a stencil, as the device computes them."""
+    """Steps of a stencil."""
 
     def run(x: Any) -> Any:
         u = x.copy()
@@ -95,10 +103,7 @@ def heat(size: int, steps: int) -> Graph:
             u[1:-1] = u[1:-1] + 0.25 * (u[2:] - 2.0 * u[1:-1] + u[:-2])
         return u
 
-    made, _ = arrange(gw.trace(run, gw.spec("float64", (size,))), [OpenCLBackend()])
-    (op,) = [n.op for n in made.nodes if isinstance(n.op, Fused)]
-    body: Graph = op.body
-    return body
+    return region(run, gw.spec("float64", (size,)))
 
 
 def test_what_neighbours_read_is_computed_once() -> None:
@@ -115,6 +120,36 @@ def test_all_but_the_borders_of_a_part_written_asks_nothing() -> None:
 
 def test_borders_are_not_worth_kernels_in_a_small_array() -> None:
     assert len(lowered(heat(50, 1), Cpu(2)).steps) == 1
+
+
+def test_what_loops_of_several_levels_read_is_stored() -> None:
+    """Each step reads what the one before stored, not what that was computed from."""
+
+    def run(x: Any) -> Any:
+        for _ in range(12):
+            x = x - x * x * gnp.sum(x)
+        return x
+
+    graph = region(run, gw.spec("float64", (5000,)))
+    steps = lowered(graph, Cpu(1)).steps
+    assert max(len(step.nodes) for step in steps) <= 12
+
+
+def test_what_is_written_in_parts_is_stored_before_it_is_reduced() -> None:
+    def run(x: Any) -> Any:
+        u = x * 2.0
+        u[1:-1] = u[1:-1] + x[2:]
+        return gnp.sum(u)
+
+    steps = lowered(region(run, gw.spec("float64", (5000,))), Cpu(1)).steps
+    texts = [source_of(step.kernel, "k", OPENCL) for step in steps]
+    assert not any("(0 <=" in text for text in texts)
+
+
+def test_long_rows_are_shared_though_a_short_reduction_is_repeated() -> None:
+    graph = region(lambda x: x / gnp.sum(x), gw.spec("float64", (1 << 16,)))
+    steps = lowered(graph, Cpu(2)).steps
+    assert [step.kernel.items[0] > 4 for step in steps] == [True, True]
 
 
 def test_names_of_a_model_reach_no_source() -> None:

@@ -101,12 +101,13 @@ def test_counts_wrap_around_and_take_unsigned_places(dtype: str) -> None:
         np.testing.assert_array_equal(out, wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int8])
 @pytest.mark.parametrize("size", [5, 200_000])
 @pytest.mark.parametrize("function", [np.add, np.maximum])
-def test_running_values(size: int, function: Any) -> None:
-    x, out = RNG.integers(-9, 9, size), np.empty(size, np.int64)
+def test_running_values(size: int, function: Any, dtype: Any) -> None:
+    x, out = RNG.integers(-9, 9, size).astype(dtype), np.empty(size, dtype)
     index.accumulate(function, x, 0, out)
-    np.testing.assert_array_equal(out, function.accumulate(x))
+    np.testing.assert_array_equal(out, function.accumulate(x, dtype=dtype))
 
 
 def test_running_sums_of_parts_are_no_less_exact() -> None:

@@ -175,6 +175,35 @@ def test_functions_are_within_their_bounds(name: str) -> None:
 
 
 @device
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "erf", "sigmoid"])
+def test_functions_of_float64_are_within_their_bounds(name: str) -> None:
+    special = [
+        0.0,
+        -0.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        5e-324,
+        -1e-310,
+        1e308,
+        709.7,
+        -745.0,
+    ]
+    x = np.concatenate([special, np.linspace(-750, 720, 3001), values()])
+    b = gw.Builder("f")
+    given = gw.trace(lambda v: v, gw.spec("float64", x.shape)).inputs[0].type
+    graph = b.finish([b.emit(name, b.input("x", given))])
+    found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
+    want = np.asarray(gw.compile(graph, backend="numpy")(x))
+    finite = np.isfinite(want)
+    unit = np.spacing(np.maximum(np.abs(want[finite]), 1e-307))
+    assert (np.abs(found[finite] - want[finite]) <= 4 * unit).all()
+    np.testing.assert_array_equal(found[~finite], want[~finite])
+    zeros = x == 0
+    assert np.array_equal(np.signbit(found[zeros]), np.signbit(want[zeros]))
+
+
+@device
 def test_positions_of_extremes_with_nan() -> None:
     x = normal(7, 30)
     x[2, 11] = x[2, 20] = np.nan

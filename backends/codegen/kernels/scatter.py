@@ -1,0 +1,232 @@
+"""Updates scattered into an array, by what would race with nothing.
+
+Updates are combined in an array of their own, which begins with what changes nothing,
+and then with what they are scattered into. Where there are more updates than places,
+that array has several copies, each for a part of the updates; else each work-item has a
+range of places and passes over updates for others. Either way each element is combined
+in an order that hangs on the device alone.
+
+Where the latest update is what counts, it is the largest of their numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphwright.backends.codegen.elements import Array, Elements, product, read
+from graphwright.backends.codegen.elementwise import combined, greater
+from graphwright.backends.codegen.expr import Expr, choose, const
+from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
+from graphwright.backends.codegen.kernels.table import Site, kernel_for
+from graphwright.backends.codegen.loops import (
+    For,
+    If,
+    Kernel,
+    Sizes,
+    Store,
+    index_dtype,
+)
+from graphwright.backends.codegen.nest import extent_of
+from graphwright.backends.codegen.pulled_basic import reduced
+from graphwright.backends.codegen.schedule_cpu import (
+    items_for,
+    looped,
+    share,
+    shares,
+    vectors,
+)
+from graphwright.backends.codegen.translate import Names, Scope, splat
+from graphwright.backends.codegen.walk import substituted
+from graphwright.ir.dtype import bool_
+from graphwright.ir.ops.reduce import identity
+
+_FEW = 8
+"""Updates that each result may look at."""
+_COST = 8
+"""Operations for an update."""
+
+
+@kernel_for("scatter")
+def scatter(site: Site) -> Sequence[Kernel] | None:
+    """What combines updates, and what puts them into place; None for few updates."""
+    op: Any = site.node.op
+    few = product(site.shape(1)[op.batch_dims :]) <= _FEW
+    if few or site.node.operands[0].dtype is bool_:
+        return None
+    return _Scatter(site).kernels()
+
+
+class _Scatter:
+    """A scatter: a unit is one place along all axes but two.
+
+    These are ``target``, along which indices point, and the last one behind that.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        op: Any = site.node.op
+        self.op, shape = op, site.shape(0)
+        self.axes = tuple(map(Axis, shape))
+        self.target = self.axes[op.axis]
+        self.along = self.axes[-1] if self.axes[-1] is not self.target else None
+        apart = (self.target, self.along)
+        self.rows = [axis for axis in self.axes if axis not in apart]
+        self.updates = tuple(map(Axis, site.shape(1)[op.batch_dims :]))
+        at = tuple(map(of, self.axes))
+        places = tuple(map(of, self.updates))
+        index = site.operand(1, (*at[: op.batch_dims], *places))
+        self.index = Expr("checked", index.dtype, (index,), self.target.extent)
+        self.value = self._update(places)
+        self.kind = {"add": "sum", "mul": "prod", "set": "max"}.get(op.mode, op.mode)
+        dtype = self.value.dtype
+        self.neutral = const(identity(self.kind, dtype), dtype)
+        if op.mode == "set":
+            self.neutral = const(-1, dtype)
+        self.work = _COST * product(site.shape(2))
+        units, many = extent_of(self.rows), product(site.shape(2))
+        parts = items_for(self.work, self.work, site.target)
+        parts = parts if 2 * units <= parts else 1
+        copies = min(parts, many // max(product(shape), 1))
+        self.copies = Axis(copies if copies > 1 else 1)
+        self.ranges = Axis(1 if copies > 1 else min(parts, site.target.cores))
+        self.sums = Array(dtype, (self.copies.extent, *shape))
+
+    def _update(self, places: Sequence[Index]) -> Expr:
+        """What is combined: the update at some places, or its number."""
+        op = self.op
+        if op.mode == "set":
+            number = linear(places, [axis.extent for axis in self.updates])
+            return Expr("index", index_dtype(extent_of(self.updates)), (), number)
+        at = tuple(map(of, self.axes))
+        return self.site.operand(2, (*at[: op.axis], *places, *at[op.axis + 1 :]))
+
+    def kernels(self) -> list[Kernel]:
+        """What combines updates, and what is done with that."""
+        ((end, _),) = self.site.stage.results
+        (result,) = self.site.node.results
+        graph, at = self.site.stage.graph, tuple(map(of, self.axes))
+        elements = Elements(graph, self.site.arrays, {end}, {result})
+        stored = elements.at(end, at)
+        by = {elements.leaf(result): self._result(elements)}
+        (found,) = substituted([stored], by)
+        last = looped(self.axes, [found], [self.site.output], self.site.target)
+        return [self._kernel(), last]
+
+    def _result(self, elements: Elements) -> Expr:
+        """An element of the result, by those of the copies."""
+        op, at = self.op, tuple(map(of, self.axes))
+        copy = Axis(self.copies.extent)
+        part = read(self.sums, self.sums.index((of(copy), *at)))
+        total = reduced(self.kind, part, (copy,))
+        own = elements.at(self.site.node.operands[0], at)
+        if op.mode != "set":
+            return combined(self.kind, own, total)
+        item = Item(greater(total, const(0, total.dtype)), extent_of(self.updates))
+        places = unravelled(of(item), [axis.extent for axis in self.updates])
+        where = (*at[: op.axis], *places, *at[op.axis + 1 :])
+        return choose(total >= 0, elements.at(self.site.node.operands[2], where), own)
+
+    def _kernel(self) -> Kernel:
+        """The kernel that combines updates."""
+        arrays = (*self.site.arrays.values(), self.sums)
+        sizes = Sizes(index_dtype(max(a.span for a in arrays)))
+        names = Names([self.index, self.value], sizes)
+        axes = (self.copies, self.ranges, *self.rows)
+        scope = Scope(names, {})
+        begin, end = shares(scope, sizes.number(extent_of(axes), "units"))
+        unit = sizes.named(names.fresh("u"))
+        where, rest, inside = dict[Axis, Expr](), unit, scope.inside({})
+        for axis in reversed(axes):
+            n = sizes.number(axis.extent, axis)
+            where[axis] = inside.let(rest % n, "i")
+            rest = inside.let(rest / n, "i")
+        self._unit(inside.beside(where))
+        scope.body.append(For(unit.value, begin, end, 1, inside.body))
+        items = items_for(extent_of(axes), self.work, self.site.target)
+        return Kernel(
+            tuple(names.inputs),
+            (self.sums,),
+            sizes,
+            tuple(scope.body),
+            (items,),
+            checks=names.checks,
+        )
+
+    # Statements -----------------------------------------------------------------------
+
+    def _unit(self, scope: Scope) -> None:
+        low, high = self._share(scope, self.target, self.ranges)
+        self._fill(scope, low, high)
+        longest = max(self.updates, key=lambda axis: axis.extent)
+        inside, loops = scope, list[tuple[Scope, str, Expr, Expr]]()
+        for axis in self.updates:
+            name = scope.names.fresh("k")
+            begin, end = scope.names.sizes.const(0), self._extent(scope, axis)
+            if axis is longest:
+                begin, end = self._share(scope, axis, self.copies)
+            loops.append((inside, name, begin, end))
+            inside = inside.inside({axis: scope.names.sizes.named(name)})
+        self._update_one(inside, low, high)
+        body = inside.body
+        for outer, name, begin, end in reversed(loops):
+            outer.body.append(For(name, begin, end, 1, body))
+            body = outer.body
+
+    def _extent(self, scope: Scope, axis: Axis) -> Expr:
+        return scope.names.sizes.number(axis.extent, axis)
+
+    def _share(self, scope: Scope, axis: Axis, by: Axis) -> tuple[Expr, Expr]:
+        """The part of an axis that is this unit's."""
+        sizes = scope.names.sizes
+        many, own, n = (
+            self._extent(scope, by),
+            scope.where[by],
+            self._extent(scope, axis),
+        )
+        begin = scope.let(share(own, n, many), "k")
+        return begin, scope.let(share(own + sizes.const(1), n, many), "k")
+
+    def _fill(self, scope: Scope, low: Expr, high: Expr) -> None:
+        """Stores what changes nothing."""
+        place = self.sums.index((of(self.copies), *map(of, self.axes)))
+
+        def body(inside: Scope) -> None:
+            value = splat(self.neutral, inside.lanes)
+            inside.body.append(Store(self.sums, inside.position(place), value))
+
+        if self.along is None:
+            scope.body += vectors(scope, self.target, low, high, body)
+            return
+        name = scope.names.fresh("k")
+        inside = scope.inside({self.target: scope.names.sizes.named(name)})
+        self._all(inside, body)
+        scope.body.append(For(name, low, high, 1, inside.body))
+
+    def _all(self, scope: Scope, body: Callable[[Scope], None]) -> None:
+        """Statements for all elements behind a place, if there are several."""
+        if self.along is None:
+            body(scope)
+            return
+        sizes = scope.names.sizes
+        end = self._extent(scope, self.along)
+        scope.body += vectors(scope, self.along, sizes.const(0), end, body)
+
+    def _update_one(self, scope: Scope, low: Expr, high: Expr) -> None:
+        """Combines an update with what is there, if that is this unit's."""
+        index = scope.settled(scope.value(self.index).to(scope.names.sizes.dtype))
+        here = scope.inside({self.target: index})
+        at = self.sums.index((of(self.copies), *map(of, self.axes)))
+
+        def body(inside: Scope) -> None:
+            offset = inside.settled(inside.position(at))
+            dtype, lanes = self.value.dtype, inside.lanes
+            held = Expr("load", dtype, (offset,), self.sums, lanes)
+            value = inside.settled(inside.value(self.value))
+            found = combined(self.kind, inside.let(held), value)
+            inside.body.append(Store(self.sums, offset, found))
+
+        self._all(here, body)
+        if self.ranges.extent > 1:
+            own = (index >= low) & (index < high)
+            scope.body.append(If(own, here.body))
+        else:
+            scope.body += here.body
