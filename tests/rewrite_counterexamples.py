@@ -442,6 +442,19 @@ never(
 )
 never(
     "slice_of_concat",
+    lambda b, x, y: b.slice(b.concat([x, y], 1), (0, 1), (2, 2), (1, 2)),
+    (2, 3),
+    (2, 3),
+)
+for _rows in (N, 2 * N):
+    never(
+        "slice_of_concat",
+        lambda b, x, y: b.slice(b.concat([x, y], 1), (0, 0), y.shape, (1, 1)),
+        (_rows, N),
+        (_rows, 2 * N),
+    )
+never(
+    "slice_of_concat",
     lambda b, x, y: b.slice(b.concat([x, y], 0), (1, 0), (N, 3), (1, 1)),
     (N, 3),
     (N, 3),

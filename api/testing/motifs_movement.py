@@ -276,19 +276,30 @@ def _part(m: Maker, x: Value, axis: int, start: int, stop: int) -> Value:
 def slice_of_concat(m: Maker) -> Sequence[Value]:
     x = m.tensor(_ANY, (1, 3))
     axis = m.axis(x)
-    whole = m.emit("concat", x, m.like(x), m.like(x), axis=axis)[0]
-    size = x.shape[axis]
-    if not isinstance(size, int):
-        at = m.c.integer(0, 2)
-        begin: list[Dim] = [0] * x.rank
-        begin[axis] = at * size
-        ones = (1,) * x.rank
-        return [view(m, "slice", whole, start=tuple(begin), size=x.shape, step=ones)]
-    start = m.c.integer(0, 3 * size)
-    most = 3 * size if rarely(m) else min((start // max(size, 1) + 1) * size, 3 * size)
-    stop = m.c.integer(start, max(most, start))
-    y = _part(m, whole, axis, start, stop)
-    return [y]
+    sizes = [m.c.pick([x.shape[axis], x.shape[axis], 2]) for _ in range(3)]
+    parts = [
+        m.shaped(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :]))
+        for size in sizes
+    ]
+    whole = m.emit("concat", *parts, axis=axis)[0]
+    rows = [(0, d, 1) if often(m) else window(m, d) for d in whole.shape]
+    rows[axis] = _piece(m, sizes)
+    start, size, step = zip(*rows, strict=True)
+    return [view(m, "slice", whole, start=start, size=size, step=step)]
+
+
+def _piece(m: Maker, sizes: Sequence[Dim]) -> tuple[Dim, Dim, Dim]:
+    """Start, size and step of what lies in one of some parts, or rarely does not."""
+    at = m.c.integer(0, len(sizes) - 1)
+    begin, size = sum(sizes[:at]), sizes[at]
+    if rarely(m):
+        return window(m, sum(sizes))
+    if not isinstance(begin, int) or not isinstance(size, int):
+        if rarely(m):
+            return begin, sum(sizes[at:]), 1
+        return begin + int(rarely(m) and at + 1 < len(sizes)), size, 1
+    start = m.c.integer(0, size)
+    return begin + start, m.c.integer(0, size - start), 1
 
 
 @motif("slice_of_pad")
