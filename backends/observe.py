@@ -53,10 +53,14 @@ class Observer:
         self._named, self._copy, self._timed = named, copy, timed
         self._parts: tuple[tuple[Part, float], ...] = ()
 
+    def looks_into(self, kernel: Into) -> bool:
+        """Whether each part of the kernel is timed."""
+        return self._timed and kernel.timed is not None
+
     def running(self, kernel: Into) -> Callable[..., object]:
         """What is called for a step with that kernel."""
         timed = kernel.timed
-        if timed is None or not self._timed:
+        if timed is None or not self.looks_into(kernel):
             return kernel.run
 
         def run(*arrays: Any) -> None:

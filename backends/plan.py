@@ -10,6 +10,7 @@ from graphwright.backends.contract import Into
 from graphwright.backends.frame import Binding, Frame
 from graphwright.backends.homes import Homes
 from graphwright.backends.loop import in_place
+from graphwright.backends.observe import Observer
 from graphwright.backends.options import Options
 from graphwright.backends.outputs import Outputs
 from graphwright.backends.steps import (
@@ -17,6 +18,7 @@ from graphwright.backends.steps import (
     Run,
     Step,
     StepFunction,
+    blamed,
     block_of,
     frees_of,
     nbytes_of,
@@ -24,7 +26,7 @@ from graphwright.backends.steps import (
     written,
 )
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import IndexBoundsError
+from graphwright.ir.errors import GraphwrightError, IndexBoundsError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.effects import Effect
 from graphwright.ir.types import bind_type
@@ -127,11 +129,11 @@ class Plan:
         frame = self.frame()
         try:
             careful = run.meter.ticking and any(s.careful for s in self.steps)
-            if run.observer is None and not careful:
+            if not careful:
                 try:
                     return self._run_bound(frame, feeds, env, run)
                 except IndexBoundsError:  # once more, to learn which step it is
-                    if run.lent:
+                    if run.lent or run.observer is not None:
                         raise
             slots = self._filled(list(frame.slots), feeds)
             for number in range(len(self.steps)):
@@ -185,8 +187,34 @@ class Plan:
         slots = self._filled(list(binding.slots), feeds)
         for slot, array in fresh.items():
             slots[slot] = array
-        self.run_segments(binding, slots, frame, env, run)
+        if run.observer is None:
+            self.run_segments(binding, slots, frame, env, run)
+        else:
+            self._run_shown(binding, slots, frame, env, run, run.observer)
         return self._results.gathered(slots, frame)
+
+    def _run_shown(
+        self,
+        binding: Binding,
+        slots: list[Any],
+        frame: Frame,
+        env: Env,
+        run: Run,
+        observer: Observer,
+    ) -> None:
+        """Runs all steps, bound ones as they are bound, and shows what each makes."""
+        rows = zip(self.steps, binding.calls, strict=True)
+        for number, (step, call) in enumerate(rows):
+            run.meter.check()
+            plain = step.into is not None and not observer.looks_into(step.into)
+            if call is None or not plain or step.careful is not None:
+                self._run_step(number, slots, frame, env, run)
+                continue
+            try:
+                call()
+            except GraphwrightError as error:
+                raise blamed(error, step.node) from error
+            self._show(step, [slots[s] for s in step.outputs], observer)
 
     def run_segments(
         self, binding: Binding, slots: list[Any], frame: Frame, env: Env, run: Run
@@ -221,7 +249,10 @@ class Plan:
         for slot, value in zip(step.outputs, results, strict=True):
             slots[slot] = value
         if run.observer is not None:
-            shown = self.program.homes.shown(step.node, results)
-            run.observer.after(step.node, shown, self.program.graph)
+            self._show(step, results, run.observer)
         for slot in step.frees:
             slots[slot] = None
+
+    def _show(self, step: Step, results: Sequence[Any], observer: Observer) -> None:
+        shown = self.program.homes.shown(step.node, results)
+        observer.after(step.node, shown, self.program.graph)

@@ -185,9 +185,9 @@ class _Walk:
             if have is None:
                 continue
             account = self.accounts[name].get(label)
-            judged = bound(ensemble)
+            judged = _for_account(bound(ensemble), account, v)
             have, wide = _in_order(have, v)
-            metrics = self._measured(have, v, common.value(v), judged, account, wide)
+            metrics = self._measured(have, v, common.value(v), judged, wide)
             self.found.values.setdefault(label, {})[name] = metrics
             arrays = (have, judged.value, judged.tolerance)
             self._keep_worst(metrics, label, name, arrays)
@@ -213,7 +213,6 @@ class _Walk:
         v: Value,
         want: Any,
         bound: Bound,
-        account: Account | None = None,
         wide: Any = None,
     ) -> Metrics:
         start = time.perf_counter()
@@ -221,8 +220,6 @@ class _Walk:
         if form:
             metrics = Metrics(form=form, excess=np.inf)
         else:
-            if account is not None and account.rounding:
-                bound = _loosened(bound, _dtype(v))
             if isinstance(want, np.ndarray) and want.shape != bound.value.shape:
                 want = bound.value
             metrics = measure(have, want, _dtype(v), bound, wide)
@@ -241,10 +238,12 @@ class _Walk:
                     continue
                 account = self.accounts[runner].get(self.names.get(v, ""))
                 have = outcome.outputs[i]
-                metrics = self._measured(have, v, rows[""].value, bound, account)
+                want, judged = rows[""].value, _for_account(bound, account, v)
+                metrics = self._measured(have, v, want, judged)
                 self.found.outputs.setdefault(name, {})[runner] = metrics
                 if bound is not rows[""]:
-                    metrics = self._measured(have, v, rows[""].value, rows[""], account)
+                    judged = _for_account(rows[""], account, v)
+                    metrics = self._measured(have, v, want, judged)
                 self.found.end_to_end.setdefault(name, {})[runner] = metrics
 
 
@@ -268,14 +267,16 @@ def _dtype(v: Value) -> DType:
     return dtype_of(np.dtype(np.int64))
 
 
-def _loosened(bound: Bound, dtype: DType) -> Bound:
-    """For rewrites that round, which may compute what is copied once more.
+def _for_account(bound: Bound, account: Account | None, v: Value) -> Bound:
+    """Wider for rewrites that round, which may compute what is copied once more.
 
     They promise nothing of what is not finite.
     """
-    if bound.tolerance is None or bound.value.dtype.kind not in "fc":
+    if bound.tolerance is None or account is None or not account.rounding:
+        return bound
+    if bound.value.dtype.kind not in "fc":
         return bound
     with np.errstate(all="ignore"):
-        last = epsilon(dtype) * np.abs(bound.value)
+        last = epsilon(_dtype(v)) * np.abs(bound.value)
         most = np.fmax(bound.tolerance, last)
     return Bound(bound.value, np.where(np.isfinite(bound.value), most, np.inf))

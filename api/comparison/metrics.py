@@ -1,29 +1,24 @@
-"""How far one array is from another, measured in one pass over blocks, on all cores."""
+"""How far one array is from another, measured in one pass over blocks."""
 
 import math
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from graphwright.backends.numpy.kernels.threads import parallel, slots
+from graphwright.backends.numpy.kernels.threads import parallel
 from graphwright.ir.dtype import DType
 from graphwright.testing.shadow import Bound, epsilon, least_normal
 
-_BLOCK = 1 << 13
-"""Elements at a time: they stay in the cache, and BLAS starts no threads for them."""
-
-_PART = 1 << 15
-"""Elements that one thread takes at once; sums do not depend on who took what."""
+_BLOCK = 1 << 15
+"""Elements at a time: they stay in the cache."""
 
 _ROWS = 1 << 9
 """Of how many rows it is seen where their maxima lie."""
 
 SPREAD, MANY = 0.25, 256
 """How large the mean of differences over bounds may be, of how many elements."""
-
-_ADDED = "count", "nan", "inf", "abs", "noise", "signal", "own", "squares", "judged"
-_GREATEST = "most", "relative", "ulp"
 
 _EXPONENT = np.int64(0x7FF0000000000000)
 
@@ -106,35 +101,38 @@ def measure(
     judge = None
     if bound is not None and bound.tolerance is not None:
         judge = _flat(bound.value), _flat(bound.tolerance)
-    found = [_Sums(epsilon(dtype)) for _ in range(0, max(x.size, 1), _PART)]
-    rooms = [_Room(dtype) for _ in range(min(slots(), len(found)))]
+    sums = _Sums(epsilon(dtype), least_normal(dtype))
 
-    def add(index: int, slot: int) -> None:
-        low = index * _PART
-        for start in range(low, min(low + _PART, x.size), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            limits = None if judge is None else (judge[0][block], judge[1][block])
-            found[index].add(x[block], y[block], limits, start, rooms[slot])
+    def add(index: int, _: int) -> None:
+        start = index * _BLOCK
+        block = slice(start, start + _BLOCK)
+        limits = None if judge is None else (judge[0][block], judge[1][block])
+        sums.add(x[block], y[block], limits, start)
 
-    parallel(add, len(found), len(rooms))
-    first, *rest = found
-    for sums in rest:
-        first.join(sums)
-    return first.metrics(np.asarray(have), want, bound)
+    parallel(add, -(-x.size // _BLOCK), 1)  # memory is the limit, not the thread
+    return sums.metrics(np.asarray(have), want, bound)
 
 
 def _flat(x: Any) -> Any:
     return np.ascontiguousarray(x).reshape(-1)
 
 
-class _Room:
-    """What one thread computes in."""
+class _Room(threading.local):
+    """What a thread computes in: fresh memory costs more than a pass over it."""
 
-    def __init__(self, dtype: DType) -> None:
-        self.x = np.empty(_BLOCK, np.complex128 if dtype.kind == "c" else np.float64)
-        self.away, self.size = np.empty(_BLOCK), np.empty(_BLOCK)
-        self.ratio, self.ones = np.empty(_BLOCK), np.ones(_BLOCK)
-        self.least = np.full(_BLOCK, least_normal(dtype))  # quicker than a number
+    def __init__(self) -> None:
+        self.away, self.size, self.ratio = (np.empty(_BLOCK) for _ in range(3))
+        self.least = np.zeros(_BLOCK)
+        self.tiny = np.full(_BLOCK, np.finfo(np.float64).smallest_subnormal)
+
+    def floor(self, least: float, count: int) -> Any:
+        """So often the same number: numpy is quicker with an array of it."""
+        if self.least[0] != least:
+            self.least.fill(least)
+        return self.least[:count]
+
+
+_room = _Room()
 
 
 @dataclass(slots=True)
@@ -142,6 +140,7 @@ class _Sums:
     """What is added up over blocks, and of what the greatest counts."""
 
     epsilon: float
+    least: float
     count: int = 0
     nan: int = 0
     inf: int = 0
@@ -157,38 +156,27 @@ class _Sums:
     excess: float = 0.0
     worst: int = -1
 
-    def join(self, later: "_Sums") -> None:
-        """Takes what was found in later elements into account."""
-        for name in _ADDED:
-            setattr(self, name, getattr(self, name) + getattr(later, name))
-        for name in _GREATEST:
-            setattr(self, name, max(getattr(self, name), getattr(later, name)))
-        if later.excess > self.excess:
-            self.excess, self.worst = later.excess, later.worst
-
-    def add(self, have: Any, want: Any, limits: Any, start: int, room: _Room) -> None:
+    def add(self, have: Any, want: Any, limits: Any, start: int) -> None:
         """Takes one block into account."""
-        x, away = have, room.away[: have.size]
-        if x.dtype != room.x.dtype:
-            x = room.x[: have.size]
-            np.copyto(x, have, casting="unsafe")
+        wide = np.complex128 if have.dtype.kind == "c" else np.float64
+        x, away = have.astype(wide, copy=False), _room.away[: have.size]
         _apart(x, want, away)
-        total = float(np.dot(away, room.ones[: away.size]))
+        total = float(away.sum())
         if math.isfinite(total):
-            self._ratios(x, want, away, total, room)
+            self._ratios(x, want, away, total)
         else:
-            self._finite(x, want, away, room)
+            self._finite(x, want, away)
         if limits is not None:
             self._judge(x, limits, away, start)
 
-    def _finite(self, x: Any, want: Any, away: Any, room: _Room) -> None:
+    def _finite(self, x: Any, want: Any, away: Any) -> None:
         self.nan += int((np.isnan(x) & ~np.isnan(want)).sum())
         self.inf += int((np.isinf(x) & ~np.isinf(want)).sum())
         good = np.isfinite(away)
         total = float(away[good].sum())
-        self._ratios(x[good], want[good], away[good], total, room)
+        self._ratios(x[good], want[good], away[good], total)
 
-    def _ratios(self, x: Any, want: Any, away: Any, total: float, room: _Room) -> None:
+    def _ratios(self, x: Any, want: Any, away: Any, total: float) -> None:
         self.count += away.size
         self.abs += total
         if not away.size:
@@ -201,9 +189,9 @@ class _Sums:
         self.most = max(self.most, float(away.max()))
         self.noise += float(np.dot(away, away))
         self.own += float(np.vdot(x, x).real)
-        size = np.abs(want, out=room.size[: away.size])
-        np.maximum(size, room.least[: away.size], out=size)
-        ratios = room.ratio[: away.size]
+        size = np.abs(want, out=_room.size[: away.size])
+        np.maximum(size, _room.floor(self.least, away.size), out=size)
+        ratios = _room.ratio[: away.size]
         ratio = float(np.divide(away, size, out=ratios).max())
         self.relative = max(self.relative, ratio)
         if 2 * ratio > self.ulp * self.epsilon:  # else this block has no larger one
@@ -212,14 +200,18 @@ class _Sums:
             self.ulp = max(self.ulp, float(ratios.max()) / self.epsilon)
 
     def _judge(self, x: Any, limits: tuple[Any, Any], away: Any, start: int) -> None:
-        value, tolerance = limits
+        value, most = limits
         _apart(x, value, away)
-        ratio = np.divide(away, tolerance, out=away)
+        if most.size and not most.min() > 0:
+            most = np.maximum(
+                most, _room.tiny[: most.size], out=_room.size[: most.size]
+            )
+        ratio = np.divide(away, most, out=away)
         worst = float(ratio.max()) if ratio.size else 0.0
         self.judged += ratio.size
         if not worst <= 1.0:  # NaN, too: look again
             same = (x == value) | (np.isnan(x) & np.isnan(value))
-            free = same | np.isposinf(tolerance)
+            free = same | np.isposinf(most)
             ratio = np.where(free, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
             worst = float(ratio.max())
         self.squares += float(np.dot(ratio, ratio))

@@ -11,7 +11,7 @@ import numpy as np
 KEPT = 6
 """How many of the worst tensors are pictured."""
 
-_BINS, _SAMPLED, _SIDE = 40, 1 << 16, 96
+_BINS, _SAMPLED, _SIDE = 40, 1 << 14, 96
 _BLOCK = 1 << 14
 """Elements at a time: they stay in the cache."""
 
@@ -82,8 +82,8 @@ def _map(have: Any, want: Any, tolerance: Any) -> Any:
         x, y, most = (row[start : start + step] for row in rows)
         with np.errstate(all="ignore"):
             ratio = np.abs(x.astype(y.dtype) - y) / most
-        np.maximum(field, np.nan_to_num(ratio, nan=1.0).max(0), out=field)
-    field = np.minimum(field, 1.0)
+        np.maximum(field, ratio.max(0), out=field)
+    field = np.minimum(np.nan_to_num(field, nan=1.0), 1.0)
     for axis in (0, 1):
         size = field.shape[axis]
         if size > _SIDE:

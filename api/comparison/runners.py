@@ -12,6 +12,7 @@ from graphwright.backends.arrays import as_host_array
 from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable, StepTime
+from graphwright.backends.numpy.kernels.threads import in_parts
 from graphwright.backends.observe import Reading
 from graphwright.comparison.alignment import (
     Account,
@@ -28,6 +29,9 @@ from graphwright.ir.graph import Graph, Node, Origin
 from graphwright.ir.types import TensorType, bind_type
 
 Feeds = Mapping[str, Any]
+
+_PART = 1 << 16
+"""Elements that are worth a thread's while to copy."""
 
 
 @dataclass
@@ -219,7 +223,15 @@ def _copy(x: Any, into: Any) -> Any:
         x.dtype,
     ):
         into = np.empty_like(x)
-    np.copyto(into, x)
+    if not (x.flags.c_contiguous and into.flags.c_contiguous):
+        np.copyto(into, x)
+        return into
+    source, target = x.reshape(-1), into.reshape(-1)
+
+    def copy(low: int, high: int) -> None:
+        np.copyto(target[low:high], source[low:high])
+
+    in_parts(copy, x.size, _PART)
     return into
 
 

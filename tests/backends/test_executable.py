@@ -253,6 +253,34 @@ def test_observing_without_copies_shows_the_memory_of_the_plan() -> None:
     assert y.tolist() == [1, 1]
 
 
+def test_an_observed_run_calls_what_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        return gnp.exp(gnp.reshape(x @ x, (-1,)))
+
+    exe = gw.compile(gw.trace(f, gw.spec("float32", (4, 4))), backend="numpy")
+    (want,) = exe.execute([numbers(4, 4)])
+    monkeypatch.delattr("graphwright.backends.plan.written")
+    seen: list[Reading] = []
+    with exe.observe(seen.append):
+        (y,) = exe.execute([numbers(4, 4)])
+    assert len(seen) == len(exe.plan_for().steps)
+    assert y.tolist() == want.tolist() == seen[-1].array.reshape(-1).tolist()
+
+
+def test_an_observed_run_that_fails_shows_each_step_once() -> None:
+    def f(x: Any, i: Any) -> Any:
+        return gnp.take(gnp.exp(x), i)
+
+    graph = gw.trace(f, gw.spec("float32", ("n",)), gw.spec("int64", (2,)))
+    exe = gw.compile(graph, backend="numpy")
+    seen: list[Reading] = []
+    with exe.observe(seen.append), pytest.raises(gw.IndexBoundsError, match="take"):
+        exe.execute([numbers(3), np.array([0, 3])])
+    steps = [r.node for r in seen]
+    assert len(steps) == len(set(map(id, steps)))
+    assert "exp" in [node.op.name for node in steps]
+
+
 def test_profile_and_costs_name_the_source() -> None:
     exe = gw.compile(graph_of(lambda b, x: b.dot(x, x), 4, 4), backend="numpy")
     (row,) = exe.profile([numbers(4, 4)])
