@@ -446,12 +446,12 @@ never(
     (2, 3),
     (2, 3),
 )
-for _rows in (N, 2 * N):
+for _height in (N, 2 * N):
     never(
         "slice_of_concat",
         lambda b, x, y: b.slice(b.concat([x, y], 1), (0, 0), y.shape, (1, 1)),
-        (_rows, N),
-        (_rows, 2 * N),
+        (_height, N),
+        (_height, 2 * N),
     )
 never(
     "slice_of_concat",
