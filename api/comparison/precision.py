@@ -1,5 +1,6 @@
-"""A graph with other floats: every float32 and float64 in it becomes one dtype."""
+"""A graph with other floats: every float in it becomes one dtype, where ops allow."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import DTypeError
-from graphwright.ir.graph import Graph
+from graphwright.ir.errors import DTypeError, ShapeError
+from graphwright.ir.graph import Graph, Node
+from graphwright.ir.op import Op
 from graphwright.ir.types import TensorType
 
 _FROM = ("float16", "bfloat16", "float32", "float64")
@@ -19,7 +21,7 @@ def with_float(graph: Graph, dtype: str) -> Graph:
     """The graph computed in another float dtype, weights and inputs included.
 
     Raises:
-        DTypeError: If there is no such float dtype, or an op does not take it.
+        DTypeError: If there is no such float dtype.
     """
     if dtype not in _FROM:
         raise DTypeError(f"dtype {dtype!r} is none of {', '.join(_FROM)}")
@@ -41,12 +43,31 @@ def _converted(graph: Graph, to: DType) -> Graph:
         fields = {k: _field(x, to) for k, x in node.op.fields.items()}
         changed = any(fields[k] is not x for k, x in node.op.fields.items())
         op = node.op.replace(**fields) if changed else node.op
-        results = b.apply(op, [names[v] for v in node.operands])
-        names.update(zip(node.results, results, strict=True))
+        results = _applied(b, node, op, [names[v] for v in node.operands])
+        made = (_cast(b, v, to) for v in results)
+        names.update(zip(node.results, made, strict=True))
     for v, origins in graph.origins.items():
         if v in names:
             b.origins[names[v]] = (*b.origins.get(names[v], ()), *origins)
     return b.finish([names[v] for v in graph.outputs], graph.output_names)
+
+
+def _applied(b: Builder, node: Node, op: Op, operands: Sequence[Value]) -> list[Value]:
+    """Results of a node; where an op has no such dtype, as it was, between casts."""
+    try:
+        return list(b.apply(op, operands))
+    except (DTypeError, ShapeError):
+        rows = zip(operands, node.operands, strict=True)
+        own = [_cast(b, x, v.dtype) if _is_float(v) else x for x, v in rows]
+        return list(b.apply(node.op, own))
+
+
+def _cast(b: Builder, v: Value, to: DType) -> Value:
+    return b.cast(v, to) if _is_float(v) and v.dtype is not to else v
+
+
+def _is_float(v: Value) -> bool:
+    return isinstance(v.type, TensorType) and v.dtype.name in _FROM
 
 
 def _retyped(type_: Any, to: DType) -> Any:

@@ -17,6 +17,7 @@ from graphwright.comparison.alignment import Fate
 from graphwright.comparison.compare import worse
 from graphwright.comparison.labels import labelled
 from graphwright.comparison.metrics import Metrics, measure
+from graphwright.comparison.precision import with_float
 from graphwright.comparison.runners import GraphwrightRunner
 from graphwright.ir.builder import Builder
 from graphwright.ir.dtype import bfloat16, float16, float32
@@ -207,6 +208,19 @@ def test_other_floats_and_kinds_of_samples(dtype: str, kind: str) -> None:
     assert report.ok, report.verdict
     assert report.original.graph.input_types[0].dtype.name == dtype  # type: ignore[union-attr]
     assert report.samples == [f"{kind} 0", f"searched near {kind} 0"]
+
+
+def test_ops_without_a_dtype_keep_theirs_between_casts() -> None:
+    def f(x: Any) -> Any:
+        return gnp.abs(gnp.fft.rfft(x * 2)) + 1
+
+    graph = gw.trace(f, gw.spec("float32", (16,)))
+    narrow = with_float(graph, "float16")
+    assert [t.dtype.name for t in narrow.output_types] == ["float16"]
+    assert {n.op.name for n in narrow.nodes} == {
+        *("cast", *(n.op.name for n in graph.nodes))
+    }
+    assert gw.compare(graph, ["numpy", "reference"], dtype="float16").ok
 
 
 def test_what_cannot_take_part_is_left_out() -> None:
