@@ -17,6 +17,7 @@ import numpy as np
 from graphwright.backends.arena import SMALL, Layout, Step, aligned
 from graphwright.backends.contract import Into, Place
 from graphwright.backends.lease import Lender
+from graphwright.backends.settings import settle
 
 _MOST_BINDINGS = 4
 _BYTE = ctypes.c_char
@@ -105,7 +106,7 @@ class Frame:
         self._rest = [i for i in steps if self._fixed.calls[i] is None]
         self._copies: dict[int, Lender] = {}
         context = Context()
-        context.run(partial(np.seterr, all="ignore"))
+        context.run(settle)
         inside: Any = context.run
         self.run: Callable[[Sequence[Call]], None] = partial(inside, _in_turn)
         self._bindings: dict[Any, Binding] = {}

@@ -13,6 +13,7 @@ from graphwright.backends.loop import in_place
 from graphwright.backends.observe import Observer
 from graphwright.backends.options import Options
 from graphwright.backends.outputs import Outputs
+from graphwright.backends.settings import settle
 from graphwright.backends.steps import (
     Resident,
     Run,
@@ -148,7 +149,8 @@ class Plan:
         with self._running:
             found = None if self._divided else self._run_whole(feeds, run)
             if found is None:
-                with np.errstate(all="ignore"):
+                with np.errstate():
+                    settle()
                     found = self.run(feeds, env, run)
         if self._results.exposed:
             self._results.part(found, feeds, self.program.options.backend)

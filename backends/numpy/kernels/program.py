@@ -8,15 +8,17 @@ Results are whole arrays, windows of arrays, or reductions.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.fold import SHORT, Fold
+from graphwright.backends.numpy.kernels.axes import folded, merged
+from graphwright.backends.numpy.kernels.fold import Fold
 from graphwright.backends.numpy.kernels.geometry import Block, blocks
+from graphwright.backends.numpy.kernels.pitch import COPIES, Pitch, constant, pitch_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -158,6 +160,10 @@ class Program:
         rounds = -(-size // (target * self.slots))
         self.target = max(1, min(target, -(-size // max(1, rounds * self.slots))))
         self.room = min(size, self.target)
+        self.staged = 0
+        if len(shape) > 1 and all(r.reduce is None for r in results):
+            self.room += self.room // 8  # for what lies between rows at a pitch
+            self.staged = len(results) + COPIES
 
     def _written_directly(self) -> dict[int, int]:
         """Instructions whose result is a result's memory, and which."""
@@ -225,10 +231,18 @@ class Program:
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of the registers of all slots."""
+        """Bytes of the rooms of all slots."""
         return self.slots * sum(
-            scratch.nbytes((self.room,), f"V{n}") for n in self.sizes
+            scratch.nbytes((self.room,), f"V{n}") for n in self.rooms
         )
+
+    @property
+    def rooms(self) -> list[int]:
+        """Bytes an element of the registers, and of arrays with rows at a pitch."""
+        read = [x for i in self.instructions for x in i.operands]
+        dtypes = [x.dtype for x in (*read, *(r.value for r in self.results))]
+        widest = max(dtype.itemsize for dtype in dtypes)
+        return [*self.sizes, *[widest] * self.staged]
 
     def run(self, *arrays: Array) -> None:
         """Compute results from inputs: results first, as in `bind`."""
@@ -280,12 +294,17 @@ class _Bound:
             for r, out in zip(program.results, outs, strict=True)
         ]
         walked = [*views, *(t for t in targets if t is not None)]
-        self.shape, groups = _merged(program, walked)
-        self.views = [_folded(v, groups, self.shape) for v in views]
+        axes = [r.axes for r in program.results if r.reduce is not None]
+        self.shape, groups = merged(program.shape, axes, walked)
+        self.views = [folded(v, groups, self.shape) for v in views]
         self.targets = [
-            None if t is None else _folded(t, groups, self.shape) for t in targets
+            None if t is None else folded(t, groups, self.shape) for t in targets
         ]
-        self.blocks = _pieces(program, self.shape, groups)
+        self.pitch = self._pitch() if program.staged else None
+        if self.pitch is None:
+            self.blocks = _pieces(program, self.shape, groups)
+        else:
+            self.blocks = self.pitch.blocks(self.shape, program.room, program.slots)
         self.rooms = self._rooms(buffer)
         self.first = [
             call
@@ -302,9 +321,15 @@ class _Bound:
     def _rooms(self, buffer: NDArray[np.uint8]) -> list[list[Array]]:
         arena, program = scratch.Arena(buffer), self.program
         return [
-            [arena.array((program.room,), f"V{n}") for n in program.sizes]
+            [arena.array((program.room,), f"V{n}") for n in program.rooms]
             for _ in range(program.slots)
         ]
+
+    def _pitch(self) -> Pitch | None:
+        read = [x.source for i in self.program.instructions for x in i.operands]
+        sources = [(v, read.count(i)) for i, v in enumerate(self.views)]
+        targets = [t for t in self.targets if t is not None]
+        return pitch_of(self.shape, sources, targets, self.program.room)
 
     def call(self) -> Call:
         """What runs it all."""
@@ -328,30 +353,22 @@ class _Bound:
     def _block(self, index: int, slot: int) -> list[Call]:
         """The calls of a block, bound to a slot's registers."""
         block, program = self.blocks[index], self.program
-        shape = tuple(part.stop - part.start for part in block.box)
-        sources = [v[block.box] for v in self.views]
+        part = _Part(self, block, self.rooms[slot])
         made: dict[int, Array] = {}
-        calls: list[Call] = []
-
-        @cache  # one view for all that work on it: many of them would fill the caches
-        def register(at: int, dtype: Any) -> Array:
-            room = self.rooms[slot][at][: block.size]
-            view: Array = room.view(dtype).reshape(shape)
-            return view
+        calls = part.before
 
         def read(x: Operand) -> Any:
             if not isinstance(x.source, int):
                 wide = x.spread and block.size > _WIDE
-                return _repeated(x.source, block.size, shape) if wide else x.source
-            array = sources[x.source] if x.source >= 0 else made[-x.source - 1]
+                return _repeated(x.source, block.size, part.shape) if wide else x.source
+            array = part.sources[x.source] if x.source >= 0 else made[-x.source - 1]
             return array.view(_BITS[array.dtype.itemsize]) if x.bits else array
 
         for number, instruction in enumerate(program.instructions):
             if number in program.direct:
-                target: Any = self.targets[program.direct[number]]
-                out = target[block.box]
+                out: Any = part.targets[program.direct[number]]
             else:
-                out = register(program.where[number], instruction.dtype)
+                out = part.register(program.where[number], instruction.dtype)
             made[number] = out
             out = out.view(_BITS[out.dtype.itemsize]) if instruction.bits else out
             operands = [read(x) for x in instruction.operands]
@@ -359,12 +376,66 @@ class _Bound:
         for number, result in enumerate(program.results):
             if result.reduce is not None or number in program.direct.values():
                 continue
-            target = self.targets[number]
-            calls.append(partial(np.copyto, target[block.box], read(result.value)))
+            target: Any = part.targets[number]
+            calls.append(partial(np.copyto, target, read(result.value)))
         values = [r.value for r in program.results if r.reduce is not None]
         for fold, value in zip(self.folds, values, strict=True):
             calls.append(fold.block(index, read(value)))
-        return calls
+        return calls + part.after
+
+
+class _Part:
+    """What a block reads and writes.
+
+    Attributes:
+        shape: That of all its arrays.
+        sources: Parts of the program's sources.
+        targets: Where results are written, None for reductions.
+        before: Calls that make sources ready.
+        after: Calls that bring results to where they belong.
+    """
+
+    def __init__(self, whole: _Bound, block: Block, rooms: list[Array]) -> None:
+        self._rooms, self._views = rooms, dict[Any, Array]()
+        self._size, self._staged = block.size, len(whole.program.sizes)
+        self.before: list[Call] = []
+        self.after: list[Call] = []
+        sources = [v[block.box] for v in whole.views]
+        targets = [None if t is None else t[block.box] for t in whole.targets]
+        pitch = whole.pitch
+        if pitch is None:
+            self.shape = tuple(part.stop - part.start for part in block.box)
+            self.sources, self.targets = sources, targets
+            return
+        self.shape = (block.size,)
+        self.sources = [self._taken(pitch, x) for x in sources]
+        self.targets = [self._given(pitch, x) for x in targets]
+
+    def register(self, at: int, dtype: Any) -> Array:
+        """A view of a room: one for all that work on it, many would fill the caches."""
+        found = self._views.get((at, dtype))
+        if found is None:
+            room = self._rooms[at][: self._size]
+            found = self._views[at, dtype] = room.view(dtype).reshape(self.shape)
+        return found
+
+    def _stage(self, like: Array) -> Array:
+        room = self._rooms[self._staged].view(np.uint8)[: self._size * like.itemsize]
+        self._staged += 1
+        return room.view(like.dtype)
+
+    def _taken(self, pitch: Pitch, x: Array) -> Array:
+        if pitch.fits(x) or constant(x):
+            return pitch.run(x)
+        run = self._stage(x)
+        self.before.append(partial(np.copyto, pitch.rows(run, x.shape), x))
+        return run
+
+    def _given(self, pitch: Pitch, x: Array | None) -> Array:
+        assert x is not None  # a program with reductions has no pitch
+        run = self._stage(x)
+        self.after.append(partial(np.copyto, x, pitch.rows(run, x.shape)))
+        return run
 
 
 @lru_cache(maxsize=64)
@@ -410,55 +481,6 @@ def _pieces(
         Block((*whole, slice(low, high)), lead * low, lead * high)
         for low, high in threads.ranges(shape[-1], step)
     ]
-
-
-# Axes ---------------------------------------------------------------------------------
-
-
-def _merged(program: Program, arrays: Sequence[Array]) -> tuple[Shape, list[list[int]]]:
-    """Sizes of the merged axes, and the axes that each is made of."""
-    reduced = [
-        tuple(axis in r.axes for r in program.results if r.reduce is not None)
-        for axis in range(len(program.shape))
-    ]
-    sizes: list[int] = []
-    groups: list[list[int]] = []
-    for axis, size in enumerate(program.shape):
-        if size == 1:
-            continue
-        if groups and reduced[groups[-1][-1]] == reduced[axis]:
-            before = groups[-1][-1]
-            if all(a.strides[before] == a.strides[axis] * size for a in arrays):
-                groups[-1].append(axis)
-                sizes[-1] *= size
-                continue
-        groups.append([axis])
-        sizes.append(size)
-    return _longest_last(sizes, groups, arrays) if sizes else ((1,), [[]])
-
-
-def _longest_last(
-    sizes: list[int], groups: list[list[int]], arrays: Sequence[Array]
-) -> tuple[Shape, list[list[int]]]:
-    """The longest axis moved to the end, if the last one makes too short a loop.
-
-    It makes none by itself where every array has its rows behind one another.
-    """
-    longest = max(range(len(sizes)), key=lambda i: (sizes[i], i))
-    alone = len(groups) > 1 and not all(
-        a.strides[groups[-2][-1]] == a.strides[groups[-1][-1]] * sizes[-1]
-        for a in arrays
-    )
-    if alone and sizes[-1] <= SHORT and sizes[longest] > sizes[-1]:
-        sizes.append(sizes.pop(longest))
-        groups.append(groups.pop(longest))
-    return tuple(sizes), groups
-
-
-def _folded(x: Array, groups: Sequence[Sequence[int]], shape: Shape) -> Array:
-    """The view of an array in which groups of its axes are one axis each."""
-    steps = [x.strides[g[-1]] if g else 0 for g in groups]
-    return np.lib.stride_tricks.as_strided(x, shape, steps, writeable=x.flags.writeable)
 
 
 # Windows ------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.settings import settle
+
 Task = Callable[[int, int], object]
 """Called with an index and a slot: equal slots never run at the same time."""
 
@@ -168,7 +170,8 @@ class _Helper:
 
     def _serve(self) -> None:
         self._enter()
-        with np.errstate(all="ignore"):
+        with np.errstate():
+            settle()
             while True:
                 self._follow(*self.inbox.get())
 
