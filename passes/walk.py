@@ -105,7 +105,7 @@ class Walk(Builder):
         if not rules or exhausted():
             return None
         for rule in rules:
-            name = getattr(rule, "__name__", "rule").lstrip("_")
+            name = getattr(rule, "func", rule).__name__.lstrip("_")
             try:
                 found = rule(self, node)
             except Exception:

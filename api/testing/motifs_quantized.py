@@ -9,7 +9,7 @@ from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.emitter import Value
 from graphwright.testing.maker import Maker, Reject
-from graphwright.testing.motifs import motif, numbers, rarely, read_again
+from graphwright.testing.motifs import motif, number, numbers, rarely, read_again
 from graphwright.testing.motifs_linear import image
 from graphwright.testing.motifs_movement import turned, view
 from graphwright.testing.recipes_movement import window
@@ -77,6 +77,23 @@ def integer_dot(m: Maker) -> Sequence[Value]:
     assert isinstance(depth, int)
     k = _weights(m, depth, m.c.integer(1, 3), out=1)
     return m.bounded(64.0, "dot", real(m, x, _numbers(m, x)), k)
+
+
+def _added(m: Maker) -> Sequence[Value]:
+    x = _tensor(m)
+    both = (x, m.like(x, within=(0.0, 7.0)))
+    return m.elementwise("add", *(real(m, v, _numbers(m, v)) for v in both))
+
+
+@motif("fuse_quantized")
+def fuse_quantized(m: Maker) -> Sequence[Value]:
+    """A product or a sum of integers that becomes integers again."""
+    (y,) = m.c.pick([integer_conv, integer_dot, _added])(m)
+    if m.flag():
+        (y,) = m.elementwise("max", y, number(m, y.dtype, y.shape, 0.0))
+    read_again(m, y)
+    scale = m.constant(np.float32(m.c.pick(_SCALES)))
+    return m.emit("quantize", y, scale, dtype=_eight(m))
 
 
 @motif("quantized_again", "quantized_again_about")

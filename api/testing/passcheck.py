@@ -8,15 +8,18 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.verify import verify
-from graphwright.passes.manager import PASSES, PassManager
+from graphwright.passes.lower import lowering_passes
+from graphwright.passes.manager import PASSES, Pass, PassManager
 from graphwright.passes.pipeline import DEFAULT
 from graphwright.passes.precision import PRECISIONS
 from graphwright.passes.rules import EXACT, ROUNDING, UNSAFE, RewriteClass, RuleSet
@@ -36,17 +39,17 @@ class Schedule:
 
     Attributes:
         label: What it is called in reports.
-        passes: Names of the passes.
+        passes: The passes, most by name.
         allowed: How far rewrites may move results.
     """
 
     label: str
-    passes: tuple[str, ...]
+    passes: tuple[str | Pass, ...]
     allowed: RewriteClass = ROUNDING
 
 
 def schedules(seed: int) -> Iterator[Schedule]:
-    """Each pass alone, the pipelines, and all passes in a random order.
+    """Each pass alone, the pipelines, what suits numpy, all passes in a random order.
 
     Passes that another precision was asked for by move results farther.
     """
@@ -58,9 +61,17 @@ def schedules(seed: int) -> Iterator[Schedule]:
             yield Schedule(f"{name}, fast_math", (name,), UNSAFE)
     yield Schedule("default", DEFAULT)
     yield Schedule("strict_float", DEFAULT, EXACT)
+    yield Schedule("lowered", (*DEFAULT, *lowering()))
     names = sorted(kept)
     random.Random(seed).shuffle(names)
     yield Schedule("random order", (*names, *names[: len(names) // 2]))
+
+
+@cache
+def lowering() -> tuple[Pass, ...]:
+    """The passes that make a graph suit numpy, which asks for all there are."""
+    backend = NumpyBackend()
+    return tuple(lowering_passes(backend.layout(), backend.fuses))
 
 
 @dataclass

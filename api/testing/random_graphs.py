@@ -20,6 +20,7 @@ from graphwright.passes.pattern import OpPattern
 from graphwright.passes.rules import RuleSet
 from graphwright.testing import (
     motifs_control,
+    motifs_fused,
     motifs_linear,
     motifs_movement,
     motifs_quantized,
@@ -34,7 +35,7 @@ from graphwright.testing.registry import ALONE, RECIPES, recipe_for
 
 FAMILIES = (
     *(*recipes.FAMILIES, motifs_movement, motifs_linear, motifs_control),
-    *(motifs_quantized, motifs_rotary, motifs_windows),
+    *(motifs_fused, motifs_quantized, motifs_rotary, motifs_windows),
 )
 
 _SIZES = tuple(

@@ -51,11 +51,10 @@ def _grown(twin: Twin, seed: int, aimed: list[str]) -> Graph | None:
 
 
 def wanted(names: set[str]) -> list[Schedule]:
-    """Schedules that run what may be guilty."""
+    """Schedules that run what may be guilty: what has no name suits a backend."""
     passes = {n for n, step in PASSES.items() if n in names or _rules(step) & names}
-    return [
-        s for s in schedules(0) if s.label == "default" or passes.issuperset(s.passes)
-    ]
+    whole = "default" if passes else "lowered"
+    return [s for s in schedules(0) if s.label == whole or passes.issuperset(s.passes)]
 
 
 def _rules(step: Any) -> set[str]:
@@ -74,11 +73,12 @@ def hunt(mutant: Mutant, tries: int) -> dict[str, Any]:
         twin = changed(mutant)
     except Exception as error:
         return {"fault": False, "message": f"not imported: {error}"}
-    plans = wanted(names)
+    theirs = {s.label: s for s in twin.passcheck.schedules(0)}
+    plans = [(s, theirs[s.label]) for s in wanted(names)]
     for number, (graph, seed) in enumerate(islice(graphs(names, twin), tries)):
         inputs = inputs_for(graph, seed)
-        for plan in plans:
-            message = difference_made(twin, graph, inputs, plan)
+        for mine, plan in plans:
+            message = difference_made(twin, graph, inputs, mine, plan)
             if message:
                 return {
                     "fault": True,
@@ -92,10 +92,18 @@ def hunt(mutant: Mutant, tries: int) -> dict[str, Any]:
 
 
 def difference_made(
-    twin: Twin, graph: Graph, inputs: Sequence[Any], plan: Schedule
+    twin: Twin, graph: Graph, inputs: Sequence[Any], mine: Schedule, plan: Schedule
 ) -> str:
-    """What is wrong with a graph after the changed passes, not after the others."""
-    after = PassManager(plan.passes, plan.allowed, verify=False)(graph)
+    """What is wrong with a graph after the changed passes, not after the others.
+
+    Args:
+        twin: The changed passes.
+        graph: The graph.
+        inputs: Its inputs.
+        mine: Unchanged passes.
+        plan: The same ones, of ``twin``.
+    """
+    after = PassManager(mine.passes, mine.allowed, verify=False)(graph)
     try:
         manager = twin.manager.PassManager(plan.passes, plan.allowed, verify=False)
         if _alike(manager(graph), after):
@@ -103,7 +111,7 @@ def difference_made(
         message = str(twin.passcheck.check_schedule(graph, inputs, plan) or "")
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
-    if message and check_schedule(graph, inputs, plan) is not None:
+    if message and check_schedule(graph, inputs, mine) is not None:
         return ""
     return message
 

@@ -316,30 +316,56 @@ def _with(node: Any, **fields: Any) -> Any:
 # Who is to blame ----------------------------------------------------------------------
 
 
+_Name = tuple[str, str]
+"""A module, and a name at its top."""
+
+_ALSO = {"decompose_all": "decompose", "fuse_all": "fuse_elementwise"}
+"""Passes that are known by another name than their function's."""
+
+
 def guilty(mutant: Mutant) -> set[str]:
     """Names under which the change may be noted: of rewrites and passes it reaches."""
-    readers = _readers()
-    reached, work = set[str](), re.findall(r"\w+", mutant.owner)
+    readers, inner = _readers()
+    owners = re.findall(r"\w+", mutant.owner)
+    reached, work = set[_Name](), [(mutant.module, name) for name in owners]
     while work:
         name = work.pop()
         if name not in reached:
             reached.add(name)
             work += readers.get(name, ())
-    return {name.lstrip("_") for name in reached}
+    names = {own for _, own in reached}.union(*(inner.get(n, ()) for n in reached))
+    return {n.lstrip("_") for n in names} | {_ALSO[n] for n in names & _ALSO.keys()}
 
 
 @cache
-def _readers() -> dict[str, set[str]]:
-    """By a name at the top of a module of passes, the names whose code reads it."""
-    found: dict[str, set[str]] = {}
+def _readers() -> tuple[dict[_Name, set[_Name]], dict[_Name, set[str]]]:
+    """By a name, the names whose code reads it; and the functions inside of it."""
+    found: dict[_Name, set[_Name]] = {}
+    inner: dict[_Name, set[str]] = {}
     for module in modules():
-        for top in ast.parse(path_of(module).read_text(encoding="utf-8")).body:
-            names = _defined(top)
+        tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
+        homes = _imported(tree)
+        for top in tree.body:
+            names = {(module, name) for name in _defined(top)}
             for node in ast.walk(top):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                    found.setdefault(node.id, set()).update(names)
-    found.setdefault("decompose_all", set()).add("decompose")
-    return found
+                    home = homes.get(node.id, module)
+                    found.setdefault((home, node.id), set()).update(names)
+                elif isinstance(node, ast.FunctionDef):
+                    for name in names:
+                        inner.setdefault(name, set()).add(node.name)
+    return found, inner
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    """The modules of passes that names come from."""
+    return {
+        name.name: node.module.rsplit(".", 1)[-1]
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        if node.module and node.module.startswith("graphwright.passes.")
+        for name in node.names
+    }
 
 
 def _defined(top: ast.stmt) -> set[str]:

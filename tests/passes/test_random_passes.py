@@ -20,6 +20,8 @@ from graphwright.testing.passcheck import (
     Schedule,
     check_passes,
     check_schedule,
+    lowering,
+    schedules,
 )
 from graphwright.testing.random_graphs import aimed_graph, aims
 
@@ -67,6 +69,7 @@ def test_passes_keep_what_graphs_mean(request: pytest.FixtureRequest) -> None:
     checked = check_block(0, COUNT, request)
     assert checked.graphs == COUNT
     asked = rewrites() | PASSES.keys() - PRECISIONS.keys() - LARGE
+    asked |= {step.__name__ for step in lowering() if hasattr(step, "__name__")}
     never = asked - checked.fired.keys()
     assert len(never) < 10
     left = [name for name in never if not applies(name)]
@@ -81,6 +84,8 @@ def passes_with(name: str) -> list[Schedule]:
         return [Schedule(name, (name,)), Schedule("default", DEFAULT)]
     sets = {n: s for n, s in PASSES.items() if isinstance(s, RuleSet)}
     having = {n: s for n, s in sets.items() if name in {r.name for r in s.rewrites}}
+    if not having:
+        return [s for s in schedules(0) if s.label == "lowered"]
     least = min(having, key=lambda n: len(having[n].rewrites))
     kinds = {r.kind for r in having[least].rewrites if r.name == name}
     alone = [Schedule(least, (least,), kind) for kind in kinds]
