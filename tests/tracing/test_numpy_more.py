@@ -308,3 +308,24 @@ def test_arguments_that_are_not_supported_are_named() -> None:
         cumprod(X, dtype=float)
     with pytest.raises(TypeError, match="unexpected keyword"):
         gnp.sum(X, nonsense=1)
+
+
+@pytest.mark.parametrize("backend", ["numpy", None])
+def test_arrays_are_equal_if_the_run_says_so(backend: str | None) -> None:
+    @gw.jit(backend=backend)
+    def same(x: Any, y: Any) -> Any:
+        return numpy.array_equal(x[x > 0], y)
+
+    x = numpy.array([1.0, -2.0, 3.0, 4.0])
+    for y in ([1.0, 3.0, 4.0], [1.0, 3.0, 5.0], [1.0, 3.0], [1.0, 3.0, 4.0, 0.0]):
+        assert bool(same(x, numpy.array(y))) == numpy.array_equal(x[x > 0], y)
+    assert not same(-x, numpy.array([1.0, 3.0]))
+    assert same(-abs(x), numpy.array([]))
+
+
+def test_named_sizes_may_differ_in_arrays_that_are_compared() -> None:
+    spec = [gw.spec("float64", (name,)) for name in ("n", "m")]
+    graph = gw.trace(gnp.array_equal, *spec)
+    run = gw.compile(graph, backend="numpy")
+    for n, m in ((3, 3), (3, 4), (0, 1), (1, 3)):
+        assert bool(run(numpy.ones(n), numpy.ones(m))) == (n == m)

@@ -20,8 +20,8 @@ from graphwright.frontends.tracing.wrap import (
     unsupported,
 )
 from graphwright.ir.dim import equal as equal_dims
-from graphwright.ir.dim import product
-from graphwright.ir.dtype import DTYPES, bool_
+from graphwright.ir.dim import minimum, product
+from graphwright.ir.dtype import DTYPES, bool_, int64
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
@@ -117,11 +117,17 @@ def _all_equal(b: Emitter, x: Value, y: Value, equal_nan: bool) -> Value:
 
 @array_function
 def array_equal(b: Emitter, a1: Value, a2: Value, equal_nan: bool = False) -> Value:
-    """Whether shapes and all elements are equal."""
-    pairs = zip(a1.shape, a2.shape, strict=False)
+    """Whether shapes and all elements are equal; a run may tell of the shapes."""
+    pairs = list(zip(a1.shape, a2.shape, strict=False))
     if a1.rank != a2.rank or any(equal_dims(m, n) is False for m, n in pairs):
         return b.full((), False, bool_)
-    return _all_equal(b, a1, a2, equal_nan)
+    common, start = [minimum(m, n) for m, n in pairs], [0] * a1.rank
+    a1, a2 = b.slice(a1, start, common), b.slice(a2, start, common)
+    found = _all_equal(b, a1, a2, equal_nan)
+    for m, n in pairs:
+        if equal_dims(m, n) is None:
+            found = b.and_(found, b.eq(b.dim_scalar(m, int64), b.dim_scalar(n, int64)))
+    return found
 
 
 @array_function
