@@ -329,3 +329,31 @@ def test_named_sizes_may_differ_in_arrays_that_are_compared() -> None:
     run = gw.compile(graph, backend="numpy")
     for n, m in ((3, 3), (3, 4), (0, 1), (1, 3)):
         assert bool(run(numpy.ones(n), numpy.ones(m))) == (n == m)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "out"),
+    [
+        ((1, 1), (1, 1), (1,)),
+        ((1, 2), (2, 3), (3,)),
+        ((2,), (2, 3), (4, 3)),
+        ((1, 1, 2), (2, 3), (1, 3)),
+        ((3, 2), (2, 1), (3,)),
+        ((1, 2), (2, 1), ()),
+        ((5, 1, 2), (5, 2, 3), (5, 3)),
+    ],
+)
+def test_products_of_one_row_fit_into_vectors(left: Any, right: Any, out: Any) -> None:
+    def product(x: Any, y: Any) -> Any:
+        found = numpy.zeros(out)
+        numpy.matmul(x, y, out=found)
+        return found
+
+    x, y = numpy.ones(left), numpy.ones(right)
+    try:
+        want = product(x, y)
+    except ValueError:
+        with pytest.raises(ValueError, match="out"):
+            gw.jit(product)(x, y)
+    else:
+        numpy.testing.assert_array_equal(gw.jit(product)(x, y), want)

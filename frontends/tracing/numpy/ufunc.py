@@ -102,6 +102,8 @@ class UFunc:
         if not isinstance(targets, tuple):
             targets = (targets,) * self.nout if targets is None else (targets,)
         results = found if isinstance(found, tuple) else (found,)
+        if self.__name__ == "matmul":
+            results = (_fitting(results[0], targets[0]),)
         pairs = zip(results, targets, strict=True)
         written = tuple(_written(r, out, where, casting) for r, out in pairs)
         return written if self.nout > 1 else written[0]
@@ -287,6 +289,12 @@ def _cast(x: Any, dtype: Any, casting: Any) -> Any:
     if not weak and not np.can_cast(y.dtype, dtype, casting):
         raise DTypeError(f"{y.dtype} is not cast to {dtype} by the rule {casting}")
     return y.astype(dtype)
+
+
+def _fitting(found: Any, out: Any) -> Any:
+    """A product without its axis of one row, which ``out`` may lack."""
+    lacks = out is not None and found.ndim == out.ndim + 1 and found.shape[0] == 1
+    return found.reshape(found.shape[1:]) if lacks and out.ndim else found
 
 
 def _written(found: Any, out: Any, where: Any, casting: Any) -> Any:
