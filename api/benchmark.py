@@ -21,7 +21,14 @@ from graphwright.comparison.runners import (
     Runner,
 )
 from graphwright.comparison.timing import percentile, resident_bytes
-from graphwright.display import Shown, bytes_text, seconds_text, stacked, table
+from graphwright.display import (
+    Shown,
+    bytes_text,
+    count_text,
+    seconds_text,
+    stacked,
+    table,
+)
 from graphwright.feeds import random_feeds
 from graphwright.files import writing
 from graphwright.frontends.onnx.load import load
@@ -148,34 +155,33 @@ class BenchReport(Shown):
 
     def __rich__(self) -> Any:
         best = min((row.median for row in self.rows), default=1.0)
+        unit, scale = ("µs", 1e6) if best < 1e-3 else ("ms", 1e3)
         sizes = [
             (name, {getattr(row, name) for row in self.rows})
             for name in ("batch", "threads")
         ]
         varied = [name for name, values in sizes if len(values) > 1]
         fixed = [f"{name} {v}" for name, (v, *more) in sizes if not more and v]
+        percents = PERCENTS[len(varied) == 2 :]  # room for both in 80 columns
+        memory = len(varied) < 2
         lines = [
             (
                 *(row.backend, *(getattr(row, name) for name in varied)),
-                _milliseconds(row.warm_up),
-                *(_milliseconds(row.percentiles[str(p)]) for p in PERCENTS),
-                f"{row.throughput:.4g}",
+                seconds_text(row.warm_up),
+                *(_plain(scale * row.percentiles[str(p)]) for p in percents),
+                count_text(round(row.throughput))
+                if row.throughput >= 1000
+                else _plain(row.throughput),
                 f"{row.median / best:.2f}",
-                bytes_text(row.resident),
+                *([bytes_text(row.resident)] * memory),
             )
             for row in self.rows
         ]
-        percents = [f"p{p}" for p in PERCENTS]
         head = (
-            "backend",
-            *varied,
-            "warm-up",
-            *percents,
-            "per s",
-            "of best",
-            "resident",
+            *("backend", *varied, "warm-up", *(f"p{p}" for p in percents)),
+            *("per s", "of best", *["resident"] * memory),
         )
-        title = ", ".join([f"{self.graph}: times in ms", *fixed])
+        title = ", ".join([f"{self.graph}: times in {unit}", *fixed])
         parts = [table(title, head, lines, range(1, len(head)))]
         parts += [printable(f"left out: {k}: {v}") for k, v in self.left_out.items()]
         parts += [
@@ -189,8 +195,9 @@ class BenchReport(Shown):
         return stacked(*parts)
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+def _plain(x: float) -> str:
+    """A number with three digits at least, and no exponent."""
+    return f"{x:.3g}" if x < 999.5 else f"{x:.0f}"
 
 
 def bench(

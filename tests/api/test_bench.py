@@ -29,6 +29,20 @@ def test_batches_threads_and_peers(capsys: Capture) -> None:
     assert row["throughput"] == pytest.approx(row["batch"] / times["50"])
 
 
+@pytest.mark.parametrize("more", [[], ["--batch", "1,8", "--threads", "1,2"]])
+def test_tables_fit_into_eighty_columns(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ["--backends", "numpy,reference", *SHORT, *more]
+    assert main(["bench", DIGITS, *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if line.startswith(("  numpy ", "  reference "))]
+    assert len(rows) == (8 if more else 2)
+    assert len([line for line in lines if line.strip()]) == len(rows) + 3
+
+
 def test_profile_by_source_and_trace(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "trace.json"
     assert main(["bench", DIGITS, *SHORT, "--profile", "--trace", str(path)]) == 0
