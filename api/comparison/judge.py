@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphwright.backends.numpy.kernels.blas import OneThread
 from graphwright.comparison.alignment import Account
 from graphwright.comparison.ensemble import FEW, PAIRS, Ensemble
 from graphwright.comparison.labels import Labelled
@@ -93,7 +94,8 @@ class Judge:
             self._common = Ensemble(self.graph, self.seed, FEW if all_shown else PAIRS)
         walk = _Walk(self, outcomes, accounts)
         start = time.perf_counter()
-        walk.run([feeds[n] for n in self.graph.input_names])
+        with OneThread():  # others would spin into the next run; they gain little here
+            walk.run([feeds[n] for n in self.graph.input_names])
         found = walk.found
         found.shadow_seconds = time.perf_counter() - start - found.measure_seconds
         return found
