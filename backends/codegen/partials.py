@@ -15,7 +15,12 @@ from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.nest import extent_of
-from graphwright.backends.codegen.schedule_cpu import items_for, looped, scheduled
+from graphwright.backends.codegen.schedule_cpu import (
+    LANES,
+    items_for,
+    looped,
+    scheduled,
+)
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.walk import (
     free_axes,
@@ -55,10 +60,10 @@ def _parts(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     """In how many parts a reduction is worth being computed; 1 if it is not."""
     if free_axes(whole) - set(axes):  # it is a part of another one
         return 1
-    units, terms = extent_of(axes), extent_of(whole.value.axes)
-    work = units * terms * (1 + len(ordered(whole.args)))
+    results, terms = extent_of(axes), extent_of(whole.value.axes)
+    work = results * terms * (1 + len(ordered(whole.args)))
     many = items_for(terms, work, target)
-    return many if units < many else 1
+    return many if results < LANES * many else 1
 
 
 def _part(whole: Expr, part: Axis) -> Expr:

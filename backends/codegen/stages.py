@@ -41,6 +41,10 @@ _CHEAP_IN_STAGE = 12
 """The same where a row that is near is gone through again."""
 _ROW = 1 << 16
 """Elements of a row that are still near when it is read again."""
+_SHORT_ROW = 64
+"""Elements of rows that are worth vectors of what is done with their sums."""
+_MUCH_BEHIND = 1 << 13
+"""Operations that are worth a kernel for the sake of vectors."""
 _MANY_ROWS = 64
 """Rows for which the one that all of them read is best written once."""
 _MUCH = 1 << 17
@@ -215,7 +219,8 @@ class _Splitter:
         if node.op.name in REDUCING:
             return len(roots) != 1 or not self._joins(node, *roots)
         if node.op.name in HEAVY:
-            return len(roots) != 1 or not self._leads(v, *roots)
+            leads = len(roots) == 1 and not self._is_slow_behind(node, *roots)
+            return not (leads and self._leads(v, *roots))
         if self._is_row(node):
             return True
         return self._weights[v] > _MOST_INLINED
@@ -244,7 +249,7 @@ class _Splitter:
     def _joins(self, node: Node, root: Value) -> bool:
         """Whether a reduction can be written out where its result is used."""
         shape, end = sizes_of(node.operands[0].type), sizes_of(root.type)
-        if root in self._led:
+        if root in self._led or self._is_slow_behind(node, root):
             return False
         if product(end) == product(sizes_of(node.results[0].type)):
             return True
@@ -254,6 +259,21 @@ class _Splitter:
         trailing = tuple(range(len(shape) - len(op.axes), len(shape)))
         within = tuple(sorted(op.axes)) == trailing and product(end) == product(shape)
         return within and product(shape[trailing[0] :] if trailing else ()) <= _ROW
+
+    def _is_slow_behind(self, node: Node, root: Value) -> bool:
+        """Whether much is done with the sums of short rows, which would have no lanes.
+
+        Those of products have them, but for products with one column.
+        """
+        shape, left = sizes_of(node.operands[0].type), sizes_of(node.results[0].type)
+        alone = node.op.name == "dot" and left[-1] == 1
+        if not alone and not isinstance(node.op, Reduce):
+            return False
+        count = product(left)
+        behind = self._weights[root] - self._weights[node.results[0]]
+        row = shape[-1] if alone else product(shape) // max(count, 1)
+        same = count == product(sizes_of(root.type))
+        return same and row <= _SHORT_ROW and behind * count >= _MUCH_BEHIND
 
     def _leads(self, v: Value, root: Value) -> bool:
         """Whether only elementwise ops lie between a heavy op and what is stored."""
