@@ -19,7 +19,7 @@ from graphwright.backends.codegen.index import (
     unravelled,
 )
 from graphwright.ir.constant import Constant
-from graphwright.ir.dtype import DType, int64
+from graphwright.ir.dtype import DType, bool_
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
@@ -307,8 +307,7 @@ def pulled(*names: str) -> Callable[[Pulled], Pulled]:
 
 def within(place: Within) -> Expr:
     """Whether an index is within bounds."""
-    index = Expr("index", int64, (), place.index)
-    return (index >= place.low) & (index < place.high)
+    return Expr("within", bool_, (), place)
 
 
 class _Body(Elements):

@@ -18,8 +18,9 @@ class Expr:
     Attributes:
         op: What it is. Leaves: ``const`` and ``param`` with their value, ``var`` with
             its name. Logical only: ``read`` of an array at an index, ``index`` (an
-            index as a number), ``reduce``. Scheduled only: ``load`` of an array at an
-            offset, ``splat`` and ``pack`` of scalars, ``lane`` of a vector.
+            index as a number), ``within`` (whether one is within bounds), ``reduce``.
+            Scheduled only: ``load`` of an array at an offset, ``splat`` and ``pack`` of
+            scalars, ``lane`` of a vector.
         dtype: Element type.
         args: Operands.
         value: What else the operation says.

@@ -24,6 +24,7 @@ from graphwright.backends.codegen.schedule_cpu import (
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.walk import (
     free_axes,
+    indices_of,
     ordered,
     reductions_of,
     substituted,
@@ -63,7 +64,14 @@ def _parts(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     results, terms = extent_of(axes), extent_of(whole.value.axes)
     work = results * terms * (1 + len(ordered(whole.args)))
     many = items_for(terms, work, target)
-    return many if results < LANES * many else 1
+    units = results // LANES if _are_lanes(whole, axes) else results
+    return many if 2 * units <= many else 1
+
+
+def _are_lanes(whole: Expr, axes: Sequence[Axis]) -> bool:
+    """Whether results that lie side by side are reduced of what does, too."""
+    below = (x for expr in ordered(whole.args) for x in indices_of(expr))
+    return bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
 
 
 def _part(whole: Expr, part: Axis) -> Expr:

@@ -120,6 +120,7 @@ class _Splitter:
         self._roots: dict[Value, frozenset[Value]] = {}
         self._weights: dict[Value, int] = {}
         self._led: set[Value] = set()
+        self._joined: set[Value] = set()
         self._kept = self._choose()
         self.arrays: dict[Value, Array] = {}
         for v in self._in_memory():
@@ -217,7 +218,9 @@ class _Splitter:
         if v in self.refused:
             return True
         if node.op.name in REDUCING:
-            return len(roots) != 1 or not self._joins(node, *roots)
+            joins = len(roots) == 1 and self._joins(node, *roots)
+            self._joined |= roots if joins else frozenset()
+            return not joins
         if node.op.name in HEAVY:
             leads = len(roots) == 1 and not self._is_slow_behind(node, *roots)
             return not (leads and self._leads(v, *roots))
@@ -277,7 +280,7 @@ class _Splitter:
 
     def _leads(self, v: Value, root: Value) -> bool:
         """Whether only elementwise ops lie between a heavy op and what is stored."""
-        if root in self._led:
+        if root in self._led or root in self._joined:
             return False
         shape, reached = sizes_of(v.type), [v]
         while reached:

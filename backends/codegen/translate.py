@@ -1,12 +1,12 @@
 """Logical expressions as scheduled ones: where loads happen, and in how many lanes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from graphwright.backends.codegen.elements import Array, Read, Within
-from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.expr import Expr, const
 from graphwright.backends.codegen.index import (
     Axis,
     Index,
@@ -16,7 +16,8 @@ from graphwright.backends.codegen.index import (
     Term,
 )
 from graphwright.backends.codegen.loops import Let, Sizes, Statement
-from graphwright.backends.codegen.walk import children_of, ordered
+from graphwright.backends.codegen.walk import children_of, indices_of, ordered
+from graphwright.ir.dtype import bool_
 
 _DEEPEST = 24
 """Operations in one expression of source."""
@@ -153,6 +154,8 @@ class Scope:
                 return self._read(expr)
             case "index":
                 return self._number(expr)
+            case "within":
+                return self._within(expr.value)
             case "checked" if self.lanes > 1:  # what it notes is no vector
                 steps = {self._step(index) for index in _indices_below(expr)}
                 if steps <= {0}:
@@ -182,9 +185,11 @@ class Scope:
         if steps == {0}:
             return splat(self._guarded(expr, found, 1), self.lanes)
         guards = {self._step(guard.index) for guard in found.guards}
-        if self._step(found.index) == 1 and guards <= {0}:
+        if self._step(found.index) != 1 or None in guards:
+            return self._packed(expr)
+        if guards <= {0}:
             return self._guarded(expr, found, self.lanes)
-        return self._packed(expr)
+        return self._guarded_at_ends(expr, found)
 
     def _guarded(self, expr: Expr, found: Read, lanes: int) -> Expr:
         offset = self.position(found.index)
@@ -195,30 +200,66 @@ class Scope:
         holds = self._holds(found.guards)
         return Expr("branch", expr.dtype, (holds, load, zero), lanes=lanes)
 
+    def _guarded_at_ends(self, expr: Expr, found: Read) -> Expr:
+        """Lanes one by one, but where the first and the last one are within."""
+        sizes = self.names.sizes
+        holds: Expr | None = None
+        for guard in found.guards:
+            at = self.position(guard.index)
+            far = at + sizes.const((self.lanes - 1) * (self._step(guard.index) or 0))
+            both = self._between(guard, at) & self._between(guard, far)
+            holds = both if holds is None else holds & both
+        assert holds is not None
+        load = Expr(
+            "load", expr.dtype, (self.position(found.index),), found.array, self.lanes
+        )
+        lanes = tuple(scope._guarded(expr, found, 1) for scope in self._each_lane())
+        each = Expr("pack", expr.dtype, lanes, lanes=self.lanes)
+        return Expr("branch", expr.dtype, (holds, load, each), lanes=self.lanes)
+
     def _holds(self, guards: Sequence[Within]) -> Expr:
         found: Expr | None = None
         for guard in guards:
-            at = self.position(guard.index)
-            low = at >= self.names.sizes.number(guard.low, (guard.index, guard, "low"))
-            high = at < self.names.sizes.number(
-                guard.high, (guard.index, guard, "high")
-            )
-            both = low & high
+            both = self._between(guard, self.position(guard.index))
             found = both if found is None else found & both
         assert found is not None
         return found
 
+    def _between(self, guard: Within, at: Expr) -> Expr:
+        """Whether a position, or a vector of them, is within bounds."""
+        sizes = self.names.sizes
+        low = sizes.number(guard.low, (guard.index, guard, "low"))
+        high = sizes.number(guard.high, (guard.index, guard, "high"))
+        return (at >= splat(low, at.lanes)) & (at < splat(high, at.lanes))
+
+    def _within(self, guard: Within) -> Expr:
+        """A mask of the lanes that are within bounds."""
+        if self.lanes == 1:
+            return self._holds([guard])
+        dtype, step = self.names.sizes.dtype, self._step(guard.index)
+        if step is None:
+            at = self._packed(Expr("index", dtype, (), guard.index))
+        else:
+            at = splat(self.position(guard.index), self.lanes)
+        if step:
+            numbers = (const(step * lane, dtype) for lane in range(self.lanes))
+            at = at + Expr("pack", dtype, tuple(numbers), lanes=self.lanes)
+        return self._between(guard, self.settled(at))
+
     def _packed(self, expr: Expr) -> Expr:
         """Lane by lane."""
+        lanes = tuple(scope.value(expr) for scope in self._each_lane())
+        return Expr("pack", expr.dtype, lanes, lanes=self.lanes)
+
+    def _each_lane(self) -> "Iterator[Scope]":
+        """Scopes of single lanes, whose statements stand in this one."""
         assert self.inner is not None
         start = self.where[self.inner]
-        lanes: list[Expr] = []
         for lane in range(self.lanes):
             at = start + self.names.sizes.const(lane)
             scope = Scope(self.names, {**self.where, self.inner: at}, place=self.place)
             scope.body, scope.parent = self.body, self._scalars()
-            lanes.append(scope.value(expr))
-        return Expr("pack", expr.dtype, tuple(lanes), lanes=self.lanes)
+            yield scope
 
     def _scalars(self) -> "Scope | None":
         """The nearest scope around that has no lanes."""
@@ -287,13 +328,13 @@ class Scope:
 
 def _indices_below(expr: Expr) -> Iterable[Index]:
     for part in ordered([expr]):
-        if part.op == "index":
-            yield part.value
-        elif part.op == "read":
-            yield part.value.index
-            yield from (guard.index for guard in part.value.guards)
+        yield from indices_of(part)
 
 
 def splat(x: Expr, lanes: int) -> Expr:
-    """A number in all lanes."""
-    return Expr("splat", x.dtype, (x,), lanes=lanes) if lanes > 1 else x
+    """A number in all lanes; of a truth, a mask with all bits set or none."""
+    if lanes == 1:
+        return x
+    if x.dtype is bool_:
+        x = -(x & const(True, bool_))
+    return Expr("splat", x.dtype, (x,), lanes=lanes)

@@ -13,6 +13,8 @@ def indices_of(expr: Expr) -> Iterator[Index]:
     """Indices that a node itself holds."""
     if expr.op == "index":
         yield expr.value
+    elif expr.op == "within":
+        yield expr.value.index
     elif expr.op == "read":
         yield expr.value.index
         yield from (guard.index for guard in expr.value.guards)
@@ -89,6 +91,8 @@ def _value(expr: Expr, axes: Mapping[Axis, Index], made: Mapping[Expr, Expr]) ->
 
     if expr.op == "index":
         return index(expr.value)
+    if expr.op == "within":
+        return replace(expr.value, index=index(expr.value.index))
     if expr.op == "reduce" and expr.value.part is not None:
         return replace(expr.value, part=index(expr.value.part))
     if expr.op != "read":

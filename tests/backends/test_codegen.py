@@ -152,6 +152,33 @@ def test_long_rows_are_shared_though_a_short_reduction_is_repeated() -> None:
     assert [step.kernel.items[0] > 4 for step in steps] == [True, True]
 
 
+def test_bounds_are_arguments() -> None:
+    """Parts of other sizes, written into arrays, are no other source."""
+
+    def text(size: int, part: int) -> list[str]:
+        def run(x: Any) -> Any:
+            u = x * 2.0
+            u[3:part] = u[2 : part - 1] + 1.0
+            return u
+
+        graph = region(run, gw.spec("float64", (size,)))
+        return [source_of(s.kernel, "k", OPENCL) for s in lowered(graph, Cpu(2)).steps]
+
+    assert text(100, 50) == text(200, 70) == text(333, 300)
+
+
+def test_much_behind_short_sums_has_a_kernel_with_vectors() -> None:
+    def run(x: Any, w: Any) -> Any:
+        return gnp.tanh(x @ w)
+
+    def many(rows: int, columns: int) -> int:
+        specs = gw.spec("float32", (rows, columns)), gw.spec("float32", (columns, 1))
+        return len(lowered(region(run, *specs), Cpu(2)).steps)
+
+    assert many(4096, 32) == 2
+    assert many(4096, 500) == many(64, 32) == 1
+
+
 def test_names_of_a_model_reach_no_source() -> None:
     b = gw.Builder("evil")
     x = b.input(

@@ -294,6 +294,19 @@ def test_powers_of_integers() -> None:
 
 
 @device
+def test_sums_behind_products_and_running_sums() -> None:
+    x, y, z = normal(40, 20), normal(20, 48), normal(40, 48)
+
+    def rows(z: Any) -> Any:
+        return gnp.sum(z, axis=1, keepdims=True)
+
+    agree(lambda x, y, z: (x @ y) * rows(z), x, y, z, tolerance=1e-4)
+    agree(lambda x, y, z: rows(z) * (x @ y), x, y, z, tolerance=1e-4)
+    agree(lambda z: gnp.cumsum(z, axis=0) * rows(z * 2), z, tolerance=1e-4)
+    agree(lambda z: rows(z * 2) * gnp.cumsum(z, axis=0), z, tolerance=1e-4)
+
+
+@device
 def test_products_of_many_and_turned_matrices() -> None:
     x, y = normal(3, 20, 24), normal(3, 33, 24)
     agree(lambda x, y: x @ gnp.swapaxes(y, -1, -2), x, y)

@@ -8,6 +8,7 @@ Cook; Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import lcm
 from typing import TypeAlias
 
@@ -28,6 +29,7 @@ class Toom:
     down: Matrix
 
 
+@cache
 def toom(outputs: int, taps: int = 3) -> Toom:
     """The matrices for so many outputs, 2, 4 or 6 of three taps."""
     points = _POINTS[: outputs + taps - 2]

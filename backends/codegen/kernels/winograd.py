@@ -159,6 +159,10 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
     }
 
 
+_NEAR = 1024
+"""Elements of each frequency that are transformed at once."""
+
+
 def transformed(
     weights: NDArray[np.float32], division: Division
 ) -> NDArray[np.float32]:
@@ -169,13 +173,20 @@ def transformed(
     matrix = np.array(toom(division.outputs).filter, np.float64)
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
-    found = np.empty((len(both), channels, filters), np.float32)
-    for low in range(0, filters, 32):  # in float64, of which little is held at once
-        flat = weights[low : low + 32].reshape(-1, 9).astype(np.float64)
-        spread = (both @ flat.T).reshape(len(both), -1, channels)
-        found[:, :, low : low + 32] = spread.swapaxes(1, 2)
-    panels = packed(found, TILE.columns)
-    return np.ascontiguousarray(panels.swapaxes(0, 1)) if division.span else panels
+    taps = packed(
+        weights.reshape(filters, channels, 9).transpose(2, 1, 0), TILE.columns
+    )
+    panels = taps.shape[1]
+    rows = taps.reshape(9, panels, -1)
+    places = (panels, len(both)) if division.span else (len(both), panels)
+    found = np.empty((*places, channels, TILE.columns), np.float32)
+    into = found.reshape(*places, -1)
+    into = into.swapaxes(0, 1) if division.span else into
+    for p in range(panels):
+        for low in range(0, rows.shape[2], _NEAR):  # in float64, while it is near
+            part = rows[:, p, low : low + _NEAR].astype(np.float64)
+            into[:, p, low : low + _NEAR] = both @ part
+    return found
 
 
 class _Writer:
