@@ -76,10 +76,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of what the change may move come first, in the order of the files."""
     if CHANGE is not None:
         names = guilty(CHANGE)
-        items.sort(key=lambda item: not _is_about(item, names))
+        own = f"test_{CHANGE.module}"
+        items.sort(key=lambda item: not _is_about(item, names, own))
 
 
-def _is_about(item: Any, names: set[str]) -> bool:
+def _is_about(item: Any, names: set[str], own: str) -> bool:
+    """Whether a test is of the changed module, or of a rewrite that it may move."""
+    if item.path.stem == own:
+        return True
     about = getattr(item, "callspec", None)
     values = about.params.values() if about is not None else ()
     return any(isinstance(v, str) and v in names for v in values)

@@ -9,10 +9,13 @@ from itertools import count, islice
 from typing import Any
 
 import numpy as np
+from random_loops import SOON, random_loop
 from rewrite_examples import EXAMPLES
 
+import graphwright as gw
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
+from graphwright.passes import roll
 from graphwright.passes.manager import PASSES, PassManager
 from graphwright.passes.rules import EXACT, UNSAFE, RuleSet
 from graphwright.testing import inputs_for
@@ -24,12 +27,35 @@ from mutation.twin import Twin, changed
 FIRST_SEED = 1_000_000
 """Seeds that the tests do not use."""
 
-Case = tuple[Graph, int]
-"""A graph and the seed of its inputs."""
+LOOPS = 40
+"""How many unrolled loops are tried: they take ten times as long as other graphs."""
+
+Case = tuple[Graph, Sequence[Any]]
+"""A graph and its inputs."""
 
 
 def graphs(names: set[str], twin: Twin) -> Iterator[Case]:
-    """Examples of what may be guilty, then random graphs aimed at it.
+    """Graphs in which what may be guilty does something, and their inputs."""
+    if "roll_loops" in names:
+        yield from _unrolled(twin)
+    for graph, seed in _aimed(names, twin):
+        yield graph, inputs_for(graph, seed)
+
+
+def _unrolled(twin: Twin) -> Iterator[Case]:
+    """Traces of loops, of which few turns are enough to roll them up."""
+    for module in (roll, twin.roll):
+        for name, value in SOON.items():
+            setattr(module, name, value)
+    for seed in range(FIRST_SEED, FIRST_SEED + LOOPS):
+        rng = np.random.default_rng(seed)
+        arrays = rng.normal(size=7), rng.normal(size=7)
+        specs = [gw.spec(x.dtype.name, x.shape) for x in arrays]
+        yield gw.trace(random_loop(seed)[1], *specs), arrays
+
+
+def _aimed(names: set[str], twin: Twin) -> Iterator[tuple[Graph, int]]:
+    """Examples, then random graphs with the seeds of their inputs.
 
     Every other one is grown from changed patterns.
     """
@@ -75,8 +101,7 @@ def hunt(mutant: Mutant, tries: int) -> dict[str, Any]:
         return {"fault": False, "message": f"not imported: {error}"}
     theirs = {s.label: s for s in twin.passcheck.schedules(0)}
     plans = [(s, theirs[s.label]) for s in wanted(names)]
-    for number, (graph, seed) in enumerate(islice(graphs(names, twin), tries)):
-        inputs = inputs_for(graph, seed)
+    for number, (graph, inputs) in enumerate(islice(graphs(names, twin), tries)):
         for mine, plan in plans:
             message = difference_made(twin, graph, inputs, mine, plan)
             if message:

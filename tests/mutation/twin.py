@@ -10,6 +10,7 @@ from typing import Any
 
 import graphwright.bisection
 import graphwright.passes.manager
+import graphwright.passes.roll
 import graphwright.testing.passcheck
 import graphwright.testing.random_graphs
 from mutation.hook import install
@@ -20,6 +21,7 @@ USERS = (
     graphwright.testing.passcheck,
     graphwright.testing.random_graphs,
     graphwright.bisection,
+    graphwright.passes.roll,
 )
 """Modules that hold passes and are imported anew with them."""
 
@@ -33,12 +35,14 @@ class Twin:
         passcheck: Twin of ``graphwright.testing.passcheck``.
         random_graphs: Twin of ``graphwright.testing.random_graphs``: aims by patterns.
         bisection: Twin of ``graphwright.bisection``.
+        roll: Twin of ``graphwright.passes.roll``, whose limits can be set.
     """
 
     manager: Any
     passcheck: Any
     random_graphs: Any
     bisection: Any
+    roll: Any
 
 
 def changed(mutant: Mutant) -> Twin:
