@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -66,7 +67,9 @@ def in_children(
 def _fork(task: Callable[[T], R], item: T, seconds: int) -> tuple[int, int]:
     """Starts a child; the end of the pipe from which its result is read, and its id."""
     there, here = os.pipe()
-    process = os.fork()
+    with warnings.catch_warnings():  # Python 3.12 warns of threads: they do not matter
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
     if process:
         os.close(here)
         return there, process

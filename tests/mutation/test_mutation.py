@@ -1,6 +1,7 @@
 """The mutation check itself: its changes are real, few of them are enough to see."""
 
 import ast
+import os
 from functools import partial
 
 import pytest
@@ -40,3 +41,15 @@ def test_a_fault_is_found_and_named() -> None:
     assert found
     assert found["fault"]
     assert found["blamed"] == "add_negative"
+
+
+def test_children_answer_in_order_and_may_die() -> None:
+    def task(n: int) -> int:
+        return n * n if n != 1 else os._exit(1)
+
+    assert list(in_children(task, range(4), 2, 60)) == [
+        (0, 0),
+        (1, None),
+        (2, 4),
+        (3, 9),
+    ]
