@@ -19,9 +19,11 @@ from graphwright.comparison.peers import (
     OnnxReferenceRunner,
     OnnxRuntimeRunner,
     OpenVinoRunner,
+    PeerRunner,
 )
 from graphwright.comparison.pictures import KEPT, Picture, picture
 from graphwright.comparison.precision import with_float
+from graphwright.comparison.rehearsal import rehearse
 from graphwright.comparison.report import ComparisonReport, RunnerReport
 from graphwright.comparison.runners import (
     CallableRunner,
@@ -49,7 +51,7 @@ Contestant: TypeAlias = "str | Backend | Runner | Callable[..., Any]"
 """A backend's name or a backend, ``reference``, ``onnx``, ``onnxruntime``,
 ``openvino``, a function, or a runner."""
 
-_PEERS: dict[str, Callable[..., Runner]] = {
+_PEERS: dict[str, type[PeerRunner]] = {
     "onnxruntime": OnnxRuntimeRunner,
     "onnx": OnnxReferenceRunner,
     "openvino": OpenVinoRunner,
@@ -116,8 +118,10 @@ def compare(
     if rounds < 0 or search < 0:
         raise FeedError(f"rounds={rounds} and search={search}: neither is negative")
     session = _Session(labelled(graph), source, function, options, strict)
-    session.add(backends, per_node=per_node)
     sets = given_samples(graph, inputs)
+    if dtype is not None:
+        (session.trial,) = sets[:1] or make_samples(graph, 1, seed, dims or {})
+    session.add(backends, per_node=per_node)
     if golden is not None:
         sets += session.add_golden(golden)
     count: Samples = samples if samples is not None else (0 if sets else 2)
@@ -159,6 +163,7 @@ class _Session:
     function: Callable[..., Any] | None
     options: Mapping[str, Any]
     strict: bool = False
+    trial: Sample | None = None
     runners: list[Runner] = field(default_factory=list[Runner])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     resident: dict[str, int] = field(default_factory=dict[str, int])
@@ -225,6 +230,8 @@ class _Session:
         if each == "python" and self.function is not None:
             return CallableRunner(each, self.original, self.function)
         if each in _PEERS:
+            if self.trial is not None:
+                rehearse(_PEERS[each], self.source, self.trial.feeds)
             extra = {"inner": True} if inner else {}
             return _PEERS[each](self.original, self.source, **extra)
         return self._own(each, each)

@@ -1,6 +1,7 @@
 """Comparing backends: nothing is missed, nothing is invented, every value counts."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from faulty_backend import Fault, Faulty, scaled, stale
 import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.numpy.kernels.threads import use_threads
+from graphwright.comparison import compare as comparing
 from graphwright.comparison.alignment import Fate
 from graphwright.comparison.compare import worse
 from graphwright.comparison.labels import labelled
 from graphwright.comparison.metrics import Metrics, measure
+from graphwright.comparison.peers import OnnxReferenceRunner
 from graphwright.comparison.precision import with_float
-from graphwright.comparison.runners import GraphwrightRunner
+from graphwright.comparison.runners import Feeds, GraphwrightRunner
 from graphwright.ir.builder import Builder
 from graphwright.ir.dtype import bfloat16, float16, float32
 from graphwright.ir.emitter import Value
@@ -216,7 +219,7 @@ def test_ops_without_a_dtype_keep_theirs_between_casts() -> None:
 
     graph = gw.trace(f, gw.spec("float32", (16,)))
     narrow = with_float(graph, "float16")
-    assert [t.dtype.name for t in narrow.output_types] == ["float16"]
+    assert [v.dtype.name for v in narrow.outputs] == ["float16"]
     assert {n.op.name for n in narrow.nodes} == {
         *("cast", *(n.op.name for n in graph.nodes))
     }
@@ -239,6 +242,22 @@ def test_what_cannot_take_part_is_left_out() -> None:
     assert "two gave 2 outputs" in report.left_out["two"]
     with pytest.raises(gw.FeedError, match="two gave 2 outputs"):
         gw.compare(graph, ["numpy", two], strict=True)
+
+
+class Crashing(OnnxReferenceRunner):
+    """A system that brings the process down."""
+
+    name = "crashing"
+
+    def plain(self, feeds: Feeds) -> list[Any]:
+        os.abort()
+
+
+def test_a_system_that_crashes_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(comparing._PEERS, "crashing", Crashing)
+    report = gw.compare(DIGITS, ["numpy", "crashing", "onnx"], dtype="float16")
+    assert "crashing crashes on this model" in report.left_out["crashing"]
+    assert [r.name for r in report.runners] == ["numpy", "onnx"]
 
 
 def test_inputs_that_do_not_fit() -> None:
