@@ -156,6 +156,7 @@ class Table:
         places: For each step, where in it the address of its first array goes.
         near: Bytes of local memory.
         ends: Tickets up to each step, that included.
+        widest: Tickets of the step that has most: more work-items would only wait.
     """
 
     def __init__(self, steps: Sequence[Step], cores: int) -> None:
@@ -163,7 +164,7 @@ class Table:
         rows, arguments = [0] * HEADER, list[int]()
         self.places: list[int] = []
         self.ends: list[int] = []
-        self.near = end = 0
+        self.near = self.widest = end = 0
         for step in steps:
             kernel, at = step.kernel, head + len(arguments)
             arrays = len(kernel.inputs) + len(kernel.outputs) + kernel.checks
@@ -175,7 +176,9 @@ class Table:
             across, down, deep = (*kernel.items, 1, 1)[:3]
             items = across * down * deep
             few = max(1, items // (_TURNS * cores))
-            end += -(-items // few)
+            tickets = -(-items // few)
+            self.widest = max(self.widest, tickets)
+            end += tickets
             self.ends.append(end)
             rows += [step.function, end, items, few, across, down, step.wait, at]
         self.numbers: NDArray[np.uint64] = np.array([*rows, *arguments], np.uint64)

@@ -113,7 +113,8 @@ class PlanRunner:
         library = pyopencl()
         self._session, self._table, self._fault = session, table, fault
         self._done = np.zeros(STRIDE * (table.count + 1), np.int32)
-        self._cores = (int(session.device.max_compute_units),)
+        cores = int(session.device.max_compute_units)
+        self._cores = (max(1, min(cores, table.widest)),)
         self._kernel = library.Kernel(program, PLAN)
         buffers = session.buffer(numbers), session.buffer(self._done)
         near = library.LocalMemory(max(table.near, 64))

@@ -54,6 +54,8 @@ def test_tickets_cover_all_items() -> None:
         assert items == step.kernel.items[0]
         tickets = int(end) - ends[number]
         assert (tickets - 1) * few < items <= tickets * few
+    assert table.widest == max(np.diff(ends)) == 33
+    assert Table(steps[:1], cores=2).widest == 1
 
 
 def branches(x: Any) -> Any:
