@@ -10,11 +10,7 @@ from typing import Any
 
 from graphwright.backends.executable import StepTime
 from graphwright.comparison.labels import labelled
-from graphwright.comparison.peers import (
-    OnnxReferenceRunner,
-    OnnxRuntimeRunner,
-    OpenVinoRunner,
-)
+from graphwright.comparison.peers import PEERS
 from graphwright.comparison.runners import (
     GraphwrightRunner,
     ReferenceRunner,
@@ -37,12 +33,6 @@ from graphwright.ir.graph import Graph
 from graphwright.threads import get_num_threads, set_num_threads
 
 PERCENTS = (5, 50, 95, 99)
-
-_PEERS: Mapping[str, Any] = {
-    "onnxruntime": OnnxRuntimeRunner,
-    "onnx": OnnxReferenceRunner,
-    "openvino": OpenVinoRunner,
-}
 
 
 @dataclass(frozen=True)
@@ -319,8 +309,8 @@ def _entries(
         held, start = resident_bytes(), time.perf_counter()
         try:
             runner: Runner
-            if name in _PEERS:
-                runner = _PEERS[name](original, source)
+            if name in PEERS:
+                runner = PEERS[name](original, source)
             elif name == "reference":
                 runner = ReferenceRunner(original)
             else:

@@ -15,12 +15,7 @@ from graphwright.comparison.judge import Judge, Verdicts
 from graphwright.comparison.labels import Labelled, labelled
 from graphwright.comparison.metrics import Metrics, alike
 from graphwright.comparison.minimal import Reproducer, minimal, write_case
-from graphwright.comparison.peers import (
-    OnnxReferenceRunner,
-    OnnxRuntimeRunner,
-    OpenVinoRunner,
-    PeerRunner,
-)
+from graphwright.comparison.peers import PEERS
 from graphwright.comparison.pictures import KEPT, Picture, picture
 from graphwright.comparison.precision import with_float
 from graphwright.comparison.rehearsal import rehearse
@@ -50,12 +45,6 @@ from graphwright.ir.graph import Graph
 Contestant: TypeAlias = "str | Backend | Runner | Callable[..., Any]"
 """A backend's name or a backend, ``reference``, ``onnx``, ``onnxruntime``,
 ``openvino``, a function, or a runner."""
-
-_PEERS: dict[str, type[PeerRunner]] = {
-    "onnxruntime": OnnxRuntimeRunner,
-    "onnx": OnnxReferenceRunner,
-    "openvino": OpenVinoRunner,
-}
 
 
 def compare(
@@ -229,11 +218,11 @@ class _Session:
             return ReferenceRunner(self.original)
         if each == "python" and self.function is not None:
             return CallableRunner(each, self.original, self.function)
-        if each in _PEERS:
+        if each in PEERS:
             if self.trial is not None:
-                rehearse(_PEERS[each], self.source, self.trial.feeds)
+                rehearse(PEERS[each], self.source, self.trial.feeds)
             extra = {"inner": True} if inner else {}
-            return _PEERS[each](self.original, self.source, **extra)
+            return PEERS[each](self.original, self.source, **extra)
         return self._own(each, each)
 
     def _own(self, name: str, backend: "str | Backend") -> Runner:

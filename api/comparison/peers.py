@@ -179,3 +179,9 @@ class OpenVinoRunner(PeerRunner):
         array = np.array(x)
         is_brain = port.get_element_type() == self._openvino.Type.bf16
         return array.view(bfloat16.numpy) if is_brain else array
+
+
+PEERS: dict[str, type[PeerRunner]] = {
+    kind.name: kind for kind in (OnnxRuntimeRunner, OnnxReferenceRunner, OpenVinoRunner)
+}
+"""Other systems by name."""

@@ -14,12 +14,11 @@ from faulty_backend import Fault, Faulty, scaled, stale
 import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.numpy.kernels.threads import use_threads
-from graphwright.comparison import compare as comparing
 from graphwright.comparison.alignment import Fate
 from graphwright.comparison.compare import worse
 from graphwright.comparison.labels import labelled
 from graphwright.comparison.metrics import Metrics, measure
-from graphwright.comparison.peers import OnnxReferenceRunner
+from graphwright.comparison.peers import PEERS, OnnxReferenceRunner
 from graphwright.comparison.precision import with_float
 from graphwright.comparison.runners import Feeds, GraphwrightRunner
 from graphwright.ir.builder import Builder
@@ -254,7 +253,7 @@ class Crashing(OnnxReferenceRunner):
 
 
 def test_a_system_that_crashes_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(comparing._PEERS, "crashing", Crashing)
+    monkeypatch.setitem(PEERS, "crashing", Crashing)
     report = gw.compare(DIGITS, ["numpy", "crashing", "onnx"], dtype="float16")
     assert "crashing crashes on this model" in report.left_out["crashing"]
     assert [r.name for r in report.runners] == ["numpy", "onnx"]
