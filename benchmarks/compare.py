@@ -22,11 +22,10 @@ import graphwright as gw
 import graphwright.comparison.compare
 from graphwright.comparison.judge import Judge, Verdicts
 from graphwright.comparison.labels import labelled
-from graphwright.comparison.peers import OnnxRuntimeRunner, OpenVinoRunner
+from graphwright.comparison.peers import PEERS
 from graphwright.comparison.runners import GraphwrightRunner, Runner
 from graphwright.feeds import random_feeds
 
-PEERS: dict[str, Any] = {"onnxruntime": OnnxRuntimeRunner, "openvino": OpenVinoRunner}
 WORK = ("run", "measure", "picture")
 """The parts of a comparison that count."""
 
