@@ -34,17 +34,20 @@ Case = tuple[Graph, Sequence[Any]]
 """A graph and its inputs."""
 
 
-def graphs(names: set[str], twin: Twin) -> Iterator[Case]:
-    """Graphs in which what may be guilty does something, and their inputs."""
+def graphs(names: set[str], twin: Twin | None = None) -> Iterator[Case]:
+    """Graphs in which what may be guilty does something, and their inputs.
+
+    Without ``twin`` none is grown from changed patterns.
+    """
     if "roll_loops" in names:
         yield from _unrolled(twin)
     for graph, seed in _aimed(names, twin):
         yield graph, inputs_for(graph, seed)
 
 
-def _unrolled(twin: Twin) -> Iterator[Case]:
+def _unrolled(twin: Twin | None) -> Iterator[Case]:
     """Traces of loops, of which few turns are enough to roll them up."""
-    for module in (roll, twin.roll):
+    for module in (roll, *([] if twin is None else [twin.roll])):
         for name, value in SOON.items():
             setattr(module, name, value)
     for seed in range(FIRST_SEED, FIRST_SEED + LOOPS):
@@ -54,7 +57,7 @@ def _unrolled(twin: Twin) -> Iterator[Case]:
         yield gw.trace(random_loop(seed)[1], *specs), arrays
 
 
-def _aimed(names: set[str], twin: Twin) -> Iterator[tuple[Graph, int]]:
+def _aimed(names: set[str], twin: Twin | None) -> Iterator[tuple[Graph, int]]:
     """Examples, then random graphs with the seeds of their inputs.
 
     Every other one is grown from changed patterns.
@@ -63,7 +66,7 @@ def _aimed(names: set[str], twin: Twin) -> Iterator[tuple[Graph, int]]:
     yield from ((graph, 0) for name, graph in EXAMPLES.items() if name in aimed)
     for seed in count(FIRST_SEED):
         yield aimed_graph(seed, max_nodes=4, rewrites=aimed), seed
-        graph = _grown(twin, seed, aimed)
+        graph = None if twin is None else _grown(twin, seed, aimed)
         if graph is not None:
             yield graph, seed
 
