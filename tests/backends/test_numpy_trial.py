@@ -27,7 +27,7 @@ def played(found: Trial, seconds: Callable[[bool], float], runs: int) -> list[bo
 
 @pytest.mark.parametrize(
     ("together", "single", "alone"),
-    [(1e-3, 2e-3, False), (2e-3, 1e-3, True), (1e-3, 1e-3, True)],
+    [(1e-3, 1.2e-3, False), (2e-3, 1e-3, True), (1e-3, 1e-3, True)],
 )
 def test_who_is_faster_has_the_next_runs(
     together: float, single: float, alone: bool
@@ -37,6 +37,13 @@ def test_who_is_faster_has_the_next_runs(
     assert kinds[first : first + trial._REST[0]] == [alone] * trial._REST[0]
     assert kinds.count(not alone) <= trial._FIRST + 3 * trial._RUNS // 2
     assert len(set(kinds[trial._FIRST : first])) == 2
+
+
+def test_two_runs_alone_are_enough_where_helpers_clearly_pay() -> None:
+    kinds = played(Trial(), lambda one: 9e-3 if one else 5e-3, 1000)
+    first = trial._FIRST + 4 + trial._REST[0]
+    assert kinds[:first].count(True) == 2
+    assert kinds.count(True) <= 2 * 5
 
 
 def test_trials_come_again_when_the_machine_has_changed() -> None:

@@ -10,6 +10,8 @@ _RUNS = 12
 """Runs of a trial, half of them alone."""
 _LONG = 0.02
 """Seconds: of longer runs a helper that comes late delays but a small part."""
+_CLEAR = 1.3
+"""How many times as fast helpers are where two runs alone are enough to tell."""
 _GAIN = 1.05
 """How many times as fast helpers must be, for they take processors from others."""
 _REST = 64, 1024
@@ -46,7 +48,9 @@ class Trial:
         self._times[alone].append(seconds)
         together, single = self._times[False], self._times[True]
         count = len(together) + len(single)
-        if count == 2 and min(seconds, *together) > _LONG:
+        long = count == 2 and min(together) > _LONG
+        clear = count == 4 and min(single) > _CLEAR * max(together)
+        if long or clear:
             self._settle(alone=False)
         elif not together or count < _RUNS:
             self.alone = count // 2 % 2 == 1
