@@ -40,7 +40,7 @@ def test_who_is_faster_has_the_next_runs(
 
 
 def test_two_runs_alone_are_enough_where_helpers_clearly_pay() -> None:
-    kinds = played(Trial(), lambda one: 9e-3 if one else 5e-3, 1000)
+    kinds = played(Trial(), lambda one: 3e-3 if one else 2e-3, 1000)
     first = trial._FIRST + 4 + trial._REST[0]
     assert kinds[:first].count(True) == 2
     assert kinds.count(True) <= 2 * 5

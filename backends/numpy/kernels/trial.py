@@ -8,7 +8,7 @@ _FIRST = 4
 """Runs before the first trial: they touch memory and make views."""
 _RUNS = 12
 """Runs of a trial, half of them alone."""
-_LONG = 0.02
+_LONG = 4e-3
 """Seconds: of longer runs a helper that comes late delays but a small part."""
 _CLEAR = 1.3
 """How many times as fast helpers are where two runs alone are enough to tell."""
