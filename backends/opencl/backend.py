@@ -1,7 +1,9 @@
 """The OpenCL backend: graphs as few kernels, on any device."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -23,6 +25,7 @@ from graphwright.backends.opencl.library import (
     session,
 )
 from graphwright.backends.opencl.programs import Programs, named, rounding_each
+from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import bool_
 from graphwright.ir.emitter import Value
@@ -150,26 +153,35 @@ class OpenCLBackend(GraphBackend):
         return error
 
     def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Resident]:
-        """The elements of what never changes."""
-        found = {
-            array: self._resident(packed) for array, packed in lowered.packed.items()
-        }
+        """The elements of what never changes, packed by as many threads as help."""
+        wanted = dict(lowered.packed)
         read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
             array = lowered.arrays.get(v)
             if array in read and array is not None:
-                plain = Packed(constant, "", np.ascontiguousarray)
-                found[array] = self._resident(plain)
-        return found
+                wanted[array] = Packed(constant, "", _plain)
+        once = {_key(packed): packed for packed in wanted.values()}
+        with ThreadPoolExecutor(self._session.device.max_compute_units) as pool:
+            made = pool.map(self._resident, once.values())
+            found = dict(zip(once, made, strict=True))
+        return {array: found[_key(packed)] for array, packed in wanted.items()}
 
     def _resident(self, packed: Packed) -> Resident:
         """A packed constant, one for all plans that hold it."""
-        key = id(packed.constant), packed.name
+        key = _key(packed)
         known = self._residents.get(key)
         if known is None:
-            array = packed.pack(packed.constant.array())
+            array = packed.pack(packed.constant)
             known = self._residents[key] = Resident(packed.constant, array)
         return known
+
+
+def _key(packed: Packed) -> tuple[int, str]:
+    return id(packed.constant), packed.name
+
+
+def _plain(constant: Constant) -> Any:
+    return np.ascontiguousarray(constant.array())
 
 
 def _stored(types: Sequence[Type]) -> bool:

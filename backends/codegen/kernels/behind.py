@@ -16,7 +16,7 @@ from graphwright.backends.codegen.translate import Names, Scope
 from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.dtype import float32, int32
 
-_RESULT = "behind"
+_RESULT, _VALUE = "behind", "VALUE"
 
 
 class Behind:
@@ -37,6 +37,7 @@ class Behind:
         self._columns = shape[-1]
         self._sizes = Sizes(int32)
         self._inputs: dict[Array, None] = {}
+        self._texts: dict[int, str] = {}
         self.statements("x", "0", "0", "0", "1")  # so that all sizes have their names
 
     @property
@@ -69,13 +70,13 @@ class Behind:
         if self._stored is self._leaf:
             return []
         where = [f"const int place = {place}, row = {row}, column_ = {column};"]
-        whole = [*where, *self._computed(value, WIDTH)]
+        whole = [*where, *self._changed(value, WIDTH)]
         if left is None:
             return ["{", *(f"  {line}" for line in whole), "}"]
         lanes = [
             f"const int place = (int)({place}) + lane, row = {row};",
             f"const int column_ = {column} + lane;",
-            *self._computed("lanes[lane]", 1),
+            *self._changed("lanes[lane]", 1),
         ]
         names = ", ".join(f"{value}.s{i:x}" for i in range(WIDTH))
         each = [
@@ -86,7 +87,13 @@ class Behind:
         head = f"if ({left} >= {WIDTH})"
         return [*block(head, whole), *block("else", each)]
 
-    def _computed(self, value: str, lanes: int) -> list[str]:
+    def _changed(self, value: str, lanes: int) -> list[str]:
+        """Statements that change a variable; written once, for whatever its name is."""
+        if lanes not in self._texts:
+            self._texts[lanes] = "\n".join(self._computed(lanes))
+        return self._texts[lanes].replace(_VALUE, value).split("\n")
+
+    def _computed(self, lanes: int) -> list[str]:
         """Statements of a scope in which the axes are where they are."""
         names = Names([self._stored], self._sizes)
         self._inputs = names.inputs
@@ -94,10 +101,10 @@ class Behind:
         where = self._where(scope)
         inner = self._axes[-1] if lanes > 1 and self._axes else None
         inside = scope.beside(where, inner, lanes)
-        inside.bind(self._leaf, Expr("var", float32, value=value, lanes=lanes))
+        inside.bind(self._leaf, Expr("var", float32, value=_VALUE, lanes=lanes))
         inside.body.append(Let(_RESULT, inside.value(self._stored)))
         kernel = Kernel(tuple(names.inputs), (), self._sizes, tuple(scope.body), (1,))
-        return [*statements_of(kernel, self._dialect), f"{value} = {_RESULT};"]
+        return [*statements_of(kernel, self._dialect), f"{_VALUE} = {_RESULT};"]
 
     def _where(self, scope: Scope) -> Mapping[Axis, Expr]:
         """What axes are: by row and column where the last is that, else by place."""

@@ -24,7 +24,7 @@ _CYCLE = 32
 _RESIDENT = 5 << 19
 """Bytes of transformed filters that each span of tiles may read again."""
 _LARGEST_WEIGHT = 1e12
-"""Products of transformed numbers stay finite, as a rule."""
+"""Weights below it, transformed, have products that stay finite, as a rule."""
 
 
 def convolution(
@@ -47,11 +47,16 @@ def convolution(
     """
     if depthwise.accepts(shape):
         return depthwise.depthwise(shape, weights, finish, machine, dialect)
-    small = bool(np.abs(weights).max(initial=0) < _LARGEST_WEIGHT)
-    best = division(shape, machine) if rearranged and small else None
-    if best is None:
+    best = division(shape, machine) if rearranged else None
+    if best is None or not _are_small(weights):
         return conv(shape, weights, finish, machine, dialect)
     return winograd.winograd(shape, weights, finish, machine, dialect, best)
+
+
+def _are_small(weights: NDArray[np.float32]) -> bool:
+    """Whether products of what they are transformed to stay finite, as a rule."""
+    high, low = weights.max(initial=0), weights.min(initial=0)
+    return bool(max(high, -low) < _LARGEST_WEIGHT)  # no copy is made; NaN is not small
 
 
 def division(shape: ConvShape, machine: Cpu) -> Division | None:

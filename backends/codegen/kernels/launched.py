@@ -1,13 +1,14 @@
 """Launches of a library as kernels on the arrays of a site."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
-from graphwright.backends.codegen.kernels.table import Site
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
+from graphwright.backends.codegen.kernels.table import Pack, Site
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
+from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32, int32
 
 MOST = (1 << 31) - (1 << 16)
@@ -41,8 +42,8 @@ def launched(
         yield _written(launch, arrays)
 
 
-def _made(make: Callable[[], Any]) -> Callable[[Any], Any]:
-    def pack(array: Any) -> Any:
+def _made(make: Make) -> Pack:
+    def pack(constant: Constant) -> Any:
         return make()
 
     return pack
