@@ -20,7 +20,7 @@ import numpy as np
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.kernels.choose import convolution
+from graphwright.backends.codegen.kernels.choose import convolution, division
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
@@ -74,10 +74,12 @@ class Bench:
         self.programs = Programs(self.session)
         self.share = self.cores if cpu else 1
 
-    def seconds(self, library: Library, arrays: Mapping[str, Any]) -> float:
+    def seconds(
+        self, library: Library, arrays: Mapping[str, Any], weights: Any = None
+    ) -> float:
         """Of all launches of a library; the least of some runs."""
         cl, queue = pyopencl(), self.session.queue
-        packed = {name: make() for name, make in library.constants.items()}
+        packed = {name: make(weights) for name, make in library.constants.items()}
         scratch = {n: np.zeros(size, np.float32) for n, size in library.scratch.items()}
         held = {**packed, **scratch, **arrays}
         buffers = {name: self.session.buffer(array) for name, array in held.items()}
@@ -154,9 +156,10 @@ class Bench:
             taps = (filters, shape.depth, kernel, kernel)
             w = rng.standard_normal(taps, np.float32)
             finish = Affine(bias=True, low=0.0)
-            library = convolution(shape, w, finish, self.machine, OPENCL)
+            cut = division(shape, self.machine)
+            library = convolution(shape, finish, self.machine, OPENCL, cut)
             kinds = "+".join(x.kernel.rsplit("_", 1)[0] for x in library.launches)
-            yield name, kinds, self.seconds(library, known), shape.flops
+            yield name, kinds, self.seconds(library, known, w), shape.flops
 
     def product(self, rows: int, depth: int, columns: int) -> tuple[float, float]:
         """Seconds of a product here, and of NumPy's."""
@@ -165,9 +168,9 @@ class Bench:
         w = rng.standard_normal((depth, columns), np.float32)
         out = np.zeros((rows, columns), np.float32)
         shape = GemmShape(1, rows, depth, columns)
-        library = gemm(shape, w[None], Affine(), self.machine, OPENCL)
+        library = gemm(shape, True, Affine(), self.machine, OPENCL)
         theirs = self.least(lambda: np.matmul(x, w, out=out))
-        return self.seconds(library, {"x": x, "out": out}), theirs
+        return self.seconds(library, {"x": x, "out": out}, w), theirs
 
 
 def main() -> None:

@@ -30,7 +30,12 @@ def _program(source: str) -> Any:
     return cl.Program(queue().context, text).build()
 
 
-def run(library: Library, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+def run(
+    library: Library,
+    arrays: Mapping[str, Any],
+    shape: tuple[int, ...],
+    weights: Any = None,
+) -> Any:
     """The array ``out`` after all launches, filled with NaN before."""
     context, flags = queue().context, cl.mem_flags
     out = np.full(shape, np.nan, np.float32)
@@ -39,7 +44,7 @@ def run(library: Library, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> 
         mode = flags.READ_WRITE | flags.COPY_HOST_PTR
         return cl.Buffer(context, mode, hostbuf=np.ascontiguousarray(array))
 
-    packed = {name: make() for name, make in library.constants.items()}
+    packed = {name: make(weights) for name, make in library.constants.items()}
     known = {**packed, **arrays, "out": out}
     buffers = {name: buffer(array) for name, array in known.items()}
     for name, floats in library.scratch.items():

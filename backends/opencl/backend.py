@@ -1,7 +1,7 @@
 """The OpenCL backend: graphs as few kernels, on any device."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
@@ -128,14 +128,16 @@ class OpenCLBackend(GraphBackend):
             for step, (name, source) in zip(found.steps, sources, strict=True)
         ]
         ends = [found.arrays[v] for v in (*graph.outputs, *graph.inputs)]
-        constants = self._constants(graph, found)
         count = len(graph.outputs)
         try:
-            return LaunchPlan(
-                self._session, self._programs, launches, ends, count, constants
-            ).into(parts)
+            with ThreadPoolExecutor(target.cores) as pool:
+                constants = self._constants(graph, found, pool)
+                plan = LaunchPlan(
+                    self._session, self._programs, launches, ends, count, constants
+                )
         except BuildError as error:
             raise self._blamed(found, sources, error) from error
+        return plan.into(parts)
 
     def _blamed(
         self, lowered: Lowered, sources: Sequence[tuple[str, str]], error: BuildError
@@ -152,32 +154,26 @@ class OpenCLBackend(GraphBackend):
                 return made
         return error
 
-    def _constants(self, graph: Graph, lowered: Lowered) -> dict[Array, Resident]:
-        """The elements of what never changes, packed by as many threads as help."""
+    def _constants(
+        self, graph: Graph, lowered: Lowered, pool: Executor
+    ) -> dict[Array, Resident]:
+        """The elements of what never changes; they are being packed."""
         wanted = dict(lowered.packed)
         read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
             array = lowered.arrays.get(v)
             if array in read and array is not None:
                 wanted[array] = Packed(constant, "", _plain)
-        once = {_key(packed): packed for packed in wanted.values()}
-        with ThreadPoolExecutor(self._session.device.max_compute_units) as pool:
-            made = pool.map(self._resident, once.values())
-            found = dict(zip(once, made, strict=True))
-        return {array: found[_key(packed)] for array, packed in wanted.items()}
+        return {array: self._resident(x, pool) for array, x in wanted.items()}
 
-    def _resident(self, packed: Packed) -> Resident:
+    def _resident(self, packed: Packed, pool: Executor) -> Resident:
         """A packed constant, one for all plans that hold it."""
-        key = _key(packed)
+        key = id(packed.constant), packed.name
         known = self._residents.get(key)
         if known is None:
-            array = packed.pack(packed.constant)
-            known = self._residents[key] = Resident(packed.constant, array)
+            packing = pool.submit(packed.pack, packed.constant)
+            known = self._residents[key] = Resident(packed.constant, packing)
         return known
-
-
-def _key(packed: Packed) -> tuple[int, str]:
-    return id(packed.constant), packed.name
 
 
 def _plain(constant: Constant) -> Any:

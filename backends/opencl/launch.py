@@ -1,6 +1,7 @@
 """Launch plans: kernels bound to memory, enqueued one after the other in each run."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -39,12 +40,17 @@ class Resident:
 
     Attributes:
         constant: The constant.
-        array: Its elements, in the order in which they are read.
+        packing: What makes the array.
     """
 
     constant: Constant
-    array: Any
+    packing: Future[Any]
     _buffer: Any = None
+
+    @property
+    def array(self) -> Any:
+        """Its elements, in the order in which they are read."""
+        return self.packing.result()
 
     def buffer(self, session: Session) -> Any:
         """Its buffer on a device, made when it is first asked for."""

@@ -95,11 +95,27 @@ def test_convolutions_agree_with_the_reference(name: str) -> None:
     assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
 
 
-def _kernels(graph: Graph) -> list[Any]:
+def _kernels(graph: Graph, strict: bool = False) -> list[Any]:
     """What the graph becomes on a device with two cores; none need be there."""
     found, _ = arrange(graph, [OpenCLBackend()])
     bodies = [n.op.body for n in found.nodes if isinstance(n.op, Fused)]
-    return [s.kernel for b in bodies for s in lowered(b, Cpu(2, 1 << 20)).steps]
+    target = Cpu(2, 1 << 20, strict=strict)
+    return [s.kernel for b in bodies for s in lowered(b, target).steps]
+
+
+@pytest.mark.parametrize("largest", [1.0, 1e20])
+@pytest.mark.parametrize("strict", [False, True])
+def test_winograd_is_for_tame_weights(largest: float, strict: bool) -> None:
+    body = CASES["two in a row"][0]
+    made = model_of(
+        f"g (float[1,16,20,20] x) => (float[1,16,20,20] y) {{ {body} }}",
+        w=np.full((16, 16, 3, 3), largest, np.float32),
+        b=_random(16),
+    )
+    graph = gw.load(made)
+    names = [k.name for k in _kernels(graph, strict) if isinstance(k, Written)]
+    tame = largest == 1 and not strict
+    assert any(name.startswith("winograd") for name in names) is tame
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -29,31 +29,29 @@ _LARGEST_WEIGHT = 1e12
 
 def convolution(
     shape: ConvShape,
-    weights: NDArray[np.float32],
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
-    rearranged: bool = True,
+    cut: Division | None,
 ) -> Library:
-    """A convolution of ``x`` to ``out`` by the algorithm that should be fastest.
+    """A convolution of ``x`` to ``out``.
 
     Args:
         shape: Its sizes.
-        weights: ``[filters, channels / groups, *kernel]``.
         finish: What is done to sums.
         machine: The device.
         dialect: Its language.
-        rearranged: Whether other sums of products than those as written will do.
+        cut: How Winograd's algorithm is cut, if that is to be used: `division`, where
+            other sums of products than those as written will do.
     """
     if depthwise.accepts(shape):
-        return depthwise.depthwise(shape, weights, finish, machine, dialect)
-    best = division(shape, machine) if rearranged else None
-    if best is None or not _are_small(weights):
-        return conv(shape, weights, finish, machine, dialect)
-    return winograd.winograd(shape, weights, finish, machine, dialect, best)
+        return depthwise.depthwise(shape, finish, machine, dialect)
+    if cut is None:
+        return conv(shape, finish, machine, dialect)
+    return winograd.winograd(shape, finish, machine, dialect, cut)
 
 
-def _are_small(weights: NDArray[np.float32]) -> bool:
+def are_small(weights: NDArray[np.float32]) -> bool:
     """Whether products of what they are transformed to stay finite, as a rule."""
     high, low = weights.max(initial=0), weights.min(initial=0)
     return bool(max(high, -low) < _LARGEST_WEIGHT)  # no copy is made; NaN is not small

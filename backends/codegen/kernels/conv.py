@@ -48,24 +48,24 @@ these for ``block`` rows."""
 
 def conv(
     shape: ConvShape,
-    weights: NDArray[np.float32],
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
 ) -> Library:
     """A convolution of ``x`` to ``out``.
 
+    Its constants are made of weights ``[filters, channels / groups, *kernel]``.
+
     Args:
         shape: Its sizes.
-        weights: ``[filters, channels / groups, *kernel]``.
         finish: What is done to sums.
         machine: The device.
         dialect: Its language.
     """
     tile = TILE
     constants: dict[str, Make] = {
-        "w": partial(pack, weights, shape.groups, tile.columns),
-        "zeros": partial(np.zeros, shape.depth, np.float32),
+        "w": partial(pack, groups=shape.groups, columns=tile.columns),
+        "zeros": partial(zeros, shape.depth),
     }
     merged = _merged(shape)
     inner, first = (shape, "x") if merged is None else (merged, "padded")
@@ -88,6 +88,11 @@ def pack(
     own = filters // groups
     cut = weights.reshape(groups, own, depth, -1).transpose(0, 3, 2, 1)
     return packed(cut.reshape(groups, -1, own), columns)
+
+
+def zeros(count: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is read outside of an image, whatever the weights are."""
+    return np.zeros(count, np.float32)
 
 
 # Sizes ------------------------------------------------------------------------------

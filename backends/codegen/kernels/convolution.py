@@ -10,7 +10,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.choose import convolution
+from graphwright.backends.codegen.kernels.choose import are_small, convolution, division
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
@@ -35,9 +35,10 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if pixel is None or place is None:
         return None
     shape = replace(shape, pixel=pixel, place=place)
-    library = convolution(
-        shape, weights.array(), finish, machine, OPENCL, rearranged=not machine.strict
-    )
+    cut = None if machine.strict else division(shape, machine)
+    if cut is not None and not are_small(weights.array()):
+        cut = None
+    library = convolution(shape, finish, machine, OPENCL, cut)
     x, before = _operand(site)
     key = str(shape.groups)
     return [*before, *launched(site, library, finish, {"x": x}, key)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels.conv import zeros
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
@@ -43,7 +44,6 @@ def accepts(shape: ConvShape) -> bool:
 
 def depthwise(
     shape: ConvShape,
-    weights: NDArray[np.float32],
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
@@ -66,12 +66,13 @@ def depthwise(
         ("x", "w", "zeros", *finish.arrays, "out", *numbers),
         (-(-lines // span),),
     )
-    taps = weights.reshape(shape.channels, -1).T
-    constants: dict[str, Make] = {
-        "w": partial(np.ascontiguousarray, taps),
-        "zeros": partial(np.zeros, shape.channels, np.float32),
-    }
+    constants: dict[str, Make] = {"w": _taps, "zeros": partial(zeros, shape.channels)}
     return Library((launch,), constants)
+
+
+def _taps(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tap by tap, all channels."""
+    return np.ascontiguousarray(weights.reshape(len(weights), -1).T)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,8 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
         return None
     assert x is not None
     assert w is not None
-    right = None if constant is None else constant.array().reshape(batch, k, n)
     shape = GemmShape(batch, m, k, n)
-    library = gemm(shape, right, finish, site.target, OPENCL)
+    library = gemm(shape, constant is not None, finish, site.target, OPENCL)
     return list(launched(site, library, finish, {"x": x, "w": w}))
 
 

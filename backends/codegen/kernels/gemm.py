@@ -81,7 +81,7 @@ class GemmShape:
 
 def gemm(
     shape: GemmShape,
-    weights: NDArray[np.float32] | None,
+    constant: bool,
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
@@ -90,7 +90,7 @@ def gemm(
 
     Args:
         shape: Its sizes.
-        weights: The right operand, ``[matrices, depth, columns]``, if it is constant.
+        constant: Whether the right operand is, ``[matrices, depth, columns]``.
         finish: What is done to sums.
         machine: The device.
         dialect: Its language.
@@ -99,19 +99,26 @@ def gemm(
         shape = GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
     tile = Tile(min(6, shape.rows), _VECTORS.get(shape.rows, 2))
     name, source = _source(tile, finish, shape.columns % tile.columns != 0, dialect)
-    near = weights is None and shape.depth * shape.columns <= _NEAR
+    near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
     sizes = _sizes(shape, tile, machine, lies)
-    right = "w" if lies or weights is not None else "panels_of_w"
+    right = "w" if lies or constant else "panels_of_w"
     arrays = ("x", right, *finish.arrays, "out")
     launch = _launch((name, source), arrays, shape, sizes, size_values(finish))
-    if weights is not None:
-        return Library((launch,), {"w": partial(packed, weights, tile.columns)})
+    if constant:
+        return Library((launch,), {"w": partial(_panels, shape, tile)})
     if lies:
         return Library((launch,))
     pack = _packing(shape, tile, sizes, dialect)
     scratch = {"panels_of_w": shape.matrices * sizes["panels"] * sizes["panel_step"]}
     return Library((pack, launch), scratch=scratch)
+
+
+def _panels(
+    shape: GemmShape, tile: Tile, weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    matrices = weights.reshape(shape.matrices, shape.depth, shape.columns)
+    return packed(matrices, tile.columns)
 
 
 def multiplied(

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Make: TypeAlias = Callable[[], NDArray[Any]]
+Make: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+"""Makes what kernels read of a constant operand: weights in another order, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,11 @@ class Launch:
 class Library:
     """Kernels and how to launch them, in order.
 
+    No weights are looked at until arrays are made of them.
+
     Attributes:
         launches: In order; each reads what those before it wrote.
-        constants: What makes arrays of constant operands, by buffer name.
+        constants: What makes arrays of the constant operand, by buffer name.
         scratch: Floats of buffers that live during the launches only, by name.
     """
 

@@ -44,7 +44,7 @@ def launched(
 
 def _made(make: Make) -> Pack:
     def pack(constant: Constant) -> Any:
-        return make()
+        return make(constant.array())
 
     return pack
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.conv import pack
+from graphwright.backends.codegen.kernels.conv import pack, zeros
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
@@ -92,7 +92,6 @@ def accepts(shape: ConvShape) -> bool:
 
 def winograd(
     shape: ConvShape,
-    weights: NDArray[np.float32],
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
@@ -103,9 +102,9 @@ def winograd(
     numbers = _sizes(shape, division)
     sizes = (*(numbers[name] for name in _SIZES), *size_values(finish))
     constants: dict[str, Make] = {
-        "u": partial(transformed, weights, division),
-        "w": partial(pack, weights, 1, TILE.columns),
-        "zeros": partial(np.zeros, shape.channels, np.float32),
+        "u": partial(transformed, division=division),
+        "w": partial(pack, groups=1, columns=TILE.columns),
+        "zeros": partial(zeros, shape.channels),
     }
     if division.span:
         name, source = writer.together()
