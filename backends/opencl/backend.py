@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, is_pulled
-from graphwright.backends.codegen.kernels.table import Packed
+from graphwright.backends.codegen.kernels.table import Pack, Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.parts import part_of
@@ -37,6 +37,9 @@ from graphwright.ir.ops.movement import Pad
 from graphwright.ir.ops.select import Bitcast
 from graphwright.ir.types import TensorType, Type
 
+_Key: TypeAlias = tuple[int, str]
+"""A constant and a packing of it."""
+
 
 class OpenCLBackend(GraphBackend):
     """Runs graphs on one OpenCL device.
@@ -49,9 +52,7 @@ class OpenCLBackend(GraphBackend):
 
     def __init__(self, device: int = 0) -> None:
         self._device = device
-        self._residents: WeakValueDictionary[tuple[int, str], Resident] = (
-            WeakValueDictionary()
-        )
+        self._residents: WeakValueDictionary[_Key, Resident] = WeakValueDictionary()
         if device:
             self.name = f"opencl:{device}"
 
@@ -157,27 +158,43 @@ class OpenCLBackend(GraphBackend):
     def _constants(
         self, graph: Graph, lowered: Lowered, pool: Executor
     ) -> dict[Array, Resident]:
-        """The elements of what never changes; they are being packed."""
+        """The elements of what never changes; each constant is read once for all."""
         wanted = dict(lowered.packed)
         read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
             array = lowered.arrays.get(v)
             if array in read and array is not None:
-                wanted[array] = Packed(constant, "", _plain)
-        return {array: self._resident(x, pool) for array, x in wanted.items()}
+                wanted[array] = Packed(constant, "", np.ascontiguousarray)
+        groups = dict[int, list[Packed]]()
+        for packed in wanted.values():
+            groups.setdefault(id(packed.constant), []).append(packed)
+        held = dict[_Key, Resident]()
+        for group in groups.values():
+            held |= self._packed(group, pool)
+        return {array: held[_key(x)] for array, x in wanted.items()}
 
-    def _resident(self, packed: Packed, pool: Executor) -> Resident:
-        """A packed constant, one for all plans that hold it."""
-        key = id(packed.constant), packed.name
-        known = self._residents.get(key)
-        if known is None:
-            packing = pool.submit(packed.pack, packed.constant)
-            known = self._residents[key] = Resident(packed.constant, packing)
-        return known
+    def _packed(self, group: Sequence[Packed], pool: Executor) -> dict[_Key, Resident]:
+        """A constant packed in some ways, each one for all plans that hold it."""
+        once = {_key(x): x for x in group}
+        known = ((key, self._residents.get(key)) for key in once)
+        held = {key: x for key, x in known if x is not None}
+        new = {key: x for key, x in once.items() if key not in held}
+        if not new:
+            return held
+        constant = group[0].constant
+        packing = pool.submit(_packings, constant, [x.pack for x in new.values()])
+        made = {key: Resident(constant, packing, i) for i, key in enumerate(new)}
+        self._residents.update(made)
+        return held | made
 
 
-def _plain(constant: Constant) -> Any:
-    return np.ascontiguousarray(constant.array())
+def _key(packed: Packed) -> _Key:
+    return id(packed.constant), packed.name
+
+
+def _packings(constant: Constant, packs: Sequence[Pack]) -> Sequence[Any]:
+    array = constant.array()
+    return [pack(array) for pack in packs]
 
 
 def _stored(types: Sequence[Type]) -> bool:

@@ -40,17 +40,19 @@ class Resident:
 
     Attributes:
         constant: The constant.
-        packing: What makes the array.
+        packing: What makes this and other arrays of it.
+        number: Which of these it is.
     """
 
     constant: Constant
-    packing: Future[Any]
+    packing: Future[Sequence[Any]]
+    number: int
     _buffer: Any = None
 
     @property
     def array(self) -> Any:
         """Its elements, in the order in which they are read."""
-        return self.packing.result()
+        return self.packing.result()[self.number]
 
     def buffer(self, session: Session) -> Any:
         """Its buffer on a device, made when it is first asked for."""

@@ -1,5 +1,6 @@
 """PyOpenCL and the devices: loaded when first needed, and what is missing named."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.contract import BuildError
+from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.ir.errors import DeviceMemoryError
 
 _PROBE = """
@@ -126,13 +129,50 @@ class Session:
             return False
         library, seen = pyopencl(), np.zeros(1, np.uint64)
         try:
-            kernel = library.Program(self.context, _PROBE).build().probe
             buffer = self.buffer(seen)
-            kernel(self.queue, (1,), (1,), buffer)
+            self.program(_PROBE).probe(self.queue, (1,), (1,), buffer)
             self.queue.finish()
-        except library.Error:
+        except (library.Error, BuildError):
             return False
         return int(seen[0]) == seen.ctypes.data
+
+    def program(self, text: str) -> Any:
+        """The program of a source: from disk if it was built before.
+
+        Raises:
+            BuildError: If the compiler refuses it.
+        """
+        key = key_of(text, *self.identity)
+        kept = load(key)
+        program = None if kept is None else self._from_binary(kept)
+        if program is None:
+            program = self._compiled(text)
+            store(key, program.get_info(pyopencl().program_info.BINARIES)[0])
+        return program
+
+    def _from_binary(self, binary: bytes) -> Any:
+        """The program of a binary; None if the driver does not take it."""
+        library = pyopencl()
+        try:
+            return library.Program(self.context, [self.device], [binary]).build()
+        except library.Error:
+            return None
+
+    def _compiled(self, text: str) -> Any:
+        library = pyopencl()
+        try:
+            with warnings.catch_warnings():  # of the compiler's remarks
+                warnings.simplefilter("ignore")
+                return library.Program(self.context, text).build()
+        except library.RuntimeError as error:
+            raise self._refused(error, text) from error
+
+    def _refused(self, error: Exception, text: str) -> BuildError:
+        name = self.device.name
+        made = BuildError(f"{name} does not build a generated kernel: see the notes")
+        made.add_note(str(error))
+        made.add_note(text)
+        return made
 
     @property
     def queue(self) -> Any:

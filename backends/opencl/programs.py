@@ -1,6 +1,5 @@
 """Programs: sources built together, kept in memory and on disk by their text."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from threading import Lock
@@ -11,8 +10,6 @@ from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.persistent import FUNCTIONS, plan_source
 from graphwright.backends.codegen.printer import source_of
-from graphwright.backends.contract import BuildError
-from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.library import Session, pyopencl
 
 _PLACEHOLDER = "kernel_name"
@@ -61,7 +58,7 @@ class Programs:
         with self._lock:
             new = {n: text for n, text in sources if n not in self._built}
             if new:
-                program = self._program("\n".join([_HEAD, *new.values()]))
+                program = self._session.program("\n".join([_HEAD, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
     def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
@@ -77,42 +74,8 @@ class Programs:
                 functions = [sources[name] for name in names]
                 behind = plan_source({name: kernels[name] for name in names}, OPENCL)
                 text = "\n".join([FUNCTIONS, _HEAD, *functions, behind])
-                found = self._plans[key] = self._program(text)
+                found = self._plans[key] = self._session.program(text)
             return found
-
-    def _program(self, text: str) -> Any:
-        """The program of a source: from disk if it was built before."""
-        key = key_of(text, *self._session.identity)
-        kept = load(key)
-        program = None if kept is None else self._from_binary(kept)
-        if program is None:
-            program = self._compiled(text)
-            store(key, program.get_info(pyopencl().program_info.BINARIES)[0])
-        return program
-
-    def _from_binary(self, binary: bytes) -> Any:
-        """The program of a binary; None if the driver does not take it."""
-        library, session = pyopencl(), self._session
-        try:
-            return library.Program(session.context, [session.device], [binary]).build()
-        except library.Error:
-            return None
-
-    def _compiled(self, text: str) -> Any:
-        library = pyopencl()
-        try:
-            with warnings.catch_warnings():  # of the compiler's remarks
-                warnings.simplefilter("ignore")
-                return library.Program(self._session.context, text).build()
-        except library.RuntimeError as error:
-            raise self._refused(error, text) from error
-
-    def _refused(self, error: Exception, text: str) -> BuildError:
-        name = self._session.device.name
-        made = BuildError(f"{name} does not build a generated kernel: see the notes")
-        made.add_note(str(error))
-        made.add_note(text)
-        return made
 
     def kernel(self, name: str) -> Any:
         """A kernel, whose arguments are the caller's to set."""

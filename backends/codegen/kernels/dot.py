@@ -35,7 +35,6 @@ from graphwright.backends.codegen.schedule_cpu import (
     shares,
 )
 from graphwright.backends.codegen.translate import Names, Scope, splat
-from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32, float64
 
 ROWS = 6
@@ -96,9 +95,8 @@ def _panels(
     if site.constant(1) is not None:
         columns = _starts(n, width)[:, None] + np.arange(width)
 
-        def pack(constant: Constant) -> Any:
-            cut = constant.array()[..., columns]
-            return np.ascontiguousarray(np.moveaxis(cut, -3, -2))
+        def pack(array: Any) -> Any:
+            return np.ascontiguousarray(np.moveaxis(array[..., columns], -3, -2))
 
         return site.pack(1, f"panels of {width}", pack, shape), []
     panels = Array(site.node.results[0].dtype, shape)

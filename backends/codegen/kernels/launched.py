@@ -1,14 +1,12 @@
 """Launches of a library as kernels on the arrays of a site."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
-from graphwright.backends.codegen.kernels.table import Pack, Site
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.table import Site
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
-from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32, int32
 
 MOST = (1 << 31) - (1 << 16)
@@ -35,18 +33,11 @@ def launched(
     arrays = {**operands, "out": site.output, **dict(names)}
     for name, make in library.constants.items():
         kind = f"{library.launches[-1].kernel} {key} {name}"
-        arrays[name] = site.pack(1, kind, _made(make), ())
+        arrays[name] = site.pack(1, kind, make, ())
     for name, floats in library.scratch.items():
         arrays[name] = Array(float32, (floats,))
     for launch in library.launches:
         yield _written(launch, arrays)
-
-
-def _made(make: Make) -> Pack:
-    def pack(constant: Constant) -> Any:
-        return make(constant.array())
-
-    return pack
 
 
 def _written(launch: Launch, arrays: Mapping[str, Array]) -> Written:

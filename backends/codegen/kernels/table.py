@@ -24,8 +24,8 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 
-Pack: TypeAlias = Callable[[Constant], Any]
-"""Gives the elements of a constant in another order, as a contiguous numpy array."""
+Pack: TypeAlias = Callable[[Any], Any]
+"""The elements of a constant in another order, as a contiguous numpy array."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
