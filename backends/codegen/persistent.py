@@ -7,10 +7,9 @@ in the order of steps, and a ticket waits until all steps that its own hangs on 
 done. No other progress is needed than that of those who hold tickets: so any number of
 work-items, even one alone, ends the plan.
 
-Whoever leaves last sets the counters back, so that the next run can follow at once.
-
-Nothing has to be woken between two steps, and small steps that do not hang on one
-another run side by side.
+A plan is launched, or led by the thread that asks for it, if that can call it (see
+`turns.py`). Nothing has to be woken between two steps, and small steps that do not hang
+on one another run side by side.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,18 +22,10 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
+from graphwright.backends.codegen.turns import HEADER, TEXT
 
-PLAN = "plan"
-HEADER = 8
-"""Numbers of a step in the table, before all arguments."""
-STRIDE = 16
-"""Counters lie so many numbers apart: each in a line of cache of its own."""
 _TURNS = 16
 """Tickets of a step for each core."""
-
-_SPINS = 1 << 14
-"""Looks at a counter before a work-item rests: who holds the ticket that it waits for
-may have to share its core with other processes, and comes to ours when it is free."""
 
 FUNCTIONS = """\
 #define KERNEL(...) static __attribute__((noinline))
@@ -43,61 +34,6 @@ FUNCTIONS = """\
 #define ITEMS items
 """
 """What makes functions of the sources of kernels."""
-
-_KERNEL = f"""\
-#ifdef __has_builtin
-#if __has_builtin(__builtin_ia32_pause)
-#define PAUSE __builtin_ia32_pause();
-#endif
-#endif
-#ifndef PAUSE
-#define PAUSE
-#endif
-#if defined(__x86_64__) && defined(__linux__)
-static void rest(void) {{
-  long few[2] = {{0, 20000}}, nanosleep = 35;
-  __asm__ volatile("syscall" : "+a"(nanosleep) : "D"(few), "S"(0L)
-                   : "rcx", "r11", "memory");
-}}
-#else
-static void rest(void) {{}}
-#endif
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void {PLAN}(const __global ulong *restrict table, volatile __global int *done,
-            __local char *near, int first, int last)
-{{
-  const __global ulong *steps = table + {HEADER};
-  int s = first, known = first;
-  for (;;) {{
-    const uint ticket = atomic_inc(done);
-    while (s < last && ticket >= (uint)steps[{HEADER} * s + 1]) s++;
-    if (s >= last) {{
-      if (atomic_inc(done + 1) + 1 < (int)get_global_size(0)) return;
-      for (int i = 0; i <= last; i++) done[{STRIDE} * i] = 0;
-      done[1] = 0;
-      return;
-    }}
-    const __global ulong *step = steps + {HEADER} * s;
-    const int wait = (int)step[6];
-    for (; known < wait; known++) {{
-      const int all = (int)steps[{HEADER} * known + 2];
-      for (int i = 0; done[{STRIDE} * (known + 1)] < all; i++) {{
-        if (i < {_SPINS}) {{ PAUSE }} else rest();
-      }}
-    }}
-    mem_fence(CLK_GLOBAL_MEM_FENCE);
-    const uint all = (uint)step[2], few = (uint)step[3];
-    const uint across = (uint)step[4], down = (uint)step[5];
-    const uint begin = (ticket - (uint)step[-{HEADER} + 1]) * few;
-    const uint end = begin + few < all ? begin + few : all;
-    for (uint i = begin; i < end; i++)
-      run((uint)step[0], table + step[7], near, i % across, i / across % down,
-          i / (across * down), across);
-    mem_fence(CLK_GLOBAL_MEM_FENCE);
-    atomic_add(done + {STRIDE} * (s + 1), (int)(end - begin));
-  }}
-}}
-"""
 
 
 def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
@@ -112,7 +48,7 @@ def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
         "                uint item0, uint item1, uint item2, uint items)"
     )
     lines = block(head, block("switch (function)", cases))
-    return "\n".join([*lines, _KERNEL])
+    return "\n".join([*lines, TEXT])
 
 
 def _arguments(kernel: Kernel, dialect: Dialect) -> Iterator[str]:

@@ -90,7 +90,7 @@ class LaunchPlan:
         self._fault_at = size
         self.scratch_bytes = size + 64 * self._checks
         self._persistent: Persistent | None = None
-        if session.persists and len(launches) > 1:
+        if session.persists and (len(launches) > 1 or session.helpers):
             self._persistent = self._in_one()
         else:
             programs.build([(launch.name, launch.source) for launch in launches])

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.codegen.turns import HELP, HELPERS
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
+from graphwright.backends.opencl.helpers import Helpers, held
 from graphwright.ir.errors import DeviceMemoryError
-
-_PROBE = """
-__kernel void probe(__global ulong *seen) { *seen = (ulong)seen; }
-"""
 
 INSTALL = 'pip install "graphwright[opencl]"'
 
@@ -118,23 +116,40 @@ class Session:
         d, p = self.device, self.device.platform
         return p.name, p.version, d.name, d.version, d.driver_version
 
-    @cached_property
+    @property
     def persists(self) -> bool:
         """Whether one kernel can run a whole plan.
 
         It can where work-items are threads of this process: they see the memory that
         is shared with them at the addresses at which it is here.
         """
+        return self._probed is not None
+
+    @cached_property
+    def _probed(self) -> int | None:
+        """Where what helpers run lies, or 0; None where memory is not shared so."""
         if not self.shares:
-            return False
-        library, seen = pyopencl(), np.zeros(1, np.uint64)
+            return None
+        library, seen = pyopencl(), np.zeros(2, np.uint64)
         try:
-            buffer = self.buffer(seen)
-            self.program(_PROBE).probe(self.queue, (1,), (1,), buffer)
+            program = self.program(HELPERS)
+            kernel = library.Kernel(program, HELP)
+            buffer = self.buffer(seen)  # which the kernel does not keep alive
+            kernel.set_args(buffer, library.LocalMemory(64))
+            library.enqueue_nd_range_kernel(self.queue, kernel, (1,), (1,))
             self.queue.finish()
         except (library.Error, BuildError):
-            return False
-        return int(seen[0]) == seen.ctypes.data
+            return None
+        return int(seen[1]) if int(seen[0]) == seen.ctypes.data else None
+
+    @cached_property
+    def helpers(self) -> Helpers | None:
+        """Who helps threads that lead plans; None where plans are launched."""
+        if not self._probed or held(self._probed) is None:
+            return None
+        device = self.device
+        count, near = int(device.max_compute_units) - 1, int(device.local_mem_size)
+        return Helpers(self._probed, count, near)
 
     def program(self, text: str) -> Any:
         """The program of a source: from disk if it was built before.

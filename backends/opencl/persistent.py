@@ -1,21 +1,27 @@
 """Plans that one kernel runs: their table, and the memory that it names."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphwright.backends.arena import aligned
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import waits
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
-from graphwright.backends.codegen.persistent import PLAN, STRIDE, Step, Table
+from graphwright.backends.codegen.persistent import Step, Table
+from graphwright.backends.codegen.turns import PLAN, STRIDE
+from graphwright.backends.opencl.helpers import Entry, Helpers
 from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
 from graphwright.ir.errors import IndexBoundsError
 
 Named: TypeAlias = tuple[str, Kernel]
 """A kernel and the name of its function."""
 
+
+_Runner: TypeAlias = "LedRunner | PlanRunner"
 
 _Argument: TypeAlias = tuple[int, int, int]
 """Where in the table an address goes; of which array it is, and how far behind."""
@@ -26,7 +32,7 @@ class Persistent:
 
     Args:
         session: The device.
-        program: Of all functions, numbered in the order of their names.
+        program: Of all functions, numbered in the order of their names; and its entry.
         kernels: What runs, in order.
         offsets: Where arrays lie in a run's own memory.
         ends: Arrays that a caller brings.
@@ -44,7 +50,7 @@ class Persistent:
         constants: Mapping[Array, Any],
         fault: Array,
     ) -> None:
-        self._session, self._program = session, program
+        self._session, (self._program, self._entry) = session, program
         self._held = list(constants.values())
         functions = sorted({name for name, _ in kernels})
         number = {name: i for i, name in enumerate(functions)}
@@ -72,16 +78,17 @@ class Persistent:
         self._own, _, self._offsets = _columns(own)
         self._given, self._ends, self._begins = _columns(given)
 
-    def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "PlanRunner":
+    def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "_Runner":
         """What runs it on some memory."""
         numbers = self._table.numbers.copy()
         numbers[self._own] = self._offsets + np.uint64(_address(scratch))
         addresses = np.array([_address(x) for x in arrays], np.uint64)
         numbers[self._given] = addresses[self._ends] + self._begins
         held = scratch, arrays, self._held
-        return PlanRunner(
-            self._session, self._program, self._table, numbers, fault, held
-        )
+        plan = self._session, self._program, self._table, numbers, fault, held
+        if self._entry is None or self._session.helpers is None:
+            return PlanRunner(*plan)
+        return LedRunner(self._session.helpers, self._entry, *plan)
 
 
 def _columns(rows: Sequence[_Argument]) -> tuple[Any, Any, Any]:
@@ -93,8 +100,52 @@ def _address(array: Any) -> int:
     return int(array.__array_interface__["data"][0])
 
 
+class LedRunner:
+    """Runs a plan on the calling thread and on those that help it."""
+
+    __slots__ = ("_fault", "_held", "_lead", "_plan")
+
+    def __init__(self, helpers: Helpers, entry: Entry, *plan: Any) -> None:
+        _, _, table, numbers, self._fault, held = plan
+        done, near = _counters(table), aligned(table.near)
+        job = helpers.job(
+            {
+                "table": _address(numbers),
+                "done": _address(done),
+                "near": _address(near),
+                "last": table.count,
+                "join": entry.join,
+                "open": table.widest > 1,
+            }
+        )
+        self._plan, self._held = plan, (held, numbers, done, near, job, entry, helpers)
+        self._lead = partial(entry.lead, _address(job), helpers.desk)
+
+    def __call__(self) -> None:
+        """Runs it."""
+        if self._fault is None:
+            self._lead()
+            return
+        self._fault[0] = 0
+        self._lead()
+        _check(self._fault)
+
+    def timed(self) -> list[float]:
+        """Runs it step by step; gives the seconds of each."""
+        return PlanRunner(*self._plan).timed()
+
+
+def _counters(table: Table) -> Any:
+    return np.zeros(STRIDE * (table.count + 1), np.int32)
+
+
+def _check(fault: Any) -> None:
+    if fault is not None and fault[0]:
+        raise IndexBoundsError("an index is outside its axis")
+
+
 class PlanRunner:
-    """Runs a plan on memory that is known."""
+    """Launches a plan on memory that is known."""
 
     __slots__ = (
         *("_cores", "_done", "_enqueue", "_fault", "_held", "_kernel", "_session"),
@@ -112,7 +163,7 @@ class PlanRunner:
     ) -> None:
         library = pyopencl()
         self._session, self._table, self._fault = session, table, fault
-        self._done = np.zeros(STRIDE * (table.count + 1), np.int32)
+        self._done = _counters(table)
         cores = int(session.device.max_compute_units)
         self._cores = (max(1, min(cores, table.widest)),)
         self._kernel = library.Kernel(program, PLAN)
@@ -168,5 +219,4 @@ class PlanRunner:
             self._fault[0] = 0
 
     def _after(self) -> None:
-        if self._fault is not None and self._fault[0]:
-            raise IndexBoundsError("an index is outside its axis")
+        _check(self._fault)

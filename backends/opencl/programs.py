@@ -5,11 +5,15 @@ from hashlib import blake2b
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.persistent import FUNCTIONS, plan_source
 from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.codegen.turns import PLAN
+from graphwright.backends.opencl.helpers import Entry, entry
 from graphwright.backends.opencl.library import Session, pyopencl
 
 _PLACEHOLDER = "kernel_name"
@@ -46,7 +50,7 @@ class Programs:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._built: dict[str, Any] = {}
-        self._plans: dict[frozenset[str], Any] = {}
+        self._plans: dict[frozenset[str], tuple[Any, Entry | None]] = {}
         self._lock = Lock()
 
     def build(self, sources: Sequence[tuple[str, str]]) -> None:
@@ -61,8 +65,12 @@ class Programs:
                 program = self._session.program("\n".join([_HEAD, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
-    def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
+    def plan(
+        self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]
+    ) -> tuple[Any, Entry | None]:
         """The program of a kernel that runs all of these; they are numbered by name.
+
+        The host's threads can run them by its entry, if there is one.
 
         Raises:
             BuildError: If the compiler refuses it.
@@ -74,8 +82,22 @@ class Programs:
                 functions = [sources[name] for name in names]
                 behind = plan_source({name: kernels[name] for name in names}, OPENCL)
                 text = "\n".join([FUNCTIONS, _HEAD, *functions, behind])
-                found = self._plans[key] = self._session.program(text)
+                program = self._session.program(text)
+                found = self._plans[key] = program, self._entry(program)
             return found
+
+    def _entry(self, program: Any) -> Entry | None:
+        """How the host's threads run a plan."""
+        session, library = self._session, pyopencl()
+        if session.helpers is None:
+            return None
+        seen = np.zeros(2, np.uint64)
+        kernel = library.Kernel(program, PLAN)
+        buffer, near = session.buffer(seen), library.LocalMemory(64)
+        kernel.set_args(buffer, buffer, near, np.int32(-1), np.int32(0))
+        library.enqueue_nd_range_kernel(session.queue, kernel, (1,), (1,))
+        session.queue.finish()
+        return entry(*map(int, seen))
 
     def kernel(self, name: str) -> Any:
         """A kernel, whose arguments are the caller's to set."""

@@ -606,6 +606,7 @@ def test_counted_loops_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def turns(x: Any) -> Any:
         return gw.fori_loop(0, 300, lambda i, v: gnp.roll(v, 1) * 0.5 + x, x)
 
+    monkeypatch.setitem(vars(library.session(0)), "helpers", None)  # else none waits
     waits: list[object] = []
     for runner in (launch.LaunchRunner, persistent.PlanRunner):
         plain = runner.wait

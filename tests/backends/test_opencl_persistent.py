@@ -1,5 +1,9 @@
 """Plans that one kernel runs: what waits for what, and the same bits as launches."""
 
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,11 +17,13 @@ from graphwright.backends.codegen.loops import Kernel, Sizes
 from graphwright.backends.codegen.persistent import Step, Table
 from graphwright.backends.opencl import persistent
 from graphwright.backends.opencl.backend import OpenCLBackend
-from graphwright.backends.opencl.library import Session, found
+from graphwright.backends.opencl.helpers import Helpers
+from graphwright.backends.opencl.library import Session, found, session
 from graphwright.ir.dtype import float32
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+LEADS = MISSING is None and session(0).helpers is not None
 
 
 def array() -> Array:
@@ -66,18 +72,32 @@ def branches(x: Any) -> Any:
     return gnp.concatenate([both, rows * 2]) @ gnp.concatenate([columns, columns])
 
 
+def device_0() -> Any:
+    return found().devices[0]
+
+
+def on(session: Session) -> OpenCLBackend:
+    backend = OpenCLBackend()
+    vars(backend)["_session"] = session
+    return backend
+
+
+def launched() -> tuple[Any, Any, Any]:
+    """A graph, what it is fed, and what kernels launched one by one make of it."""
+    x = np.random.default_rng(0).standard_normal((120, 200)).astype(np.float32)
+    graph = gw.trace(branches, gw.spec("float32", x.shape))
+    apart = Session(device_0())
+    vars(apart)["_probed"] = None
+    exe = gw.compile(graph, backend=on(apart), strict=True)
+    return graph, x, np.asarray(exe(x))
+
+
 @device
 @pytest.mark.parametrize("items", [1, 2, 7])
 def test_any_number_of_work_items_ends_a_plan(
     items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
-    graph = gw.trace(branches, gw.spec("float32", x.shape))
-    apart = Session(found().devices[0])
-    vars(apart)["persists"] = False
-    backend = OpenCLBackend()
-    monkeypatch.setattr(backend, "_session", apart, raising=False)
-    want = np.asarray(gw.compile(graph, backend=backend, strict=True)(x))
+    graph, x, want = launched()
     runs: list[int] = []
 
     class Runner(persistent.PlanRunner):
@@ -90,10 +110,67 @@ def test_any_number_of_work_items_ends_a_plan(
             super().__call__()
 
     monkeypatch.setattr(persistent, "PlanRunner", Runner)
-    exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)
+    session = Session(device_0())
+    vars(session)["helpers"] = None
+    exe = gw.compile(graph, backend=on(session), strict=True)
     for _ in range(3):
         assert np.array_equal(np.asarray(exe(x)), want)
     assert len(runs) == 3
+
+
+@device
+@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+def test_threads_that_lead_plans_get_the_same_bits() -> None:
+    graph, x, want = launched()
+    exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)
+
+    def often(_: int) -> bool:
+        return all(np.array_equal(np.asarray(exe(x)), want) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(often, range(8)))
+
+
+@device
+@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_any_number_of_helpers_will_do(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, x, want = launched()
+    session = Session(device_0())
+    probed = session._probed
+    assert probed
+    helpers = Helpers(probed, count, 1 << 16)
+    vars(session)["helpers"] = helpers
+    exe = gw.compile(graph, backend=on(session), strict=True)
+    for turn in range(60):
+        if turn % 20 == 0:
+            time.sleep(0.02)  # helpers fall asleep
+        assert np.array_equal(np.asarray(exe(x)), want)
+    helpers.close()
+    assert np.array_equal(np.asarray(exe(x)), want)
+
+
+@device
+@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+def test_a_forked_process_runs_without_helpers() -> None:
+    code = """if True:
+        import os, sys
+        import numpy as np
+        import graphwright as gw
+        f = gw.jit(lambda x: x @ x + np.exp(x).sum(), backend="opencl")
+        x = np.random.default_rng(0).standard_normal((64, 64))
+        for _ in range(3):
+            want = np.asarray(f(x))
+        child = os.fork()
+        same = all(np.array_equal(np.asarray(f(x)), want) for _ in range(50))
+        if not child:
+            os._exit(0 if same else 3)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.exit(status if same else 4)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
 @device

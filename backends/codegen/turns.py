@@ -1,0 +1,211 @@
+"""The text of what runs plans: launched as a kernel, or called by threads of the host.
+
+Where a device's work-items are threads of this process, so could the host's own be: the
+functions of a program are code like any other. The kernel tells at which addresses two
+of them lie. ``lead`` runs a plan on the calling thread, and lays it on a *desk*, where
+helpers look for it. They wait awake for a while, then asleep, and ``join`` what they
+find. A leader waits for no helper that does not hold a ticket: so late ones, or none at
+all, do no harm, and a run wakes nobody but them.
+"""
+
+PLAN = "plan"
+HEADER = 8
+"""Numbers of a step in the table, before all arguments."""
+STRIDE = 16
+"""Counters lie so many numbers apart: each in a line of cache of its own."""
+
+JOB = ("table", "done", "near", "last", "join", "open")
+"""The numbers of a job: addresses of its table, counters and local memory; how many
+steps it has; the address of ``join`` in its program; whether it is for helpers, too."""
+
+LINE = 8
+"""Numbers between those of a desk, each in a line of cache of its own."""
+DESK = ("job", "lock", "serial", "inside", "asleep", "closed")
+"""The numbers of a desk: the address of the job that lies there; whether somebody leads
+one; how many were laid there; how many helpers hold one, and how many sleep."""
+
+_SPINS = 1 << 14
+"""Looks at a counter before a work-item rests: who holds the ticket that it waits for
+may have to share its core with other processes, and comes to ours when it is free."""
+_AWAKE = 1 << 13
+"""Looks at the desk before a helper sleeps: 0.2 to 0.4 ms."""
+
+
+def _place(name: str) -> str:
+    return f"(desk + {LINE * DESK.index(name)})"
+
+
+_COUNTER = "volatile __global int *"
+
+SYSTEM = f"""\
+#ifdef __has_builtin
+#if __has_builtin(__builtin_ia32_pause)
+#define PAUSE __builtin_ia32_pause();
+#endif
+#endif
+#ifndef PAUSE
+#define PAUSE
+#endif
+#define JOB {_place("job")}
+#define LOCK ({_COUNTER}){_place("lock")}
+#define SERIAL ({_COUNTER}){_place("serial")}
+#define INSIDE ({_COUNTER}){_place("inside")}
+#define ASLEEP ({_COUNTER}){_place("asleep")}
+#define CLOSED ({_COUNTER}){_place("closed")}
+#if defined(__x86_64__) && defined(__linux__)
+#define ADDRESS(to, name) __asm__ volatile("leaq " #name "(%%rip), %0" : "=r"(to));
+static void rest(void) {{
+  long few[2] = {{0, 20000}}, nanosleep = 35;
+  __asm__ volatile("syscall" : "+a"(nanosleep) : "D"(few), "S"(0L)
+                   : "rcx", "r11", "memory");
+}}
+static void futex({_COUNTER} word, long what, long value) {{
+  long call = 202;
+  __asm__ volatile("xorl %%r10d, %%r10d; syscall"  // r10: without a timeout
+                   : "+a"(call) : "D"(word), "S"(what), "d"(value)
+                   : "rcx", "r10", "r11", "memory");
+}}
+#define SLEEP_UNLESS(word, value) futex(word, 128, value);
+#define WAKE_ALL(word) futex(word, 129, 1 << 20);
+#else
+#define ADDRESS(to, name) to = 0;
+static void rest(void) {{}}
+#define SLEEP_UNLESS(word, value) rest();
+#define WAKE_ALL(word)
+#endif
+"""
+"""Words of the processor and its system; 128 and 129 are private waits and wakes."""
+
+_TAKE = f"""\
+static __attribute__((noinline))
+void take(const __global ulong *restrict table, volatile __global int *done,
+          __local char *near, int first, int last)
+{{
+  const __global ulong *steps = table + {HEADER};
+  int s = first, known = first;
+  for (;;) {{
+    const uint ticket = atomic_inc(done);
+    while (s < last && ticket >= (uint)steps[{HEADER} * s + 1]) s++;
+    if (s >= last) return;
+    const __global ulong *step = steps + {HEADER} * s;
+    const int wait = (int)step[6];
+    for (; known < wait; known++) {{
+      const int all = (int)steps[{HEADER} * known + 2];
+      for (int i = 0; done[{STRIDE} * (known + 1)] < all; i++) {{
+        if (i < {_SPINS}) {{ PAUSE }} else rest();
+      }}
+    }}
+    mem_fence(CLK_GLOBAL_MEM_FENCE);
+    const uint all = (uint)step[2], few = (uint)step[3];
+    const uint across = (uint)step[4], down = (uint)step[5];
+    const uint begin = (ticket - (uint)step[-{HEADER} + 1]) * few;
+    const uint end = begin + few < all ? begin + few : all;
+    for (uint i = begin; i < end; i++)
+      run((uint)step[0], table + step[7], near, i % across, i / across % down,
+          i / (across * down), across);
+    mem_fence(CLK_GLOBAL_MEM_FENCE);
+    atomic_add(done + {STRIDE} * (s + 1), (int)(end - begin));
+  }}
+}}
+static void clear(volatile __global int *done, int last) {{
+  for (int i = 0; i <= last; i++) done[{STRIDE} * i] = 0;
+  done[1] = 0;
+}}
+"""
+
+_LED = f"""\
+// volatile: or a compiler may pass on numbers instead of where they are
+#define OF(name) job[JOB_##name]
+{"".join(f"#define JOB_{name} {i}" + chr(10) for i, name in enumerate(JOB))}\
+__attribute__((noinline, used)) static
+void join_plan(const volatile __global ulong *job, __local char *near) {{
+  take((const __global ulong *)OF(table), (volatile __global int *)OF(done), near, 0,
+       (int)OF(last));
+}}
+__attribute__((noinline, used)) static
+void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk) {{
+  const int open = OF(open) && !*LOCK && atomic_cmpxchg(LOCK, 0, 1) == 0;
+  if (open) {{
+    *JOB = (ulong)job;
+    atomic_inc(SERIAL);
+    if (*ASLEEP) {{ WAKE_ALL(SERIAL) }}
+  }}
+  join_plan(job, (__local char *)OF(near));
+  if (open) {{
+    *JOB = 0;
+    atomic_xchg(LOCK, 2);  // a fence: helpers go in before they look
+    for (int i = 0; *INSIDE; i++) {{
+      if (i < {_SPINS}) {{ PAUSE }} else rest();
+    }}
+    atomic_xchg(LOCK, 0);
+  }}
+  clear((volatile __global int *)OF(done), (int)OF(last));
+}}
+"""
+
+_KERNEL = f"""\
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void {PLAN}(__global ulong *table, volatile __global int *done, __local char *near,
+            int first, int last)
+{{
+  if (first < 0) {{
+    ulong lead, join;
+    ADDRESS(lead, lead_plan)
+    ADDRESS(join, join_plan)
+    table[0] = lead;
+    table[1] = join;
+    if (last) lead_plan(table, table);  // never: else they would be left out
+    return;
+  }}
+  take(table, done, near, first, last);
+  if (atomic_inc(done + 1) + 1 == (int)get_global_size(0)) clear(done, last);
+}}
+"""
+
+TEXT = "\n".join([SYSTEM, _TAKE, _LED, _KERNEL])
+"""Behind ``run(function, arguments, near, item0, item1, item2, items)``."""
+
+HELP = "help"
+
+HELPERS = f"""\
+{SYSTEM}
+#if defined(__x86_64__) && defined(__linux__)
+static __attribute__((naked, noinline, used))
+void call_join(ulong join, ulong job, __local char *near) {{
+  __asm__ volatile("movq %rdi, %rax; movq %rsi, %rdi; movq %rdx, %rsi; jmpq *%rax");
+}}
+#else
+static void call_join(ulong join, ulong job, __local char *near) {{}}
+#endif
+static __attribute__((noinline, used))
+void help_always(volatile __global ulong *desk, __local char *near) {{
+  int seen = *SERIAL;
+  while (!*CLOSED) {{
+    for (int i = 0; i < {_AWAKE}; i++) {{
+      if (*SERIAL != seen) {{
+        seen = *SERIAL;
+        atomic_inc(INSIDE);
+        const ulong job = *JOB;
+        if (job) call_join(((__global ulong *)job)[{JOB.index("join")}], job, near);
+        atomic_dec(INSIDE);
+        i = 0;
+      }}
+      PAUSE
+    }}
+    atomic_inc(ASLEEP);
+    SLEEP_UNLESS(SERIAL, seen)
+    atomic_dec(ASLEEP);
+  }}
+}}
+__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void {HELP}(__global ulong *seen, __local char *near)
+{{
+  ulong help;
+  ADDRESS(help, help_always)
+  seen[0] = (ulong)seen;
+  if (seen[1]) help_always(seen, near);
+  seen[1] = help;
+}}
+"""
+"""A program of its own; its kernel tells where it sees its argument, and where
+``help_always`` lies, which a thread of the host is to call and never leaves."""
