@@ -25,7 +25,7 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     write,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
+from graphwright.backends.codegen.kernels.tile import Tile, fitting, packed
 
 _FEW_CHANNELS = 16
 """Below it the pointers of a tap cost more than its products."""
@@ -38,11 +38,11 @@ _ITEMS = 8
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
-    *("filters", "place", "own", "panels", "parts", "block", "span"),
+    *("filters", "place", "own", "edge", "panels", "parts", "block", "span"),
 )
 """In floats: from image to image, line to line, pixel to pixel; depth of a tap; from
-``place`` to place of the result. ``own``
-filters of a group make ``panels``, ``parts`` in all. A work-item computes ``span`` of
+``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
+from its column ``edge`` on, ``parts`` in all. A work-item computes ``span`` of
 these for ``block`` rows."""
 
 
@@ -62,7 +62,7 @@ def conv(
         machine: The device.
         dialect: Its language.
     """
-    tile = TILE
+    tile = fitting(shape.rows, shape.filters // shape.groups)
     constants: dict[str, Make] = {
         "w": partial(pack, groups=shape.groups, columns=tile.columns),
         "zeros": partial(zeros, shape.depth),
@@ -113,8 +113,6 @@ def _merged(shape: ConvShape) -> ConvShape | None:
 def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     """The numbers that the kernel takes, by name."""
     high, wide = shape.out
-    if shape.kernel == shape.strides == (1, 1) and not _leaves(shape):
-        high, wide = 1, shape.rows
     own = shape.filters // shape.groups
     panels = -(-own // tile.columns)
     block, span = _division(shape, tile, machine, panels * shape.groups)
@@ -140,6 +138,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "filters": shape.filters,
         "place": shape.out_step,
         "own": own,
+        "edge": tile.edge(own),
         "panels": panels,
         "parts": panels * shape.groups,
         "block": block,
@@ -167,6 +166,11 @@ def _items(sizes: dict[str, int]) -> tuple[int, int]:
     return blocks, -(-sizes["parts"] // sizes["span"])
 
 
+def _is_product(shape: ConvShape) -> bool:
+    """Whether each position of the result is made of the same one of the image."""
+    return shape.kernel == shape.strides == (1, 1) and not any(map(any, shape.pads))
+
+
 def _leaves(shape: ConvShape) -> bool:
     """Whether windows reach out of the image."""
     return any(low > 0 or high > 0 for low, high in shape.pads)
@@ -179,7 +183,7 @@ def _source(
     tile: Tile, finish: Finish, shape: ConvShape, dialect: Dialect
 ) -> tuple[str, str]:
     """The kernel's name and text."""
-    ragged = shape.filters // shape.groups % tile.columns != 0
+    ragged = tile.ragged(shape.filters // shape.groups)
     head = dialect.kernel.format(
         name="NAME",
         group="1, 1, 1",
@@ -190,24 +194,24 @@ def _source(
         ),
     )
     panel = [
-        "int group = p / panels, offset = group * depth;",
-        f"int column = p % panels * {tile.columns}, left = own - column;",
-        "column += group * own;",
+        "int group = p / panels, offset = group * depth, left = own;",
+        f"int column = group * own + ({tile.column('p % panels', 'edge')});",
         f"size_t ahead = (size_t)taps_y * taps_x * depth * {tile.columns};",
         "const __global float *panel = w + p * ahead;",
     ]
     product = [
         *tile.sums(),
         "const __global float *b = panel;",
-        *_taps(tile, _leaves(shape)),
+        *(_channels(tile) if _is_product(shape) else _taps(tile, _leaves(shape))),
         *_stores(tile, finish, ragged),
     ]
     rows = f"for (int r = first; r < last; r += {tile.rows})"
     panels = "for (int p = begin; p < end; p++)"
+    places = _same_places(tile) if _is_product(shape) else _places(tile)
     if shape.taps * shape.depth <= _SHORT:
-        loops = block(rows, [*_places(tile), *block(panels, [*panel, *product])])
+        loops = block(rows, [*places, *block(panels, [*panel, *product])])
     else:
-        loops = block(panels, [*panel, *block(rows, [*_places(tile), *product])])
+        loops = block(panels, [*panel, *block(rows, [*places, *product])])
     body = [
         "int first = ITEM(0) * block;",
         "int last = first + block < rows ? first + block : rows;",
@@ -216,6 +220,21 @@ def _source(
         *loops,
     ]
     return named("conv", "\n".join(block(head, body)) + "\n")
+
+
+def _same_places(tile: Tile) -> list[str]:
+    """The pixel of each row."""
+    return [
+        f"const __global float *p{i} = "
+        f"x + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * pixel;"
+        for i in range(tile.rows)
+    ]
+
+
+def _channels(tile: Tile) -> list[str]:
+    """Sums over the channels of one tap."""
+    rows = [f"const __global float *a{i} = p{i} + offset;" for i in range(tile.rows)]
+    return [*rows, *tile.multiply("depth", ahead="ahead")]
 
 
 def _places(tile: Tile) -> list[str]:

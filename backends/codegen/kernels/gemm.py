@@ -27,9 +27,10 @@ from graphwright.backends.codegen.kernels.text import (
     arguments,
     block,
     named,
+    read,
     write,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
+from graphwright.backends.codegen.kernels.tile import TILE, Tile, fitting, packed
 
 _ITEMS = 8
 """Work-items for each core."""
@@ -45,7 +46,7 @@ _SIZES = (
     *("panels", "panel_step", "row_step", "edge", "block", "span"),
 )
 """``_step``: floats from matrix to matrix of a batch, from panel to panel, and from row
-to row of a panel. A panel begins at column ``edge`` at most."""
+to row of a panel. The last one begins at column ``edge``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ def gemm(
     """
     if shape.shared and shape.batch > 1:  # rows of all products are rows of one
         shape = GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
-    tile = Tile(min(6, shape.rows), _VECTORS.get(shape.rows, 2))
-    name, source = _source(tile, finish, shape.columns % tile.columns != 0, dialect)
+    few = _VECTORS.get(shape.rows)
+    tile = Tile(shape.rows, few) if few else fitting(shape.rows, shape.columns)
+    name, source = _source(tile, finish, tile.ragged(shape.columns), dialect)
     near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
     sizes = _sizes(shape, tile, machine, lies)
@@ -125,7 +127,7 @@ def multiplied(
     shape: GemmShape, machine: Cpu, dialect: Dialect, x: str, w: str, out: str
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
-    kernel = _source(TILE, Affine(), shape.columns % TILE.columns != 0, dialect)
+    kernel = _source(TILE, Affine(), TILE.ragged(shape.columns), dialect)
     sizes = _sizes(shape, TILE, machine, lies=False)
     return Library((_launch(kernel, (x, w, out), shape, sizes),))
 
@@ -162,7 +164,7 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "panels": panels,
         "panel_step": tile.columns if lies else panel,
         "row_step": shape.columns if lies else tile.columns,
-        "edge": shape.columns - tile.columns if lies else shape.columns,
+        "edge": tile.edge(shape.columns),
         "block": own,
         "span": span,
     }
@@ -202,9 +204,8 @@ def _source(
         *tile.multiply("depth", step="row_step", ahead="panel_step"),
         *tile.each(store),
     ]
-    first = f"int column = p * {tile.columns};"
     panels = [
-        f"{first} column = column < edge ? column : edge;",
+        f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
         "const __global float *panel =",
         "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
@@ -226,19 +227,21 @@ def _packing(
     shape: GemmShape, tile: Tile, sizes: Mapping[str, int], dialect: Dialect
 ) -> Launch:
     """Copies matrices to panels, the last ones filled up with zeros."""
-    names = ("depth", "columns", "panels", "rows")
+    names = ("depth", "columns", "panels", "edge", "rows")
     head = dialect.kernel.format(
         name="NAME", group="1, 1, 1", arguments=arguments(("w",), names, "to")
     )
+    ragged = tile.ragged(shape.columns)
+    lefts = [f"columns - {WIDTH * j}" if ragged else None for j in range(tile.vectors)]
     each = [
-        f"vec v{j} = part(from + {WIDTH * j}, left - {WIDTH * j});"
-        for j in range(tile.vectors)
+        f"vec v{j} = {read(f'from + {WIDTH * j}', left)};"
+        for j, left in enumerate(lefts)
     ]
     puts = [f"STORE(b + {WIDTH * j}, v{j})" for j in range(tile.vectors)]
     width = tile.columns
     row = [
-        f"int left = columns - p * {width};",
-        f"const __global float *from = w + (z * depth + k) * columns + p * {width};",
+        f"int column = {tile.column('p', 'edge')};",
+        "const __global float *from = w + (z * depth + k) * columns + column;",
         f"__global float *b = to + ((z * panels + p) * depth + k) * {width};",
         *each,
         *puts,
@@ -250,6 +253,6 @@ def _packing(
     ]
     name, text = named("pack", "\n".join(block(head, body)) + "\n")
     rows = pieces(shape.depth, max(8, (1 << 16) // shape.columns))
-    numbers = (shape.depth, shape.columns, sizes["panels"], rows)
+    numbers = (shape.depth, shape.columns, sizes["panels"], sizes["edge"], rows)
     items = (-(-shape.depth // rows), shape.matrices)
     return Launch(name, text, ("w", "panels_of_w", *numbers), items)

@@ -30,6 +30,23 @@ class Tile:
         """Columns of a panel."""
         return self.vectors * WIDTH
 
+    def ragged(self, columns: int) -> bool:
+        """Whether a matrix of so many columns has less than a panel."""
+        return columns < self.columns
+
+    def edge(self, columns: int) -> int:
+        """Where the last panel of so many columns begins.
+
+        It overlaps the one before it, so that all vectors are whole; what both compute
+        is the same.
+        """
+        return max(columns - self.columns, 0)
+
+    def column(self, panel: str, edge: str) -> str:
+        """Where a panel begins."""
+        first = f"(int)({panel}) * {self.columns}"
+        return f"{first} < {edge} ? {first} : {edge}"
+
     def sums(self) -> list[str]:
         """Declarations of the sums, ``c0_0`` and so on, as zeros."""
         rows = (self._row(i, "c{i}_{j} = SPLAT(0.0f)") for i in range(self.rows))
@@ -62,17 +79,30 @@ class Tile:
 
 TILE = Tile()
 """What is fastest where there are enough rows and columns."""
+_NARROW = Tile(4, 3)
+_WASTE = 1.08
+"""What that one must save in rows and columns to be faster."""
+
+
+def fitting(rows: int, columns: int) -> Tile:
+    """The tile that is fastest, also by rows and columns more than there are."""
+
+    def computed(tile: Tile) -> int:
+        high, wide = -(-rows // tile.rows), -(-columns // tile.columns)
+        return high * tile.rows * wide * tile.columns
+
+    return _NARROW if computed(_NARROW) * _WASTE < computed(TILE) else TILE
 
 
 def packed(matrices: NDArray[Any], columns: int) -> NDArray[np.float32]:
     """Panels ``[..., panels, depth, columns]`` of matrices ``[..., depth, n]``.
 
-    The last one is filled up with zeros.
+    The last one ends with its matrix; a single one may be filled up with zeros.
     """
     *lead, depth, n = matrices.shape
-    panels = -(-n // columns)
-    found = np.zeros((*lead, panels, depth, columns), np.float32)
-    for p in range(panels):
-        cut = matrices[..., p * columns : (p + 1) * columns]
+    starts = range(0, n, columns)
+    found = np.zeros((*lead, len(starts), depth, columns), np.float32)
+    for p, start in enumerate(starts):
+        cut = matrices[..., max(0, min(start, n - columns)) :][..., :columns]
         found[..., p, :, : cut.shape[-1]] = cut
     return found

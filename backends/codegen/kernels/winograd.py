@@ -42,7 +42,8 @@ same few sets of the cache where channels are a power of two."""
 
 _SIZES = (
     *("height", "width", "channels", "filters", "high", "wide", "up", "left"),
-    *("across", "image", "tiles", "span", "pitch", "step", "panels", "pixel", "place"),
+    *("across", "image", "tiles", "span", "pitch", "step", "panels", "edge"),
+    *("pixel", "place"),
 )
 """``across`` tiles lie side by side, ``image`` in one image, ``tiles`` in all; ``span``
 go together. Frequencies lie ``pitch`` floats apart before, ``step`` after products;
@@ -98,7 +99,7 @@ def winograd(
     division: Division,
 ) -> Library:
     """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
-    writer = _Writer(division, finish, shape.filters % TILE.columns != 0, dialect)
+    writer = _Writer(division, finish, TILE.ragged(shape.filters), dialect)
     numbers = _sizes(shape, division)
     sizes = (*(numbers[name] for name in _SIZES), *size_values(finish))
     constants: dict[str, Make] = {
@@ -153,6 +154,7 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
         "pitch": pitch,
         "step": step,
         "panels": -(-shape.filters // TILE.columns),
+        "edge": TILE.edge(shape.filters),
         "pixel": shape.step,
         "place": shape.out_step,
     }
@@ -227,10 +229,11 @@ class _Writer:
             "int t = ITEM(0);",
             *self._place("t"),
             *block(
-                f"for (int column = 0; column < filters; column += {TILE.columns})",
+                "for (int p = 0; p < panels; p++)",
                 [
+                    f"int column = {TILE.column('p', 'edge')};",
+                    "int left_over = filters - column;",
                     "vec odd = SPLAT(0.0f);",
-                    f"int left_over = filters - column, p = column / {TILE.columns};",
                     *self._outputs("y + (size_t)t * filters + column + j"),
                     *self._check(self._again()),
                 ],
@@ -309,7 +312,8 @@ class _Writer:
         tiles = "for (int t = 0; t < span && first + t < tiles; t++)"
         place = self._place("first + t")
         return [
-            f"int column = p * {columns}, left_over = filters - column;",
+            f"int column = {TILE.column('p', 'edge')};",
+            "int left_over = filters - column;",
             "vec odd = SPLAT(0.0f);",
             *block(f"for (int f = 0; f < {self.a**2}; f++)", self._products()),
             *block(tiles, [*place, *self._outputs(f"y + t * {columns} + j")]),
