@@ -79,7 +79,8 @@ class Bench:
     ) -> float:
         """Of all launches of a library; the least of some runs."""
         cl, queue = pyopencl(), self.session.queue
-        packed = {name: make(weights) for name, make in library.constants.items()}
+        makes = {**library.constants, **library.indices}
+        packed = {name: make(weights) for name, make in makes.items()}
         scratch = {n: np.zeros(size, np.float32) for n, size in library.scratch.items()}
         held = {**packed, **scratch, **arrays}
         buffers = {name: self.session.buffer(array) for name, array in held.items()}

@@ -19,21 +19,35 @@ def fuse_shuffles(graph: Graph) -> Graph:
     return Walk(graph).rebuild({"reshape": [_shuffle]})
 
 
-def _shuffle(w: Walk, node: Node) -> list[Value] | None:
-    """``reshape(swap(reshape(fused(...), [.., g, n])), [.., g * n]) = fused'(...)``."""
+def shuffle(w: Walk, node: Node) -> tuple[Node, Node] | None:
+    """The nodes before a reshape which cut channels in groups and swap the axes.
+
+    ``reshape(swap(reshape(x, [.., g, n])), [.., g * n])``, channels last, each read
+    once.
+    """
     swap = w.made_by(node.operands[0], "transpose")
     cut = w.made_by(swap.operands[0], "reshape") if swap else None
-    root = w.made_by(cut.operands[0], "fused") if cut else None
-    if swap is None or cut is None or root is None or not _pointwise(root):
-        return None
-    chain = [root, cut, swap]
-    if not all(w.only_use(step.results[0]) for step in chain):
+    if swap is None or cut is None:
         return None
     x, parts, y = cut.operands[0], cut.results[0], node.results[0]
+    if not all(map(w.only_use, (parts, swap.results[0]))):
+        return None
     assert isinstance(swap.op, Transpose)
     *lead, last, first = swap.op.perm
     swaps = lead == list(range(x.rank - 1)) and last == first + 1
     if not swaps or y.shape != x.shape or parts.shape[:-2] != x.shape[:-1]:
+        return None
+    return cut, swap
+
+
+def _shuffle(w: Walk, node: Node) -> list[Value] | None:
+    """``reshape(swap(reshape(fused(...), [.., g, n])), [.., g * n]) = fused'(...)``."""
+    found = shuffle(w, node)
+    if found is None:
+        return None
+    cut, swap = found
+    root = w.made_by(cut.operands[0], "fused")
+    if root is None or not _pointwise(root) or not w.only_use(root.results[0]):
         return None
     region = Region(w)
     region.splice(root)

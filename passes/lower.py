@@ -14,6 +14,7 @@ from graphwright.passes.fuse_separable import fuse_separable
 from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
+from graphwright.passes.sink_shuffle import sink_shuffles
 from graphwright.passes.squeeze import raise_squeezes
 
 Pass: TypeAlias = Callable[[Graph], Graph]
@@ -27,10 +28,10 @@ def lowering_passes(
     ``NHWC`` wants channels last, ``strided`` takes operands as strided views,
     ``region`` what lies between integers of 8 bits at once, or what is done to a
     gather's indices; ``conv`` for ``shuffle`` says that a pointwise convolution
-    interleaves its channels, ``separable`` for ``depthwise`` that such convolutions run
-    with the pointwise ones around them, ``mean`` for ``reduce_window`` that sums over
-    windows are divided by numbers of its positions. One that fuses nothing is given no
-    ``fused`` nodes.
+    interleaves its channels, ``read`` that it reads them in any order; ``separable``
+    for ``depthwise`` that such convolutions run with the pointwise ones around them,
+    ``mean`` for ``reduce_window`` that sums over windows are divided by numbers of its
+    positions. One that fuses nothing is given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
@@ -43,6 +44,8 @@ def lowering_passes(
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [channels_last, remove_dead, merge_common]
+    if layout.get("shuffle") == "read":
+        last += [sink_shuffles, remove_dead]
     joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []
     if layout.get("depthwise") == "separable":
         joined += [remove_dead, fuse_separable]  # what is dead still counts as a reader

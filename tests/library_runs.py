@@ -1,6 +1,6 @@
 """Runs library kernels by PyOpenCL alone, without a backend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.kernels.launch import Library, Local
+from graphwright.backends.codegen.kernels.launch import Library, Local, Make
 from graphwright.backends.codegen.kernels.text import prelude
 
 cl = pytest.importorskip("pyopencl", reason="PyOpenCL runs these kernels")
@@ -30,6 +30,10 @@ def _program(source: str) -> Any:
     return cl.Program(queue().context, text).build()
 
 
+def _makes(library: Library) -> Iterable[tuple[str, Make]]:
+    return (*library.constants.items(), *library.indices.items())
+
+
 def run(
     library: Library,
     arrays: Mapping[str, Any],
@@ -44,7 +48,7 @@ def run(
         mode = flags.READ_WRITE | flags.COPY_HOST_PTR
         return cl.Buffer(context, mode, hostbuf=np.ascontiguousarray(array))
 
-    packed = {name: make(weights) for name, make in library.constants.items()}
+    packed = {name: make(weights) for name, make in _makes(library)}
     known = {**packed, **arrays, "out": out}
     buffers = {name: buffer(array) for name, array in known.items()}
     for name, floats in library.scratch.items():

@@ -75,6 +75,19 @@ def fuse_shuffles(m: Maker) -> Sequence[Value]:
     return [view(m, "reshape", y, shape=x.shape)]
 
 
+@motif("sink_shuffles")
+def sink_shuffles(m: Maker) -> Sequence[Value]:
+    x = _image(m)
+    n, channels, *spatial = x.shape
+    own = int(str(channels))
+    cut = view(m, "reshape", x, shape=(n, 2, own // 2, *spatial))
+    y = turned(m, cut) if rarely(m) else view(m, "transpose", cut, perm=(0, 2, 1, 3, 4))
+    y = view(m, "reshape", y, shape=x.shape)
+    read_again(m, y)
+    y = _ended(m, _conv(m, y, own, 3, 2 if rarely(m) else own))
+    return [_ended(m, _conv(m, y, 2, 1, m.c.pick([1, 2])))]
+
+
 @motif("fuse_means")
 def fuse_means(m: Maker) -> Sequence[Value]:
     x = m.tensor("f", (1, 3), within=_NEAR)

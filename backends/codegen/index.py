@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graphwright.backends.codegen.expr import Expr
 
 
@@ -194,6 +197,21 @@ def _over(rest: Index, size: int) -> Index:
 def of(term: Term) -> Index:
     """A term as an index; an axis of one element is 0."""
     return Index() if last(term) == 0 else Index(((term, 1),))
+
+
+def numbers(index: Index, axis: Axis) -> NDArray[np.int64]:
+    """What an index that hangs on one axis is at each place along it."""
+    found = np.full(axis.extent, index.start, np.int64)
+    for term, factor in index.terms:
+        match term:
+            case Quotient(inner, divisor):
+                found += factor * (numbers(inner, axis) // divisor)
+            case Remainder(inner, divisor):
+                found += factor * (numbers(inner, axis) % divisor)
+            case _:
+                assert term is axis
+                found += factor * np.arange(axis.extent)
+    return found
 
 
 def linear(coordinates: Sequence[Index], shape: Sequence[int]) -> Index:

@@ -23,6 +23,7 @@ from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.joints import Part, parts
 from graphwright.backends.codegen.routes import Routes, takes_elsewhere
+from graphwright.backends.codegen.shuffles import unshuffled
 from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
@@ -190,7 +191,8 @@ class _Splitter:
                 kept.update(node.results)
                 kept.update(node.operands)
             if node.op.name in HEAVY:
-                kept.update(v for v in node.operands if self._weights.get(v, 0))
+                weighty = (v for v in node.operands if self._weights.get(v, 0))
+                kept.update(unshuffled(self.graph, v) for v in weighty)
             below = [inside[v] for v in node.operands if v in inside and v not in kept]
             nodes = frozenset([node] if _cost(node) else ()).union(*below)
             weight = sum(map(_cost, nodes))

@@ -94,8 +94,8 @@ class OpenCLBackend(GraphBackend):
         return True
 
     def layout(self) -> Mapping[str, str]:
-        """Channels last suit vectors along them."""
-        return {"conv": "NHWC"}
+        """Channels last suit vectors along them; shuffled ones are read as they lie."""
+        return {"conv": "NHWC", "shuffle": "read"}
 
     @cached_property
     def _session(self) -> Session:

@@ -82,7 +82,38 @@ DIRECT = [
     ConvShape(2, (12, 11), 20, 41, (1, 1), (2, 3)),
     ConvShape(1, (6, 5), 17, 7, (1, 1), pads=SAME),
     ConvShape(3, (1, 1), 100, 130, (1, 1)),
+    ConvShape(1, (5, 4), 136, 136, (1, 1), groups=4),
+    ConvShape(1, (7, 7), 16, 24, (1, 1)),
+    ConvShape(1, (3, 3), 64, 24, (3, 3), pads=SAME),
 ]
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_channels_may_lie_in_any_order(groups: int) -> None:
+    shape = ConvShape(2, (5, 4), 30, 51, (1, 1), groups=groups)
+    x, w = _operands(shape)
+    order = np.random.default_rng(4).permutation(30).astype(np.int32)
+    library = conv(shape, Affine(), MACHINE, OPENCL, order)
+    got = run(library, {"x": x}, (2, 5, 4, 51), w)
+    want = _reference(shape, x[..., order], w)
+    assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_convolutions_are_the_reference(seed: int) -> None:
+    pick = np.random.default_rng(seed).integers
+    groups, (high, wide) = int(pick(1, 4)), map(int, pick(1, 4, 2))
+    up, down, left, right = map(int, pick(0, 3, 4))
+    channels, filters = (groups * int(n) for n in pick(1, 40, 2))
+    size = int(pick(4, 17)), int(pick(4, 17))
+    pads = ((up, down), (left, right))
+    shape = ConvShape(
+        *(int(pick(1, 3)), size, channels, filters, (high, wide)),
+        strides=(int(pick(1, 3)), int(pick(1, 3))),
+        pads=pads,
+        groups=groups,
+    )
+    _check(shape, _direct)
 
 
 @pytest.mark.parametrize("shape", DIRECT, ids=str)
@@ -193,6 +224,8 @@ PRODUCTS = [
     GemmShape(2, 100, 64, 16),
     GemmShape(1, 2, 600, 603),
     GemmShape(3, 7, 60, 40, shared=True),
+    GemmShape(1, 64, 300, 24),
+    GemmShape(1, 9, 2000, 71),
 ]
 
 

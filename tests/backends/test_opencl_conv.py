@@ -195,3 +195,42 @@ def test_weights_shared_by_convolutions_of_other_groups_are_packed_for_each() ->
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)
+
+
+UNIT = (
+    "c = Conv<group=4>(x, w, b) r = Relu(c) a = Reshape(r, cut)"
+    " t = Transpose<perm=[0,2,1,3,4]>(a) s = Reshape(t, whole)"
+    " d = Conv<group=40,pads=[1,1,1,1]>(s, v, b) h = Relu(d)"
+)
+"""A pointwise convolution, its channels shuffled, and one of each channel."""
+
+
+def _unit(end: str) -> Graph:
+    more = {
+        "cut": np.array([2, 4, 10, 5, 6]),
+        "whole": np.array([2, 40, 5, 6]),
+        "v": _random(40, 1, 3, 3, seed=4),
+        "u": _random(24, 10, 1, 1, seed=5),
+    }
+    filters = 24 if "Conv" in end else 40
+    sizes = (2, 16, 5, 6), (2, filters, 5, 6), (40, 4, 1, 1)
+    return _model(f"{UNIT} {end}", *sizes, **more)
+
+
+ENDS = ["y = Conv<group=4>(h, u)", "y = Relu(h)", "e = Add(h, s) y = Relu(e)"]
+
+
+def test_shuffled_channels_are_read_where_they_lie() -> None:
+    kernels = _kernels(_unit(ENDS[0]))
+    kinds = [k.name.split("_")[0] for k in kernels if isinstance(k, Written)]
+    assert kinds == ["conv", "depthwise", "conv"]
+    assert len(kernels) <= 2 + 3  # channels last, and back
+
+
+@device
+@pytest.mark.parametrize("end", ENDS, ids=["read", "stored", "read again"])
+def test_shuffled_channels_agree_with_the_reference(end: str) -> None:
+    graph, x = _unit(end), _random(2, 16, 5, 6, seed=3)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()

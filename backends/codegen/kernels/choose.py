@@ -33,6 +33,7 @@ def convolution(
     machine: Cpu,
     dialect: Dialect,
     cut: Division | None,
+    order: NDArray[np.int32] | None = None,
 ) -> Library:
     """A convolution of ``x`` to ``out``.
 
@@ -43,7 +44,10 @@ def convolution(
         dialect: Its language.
         cut: How Winograd's algorithm is cut, if that is to be used: `division`, where
             other sums of products than those as written will do.
+        order: Where each channel lies in a pixel, if ``takes_any_order``.
     """
+    if order is not None:
+        return conv(shape, finish, machine, dialect, order)
     if depthwise.accepts(shape):
         return depthwise.depthwise(shape, finish, machine, dialect)
     if cut is None:
@@ -55,6 +59,11 @@ def are_small(weights: NDArray[np.float32]) -> bool:
     """Whether products of what they are transformed to stay finite, as a rule."""
     high, low = weights.max(initial=0), weights.min(initial=0)
     return bool(max(high, -low) < _LARGEST_WEIGHT)  # no copy is made; NaN is not small
+
+
+def takes_any_order(shape: ConvShape) -> bool:
+    """Whether channels need not lie in order."""
+    return shape.is_product and not depthwise.accepts(shape)
 
 
 def division(shape: ConvShape, machine: Cpu) -> Division | None:

@@ -7,6 +7,7 @@ one after another (1x1, or images that were padded before), a row has one pointe
 all of them: that suits few channels, too.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -51,6 +52,7 @@ def conv(
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
+    order: NDArray[np.int32] | None = None,
 ) -> Library:
     """A convolution of ``x`` to ``out``.
 
@@ -61,6 +63,7 @@ def conv(
         finish: What is done to sums.
         machine: The device.
         dialect: Its language.
+        order: Where each channel lies in a pixel, if ``shape.is_product``.
     """
     tile = fitting(shape.rows, shape.filters // shape.groups)
     constants: dict[str, Make] = {
@@ -69,15 +72,16 @@ def conv(
     }
     merged = _merged(shape)
     inner, first = (shape, "x") if merged is None else (merged, "padded")
-    name, source = _source(tile, finish, inner, dialect)
+    indices: dict[str, Make] = {} if order is None else {"order": partial(_same, order)}
+    name, source = _source(tile, finish, inner, dialect, indices)
     sizes = _sizes(inner, tile, machine)
-    arrays = (first, "w", "zeros", *finish.arrays, "out")
+    arrays = (first, "w", "zeros", *finish.arrays, *indices, "out")
     numbers = (*(sizes[s] for s in _SIZES), *size_values(finish))
     launch = Launch(name, source, (*arrays, *numbers), _items(sizes))
     if merged is None:
-        return Library((launch,), constants)
+        return Library((launch,), constants, indices)
     scratch = {"padded": merged.batch * merged.image}
-    return Library((_padding(shape, dialect), launch), constants, scratch)
+    return Library((_padding(shape, dialect), launch), constants, scratch=scratch)
 
 
 def pack(
@@ -88,6 +92,10 @@ def pack(
     own = filters // groups
     cut = weights.reshape(groups, own, depth, -1).transpose(0, 3, 2, 1)
     return packed(cut.reshape(groups, -1, own), columns)
+
+
+def _same(order: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.int32]:
+    return order
 
 
 def zeros(count: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -166,11 +174,6 @@ def _items(sizes: dict[str, int]) -> tuple[int, int]:
     return blocks, -(-sizes["parts"] // sizes["span"])
 
 
-def _is_product(shape: ConvShape) -> bool:
-    """Whether each position of the result is made of the same one of the image."""
-    return shape.kernel == shape.strides == (1, 1) and not any(map(any, shape.pads))
-
-
 def _leaves(shape: ConvShape) -> bool:
     """Whether windows reach out of the image."""
     return any(low > 0 or high > 0 for low, high in shape.pads)
@@ -180,7 +183,11 @@ def _leaves(shape: ConvShape) -> bool:
 
 
 def _source(
-    tile: Tile, finish: Finish, shape: ConvShape, dialect: Dialect
+    tile: Tile,
+    finish: Finish,
+    shape: ConvShape,
+    dialect: Dialect,
+    indices: Collection[str],
 ) -> tuple[str, str]:
     """The kernel's name and text."""
     ragged = tile.ragged(shape.filters // shape.groups)
@@ -191,6 +198,7 @@ def _source(
             ("x", "w", "zeros", *finish.arrays),
             (*_SIZES, *size_names(finish)),
             "out",
+            indices,
         ),
     )
     panel = [
@@ -199,15 +207,18 @@ def _source(
         f"size_t ahead = (size_t)taps_y * taps_x * depth * {tile.columns};",
         "const __global float *panel = w + p * ahead;",
     ]
+    if shape.is_product:
+        places, sums = _same_places(tile), _channels(tile, indices)
+    else:
+        places, sums = _places(tile), _taps(tile, _leaves(shape))
     product = [
         *tile.sums(),
         "const __global float *b = panel;",
-        *(_channels(tile) if _is_product(shape) else _taps(tile, _leaves(shape))),
+        *sums,
         *_stores(tile, finish, ragged),
     ]
     rows = f"for (int r = first; r < last; r += {tile.rows})"
     panels = "for (int p = begin; p < end; p++)"
-    places = _same_places(tile) if _is_product(shape) else _places(tile)
     if shape.taps * shape.depth <= _SHORT:
         loops = block(rows, [*places, *block(panels, [*panel, *product])])
     else:
@@ -231,10 +242,14 @@ def _same_places(tile: Tile) -> list[str]:
     ]
 
 
-def _channels(tile: Tile) -> list[str]:
+def _channels(tile: Tile, indices: Collection[str]) -> list[str]:
     """Sums over the channels of one tap."""
-    rows = [f"const __global float *a{i} = p{i} + offset;" for i in range(tile.rows)]
-    return [*rows, *tile.multiply("depth", ahead="ahead")]
+    own, first, at = range(tile.rows), "offset", "k"
+    lines: list[str] = []
+    if indices:
+        lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
+    lines += (f"const __global float *a{i} = p{i} + {first};" for i in own)
+    return [*lines, *tile.multiply("depth", ahead="ahead", at=at)]
 
 
 def _places(tile: Tile) -> list[str]:

@@ -1,16 +1,24 @@
 """Convolutions with channels last, by `choose.convolution`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import blake2s
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
-from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import Axis, Index, linear, numbers, of
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.choose import are_small, convolution, division
+from graphwright.backends.codegen.kernels.choose import (
+    are_small,
+    convolution,
+    division,
+    takes_any_order,
+)
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
@@ -31,17 +39,17 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if not finish.is_plain or weights is None:
         return None
     machine = site.target
-    pixel, place = _pitch(site.arrays.get(site.node.operands[0])), _pitch(site.output)
-    if pixel is None or place is None:
+    image, place = _image(site, takes_any_order(shape)), _pitch(site.output)
+    if image is None or place is None:
         return None
-    shape = replace(shape, pixel=pixel, place=place)
+    shape = replace(shape, pixel=image.pixel, place=place)
     cut = None if machine.strict else division(shape, machine)
     if cut is not None and not are_small(weights.array()):
         cut = None
-    library = convolution(shape, finish, machine, OPENCL, cut)
-    x, before = _operand(site)
-    key = str(shape.groups)
-    return [*before, *launched(site, library, finish, {"x": x}, key)]
+    library = convolution(shape, finish, machine, OPENCL, cut, image.order)
+    order = b"" if image.order is None else image.order.tobytes()
+    key = f"{shape.groups} {blake2s(order, digest_size=6).hexdigest()}"
+    return [*image.before, *launched(site, library, finish, {"x": image.array}, key)]
 
 
 def _shape(site: Site) -> ConvShape | None:
@@ -75,12 +83,49 @@ def _pitch(array: Array | None) -> int | None:
     return 0 if array.pitch == array.shape[-1] else array.pitch
 
 
-def _operand(site: Site) -> tuple[Array, Sequence[Kernel]]:
-    """What is convolved, and what makes it if it does not lie in memory as it is."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Image:
+    """What is convolved.
+
+    Attributes:
+        array: Where it lies.
+        pixel: See `ConvShape`.
+        order: Where each channel lies in a pixel; None if they lie in order.
+        before: What makes the array, if it does not lie in memory as it is.
+    """
+
+    array: Array
+    pixel: int = 0
+    order: NDArray[np.int32] | None = None
+    before: Sequence[Kernel] = ()
+
+
+def _image(site: Site, any_order: bool) -> _Image | None:
+    """What is convolved; None where it lies in no way that kernels read."""
     known = site.arrays.get(site.node.operands[0])
     if known is not None:
-        return known, ()
-    x = Array(float32, site.shape(0))
-    axes = tuple(map(Axis, x.shape))
+        pixel = _pitch(known)
+        return None if pixel is None else _Image(known, pixel)
+    axes = tuple(map(Axis, site.shape(0)))
     value = site.operand(0, tuple(map(of, axes)))
-    return x, (looped(axes, [value], [x], site.target),)
+    found = _shuffled(value, axes) if any_order else None
+    if found is not None:
+        return found
+    x = Array(float32, site.shape(0))
+    return _Image(x, before=(looped(axes, [value], [x], site.target),))
+
+
+def _shuffled(value: Expr, axes: Sequence[Axis]) -> _Image | None:
+    """Pixels in order whose channels lie in some other one."""
+    *outer, channel = axes
+    if value.op != "read" or value.value.guards or value.dtype is not float32:
+        return None
+    index = value.value.index
+    own = {t: f for t, f in index.terms if {*Index(((t, f),)).axes()} == {channel}}
+    rows = linear(tuple(map(of, outer)), [axis.extent for axis in outer])
+    left = {t: f for t, f in index.terms if t not in own}
+    pixel = next((left.get(t, 0) // f for t, f in rows.terms), channel.extent)
+    if left != dict((rows * pixel).terms) or any(True for _ in index.items()):
+        return None
+    order = numbers(Index(tuple(own.items()), index.start), channel)
+    return _Image(value.value.array, pixel, order.astype(np.int32))

@@ -48,9 +48,11 @@ class Library:
     Attributes:
         launches: In order; each reads what those before it wrote.
         constants: What makes arrays of the constant operand, by buffer name.
+        indices: The same of arrays of 32-bit integers.
         scratch: Floats of buffers that live during the launches only, by name.
     """
 
     launches: tuple[Launch, ...]
     constants: Mapping[str, Make] = field(default_factory=dict[str, Make])
+    indices: Mapping[str, Make] = field(default_factory=dict[str, Make])
     scratch: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -31,9 +31,10 @@ def launched(
     """
     names = zip(finish.arrays, finish.inputs, strict=True)
     arrays = {**operands, "out": site.output, **dict(names)}
-    for name, make in library.constants.items():
-        kind = f"{library.launches[-1].kernel} {key} {name}"
-        arrays[name] = site.pack(1, kind, make, ())
+    for makes, dtype in ((library.constants, float32), (library.indices, int32)):
+        for name, make in makes.items():
+            kind = f"{library.launches[-1].kernel} {key} {name}"
+            arrays[name] = site.pack(1, kind, make, (), dtype)
     for name, floats in library.scratch.items():
         arrays[name] = Array(float32, (floats,))
     for launch in library.launches:

@@ -77,6 +77,12 @@ class ConvShape:
         return self.kernel[0] * self.kernel[1]
 
     @property
+    def is_product(self) -> bool:
+        """Whether each position of the result is made of the same one of the image."""
+        plain = self.kernel == self.strides == (1, 1)
+        return plain and not any(map(any, self.pads))
+
+    @property
     def flops(self) -> int:
         """Operations of the direct algorithm."""
         return 2 * self.rows * self.filters * self.taps * self.depth

@@ -21,6 +21,7 @@ from graphwright.backends.codegen.narrow import encoded
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.walk import expanded
 from graphwright.ir.constant import Constant
+from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 
@@ -86,11 +87,18 @@ class Site:
         (found,) = expanded([elements.at(self.node.operands[number], at)])
         return found
 
-    def pack(self, number: int, name: str, pack: Pack, shape: Sequence[int]) -> Array:
+    def pack(
+        self,
+        number: int,
+        name: str,
+        pack: Pack,
+        shape: Sequence[int],
+        dtype: DType | None = None,
+    ) -> Array:
         """An operand that is constant, packed: an array to read from."""
         constant = self.constant(number)
         assert constant is not None
-        found = Array(constant.type.dtype, tuple(shape))
+        found = Array(dtype or constant.type.dtype, tuple(shape))
         self.packed[found] = Packed(constant, name, pack)
         return found
 

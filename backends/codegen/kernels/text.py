@@ -70,9 +70,12 @@ def number(value: float) -> str:
     return f"{float(value).hex()}f"
 
 
-def arguments(arrays: Iterable[str], sizes: Iterable[str], out: str) -> str:
+def arguments(
+    arrays: Iterable[str], sizes: Iterable[str], out: str, indices: Iterable[str] = ()
+) -> str:
     """Declarations of arrays that are read, one that is written, and sizes."""
     found = [f"const __global float *restrict {name}" for name in arrays]
+    found += (f"const __global int *restrict {name}" for name in indices)
     numbers = (f"int {name}" for name in sizes)
     return ", ".join([*found, f"__global float *restrict {out}", *numbers])
 

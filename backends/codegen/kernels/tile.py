@@ -55,17 +55,20 @@ class Tile:
     def _row(self, i: int, form: str) -> str:
         return ", ".join(form.format(i=i, j=j) for j in range(self.vectors))
 
-    def multiply(self, depth: str, step: str = "", ahead: str = "") -> list[str]:
+    def multiply(
+        self, depth: str, step: str = "", ahead: str = "", at: str = "k"
+    ) -> list[str]:
         """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on.
 
         Rows of the panel lie ``step`` floats apart, if not one after another. What lies
         ``ahead`` floats behind will be needed soon, and is asked of memory by the way.
+        Step ``k`` of a row is its number ``at``.
         """
         row = ", ".join(f"b{j} = LOAD(b + {WIDTH * j})" for j in range(self.vectors))
         body = [f"vec {row};", "vec s;"]
         for i in range(self.rows):
             steps = (f"c{i}_{j} = s * b{j} + c{i}_{j};" for j in range(self.vectors))
-            body.append(f"s = SPLAT(a{i}[k]); {' '.join(steps)}")
+            body.append(f"s = SPLAT(a{i}[{at}]); {' '.join(steps)}")
         if ahead:
             body.append(f"AHEAD(b + {ahead})")
         body.append(f"b += {step or self.columns};")

@@ -46,8 +46,9 @@ _SIZES = (
     *("pixel", "place"),
 )
 """``across`` tiles lie side by side, ``image`` in one image, ``tiles`` in all; ``span``
-go together. Frequencies lie ``pitch`` floats apart before, ``step`` after products;
-pixels of the image ``pixel``, positions of the result ``place``."""
+go together. The last panel begins at filter ``edge``. Frequencies lie ``pitch`` floats
+apart before, ``step`` after products; pixels of the image ``pixel``, positions of the
+result ``place``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def winograd(
         "v": division.frequencies * numbers["pitch"],
         "y": division.frequencies * numbers["step"],
     }
-    return Library(launches, constants, scratch)
+    return Library(launches, constants, scratch=scratch)
 
 
 def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
