@@ -169,7 +169,8 @@ class OpenCLBackend(GraphBackend):
         for packed in wanted.values():
             groups.setdefault(id(packed.constant), []).append(packed)
         held = dict[_Key, Resident]()
-        for group in groups.values():
+        largest_first = sorted(groups.values(), key=lambda x: -x[0].constant.size)
+        for group in largest_first:  # so that all threads end at about the same time
             held |= self._packed(group, pool)
         return {array: held[_key(x)] for array, x in wanted.items()}
 
