@@ -9,6 +9,7 @@ from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.limits import Cancellation, Limits
 from graphwright.backends.registry import get_backend
+from graphwright.backends.tuning import Mode, Tuning
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.ir.errors import FeedError
@@ -65,6 +66,8 @@ def compile(
     timeout: float | None = None,
     max_loop_iterations: int = 2**31,
     dump: "str | os.PathLike[str] | None" = None,
+    tune: Mode = "off",
+    tuning: "str | os.PathLike[str] | None" = None,
 ) -> Executable:
     """An executable of a graph, or of what ``load`` takes.
 
@@ -89,12 +92,20 @@ def compile(
         max_loop_iterations: Iterations of one loop.
         dump: A folder to which, when sizes are first met, the plan is written with
             source, schedule and seconds of each of the device's kernels.
+        tune: What OpenCL measures, once for each device, where kernels can be computed
+            in several ways: nothing (``"off"``), other algorithms (``"fast"``), other
+            divisions of their work too (``"full"``). Results differ in rounding only.
+        tuning: A file with choices that were made: those that it has are taken, those
+            that are measured are added. Without ``tune`` it must exist.
 
     Raises:
         BackendUnavailable: If no backend of that preference can run here.
         UnsupportedOpError: With ``strict``, if the backend lacks an op.
         ModelError: If ``dump`` cannot be written to.
+        CacheError: If ``tuning`` is no record, or cannot be read or written.
+        ValueError: If there is no such ``tune``.
     """
+    own = Tuning(tune, tuning) if tuning is not None or tune != "off" else None
     graph = model if isinstance(model, Graph) else load(model)
     lowered, options = lower(
         graph,
@@ -107,5 +118,6 @@ def compile(
         precision=precision,
         limits=Limits(max_bytes, timeout, max_loop_iterations),
         dump=dump,
+        tuning=own,
     )
     return Executable(graph, lowered, options)

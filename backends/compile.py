@@ -13,6 +13,7 @@ from graphwright.backends.limits import Limits
 from graphwright.backends.options import Options
 from graphwright.backends.placement import placed_by_author, placing, within_placed
 from graphwright.backends.registry import choose_backends
+from graphwright.backends.tuning import Tuning
 from graphwright.ir.dtype import int16, int32
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.effects import CopyTo
@@ -145,6 +146,7 @@ def lower(
     precision: str | None = None,
     limits: Limits | None = None,
     dump: "str | os.PathLike[str] | None" = None,
+    tuning: Tuning | None = None,
     watch: Watch | None = None,
 ) -> tuple[Graph, Options]:
     """The graph as backends run it, and how.
@@ -161,6 +163,7 @@ def lower(
         precision: ``float16`` or ``bfloat16``: see ``graphwright.passes.precision``.
         limits: Budgets of each run.
         dump: A folder that shows plans and kernels.
+        tuning: How backends choose between ways to compute.
         watch: Called with the name of each pass and the graph after it.
 
     Raises:
@@ -170,6 +173,8 @@ def lower(
         ModelError: If ``dump`` cannot be written to.
     """
     chosen = choose_backends(backend)
+    if tuning is not None:
+        chosen = [b.tuned(tuning) for b in chosen]
     shown = None if dump is None else Dump(Path(dump))
     start = time.perf_counter()
     lowered, devices = arrange(
@@ -182,6 +187,8 @@ def lower(
         precision=precision,
         watch=watch,
     )
+    if tuning is not None:
+        devices = {n: b if b in chosen else b.tuned(tuning) for n, b in devices.items()}
     before, after = len(graph.nodes), len(lowered.nodes)
     seconds = time.perf_counter() - start
     names = ", ".join(devices or [chosen[0].name])

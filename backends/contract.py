@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, final, runtime_checkable
 
 import numpy as np
 
+from graphwright.backends.tuning import Tuning
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, DType, string
 from graphwright.ir.emitter import Value
@@ -228,6 +229,13 @@ class Backend(ABC):
         not write to its inputs.
         """
         return None
+
+    def tuned(self, tuning: Tuning) -> "Backend":
+        """The same backend, which chooses between ways to compute by measuring.
+
+        By default there is nothing to choose.
+        """
+        return self
 
     def at(self, device: int) -> "Backend":
         """The same backend on another of the machine's devices: ``"name:1"``.

@@ -14,9 +14,11 @@ class Cpu:
         in_place: Whether an argument may be any part of an array.
         strict: Whether each op is computed as it is written, not by what is equal over
             the reals only.
+        items: Work-items for each core: they take turns, and end at about one time.
     """
 
     cores: int = 1
     cache: int = 1 << 18
     in_place: bool = False
     strict: bool = False
+    items: int = 8

@@ -8,7 +8,13 @@ from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import convolution, cumulative, dot, scatter
-from graphwright.backends.codegen.kernels.table import KERNELS, Packed, Site
+from graphwright.backends.codegen.kernels.table import (
+    KERNELS,
+    Chooser,
+    Packed,
+    Site,
+    first,
+)
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.partials import shared
 from graphwright.backends.codegen.stages import Loops, split
@@ -49,8 +55,14 @@ class Lowered:
     packed: dict[Array, Packed]
 
 
-def lowered(graph: Graph, target: Cpu) -> Lowered:
-    """The kernels of a graph in which all sizes are known."""
+def lowered(graph: Graph, target: Cpu, choose: Chooser = first) -> Lowered:
+    """The kernels of a graph in which all sizes are known.
+
+    Args:
+        graph: The graph.
+        target: The device.
+        choose: Chooses where there are several ways to compute something.
+    """
     stages, arrays = split(graph, target.in_place)
     steps: list[Step] = []
     packed: dict[Array, Packed] = {}
@@ -58,7 +70,7 @@ def lowered(graph: Graph, target: Cpu) -> Lowered:
         assert isinstance(stage, Loops)
         if not arrays[stage.results[0][0]].size:
             continue
-        site = Site(stage, arrays, target)
+        site = Site(stage, arrays, target, choose)
         chief = stage.heavy or stage.nodes[-1]
         steps += [Step(kernel, stage.nodes, chief) for kernel in _kernels(site)]
         packed |= site.packed

@@ -1,22 +1,20 @@
 """The OpenCL backend: graphs as few kernels, on any device."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, TypeAlias
-from weakref import WeakValueDictionary
 
 import numpy as np
 
 from graphwright.backends.codegen.device import Cpu
-from graphwright.backends.codegen.elements import Array, is_pulled
-from graphwright.backends.codegen.kernels.table import Pack, Packed
+from graphwright.backends.codegen.elements import HEAVY, Array, is_pulled
+from graphwright.backends.codegen.kernels.table import Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.parts import part_of
 from graphwright.backends.codegen.pulled_more import MOST_SEEN
 from graphwright.backends.contract import Backend, BuildError, GraphBackend, Kernel
-from graphwright.backends.opencl.launch import Launch, LaunchPlan, Resident
+from graphwright.backends.opencl.launch import Launch, LaunchPlan
 from graphwright.backends.opencl.library import (
     Session,
     found,
@@ -25,7 +23,9 @@ from graphwright.backends.opencl.library import (
     session,
 )
 from graphwright.backends.opencl.programs import Programs, named, rounding_each
-from graphwright.ir.constant import Constant
+from graphwright.backends.opencl.resident import Residents
+from graphwright.backends.opencl.tuner import Progress, Tuner
+from graphwright.backends.tuning import Tuning
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import bool_
 from graphwright.ir.emitter import Value
@@ -36,9 +36,6 @@ from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.movement import Pad
 from graphwright.ir.ops.select import Bitcast
 from graphwright.ir.types import TensorType, Type
-
-_Key: TypeAlias = tuple[int, str]
-"""A constant and a packing of it."""
 
 
 class OpenCLBackend(GraphBackend):
@@ -52,13 +49,21 @@ class OpenCLBackend(GraphBackend):
 
     def __init__(self, device: int = 0) -> None:
         self._device = device
-        self._residents: WeakValueDictionary[_Key, Resident] = WeakValueDictionary()
+        self._residents = Residents()
+        self._tuning = Tuning()
         if device:
             self.name = f"opencl:{device}"
 
     def at(self, device: int) -> Backend:
         """The backend for another of the machine's devices."""
         return self if device == self._device else OpenCLBackend(device)
+
+    def tuned(self, tuning: Tuning) -> Backend:
+        """The same backend, device and built programs, its kernels so chosen."""
+        found = OpenCLBackend(self._device)
+        vars(found).update(_session=self._session, _programs=self._programs)
+        found._residents, found._tuning = self._residents, tuning
+        return found
 
     def unavailable(self) -> str | None:
         """What is missing: PyOpenCL, or a device."""
@@ -116,7 +121,10 @@ class OpenCLBackend(GraphBackend):
     def _compiled(self, graph: Graph, strict: bool) -> Kernel:
         device, shares = self._session.device, self._session.shares
         target = Cpu(device.max_compute_units, device.local_mem_size, shares, strict)
-        found = lowered(graph, target)
+        progress = Progress(sum(node.op.name in HEAVY for node in graph.nodes))
+        tuner = Tuner(self._session, self._programs, self._tuning, progress)
+        with progress.shown():
+            found = lowered(graph, target, tuner.choose)
         sources = [named(step.kernel) for step in found.steps]
         if strict:
             sources = list(map(rounding_each, sources))
@@ -132,7 +140,7 @@ class OpenCLBackend(GraphBackend):
         count = len(graph.outputs)
         try:
             with ThreadPoolExecutor(target.cores) as pool:
-                constants = self._constants(graph, found, pool)
+                constants = self._residents.of(self._wanted(graph, found), pool)
                 plan = LaunchPlan(
                     self._session, self._programs, launches, ends, count, constants
                 )
@@ -155,47 +163,15 @@ class OpenCLBackend(GraphBackend):
                 return made
         return error
 
-    def _constants(
-        self, graph: Graph, lowered: Lowered, pool: Executor
-    ) -> dict[Array, Resident]:
-        """The elements of what never changes; each constant is read once for all."""
+    def _wanted(self, graph: Graph, lowered: Lowered) -> dict[Array, Packed]:
+        """What never changes, as it is read."""
         wanted = dict(lowered.packed)
         read = {array for step in lowered.steps for array in step.kernel.inputs}
         for v, constant in graph.constants.items():
             array = lowered.arrays.get(v)
             if array in read and array is not None:
                 wanted[array] = Packed(constant, "", np.ascontiguousarray)
-        groups = dict[int, list[Packed]]()
-        for packed in wanted.values():
-            groups.setdefault(id(packed.constant), []).append(packed)
-        held = dict[_Key, Resident]()
-        largest_first = sorted(groups.values(), key=lambda x: -x[0].constant.size)
-        for group in largest_first:  # so that all threads end at about the same time
-            held |= self._packed(group, pool)
-        return {array: held[_key(x)] for array, x in wanted.items()}
-
-    def _packed(self, group: Sequence[Packed], pool: Executor) -> dict[_Key, Resident]:
-        """A constant packed in some ways, each one for all plans that hold it."""
-        once = {_key(x): x for x in group}
-        known = ((key, self._residents.get(key)) for key in once)
-        held = {key: x for key, x in known if x is not None}
-        new = {key: x for key, x in once.items() if key not in held}
-        if not new:
-            return held
-        constant = group[0].constant
-        packing = pool.submit(_packings, constant, [x.pack for x in new.values()])
-        made = {key: Resident(constant, packing, i) for i, key in enumerate(new)}
-        self._residents.update(made)
-        return held | made
-
-
-def _key(packed: Packed) -> _Key:
-    return id(packed.constant), packed.name
-
-
-def _packings(constant: Constant, packs: Sequence[Pack]) -> Sequence[Any]:
-    array = constant.array()
-    return [pack(array) for pack in packs]
+        return wanted
 
 
 def _stored(types: Sequence[Type]) -> bool:

@@ -1,7 +1,6 @@
 """Launch plans: kernels bound to memory, enqueued one after the other in each run."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -17,7 +16,7 @@ from graphwright.backends.contract import Into, Part, Place
 from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
 from graphwright.backends.opencl.persistent import Persistent
 from graphwright.backends.opencl.programs import Programs
-from graphwright.ir.constant import Constant
+from graphwright.backends.opencl.resident import Resident
 from graphwright.ir.dtype import int32
 from graphwright.ir.errors import IndexBoundsError
 
@@ -32,33 +31,6 @@ class Launch:
     kernel: Kernel
     name: str
     source: str
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Resident:
-    """A constant as kernels read it; it lives as long as a plan holds it.
-
-    Attributes:
-        constant: The constant.
-        packing: What makes this and other arrays of it.
-        number: Which of these it is.
-    """
-
-    constant: Constant
-    packing: Future[Sequence[Any]]
-    number: int
-    _buffer: Any = None
-
-    @property
-    def array(self) -> Any:
-        """Its elements, in the order in which they are read."""
-        return self.packing.result()[self.number]
-
-    def buffer(self, session: Session) -> Any:
-        """Its buffer on a device, made when it is first asked for."""
-        if self._buffer is None:
-            self._buffer = session.buffer(self.array)
-        return self._buffer
 
 
 class LaunchPlan:

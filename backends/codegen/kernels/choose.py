@@ -83,6 +83,17 @@ def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
         yield together if fits else Division(outputs)
 
 
+def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
+    """How a convolution can be cut, None for not at all: first what should be best."""
+    best = division(shape, machine)
+    if not winograd.accepts(shape):
+        return [best]
+    spans = (0, TILE.rows, 2 * TILE.rows)
+    every = (Division(m, span) for m in _TRANSFORMS for span in spans)
+    fit = [cut for cut in every if cut.near(shape) <= machine.cache]
+    return [best, *(cut for cut in (None, *fit) if cut != best)]
+
+
 def _rounded(n: int, step: int) -> int:
     return -(-n // step) * step
 

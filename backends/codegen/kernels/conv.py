@@ -33,8 +33,6 @@ _FEW_CHANNELS = 16
 _SHORT = 128
 """Products of a sum up to which it pays to find the rows of a tile once for all panels.
 """
-_ITEMS = 8
-"""Work-items for each core: they take turns, and end at about the same time."""
 
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
@@ -158,7 +156,7 @@ def _division(
     shape: ConvShape, tile: Tile, machine: Cpu, parts: int
 ) -> tuple[int, int]:
     """Rows and panels of a work-item: what it reads again and again stays in cache."""
-    wanted = machine.cores * _ITEMS
+    wanted = machine.cores * machine.items
     row = 4 * shape.strides[0] * shape.strides[1] * shape.channels
     most = max(tile.rows, machine.cache // (2 * row))
     weights = 4 * shape.filters * shape.taps * shape.depth

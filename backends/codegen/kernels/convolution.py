@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2s
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
@@ -16,12 +18,13 @@ from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import (
     are_small,
     convolution,
-    division,
+    cuts,
     takes_any_order,
 )
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.table import Site, kernel_for
+from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
+from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule_cpu import looped
 from graphwright.ir.dtype import float32
@@ -38,18 +41,24 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     weights = site.constant(1)
     if not finish.is_plain or weights is None:
         return None
-    machine = site.target
+    machine: Cpu = site.target
     image, place = _image(site, takes_any_order(shape)), _pitch(site.output)
     if image is None or place is None:
         return None
     shape = replace(shape, pixel=image.pixel, place=place)
-    cut = None if machine.strict else division(shape, machine)
-    if cut is not None and not are_small(weights.array()):
-        cut = None
-    library = convolution(shape, finish, machine, OPENCL, cut, image.order)
+    found = [None] if machine.strict else cuts(shape, machine)
+    if len(found) > 1 and not are_small(weights.array()):
+        found = [None]
     order = b"" if image.order is None else image.order.tobytes()
     key = f"{shape.groups} {blake2s(order, digest_size=6).hexdigest()}"
-    return [*image.before, *launched(site, library, finish, {"x": image.array}, key)]
+
+    def made(cut: Division | None, target: Cpu, own: Site) -> Sequence[Kernel]:
+        library = convolution(shape, finish, target, OPENCL, cut, image.order)
+        kernels = launched(own, library, finish, {"x": image.array}, key)
+        return [*image.before, *kernels]
+
+    ways = [divided(str(cut or "direct"), machine, partial(made, cut)) for cut in found]
+    return site.best(f"conv {shape} and {len(finish.arrays)} arrays", ways)
 
 
 def _shape(site: Site) -> ConvShape | None:

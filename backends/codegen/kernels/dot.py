@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const
@@ -17,7 +18,7 @@ from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launched import MOST, launched
-from graphwright.backends.codegen.kernels.table import Site, kernel_for
+from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
@@ -72,8 +73,13 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     assert x is not None
     assert w is not None
     shape = GemmShape(batch, m, k, n)
-    library = gemm(shape, constant is not None, finish, site.target, OPENCL)
-    return list(launched(site, library, finish, {"x": x, "w": w}))
+
+    def made(machine: Cpu, own: Site) -> Sequence[Kernel]:
+        library = gemm(shape, constant is not None, finish, machine, OPENCL)
+        return list(launched(own, library, finish, {"x": x, "w": w}))
+
+    key = f"dot {shape} {constant is not None} and {len(finish.arrays)} arrays"
+    return site.best(key, [divided("tiles", site.target, made)])
 
 
 def _width(site: Site) -> int:

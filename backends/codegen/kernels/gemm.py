@@ -32,8 +32,6 @@ from graphwright.backends.codegen.kernels.text import (
 )
 from graphwright.backends.codegen.kernels.tile import TILE, Tile, fitting, packed
 
-_ITEMS = 8
-"""Work-items for each core."""
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
 _NEAR = 1 << 16
@@ -148,7 +146,7 @@ def _launch(
 def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[str, int]:
     panels = -(-shape.columns // tile.columns)
     most = max(tile.rows, machine.cache // (8 * shape.depth))
-    wanted = max(1, min(machine.cores * _ITEMS, shape.flops // _LEAST))
+    wanted = max(1, min(machine.cores * machine.items, shape.flops // _LEAST))
     parts = -(-wanted // shape.batch)
     own = pieces(shape.rows, most, tile.rows)
     blocks = -(-shape.rows // own)

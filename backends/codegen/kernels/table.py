@@ -6,9 +6,11 @@ the loop IR, to be run one after the other, or None where plain loops do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import (
     Array,
     Coordinates,
@@ -52,12 +54,14 @@ class Site:
         stage: The stage; ``stage.heavy`` is the node.
         arrays: Values that lie in memory.
         target: The device, for the schedule.
+        choose: Chooses where there are several ways.
         packed: Arrays that ``pack`` made.
     """
 
     stage: Loops
     arrays: Mapping[Value, Array]
     target: Any
+    choose: "Chooser"
     packed: dict[Array, Packed] = field(default_factory=dict[Array, Packed])
 
     @property
@@ -86,6 +90,15 @@ class Site:
         elements = Elements(self.stage.graph, self.arrays, inside)
         (found,) = expanded([elements.at(self.node.operands[number], at)])
         return found
+
+    def best(self, key: str, ways: "Sequence[Way]") -> Sequence[Kernel]:
+        """The kernels of one of several ways: of the first, if nothing else is known.
+
+        Args:
+            key: What is computed, with all that its time hangs on.
+            ways: The first is what a model of the costs says; names are a record's.
+        """
+        return self.choose(self, key, ways).kernels(self)
 
     def pack(
         self,
@@ -119,6 +132,44 @@ class Site:
     def position(self, at: Coordinates) -> Any:
         """Where the result at coordinates is stored: an index."""
         return self.output.index(at)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Way:
+    """One of several ways to compute something.
+
+    Attributes:
+        name: Tells it from the others.
+        kernels: Gives the kernels.
+        finer: The same, its work divided otherwise.
+    """
+
+    name: str
+    kernels: Callable[[Site], Sequence[Kernel]]
+    finer: tuple["Way", ...] = ()
+
+
+def divided(
+    name: str, machine: Cpu, make: Callable[[Cpu, Site], Sequence[Kernel]]
+) -> Way:
+    """A way that divides its work for a device, and for others like it."""
+    others = {
+        "4 items": replace(machine, items=4),
+        "16 items": replace(machine, items=16),
+        "32 items": replace(machine, items=32),
+        "half the cache": replace(machine, cache=machine.cache // 2),
+        "twice the cache": replace(machine, cache=machine.cache * 2),
+    }
+    finer = (Way(f"{name}, {x}", partial(make, m)) for x, m in others.items())
+    return Way(name, partial(make, machine), tuple(finer))
+
+
+Chooser: TypeAlias = Callable[[Site, str, Sequence[Way]], Way]
+
+
+def first(site: Site, key: str, ways: Sequence[Way]) -> Way:
+    """The way that should be fastest; nothing is measured."""
+    return ways[0]
 
 
 Maker: TypeAlias = Callable[[Site], Sequence[Kernel] | None]

@@ -63,6 +63,10 @@ class Division:
     outputs: int
     span: int = 0
 
+    def __str__(self) -> str:
+        together = f", {self.span} together" if self.span else ""
+        return f"F({self.outputs}){together}"
+
     @property
     def frequencies(self) -> int:
         """Products of a tile and channel."""
