@@ -1,7 +1,7 @@
 """Kernels of convolutions and matrix products, alone and with their epilogue."""
 
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from graphwright.backends.numpy.kernels.conv import (
 )
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
 from graphwright.backends.numpy.kernels.mapped import release
-from graphwright.backends.numpy.kernels.matmul import matmul
-from graphwright.backends.numpy.kernels.threads import in_turn
+from graphwright.backends.numpy.kernels.matmul import Product, matmul
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.constant import Constant
@@ -187,9 +186,7 @@ def _float_dot(
     finish: Epilogue,
 ) -> Kernel:
     """A product of floats by BLAS, of any strides; large ones on all cores."""
-    work: Any = request.op.flops(request.types, request.results)
-    small, (x, w) = work <= _SMALL_FLOPS, operands
-    plain = residual is None and finish.bias is None and finish.clip is None
+    x, w = operands
 
     def run(out: Any, *arrays: Any) -> None:
         added = None if residual is None else arrays[residual]
@@ -197,13 +194,8 @@ def _float_dot(
         matmul(arrays[x], arrays[w], out=out, **options)
 
     def bind(scratch: Any, out: Any, *arrays: Any) -> Callable[[], object]:
-        if not small:
-            return partial(run, out, *arrays)
-        product = partial(np.matmul, arrays[x], arrays[w], out)
-        if plain:
-            return product
         added = None if residual is None else arrays[residual]
-        return in_turn([product, finish.bind(out, out, added)])
+        return Product(arrays[x], arrays[w], out, finish, added).bind()
 
     strided = tuple(range(len(request.types)))
     return writing(request, run, bind=bind, strided=strided)

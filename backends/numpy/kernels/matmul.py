@@ -6,6 +6,9 @@ integer loops, which wrap around.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,11 @@ from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_int
 
 Array = NDArray[Any]
 
-_FLOPS_A_SECOND = 8e10
 _BYTES_A_SECOND = 2e10
-_SHORT = 2e-4
+_BYTES_MULTIPLIED = 4e11
+"""Bytes of elements that a thread multiplies or adds in a second."""
+_CALLS = 3
+_NOTHING = Epilogue()
 _TASK_FLOPS = 1 << 26
 _ROWS = 192
 """Rows, or columns, of a part: BLAS packs the other operand anew for each."""
@@ -55,7 +60,7 @@ def matmul(
     full = target.reshape(shape)
     epilogue = Epilogue(_cast(scale, result), _cast(bias, result), clip)
     rest = None if residual is None else residual.reshape(shape)
-    _run(left, right, full, epilogue, rest)
+    Product(left, right, full, epilogue, rest).run()
     if not np.may_share_memory(full, target):
         np.copyto(target, full.reshape(squeezed))
     return target
@@ -94,54 +99,119 @@ def _bound(array: Array, kind: precision.DType) -> int:
     return precision.largest(array)
 
 
-def _run(
-    a: Array, b: Array, out: Array, epilogue: Epilogue, residual: Array | None
-) -> None:
-    """Cut the product into tasks and finish each while hot."""
-    batch, (m, n) = out.shape[:-2], out.shape[-2:]
-    count = math.prod(batch)
-    flops = 2.0 * m * n * a.shape[-1]
-    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous and out.flags.c_contiguous:
-        rows = count * m
-        rest = None if residual is None else residual.reshape(rows, n)
-        a, out = a.reshape(rows, -1), out.reshape(rows, n)
-        _run(a, b, out, epilogue, rest)
-    elif count == 1:
-        rest = None if residual is None else residual.reshape(m, n)
-        a, b = a.reshape(a.shape[-2:]), b.reshape(b.shape[-2:])
-        _run_one(a, b, out.reshape(m, n), epilogue, rest, flops)
-    else:
-        _run_batch(a, b, out, epilogue, residual, flops)
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`out = clip(a @ b * scale + bias + residual)`, to be cut into parts.
 
+    `a` [..., m, k], `b` [..., k, n], `out` and `residual` [..., m, n], or None.
+    """
 
-def _run_one(
-    a: Array,
-    b: Array,
-    out: Array,
-    epilogue: Epilogue,
-    residual: Array | None,
-    flops: float,
-) -> None:
-    """Share out one product by rows or by columns, whichever are more."""
-    m, n = out.shape
-    long = max(m, n)
-    parts = int(min(64, max(2, flops / _TASK_FLOPS), max(2, long // _ROWS), long // 32))
-    if flops / _FLOPS_A_SECOND + b.nbytes / _BYTES_A_SECOND < _SHORT:
-        parts = 1
-    cuts = threads.ranges(long, max(1, -(-long // max(1, parts))))
+    a: Array
+    b: Array
+    out: Array
+    epilogue: Epilogue
+    residual: Array | None = None
 
-    def task(index: int, _slot: int) -> None:
-        part = slice(*cuts[index])
-        rest = residual
-        if m >= n:
-            rest = None if residual is None else residual[part]
-            _block(a[part], b, out[part], epilogue, rest)
+    @property
+    def flops(self) -> float:
+        """Multiplications and additions."""
+        return 2.0 * self.out.size * self.a.shape[-1]
+
+    @property
+    def seconds(self) -> float:
+        """About what it takes on one thread."""
+        bytes_read = self.b.nbytes + (self.out.nbytes if self.b.ndim > 2 else 0)
+        rate = _BYTES_MULTIPLIED / self.a.dtype.itemsize
+        return self.flops / rate + bytes_read / _BYTES_A_SECOND
+
+    def run(self) -> None:
+        """Compute it, shared out where that pays."""
+        whole = self._flat()
+        cuts = whole._cuts()
+        short = not threads.shares(whole.seconds, _CALLS * len(cuts))
+        if short and whole.out.ndim == 2:
+            cuts = [slice(None)]
+
+        def task(index: int, _slot: int) -> None:
+            whole._part(cuts[index])._block()
+
+        threads.parallel(task, len(cuts), 1 if short else len(cuts))
+
+    def bind(self) -> Callable[[], object]:
+        """Return what does the same as `run`, all views made when it first runs."""
+        whole = self._flat()
+        cuts = whole._cuts()
+
+        def make(index: int, _slot: int) -> Callable[[], object]:
+            return whole._part(cuts[index])._stage()
+
+        return threads.Prepared(make, len(cuts), seconds=whole.seconds, calls=_CALLS)
+
+    def _flat(self) -> "Product":
+        """The same as one matrix product, where memory has it so."""
+        a, b, out = self.a, self.b, self.out
+        *batch, m, n = out.shape
+        rows, rest = math.prod(batch) * m, self.residual
+        rowwise = b.ndim == 2 and a.flags.c_contiguous and out.flags.c_contiguous
+        if not batch or not (rowwise or math.prod(batch) == 1):
+            return self
+        left, right = a.reshape(rows, a.shape[-1]), b.reshape(b.shape[-2:])
+        rest = None if rest is None else rest.reshape(rows, n)
+        return Product(left, right, out.reshape(rows, n), self.epilogue, rest)
+
+    def _cuts(self) -> list[slice]:
+        """Ranges of rows or columns, whichever are more; of a batch's longest axis."""
+        if self.out.ndim > 2:
+            size = self.out.shape[self._axis]
+            each = self.flops / max(1, size)
+            most = max(1, int(_TASK_FLOPS / 4 / max(1.0, each)))
         else:
-            rest = None if residual is None else residual[:, part]
-            right, target = b[:, part], out[:, part]
-            _block(a, right, target, _columns(epilogue, part), rest)
+            size = max(self.out.shape)
+            parts = min(64, max(2, self.flops / _TASK_FLOPS), max(2, size // _ROWS))
+            most = max(1, -(-size // max(1, int(min(parts, size // 32)))))
+        return [slice(*cut) for cut in threads.ranges(size, most)]
 
-    threads.parallel(task, len(cuts))
+    @property
+    def _axis(self) -> int:
+        batch = self.out.shape[:-2]
+        return max(range(len(batch)), key=lambda i: batch[i])
+
+    def _part(self, cut: slice) -> "Product":
+        out = self.out
+        if out.ndim > 2:
+            return self._of_batch((slice(None),) * self._axis + (cut,))
+        if out.shape[0] >= out.shape[1]:
+            rest = None if self.residual is None else self.residual[cut]
+            return Product(self.a[cut], self.b, out[cut], self.epilogue, rest)
+        rest = None if self.residual is None else self.residual[:, cut]
+        finish = _columns(self.epilogue, cut)
+        return Product(self.a, self.b[:, cut], out[:, cut], finish, rest)
+
+    def _of_batch(self, cut: tuple[slice, ...]) -> "Product":
+        batch = self.out.shape[:-2]
+        left = np.broadcast_to(self.a, (*batch, *self.a.shape[-2:]))
+        right = np.broadcast_to(self.b, (*batch, *self.b.shape[-2:]))
+        rest = None if self.residual is None else self.residual[cut]
+        return Product(left[cut], right[cut], self.out[cut], self.epilogue, rest)
+
+    def _stage(self) -> Callable[[], object]:
+        if self.out.dtype != self.a.dtype:
+            return self._block
+        multiply = partial(np.matmul, self.a, self.b, self.out)
+        if self.epilogue == _NOTHING and self.residual is None:
+            return multiply
+        finish = self.epilogue.bind(self.out, self.out, self.residual)
+        return threads.in_turn([multiply, finish])
+
+    def _block(self) -> None:
+        out, finish = self.out, self.epilogue
+        same = out.dtype == self.a.dtype
+        acc = np.matmul(self.a, self.b, out=out if same else None)
+        whole = out.dtype.kind in "iu" and not same
+        if whole and finish == _NOTHING and self.residual is None:
+            cast_integers(acc, out)
+        else:
+            finish.apply(acc, out, self.residual)
 
 
 def _columns(epilogue: Epilogue, part: slice) -> Epilogue:
@@ -152,43 +222,6 @@ def _columns(epilogue: Epilogue, part: slice) -> Epilogue:
         bias if bias is None or bias.size == 1 else bias[..., part],
         epilogue.clip,
     )
-
-
-def _run_batch(
-    a: Array,
-    b: Array,
-    out: Array,
-    epilogue: Epilogue,
-    residual: Array | None,
-    flops: float,
-) -> None:
-    """Share out the products of a batch along its first axis longer than one."""
-    batch = out.shape[:-2]
-    axis = max(range(len(batch)), key=lambda i: batch[i])
-    left = np.broadcast_to(a, (*batch, *a.shape[-2:]))
-    right = np.broadcast_to(b, (*batch, *b.shape[-2:]))
-    each = flops * (math.prod(batch) // max(1, batch[axis]))
-    cuts = threads.ranges(batch[axis], max(1, int(_TASK_FLOPS / 4 / max(1.0, each))))
-
-    def task(index: int, _slot: int) -> None:
-        part = (slice(None),) * axis + (slice(*cuts[index]),)
-        rest = None if residual is None else residual[part]
-        _block(left[part], right[part], out[part], epilogue, rest)
-
-    short = flops / _FLOPS_A_SECOND + out.nbytes / _BYTES_A_SECOND < _SHORT
-    threads.parallel(task, len(cuts), 1 if short else len(cuts))
-
-
-def _block(
-    a: Array, b: Array, out: Array, epilogue: Epilogue, residual: Array | None
-) -> None:
-    same = out.dtype == a.dtype
-    acc = np.matmul(a, b, out=out if same else None)
-    plain = epilogue.scale is None and out.dtype.kind in "iu" and not same
-    if plain and epilogue.bias is None and epilogue.clip is None and residual is None:
-        cast_integers(acc, out)
-    else:
-        epilogue.apply(acc, out, residual)
 
 
 def gemm(

@@ -337,6 +337,7 @@ class _Bound:
         if len(self.blocks) == 1:
             return _sequence([*self.first, *self._block(0, 0), *last])
         if self.program.slots == 1:
+            threads.announce(self.program.seconds, self.program.calls, blas=False)
             tasks = [self._task(i, 0) for i in range(len(self.blocks))]
             return _sequence([*self.first, *tasks, *last])
         program, count = self.program, len(self.blocks)

@@ -38,10 +38,14 @@ def _processors() -> int:
 class _Thread:
     """What is known of a thread that uses this module."""
 
-    __slots__ = ("alone", "awake", "began", "inside", "limit", "passed", "team")
+    __slots__ = (
+        *("alone", "awake", "began", "inside", "limit"),
+        *("passed", "runs", "single", "team"),
+    )
 
     def __init__(self) -> None:
-        self.inside = self.alone = False
+        self.inside = self.alone = self.single = False
+        self.runs: Runs | None = None
         self.limit: int | None = None
         self.awake = 0
         self.began = self.passed = 0.0
@@ -130,25 +134,48 @@ AWAKE: AbstractContextManager[None] = _Awake()
 
 
 class Runs:
-    """What surrounds the runs of a plan: helpers stay awake, if they pay there."""
+    """What surrounds the runs of a plan: helpers stay awake, if they pay there.
+
+    A plan uses helpers or BLAS' threads, never both: they would take the processors
+    from each other, and a product gives the same bits in each run. Which of them,
+    its steps decide when they are bound, however many threads there are.
+    """
 
     def __init__(self) -> None:
         """Begin to learn whether they do."""
         self._trial = Trial()
+        self._shares = self._multiplies = False
 
     def __enter__(self) -> None:
         own = _state.own
         if not own.awake:
+            own.runs = self
             own.alone = self._trial.alone
             own.began = time.perf_counter() if self._trial.timed else 0.0
+            self._keep(own)
         own.awake += 1
+
+    def expect(self, own: _Thread, *, sharing: bool, blas: bool) -> None:
+        """Learn that a step may be shared out, or calls BLAS."""
+        self._shares |= sharing
+        self._multiplies |= blas
+        self._keep(own)
+
+    def _keep(self, own: _Thread) -> None:
+        """Keep BLAS to the calling thread until the run ends, if helpers are used."""
+        if self._shares and self._multiplies and not own.single:
+            own.single = True
+            blas.enter()
 
     def __exit__(self, *_: object) -> None:
         own = _state.own
         own.awake -= 1
         if own.awake:
             return
-        own.passed = 0.0
+        own.passed, own.runs = 0.0, None
+        if own.single:
+            own.single = False
+            blas.leave()
         if own.team is not None:
             _dismiss(own)
         elif not own.alone:
@@ -256,6 +283,13 @@ def _now(seconds: float, paying: bool, joining: bool) -> bool:
     return own.passed > _WAKE
 
 
+def announce(seconds: float, calls: int, *, blas: bool) -> None:
+    """Tell the plan that is being bound of a step that may be shared out."""
+    own = _state.own
+    if own.runs is not None:
+        own.runs.expect(own, sharing=joins(seconds, calls), blas=blas)
+
+
 class Prepared:
     """Tasks whose views are made when they first run, and kept for the next time."""
 
@@ -272,24 +306,25 @@ class Prepared:
 
         All together take about `seconds` on one thread, and each makes `calls` of numpy
         functions, between which threads take turns. They are shared out where
-        ``shares`` says so. Tasks that call BLAS keep it to one thread.
+        ``shares`` says so.
         """
         self._blas = blas
         self._make, self._count, self._slots = make, count, max_slots
         self._seconds = seconds
         self._pays = pays(seconds, count * calls)
         self._joins = joins(seconds, count * calls)
+        announce(seconds, count * calls, blas=blas)
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
         """Run all tasks."""
+        own = _state.own
         if _now(self._seconds, self._pays, self._joins):
             parallel(self._task, self._count, self._slots)
-        elif self._blas:
+        elif self._blas and own.runs is None:
             parallel(self._task, self._count, 1)
         else:
-            for index in range(self._count):
-                self._task(index, 0)
+            _in_line(self._task, self._count)
 
     def _task(self, index: int, slot: int) -> None:
         found = self._made.get((index, slot))
