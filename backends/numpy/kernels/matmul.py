@@ -22,6 +22,9 @@ Array = NDArray[Any]
 _BYTES_A_SECOND = 2e10
 _BYTES_MULTIPLIED = 4e11
 """Bytes of elements that a thread multiplies or adds in a second."""
+_LATE = 4e-5
+"""Seconds by which a helper that slept ends later than who called it."""
+_EVEN = 8
 _CALLS = 3
 _NOTHING = Epilogue()
 _TASK_FLOPS = 1 << 26
@@ -140,12 +143,15 @@ class Product:
     def bind(self) -> Callable[[], object]:
         """Return what does the same as `run`, all views made when it first runs."""
         whole = self._flat()
-        cuts = whole._cuts()
+        cuts, seconds = whole._cuts(), whole.seconds
+        if not threads.joins(seconds, _CALLS * len(cuts)):
+            threads.announce(seconds, _CALLS * len(cuts), blas=True)
+            return whole._stage()
 
         def make(index: int, _slot: int) -> Callable[[], object]:
             return whole._part(cuts[index])._stage()
 
-        return threads.Prepared(make, len(cuts), seconds=whole.seconds, calls=_CALLS)
+        return threads.Prepared(make, len(cuts), seconds=seconds, calls=_CALLS)
 
     def _flat(self) -> "Product":
         """The same as one matrix product, where memory has it so."""
@@ -169,7 +175,14 @@ class Product:
             size = max(self.out.shape)
             parts = min(64, max(2, self.flops / _TASK_FLOPS), max(2, size // _ROWS))
             most = max(1, -(-size // max(1, int(min(parts, size // 32)))))
-        return [slice(*cut) for cut in threads.ranges(size, most)]
+        cuts = threads.ranges(size, most)
+        return [slice(*cut) for cut in (self._uneven(size) if len(cuts) == 2 else cuts)]
+
+    def _uneven(self, size: int) -> list[tuple[int, int]]:
+        """Two parts, the first larger by what a helper takes to come."""
+        share = min(0.75, 0.5 + _LATE / 2 / max(self.seconds, _LATE))
+        first = min(size - 1, -(-int(size * share) // _EVEN) * _EVEN)
+        return [(0, first), (first, size)]
 
     @property
     def _axis(self) -> int:

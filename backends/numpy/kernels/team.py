@@ -117,9 +117,15 @@ class _Places:
 class Job:
     """Indices still to take, slots given, indices to finish."""
 
-    def __init__(self, task: Task, count: int, finished: "Gate | _Spin") -> None:
-        """Keep `task`, to be called for each index below `count`."""
+    def __init__(
+        self, task: Task, count: int, finished: "Gate | _Spin", *, last: bool = False
+    ) -> None:
+        """Keep `task`, to be called for each index below `count`.
+
+        Helpers sleep after the `last` job of a run.
+        """
         self.task, self.count, self.finished = task, count, finished
+        self.last = last
         self.indices, self.slots = itertools.count(), itertools.count()
         self.left, self.lock = count, threading.Lock()
         self.error: BaseException | None = None
@@ -155,7 +161,7 @@ def _nothing(index: int, slot: int) -> None:
     pass
 
 
-_NO_JOB = Job(_nothing, 0, Gate())
+_NO_JOB = Job(_nothing, 0, Gate(), last=True)
 """What a team does between runs, asleep: it keeps no memory of the last one alive."""
 
 
@@ -182,7 +188,7 @@ class _Helper:
             job = team.job
             if job is None:
                 return
-            wait = door.asleep.wait if job is _NO_JOB else door.awake.wait
+            wait = door.asleep.wait if job.last else door.awake.wait
             job.help()
             del job  # or it lives until the next one
 
@@ -223,16 +229,22 @@ class Team:
                 door.awake.open()
         self._awake = 0
 
-    def share(self, task: Task, count: int, helpers: int) -> None:
-        """Run all indices with some of the helpers; the first error is raised."""
-        job = self.job = Job(task, count, self.finished)
+    def share(
+        self, task: Task, count: int, helpers: int, *, last: bool = False
+    ) -> None:
+        """Run all indices with some of the helpers; the first error is raised.
+
+        After the `last` job of a run they sleep at once: to wake up for that later
+        would cost the leader a turn at the interpreter's lock.
+        """
+        job = self.job = Job(task, count, self.finished, last=last)
         if self._awake:  # it pays from the second job of a run on
             self.places.hold()
         else:
             self.places.part()
         for number, door in enumerate(self._doors[:helpers]):
             (door.awake if number < self._awake else door.asleep).open()
-        self._awake = max(self._awake, helpers)
+        self._awake = 0 if last else max(self._awake, helpers)
         if not job.work():
             self.finished.wait()
         if job.error is not None:

@@ -39,7 +39,7 @@ class _Thread:
     """What is known of a thread that uses this module."""
 
     __slots__ = (
-        *("alone", "awake", "began", "inside", "limit"),
+        *("alone", "awake", "began", "inside", "jobs", "limit"),
         *("passed", "runs", "single", "team"),
     )
 
@@ -47,7 +47,7 @@ class _Thread:
         self.inside = self.alone = self.single = False
         self.runs: Runs | None = None
         self.limit: int | None = None
-        self.awake = 0
+        self.awake = self.jobs = 0
         self.began = self.passed = 0.0
         self.team: Team | None = None
 
@@ -142,9 +142,10 @@ class Runs:
     """
 
     def __init__(self) -> None:
-        """Begin to learn whether they do."""
+        """Begin to learn whether they do, and how many jobs a run has."""
         self._trial = Trial()
         self._shares = self._multiplies = False
+        self.jobs = 0
 
     def __enter__(self) -> None:
         own = _state.own
@@ -173,6 +174,8 @@ class Runs:
         if own.awake:
             return
         own.passed, own.runs = 0.0, None
+        if own.jobs:
+            self.jobs, own.jobs = own.jobs, 0
         if own.single:
             own.single = False
             blas.leave()
@@ -241,8 +244,10 @@ def _claimed(own: _Thread) -> Team:
 
 def _share(own: _Thread, team: Team, task: Task, count: int, helpers: int) -> None:
     own.inside = True
+    own.jobs += 1
+    last = own.runs is not None and own.runs.jobs == own.jobs
     try:
-        team.share(task, count, helpers)
+        team.share(task, count, helpers, last=last)
     finally:
         own.inside = False
 
