@@ -170,13 +170,15 @@ class Product:
         if self.out.ndim > 2:
             size = self.out.shape[self._axis]
             each = self.flops / max(1, size)
-            most = max(1, int(_TASK_FLOPS / 4 / max(1.0, each)))
+            most = max(1, min(-(-size // 2), int(_TASK_FLOPS / 4 / max(1.0, each))))
         else:
             size = max(self.out.shape)
             parts = min(64, max(2, self.flops / _TASK_FLOPS), max(2, size // _ROWS))
             most = max(1, -(-size // max(1, int(min(parts, size // 32)))))
         cuts = threads.ranges(size, most)
-        return [slice(*cut) for cut in (self._uneven(size) if len(cuts) == 2 else cuts)]
+        if len(cuts) == 2 and self.out.ndim == 2:
+            cuts = self._uneven(size)
+        return [slice(*cut) for cut in cuts]
 
     def _uneven(self, size: int) -> list[tuple[int, int]]:
         """Two parts, the first larger by what a helper takes to come."""

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 _Rows = Callable[[Array, Array], None]
 """Called with rows and where their results go, which may be the same."""
 
-_SECONDS_AN_ELEMENT = 1.6e-9
+_SECONDS_A_BYTE = 3e-10
 _CALLS = 8
 _BLOCK = 1 << 17
 _SHORT = 32
@@ -35,7 +35,7 @@ def _by_rows(
         return out
     source, target = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
     count = -(-x.size // _BLOCK)
-    seconds = x.size * _SECONDS_AN_ELEMENT
+    seconds = x.size * wide.itemsize * _SECONDS_A_BYTE
     shared = threads.shares(seconds, (count + 1) * _CALLS)
     count = max(count, threads.slots()) if shared else count
     cuts = threads.ranges(len(source), max(1, -(-len(source) // count)))
