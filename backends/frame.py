@@ -137,7 +137,7 @@ class Frame:
         key: list[Any] = []
         for position, _ in self._moving:
             key.append(_address(feeds[position]))
-        fresh = self._fresh(feeds, lent, key)
+        fresh = self._fresh(feeds, lent, key) if self.outliving else {}
         where = tuple(key)
         found = self._bindings.get(where)
         if found is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.arena import SMALL
 from graphwright.backends.contract import Backend
 from graphwright.backends.frame import Binding, Frame
 from graphwright.backends.lease import owned
@@ -73,8 +74,9 @@ class Outputs:
             if x is None:
                 at = self._fed.get(slot)
                 x = binding.slots[slot] if at is None else feeds[at]
-                if at is None and isinstance(x, np.ndarray):
-                    x = frame.copied(row, x)
+                if at is None and type(x) is np.ndarray:
+                    small = x.nbytes <= SMALL and not x.dtype.hasobject
+                    x = x.copy() if small else frame.copied(row, x)
             found.append(x)
         return self._each_once(found, frame) if self._again else found
 

@@ -24,6 +24,7 @@ class Entry:
         executable: The graph, compiled.
         inputs: Which leaves of the arguments the graph takes.
         home: The backend.
+        reads: What the trace read from outside; None if that is nothing.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Entry:
         self.traced, self.executable, self.names = traced, executable, names
         self.inputs = [i for i, kind in enumerate(leaves) if kind.type is not None]
         self.count = len(leaves)
+        self.reads = traced.reads if traced.reads else None
         self.home = executable.options.backend
         self._results = sum(o is None for o in traced.outputs)
         replaced = executable.writes.values()

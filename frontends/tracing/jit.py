@@ -98,10 +98,12 @@ class Jit:
         """The function's result, of a graph that was traced for such arguments."""
         if state.current.get() is not None:  # inside another trace: part of it
             return rewired(self._function)(*args, **options)
-        home = self.home()
+        home = default() if self._backend is None else self.home()
         quick = None if options or self._signature else self._quick_key(args, home)
         entry = self._quick.get(quick) if quick is not None else None
-        if entry is not None and entry.traced.reads.changed() is None:
+        if entry is not None and (
+            entry.reads is None or entry.reads.changed() is None
+        ):
             return entry.call(args)
         entry, values = self.entry_for(args, options, home)
         if quick is not None and _are_inputs(entry, args):

@@ -63,6 +63,9 @@ class Reads:
         self._cells: list[tuple[CellType, Any]] = []
         self._held: dict[int, tuple[Any, list[Any], str]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._names or self._cells or self._held)
+
     def note(self, names: dict[str, Any], name: str, value: Any, full: str) -> None:
         """Remembers what a name stood for; ``full`` is what people call it."""
         self._names.setdefault((id(names), name), (names, name, value, full))
