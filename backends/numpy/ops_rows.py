@@ -1,10 +1,12 @@
 """Kernels of activations, and of softmax and norms over the last axis."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from graphwright.backends.contract import Kernel, Request
 from graphwright.backends.numpy.kernels import elementwise, norm
+from graphwright.backends.numpy.kernels.norm import ByRows
 from graphwright.backends.numpy.table import kernel_for, writing
 from graphwright.ir.dtype import float32, float64
 from graphwright.ir.ops.activation import Gelu, Normalizing
@@ -15,10 +17,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "erf": elementwise.erf,
     "gelu": elementwise.gelu,
 }
-_ROWS: dict[str, Callable[..., Any]] = {
-    "softmax": norm.softmax,
-    "log_softmax": norm.log_softmax,
-}
+_ROWS = {"softmax": norm.SOFTMAX, "log_softmax": norm.LOG_SOFTMAX}
 
 
 def _wide(request: Request) -> bool:
@@ -52,7 +51,10 @@ def rows(request: Request) -> Kernel | None:
     assert isinstance(op, Normalizing)
     assert isinstance(x, TensorType)
     last = op.axis == x.rank - 1
-    return _into(request, _ROWS[op.name]) if last and _wide(request) else None
+    if not last or not _wide(request):
+        return None
+    function = _ROWS[op.name]
+    return _by_rows(request, lambda: function)
 
 
 @kernel_for("layer_norm", "rms_norm")
@@ -64,12 +66,22 @@ def normalise(request: Request) -> Kernel | None:
     same = all(t.dtype is x.dtype for t in request.types if isinstance(t, TensorType))
     if op.axis != x.rank - 1 or not same or not _wide(request):
         return None
-    kernel: Callable[..., Any] = (
-        norm.layer_norm if op.name == "layer_norm" else norm.rms_norm
-    )
-    epsilon = op.epsilon
+    make: Callable[..., ByRows]
+    make = norm.layer_norm if op.name == "layer_norm" else norm.rms_norm
+    return _by_rows(request, partial(make, epsilon=op.epsilon))
 
-    def run(out: Any, array: Any, *affine: Any) -> None:
-        kernel(array, *affine, epsilon=epsilon, out=out)
 
-    return writing(request, run)
+def _by_rows(request: Request, make: Callable[..., ByRows]) -> Kernel:
+    """The kernel of the function that ``make`` gives for the other operands."""
+    x = request.types[0]
+    assert isinstance(x, TensorType)
+    shape: Any = x.dims
+
+    def run(out: Any, array: Any, *others: Any) -> None:
+        make(*others)(array, out)
+
+    def bind(memory: Any, out: Any, array: Any, *others: Any) -> Callable[[], object]:
+        return make(*others).bind(memory, array, out)
+
+    size = make().scratch_bytes(shape, x.dtype.numpy)
+    return writing(request, run, bind=bind, scratch_bytes=size)

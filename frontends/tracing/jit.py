@@ -101,9 +101,7 @@ class Jit:
         home = default() if self._backend is None else self.home()
         quick = None if options or self._signature else self._quick_key(args, home)
         entry = self._quick.get(quick) if quick is not None else None
-        if entry is not None and (
-            entry.reads is None or entry.reads.changed() is None
-        ):
+        if entry is not None and (entry.reads is None or entry.reads.changed() is None):
             return entry.call(args)
         entry, values = self.entry_for(args, options, home)
         if quick is not None and _are_inputs(entry, args):

@@ -31,7 +31,7 @@ from graphwright.backends.numpy.kernels import (
     team,
     threads,
 )
-from graphwright.backends.numpy.kernels.epilogue import RELU, Clip
+from graphwright.backends.numpy.kernels.epilogue import RELU, Clip, Epilogue
 
 Array = NDArray[Any]
 TOLERANCE = {2: 1e-2, 4: 2e-5, 8: 1e-12}
@@ -599,6 +599,38 @@ def test_gemm_agrees_with_onnxruntime(c: tuple[int, ...] | None) -> None:
     assert_near(matmul.gemm(*inputs, trans_a=True, trans_b=True, **given_), wanted)
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((300, 200), (200, 300)),
+        ((9, 70), (70, 500)),
+        ((5, 90, 80), (5, 80, 70)),
+        ((5, 90, 80), (80, 70)),
+        ((2, 1, 90, 80), (3, 80, 70)),
+        ((1, 90, 80), (1, 80, 70)),
+        ((90, 80), (1, 80, 70)),
+        ((0, 80), (80, 70)),
+        ((2, 0, 80), (2, 80, 70)),
+    ],
+)
+def test_bound_products_are_those_that_run_at_once(
+    left: tuple[int, ...], right: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal(left), rng.standard_normal(right)
+    shape = np.matmul(a, b).shape
+    rest, bias = rng.standard_normal(shape), rng.standard_normal(shape[-1])
+    finish = Epilogue(None, bias, Clip(-1, 2))
+    once, bound = np.empty(shape), np.empty(shape)
+    matmul.Product(a, b, once, finish, rest).run()
+    call = matmul.Product(a, b, bound, finish, rest).bind()
+    for _ in range(2):
+        bound.fill(np.nan)
+        call()
+        np.testing.assert_array_equal(bound, once)
+    assert_near(once, np.clip(np.matmul(a, b) + bias + rest, -1, 2))
+
+
 def test_parallel_runs_each_index_once_and_keeps_slots_apart() -> None:
     taken: list[tuple[int, int]] = []
     busy: set[int] = set()
@@ -826,12 +858,12 @@ FUNCTIONS: dict[Any, Callable[[Array], Array]] = {
     elementwise.gelu: lambda v: v / 2 * (1 + _ERF(v / math.sqrt(2))),
     elementwise.gelu_tanh: _bent,
     elementwise.sigmoid: lambda v: 1 / (1 + np.exp(-v)),
-    norm.softmax: lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),
-    norm.log_softmax: lambda v: v - np.log(np.exp(v).sum(-1, keepdims=True)),
-    norm.layer_norm: lambda v: (
+    norm.SOFTMAX: lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True),
+    norm.LOG_SOFTMAX: lambda v: v - np.log(np.exp(v).sum(-1, keepdims=True)),
+    norm.layer_norm(): lambda v: (
         (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5)
     ),
-    norm.rms_norm: lambda v: v / np.sqrt((v * v).mean(-1, keepdims=True) + 1e-5),
+    norm.rms_norm(): lambda v: v / np.sqrt((v * v).mean(-1, keepdims=True) + 1e-5),
 }
 
 
@@ -850,16 +882,30 @@ def test_functions_of_floats(function: Any, dtype: Any, shape: tuple[int, ...]) 
     np.testing.assert_array_equal(into, got)
 
 
+def test_bound_rows_are_computed_anew_in_each_call() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((3, 7), (400, 16), (60_000, 5), (300, 700)):
+        x, out = rng.standard_normal(shape), np.empty(shape)
+        memory = scratch.take(norm.SOFTMAX.scratch_bytes(shape, x.dtype))
+        call = norm.SOFTMAX.bind(memory, x, out)
+        for _ in range(2):
+            x[...] = rng.standard_normal(shape)
+            memory[...] = 255
+            call()
+            assert_near(out, FUNCTIONS[norm.SOFTMAX](x))
+        scratch.give(memory)
+
+
 def test_layer_norm_scales_and_shifts() -> None:
     rng = np.random.default_rng(0)
     x, scale, bias = (values(rng, s, np.float32) for s in ((6, 9), (9,), (9,)))
     wanted = run_onnx("LayerNormalization", [x, scale, bias])
-    assert_near(norm.layer_norm(x, scale, bias), wanted)
+    assert_near(norm.layer_norm(scale, bias)(x), wanted)
 
 
 def test_softmax_of_extremes() -> None:
     x = np.array([[1000, -np.inf, 0], [np.inf, 0, 0], [np.nan, 0, 0]], np.float32)
     for many in (x, np.concatenate([x] * 20)):  # short rows of many are turned
-        got = norm.softmax(many)[-3:]
+        got = norm.SOFTMAX(many)[-3:]
         np.testing.assert_array_equal(got[0], [1, 0, 0])
         assert np.isnan(got[1:]).any(1).all()

@@ -1,7 +1,10 @@
 """Whether helper threads pay is learnt from the runs of a plan."""
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import graphwright as gw
 from graphwright.backends.numpy.backend import NumpyBackend
 from graphwright.backends.numpy.kernels import blas, threads, trial
+from graphwright.backends.numpy.kernels.team import SPINS, Pool
 from graphwright.backends.numpy.kernels.trial import Trial
 
 
@@ -106,6 +110,60 @@ def test_runs_are_timed_where_helpers_come() -> None:
     for _ in range(200):
         with idle:
             assert not idle._trial.timed
+
+
+def test_a_run_may_have_more_or_fewer_jobs_than_the_last() -> None:
+    runs = threads.Runs()
+    for jobs in (1, 1, 3, 2, 0, 2, 2, 5):
+        taken = [0] * jobs
+        with runs:
+            for job in range(jobs):
+                threads.parallel(partial(_count, taken, job), 6)
+        assert taken == [6] * jobs
+
+
+def _count(taken: list[int], job: int, _index: int, _slot: int) -> None:
+    taken[job] += 1
+
+
+@pytest.mark.skipif(not SPINS, reason="threads never wait awake on this platform")
+def test_all_helpers_sleep_after_the_last_job() -> None:
+    pool, arrived = Pool(lambda: None), threading.Barrier(4)
+    team = pool.claim(3)
+
+    def task(_index: int, _slot: int) -> None:
+        arrived.wait(30)
+
+    team.share(task, 4, 3)  # all of them wait awake now
+    team.share(lambda _i, _s: None, 2, 1, last=True)
+    pool.release(team)
+    end = time.monotonic() + 20
+    while any(map(_runs, team.helpers)):
+        assert time.monotonic() < end, "a helper waits awake"
+
+
+def _runs(helper: Any) -> bool:
+    status = Path(f"/proc/self/task/{helper.thread.native_id}/stat").read_text()
+    return status.rpartition(")")[2].split()[0] == "R"
+
+
+def test_a_plan_uses_helpers_or_threads_of_blas() -> None:
+    if not blas.controllable():
+        pytest.skip("this BLAS does not say how many threads it has")
+    assert blas._found is not None
+    count, _ = blas._found
+    usual = count()
+    small, shared = threads.Runs(), threads.Runs()
+    for _ in range(2):
+        with small:
+            threads.announce(1e-6, 1, blas=True)
+            threads.announce(1e-6, 1, blas=False)
+            assert count() == usual
+        with shared:
+            threads.announce(1e-6, 1, blas=True)
+            threads.announce(1.0, 1, blas=False)
+            assert count() == 1
+        assert count() == usual
 
 
 def _program(x: Any, w: Any) -> Any:

@@ -125,7 +125,7 @@ class Product:
         """About what it takes on one thread."""
         bytes_read = self.b.nbytes + (self.out.nbytes if self.b.ndim > 2 else 0)
         rate = _BYTES_MULTIPLIED / self.a.dtype.itemsize
-        return self.flops / rate + bytes_read / _BYTES_A_SECOND
+        return float(self.flops / rate + bytes_read / _BYTES_A_SECOND)
 
     def run(self) -> None:
         """Compute it, shared out where that pays."""

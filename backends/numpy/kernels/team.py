@@ -242,7 +242,8 @@ class Team:
             self.places.hold()
         else:
             self.places.part()
-        for number, door in enumerate(self._doors[:helpers]):
+        called = max(helpers, self._awake) if last else helpers
+        for number, door in enumerate(self._doors[:called]):
             (door.awake if number < self._awake else door.asleep).open()
         self._awake = 0 if last else max(self._awake, helpers)
         if not job.work():

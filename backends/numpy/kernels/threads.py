@@ -78,7 +78,8 @@ _settings = _Settings()
 
 def _after_fork() -> None:
     _settings.pool = Pool(_enter_helper)
-    _state.own.inside, _state.own.team = False, None
+    own = _state.own
+    own.inside, own.single, own.team = False, False, None
     blas.forget_users()
 
 
