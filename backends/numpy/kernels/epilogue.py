@@ -40,6 +40,11 @@ class Epilogue:
     bias: Array | None = None
     clip: Clip | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing follows."""
+        return self.scale is None and self.bias is None and self.clip is None
+
     def part(self, channels: slice) -> "Epilogue":
         """Return the epilogue of some of the channels."""
         scale = None if self.scale is None else self.scale[..., channels]

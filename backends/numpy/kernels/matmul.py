@@ -26,7 +26,6 @@ _LATE = 4e-5
 """Seconds by which a helper that slept ends later than who called it."""
 _EVEN = 8
 _CALLS = 3
-_NOTHING = Epilogue()
 _TASK_FLOPS = 1 << 26
 _ROWS = 192
 """Rows, or columns, of a part: BLAS packs the other operand anew for each."""
@@ -213,7 +212,7 @@ class Product:
         if self.out.dtype != self.a.dtype:
             return self._block
         multiply = partial(np.matmul, self.a, self.b, self.out)
-        if self.epilogue == _NOTHING and self.residual is None:
+        if self.epilogue.empty and self.residual is None:
             return multiply
         finish = self.epilogue.bind(self.out, self.out, self.residual)
         return threads.in_turn([multiply, finish])
@@ -223,7 +222,7 @@ class Product:
         same = out.dtype == self.a.dtype
         acc = np.matmul(self.a, self.b, out=out if same else None)
         whole = out.dtype.kind in "iu" and not same
-        if whole and finish == _NOTHING and self.residual is None:
+        if whole and finish.empty and self.residual is None:
             cast_integers(acc, out)
         else:
             finish.apply(acc, out, self.residual)
