@@ -117,14 +117,14 @@ class Product:
     @property
     def flops(self) -> float:
         """Multiplications and additions."""
-        return 2.0 * self.out.size * self.a.shape[-1]
+        return float(2.0 * self.out.size * self.a.shape[-1])
 
     @property
     def seconds(self) -> float:
         """About what it takes on one thread."""
         bytes_read = self.b.nbytes + (self.out.nbytes if self.b.ndim > 2 else 0)
         rate = _BYTES_MULTIPLIED / self.a.dtype.itemsize
-        return float(self.flops / rate + bytes_read / _BYTES_A_SECOND)
+        return self.flops / rate + bytes_read / _BYTES_A_SECOND
 
     def run(self) -> None:
         """Compute it, shared out where that pays."""
