@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.fold import row_sums
+from graphwright.backends.numpy.kernels.matmul import BYTES_MULTIPLIED
+from graphwright.backends.numpy.kernels.norm import SECONDS_A_BYTE
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
 
 _BLOCK_BYTES = 1 << 19
 _FEWEST_ROWS = 16
+_CALLS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,13 @@ class AttentionPlan:
         return max(1, min(size // self.rows, fair, self.groups)), self.rows
 
     @property
+    def seconds(self) -> float:
+        """About what it takes on one thread."""
+        scores = self.batch * self.heads * self.rows * self.columns
+        products = 2.0 * scores * (self.depth + self.width) / BYTES_MULTIPLIED
+        return (products + scores * SECONDS_A_BYTE) * self.dtype.itemsize
+
+    @property
     def _slot_bytes(self) -> int:
         groups, rows = self.tile
         parts = (self.columns, self.depth, 1)
@@ -115,7 +125,7 @@ class AttentionPlan:
             block = _Block(self, arena, rows, out[here], bias)
             return block.bind(q[here], k[image, groups], v[image, groups])
 
-        return threads.Prepared(make, len(blocks), slots)
+        return threads.Prepared(make, len(blocks), slots, self.seconds, _CALLS)
 
     def _grouped(self, x: Array) -> Array:
         """View ``[N, H, S, D]`` as ``[N, G, H / G, S, D]``."""
@@ -221,7 +231,7 @@ class _Block:
         add_up = row_sums(rows, total)
 
         def run() -> None:
-            np.max(rows, 1, total)
+            np.maximum.reduce(rows, 1, None, total)
             if partial:  # a query that may attend no key: zeros
                 np.copyto(sums, zero, where=np.isneginf(sums))
             np.subtract(scores, sums, out=scores)

@@ -20,7 +20,7 @@ from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_int
 Array = NDArray[Any]
 
 _BYTES_A_SECOND = 2e10
-_BYTES_MULTIPLIED = 4e11
+BYTES_MULTIPLIED = 4e11
 """Bytes of elements that a thread multiplies or adds in a second."""
 _LATE = 4e-5
 """Seconds by which a helper that slept ends later than who called it."""
@@ -123,7 +123,7 @@ class Product:
     def seconds(self) -> float:
         """About what it takes on one thread."""
         bytes_read = self.b.nbytes + (self.out.nbytes if self.b.ndim > 2 else 0)
-        rate = _BYTES_MULTIPLIED / self.a.dtype.itemsize
+        rate = BYTES_MULTIPLIED / self.a.dtype.itemsize
         return self.flops / rate + bytes_read / _BYTES_A_SECOND
 
     def run(self) -> None:

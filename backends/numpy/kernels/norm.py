@@ -16,7 +16,8 @@ Call = Callable[[], object]
 _Lines = Callable[[Array, Array, scratch.Arena], list[Call]]
 """Given lines, where their results go (which may be the same) and memory: the calls."""
 
-_SECONDS_A_BYTE = 3e-10
+SECONDS_A_BYTE = 3e-10
+"""What softmax takes for a byte of its operand."""
 _CALLS = 8
 _BLOCK = 1 << 17
 _SHORT = 32
@@ -115,7 +116,7 @@ class _Blocks:
         size = int(np.prod(shape))
         width = shape[-1] if shape else 1
         self.shape = (size // max(1, width), width)
-        self.seconds = size * self.wide.itemsize * _SECONDS_A_BYTE
+        self.seconds = size * self.wide.itemsize * SECONDS_A_BYTE
         count = -(-size // _BLOCK)
         shared = threads.joins(self.seconds, (count + 1) * _CALLS)
         self.slots = threads.slots() if shared else 1
