@@ -70,6 +70,11 @@ class Sizes:
     values: list[int] = field(default_factory=list[int])
     _made: dict[object, Expr] = field(default_factory=dict[object, Expr])
 
+    @property
+    def keys(self) -> Sequence[object]:
+        """What each of the numbers was asked for by."""
+        return list(self._made)
+
     def number(self, value: int, key: object) -> Expr:
         """An argument of that value, the same one for the same key; 0 and 1 are not."""
         if value in (0, 1):
@@ -103,6 +108,7 @@ class Kernel:
         group: How many of them make a work-group.
         checks: Whether it checks indices: then it takes a place to note failures.
         near: Bytes of local memory, one number for each such argument.
+        model: Another kernel that has the same source; then ``body`` is empty.
     """
 
     inputs: tuple[Array, ...]
@@ -113,6 +119,7 @@ class Kernel:
     group: tuple[int, ...] = (1,)
     checks: bool = False
     near: tuple[int, ...] = ()
+    model: "Kernel | None" = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -41,7 +41,7 @@ _COMPARISONS = frozenset({"lt", "le", "eq", "ne"})
 
 def source_of(kernel: Kernel, name: str, dialect: Dialect) -> str:
     """The source of a kernel under a name."""
-    return _Printer(kernel, dialect).function(name)
+    return _Printer(kernel.model or kernel, dialect).function(name)
 
 
 def statements_of(kernel: Kernel, dialect: Dialect) -> list[str]:

@@ -6,6 +6,7 @@ does not hang on it, loops work on vectors, then on what is left one by one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
@@ -21,6 +22,7 @@ from graphwright.backends.codegen.loops import (
     Store,
     index_dtype,
 )
+from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.narrow import encoded
 from graphwright.backends.codegen.nest import Nest, extent_of, simplified
 from graphwright.backends.codegen.stages import Loops
@@ -65,7 +67,7 @@ def looped(
     encoding = expanded([encoded(expr, array.dtype) for expr, array in rows])
     where = tuple(map(of, axes)) if at is None else at
     nest = Nest(tuple(axes), tuple(encoding), tuple(a.index(where) for a in outputs))
-    return _Schedule(simplified(nest), outputs, target).kernel()
+    return _Schedule(simplified(nest), outputs, target).modelled()
 
 
 class _Schedule:
@@ -86,10 +88,32 @@ class _Schedule:
         self.inner = self._inner_axis()
         self.rows = tuple(axis for axis in nest.axes if axis is not self.inner)
 
-    def kernel(self) -> Kernel:
-        """The kernel."""
+    def modelled(self) -> Kernel:
+        """The kernel: new, or of the source of one that was scheduled before."""
         units, blocks, block = self._division()
         items = self._items(units * blocks)
+        form = Form(self.nest, self.outputs, LANES)
+        named = {"units": units * blocks, "blocks": blocks, "block": block}
+        key = form.key, self.sizes.dtype, *(n if n < 2 else 2 for n in named.values())
+        model = MODELS.get(key)
+        if model is None:
+            made = self.kernel(units, blocks, block, items)
+            rows = zip(made.sizes.keys, made.sizes.values, strict=True)
+            noted(key, Model(made, tuple(form.place(*row) for row in rows)))
+            return made
+        sizes = Sizes(self.sizes.dtype, form.numbers(model.places, named))
+        return replace(
+            model.kernel,
+            inputs=tuple(self.names.inputs),
+            outputs=tuple(self.outputs),
+            sizes=sizes,
+            body=(),
+            items=(items,),
+            model=model.kernel,
+        )
+
+    def kernel(self, units: int, blocks: int, block: int, items: int) -> Kernel:
+        """The kernel, in so many units of blocks, for so many work-items."""
         sizes = self.sizes
         scope = Scope(self.names, {}, place=self._reduced)
         begin, end = shares(scope, sizes.number(units * blocks, "units"))

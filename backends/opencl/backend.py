@@ -22,7 +22,7 @@ from graphwright.backends.opencl.library import (
     missing,
     session,
 )
-from graphwright.backends.opencl.programs import Programs, named, rounding_each
+from graphwright.backends.opencl.programs import Programs, all_named
 from graphwright.backends.opencl.resident import Residents
 from graphwright.backends.opencl.tuner import Progress, Tuner
 from graphwright.backends.tuning import Tuning
@@ -125,9 +125,7 @@ class OpenCLBackend(GraphBackend):
         tuner = Tuner(self._session, self._programs, self._tuning, progress)
         with progress.shown():
             found = lowered(graph, target, tuner.choose)
-        sources = [named(step.kernel) for step in found.steps]
-        if strict:
-            sources = list(map(rounding_each, sources))
+        sources = all_named([step.kernel for step in found.steps], strict)
         launches = [
             Launch(step.kernel, name, source)
             for step, (name, source) in zip(found.steps, sources, strict=True)

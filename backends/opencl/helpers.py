@@ -7,7 +7,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,6 +64,11 @@ def entry(lead: int, join: int) -> Entry | None:
     return None if library is None else Entry(_FUNCTION(lead), join, library)
 
 
+def job_of(numbers: Mapping[str, int]) -> Any:
+    """A job, in memory, of its numbers by name."""
+    return np.array([numbers[name] for name in JOB], np.uint64)
+
+
 class Helpers:
     """Threads that help whoever leads a plan: one less than there are cores.
 
@@ -99,10 +104,6 @@ class Helpers:
     def left_behind(self) -> None:
         """In a process that was forked: threads are not there any more."""
         self._numbers[:] = 0
-
-    def job(self, numbers: dict[str, int]) -> Any:
-        """Numbers of a job, in memory."""
-        return np.array([numbers[name] for name in JOB], np.uint64)
 
 
 _EVERY: "weakref.WeakSet[Helpers]" = weakref.WeakSet()

@@ -1,6 +1,7 @@
 """Plans that one kernel runs: their table, and the memory that it names."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,8 +14,9 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.persistent import Step, Table
 from graphwright.backends.codegen.turns import PLAN, STRIDE
-from graphwright.backends.opencl.helpers import Entry, Helpers
+from graphwright.backends.opencl.helpers import Entry, Helpers, job_of
 from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
+from graphwright.backends.trial import Trial
 from graphwright.ir.errors import IndexBoundsError
 
 Named: TypeAlias = tuple[str, Kernel]
@@ -77,6 +79,7 @@ class Persistent:
                     self._table.numbers[at] = _address(constants[array])
         self._own, _, self._offsets = _columns(own)
         self._given, self._ends, self._begins = _columns(given)
+        self._trial = Trial()
 
     def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "_Runner":
         """What runs it on some memory."""
@@ -88,7 +91,7 @@ class Persistent:
         plan = self._session, self._program, self._table, numbers, fault, held
         if self._entry is None or self._session.helpers is None:
             return PlanRunner(*plan)
-        return LedRunner(self._session.helpers, self._entry, *plan)
+        return LedRunner(self._session.helpers, self._entry, self._trial, *plan)
 
 
 def _columns(rows: Sequence[_Argument]) -> tuple[Any, Any, Any]:
@@ -101,34 +104,51 @@ def _address(array: Any) -> int:
 
 
 class LedRunner:
-    """Runs a plan on the calling thread and on those that help it."""
+    """Runs a plan on the calling thread, and on those that help it where they pay."""
 
-    __slots__ = ("_fault", "_held", "_lead", "_plan")
+    __slots__ = ("_alone", "_fault", "_held", "_plan", "_together", "_trial")
 
-    def __init__(self, helpers: Helpers, entry: Entry, *plan: Any) -> None:
+    def __init__(
+        self, helpers: Helpers, entry: Entry, trial: Trial, *plan: Any
+    ) -> None:
         _, _, table, numbers, self._fault, held = plan
         done, near = _counters(table), aligned(table.near)
-        job = helpers.job(
-            {
-                "table": _address(numbers),
-                "done": _address(done),
-                "near": _address(near),
-                "last": table.count,
-                "join": entry.join,
-                "open": table.widest > 1,
-            }
-        )
-        self._plan, self._held = plan, (held, numbers, done, near, job, entry, helpers)
-        self._lead = partial(entry.lead, _address(job), helpers.desk)
+        numbers_of_job = {
+            "table": _address(numbers),
+            "done": _address(done),
+            "near": _address(near),
+            "last": table.count,
+            "join": entry.join,
+        }
+
+        def led(job: Any) -> Callable[[], None]:
+            return partial(entry.lead, _address(job), helpers.desk)
+
+        jobs = [job_of({**numbers_of_job, "open": few}) for few in (0, 1)]
+        self._plan, self._trial = plan, trial if table.widest > 1 else None
+        self._held = held, numbers, done, near, jobs, entry, helpers
+        self._alone, self._together = map(led, jobs)
 
     def __call__(self) -> None:
         """Runs it."""
-        if self._fault is None:
-            self._lead()
-            return
-        self._fault[0] = 0
-        self._lead()
-        _check(self._fault)
+        if self._fault is not None:
+            self._fault[0] = 0
+        trial = self._trial
+        if trial is None:
+            self._alone()
+        elif trial.timed:
+            self._tried(trial)
+        else:
+            (self._alone if trial.alone else self._together)()
+            trial.rested()
+        if self._fault is not None:
+            _check(self._fault)
+
+    def _tried(self, trial: Trial) -> None:
+        """Runs it, and tells how long that took."""
+        alone, begin = trial.alone, time.perf_counter()
+        (self._alone if alone else self._together)()
+        trial.book(time.perf_counter() - begin, alone=alone)
 
     def timed(self) -> list[float]:
         """Runs it step by step; gives the seconds of each."""

@@ -40,6 +40,17 @@ def named(kernel: Kernel) -> tuple[str, str]:
     return name, text.replace(_PLACEHOLDER, name, 1)
 
 
+def all_named(kernels: Sequence[Kernel], strict: bool) -> list[tuple[str, str]]:
+    """The named source of each kernel; those of one model are printed once."""
+    made: dict[Kernel, tuple[str, str]] = {}
+    for kernel in kernels:
+        model = kernel.model or kernel
+        if model not in made:
+            source = named(model)
+            made[model] = rounding_each(source) if strict else source
+    return [made[kernel.model or kernel] for kernel in kernels]
+
+
 class Programs:
     """What is built for a device; each source once.
 

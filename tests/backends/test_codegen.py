@@ -9,6 +9,7 @@ import pytest
 
 import graphwright as gw
 import graphwright.numpy as gnp
+from graphwright.backends.codegen import models
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.index import (
@@ -249,3 +250,42 @@ def test_long_chains_are_cut_where_they_grow_too_long() -> None:
     found = kernels(lambda x, y: moving(x, y, 30), row, row)
     assert len(found) > 1
     assert sum(len(k.outputs) for k in found) < 40  # of 360 nodes
+
+
+def windows(size: int, low: int, high: int) -> list[Kernel]:
+    """Kernels of slices, parts written into arrays, reductions and transposes."""
+
+    def run(x: Any, y: Any) -> Any:
+        best = gnp.zeros(size)
+        part = gnp.maximum(x[low:high] + y[low - 1 : high - 1], x[: high - low] - 1.0)
+        best[low:high] = gnp.where(y[low + 1 : high + 1] > 0, part, 0.0)
+        table = gnp.reshape(x[: low * 4], (low, 4))
+        sums = gnp.swapaxes(table, 0, 1) / gnp.max(table[:, 1:])
+        return best, gnp.exp(part) / gnp.sum(gnp.exp(part)), sums, gnp.flip(part)
+
+    spec = gw.spec("float64", (size,))
+    return [s.kernel for s in lowered(region(run, spec, spec), Cpu(2)).steps]
+
+
+def shown(kernel: Kernel) -> tuple[object, ...]:
+    arrays = [(a.dtype, a.shape, a.start) for a in (*kernel.inputs, *kernel.outputs)]
+    return source_of(kernel, "k", OPENCL), kernel.sizes.values, kernel.items, arrays
+
+
+SIZES = [(100, 20, 60), (101, 21, 60), (5000, 700, 4000), (5001, 2, 4999), (16, 3, 5)]
+
+
+@pytest.mark.parametrize("sizes", [*SIZES, (90, 1, 30), (400, 40, 41), (70, 8, 16)])
+def test_kernels_that_have_a_model_are_what_they_would_be_without(
+    sizes: tuple[int, int, int],
+) -> None:
+    for size in SIZES:
+        windows(*size)
+    found = windows(*sizes)
+    models.MODELS.clear()
+    assert list(map(shown, found)) == list(map(shown, windows(*sizes)))
+
+
+def test_kernels_of_one_form_are_scheduled_once() -> None:
+    windows(100, 20, 60)
+    assert all(kernel.model is not None for kernel in windows(120, 25, 63))

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import graphwright as gw
+from graphwright.backends import trial
 from graphwright.backends.numpy.backend import NumpyBackend
-from graphwright.backends.numpy.kernels import blas, threads, trial
+from graphwright.backends.numpy.kernels import blas, threads
 from graphwright.backends.numpy.kernels.team import SPINS, Pool
-from graphwright.backends.numpy.kernels.trial import Trial
+from graphwright.backends.trial import Trial
 
 
 def played(found: Trial, seconds: Callable[[bool], float], runs: int) -> list[bool]:

@@ -10,8 +10,7 @@ import pytest
 import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.contract import BuildError
-from graphwright.backends.opencl import backend as opencl
-from graphwright.backends.opencl import launch, library, persistent
+from graphwright.backends.opencl import launch, library, persistent, programs
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.dtype import float8_e4m3fn, float32, uint8
 from graphwright.ir.errors import IndexBoundsError
@@ -383,7 +382,7 @@ def test_a_kernel_that_does_not_build(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(kernel: Any) -> tuple[str, str]:
         return "broken", "__kernel void broken(int) { this is no source }"
 
-    monkeypatch.setattr(opencl, "named", refused)
+    monkeypatch.setattr(programs, "named", refused)
     graph = gw.trace(lambda x: gnp.exp(x) + 1, gw.spec("float32", (5,)))
     x = normal(5)
     with pytest.raises(BuildError, match=r"test_opencl\.py:\d+") as caught:

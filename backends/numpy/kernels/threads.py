@@ -15,7 +15,7 @@ import numpy as np
 
 from graphwright.backends.numpy.kernels import blas
 from graphwright.backends.numpy.kernels.team import SPINS, Pool, Task, Team
-from graphwright.backends.numpy.kernels.trial import Trial
+from graphwright.backends.trial import Trial
 
 
 def _default_threads() -> int:
