@@ -19,13 +19,15 @@ from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_int
 
 Array = NDArray[Any]
 
-_BYTES_A_SECOND = 2e10
+_BYTES_A_SECOND = 4e10
 BYTES_MULTIPLIED = 4e11
 """Bytes of elements that a thread multiplies or adds in a second."""
 _LATE = 4e-5
 """Seconds by which a helper that slept ends later than who called it."""
 _EVEN = 8
 _CALLS = 3
+_HELD = 501
+"""NumPy keeps the interpreter's lock for products of fewer elements."""
 _TASK_FLOPS = 1 << 26
 _ROWS = 192
 """Rows, or columns, of a part: BLAS packs the other operand anew for each."""
@@ -122,9 +124,9 @@ class Product:
     @property
     def seconds(self) -> float:
         """About what it takes on one thread."""
-        bytes_read = self.b.nbytes + (self.out.nbytes if self.b.ndim > 2 else 0)
+        read = self.a.nbytes + self.b.nbytes
         rate = BYTES_MULTIPLIED / self.a.dtype.itemsize
-        return self.flops / rate + bytes_read / _BYTES_A_SECOND
+        return self.flops / rate + read / _BYTES_A_SECOND
 
     def run(self) -> None:
         """Compute it, shared out where that pays."""
@@ -172,8 +174,10 @@ class Product:
             most = max(1, min(-(-size // 2), int(_TASK_FLOPS / 4 / max(1.0, each))))
         else:
             size = max(self.out.shape)
-            parts = min(64, max(2, self.flops / _TASK_FLOPS), max(2, size // _ROWS))
-            most = max(1, -(-size // max(1, int(min(parts, size // 32)))))
+            few = 4 if min(self.out.shape) == 1 else 2  # memory decides who is late
+            parts = min(64, max(few, self.flops / _TASK_FLOPS), max(few, size // _ROWS))
+            parts = min(parts, size // 32, self.out.size // _HELD)
+            most = max(1, -(-size // max(1, int(parts))))
         cuts = threads.ranges(size, most)
         if len(cuts) == 2 and self.out.ndim == 2:
             cuts = self._uneven(size)
