@@ -37,7 +37,8 @@ _SHORT = 128
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
-    *("filters", "place", "own", "edge", "panels", "parts", "block", "span"),
+    *("filters", "place", "own", "edge", "panels", "parts", "tiles", "longs"),
+    *("block", "span"),
 )
 """In floats: from image to image, line to line, pixel to pixel; depth of a tap; from
 ``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
@@ -122,6 +123,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     own = shape.filters // shape.groups
     panels = -(-own // tile.columns)
     block, span = _division(shape, tile, machine, panels * shape.groups)
+    tiles, longs = tile.split(shape.rows)
     taps_y, taps_x = (shape.kernel[0], 1) if shape.merged else shape.kernel
     return {
         "height": shape.size[0],
@@ -147,7 +149,9 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "edge": tile.edge(own),
         "panels": panels,
         "parts": panels * shape.groups,
-        "block": block,
+        "tiles": tiles,
+        "longs": longs,
+        "block": block // tile.rows,
         "span": span,
     }
 
@@ -168,7 +172,7 @@ def _division(
 
 
 def _items(sizes: dict[str, int]) -> tuple[int, int]:
-    blocks = -(-sizes["rows"] // sizes["block"])
+    blocks = -(-sizes["tiles"] // sizes["block"])
     return blocks, -(-sizes["parts"] // sizes["span"])
 
 
@@ -205,17 +209,14 @@ def _source(
         f"size_t ahead = (size_t)taps_y * taps_x * depth * {tile.columns};",
         "const __global float *panel = w + p * ahead;",
     ]
-    if shape.is_product:
-        places, sums = _same_places(tile), _channels(tile, indices)
-    else:
-        places, sums = _places(tile), _taps(tile, _leaves(shape))
-    product = [
-        *tile.sums(),
-        "const __global float *b = panel;",
-        *sums,
-        *_stores(tile, finish, ragged),
-    ]
-    rows = f"for (int r = first; r < last; r += {tile.rows})"
+
+    def sums(tile: Tile) -> list[str]:
+        own = _channels if shape.is_product else _taps
+        return ["const __global float *b = panel;", *own(tile, shape, indices)]
+
+    places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
+    product = [*tile.products(sums), *_stores(tile, finish, ragged)]
+    rows = "for (int t = first; t < last; t++)"
     panels = "for (int p = begin; p < end; p++)"
     if shape.taps * shape.depth <= _SHORT:
         loops = block(rows, [*places, *block(panels, [*panel, *product])])
@@ -223,7 +224,7 @@ def _source(
         loops = block(panels, [*panel, *block(rows, [*places, *product])])
     body = [
         "int first = ITEM(0) * block;",
-        "int last = first + block < rows ? first + block : rows;",
+        "int last = first + block < tiles ? first + block : tiles;",
         "int begin = ITEM(1) * span;",
         "int end = begin + span < parts ? begin + span : parts;",
         *loops,
@@ -240,7 +241,7 @@ def _same_places(tile: Tile) -> list[str]:
     ]
 
 
-def _channels(tile: Tile, indices: Collection[str]) -> list[str]:
+def _channels(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
     """Sums over the channels of one tap."""
     own, first, at = range(tile.rows), "offset", "k"
     lines: list[str] = []
@@ -269,7 +270,9 @@ def _places(tile: Tile) -> list[str]:
     return lines
 
 
-def _taps(tile: Tile, checked: bool) -> list[str]:
+def _taps(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
+    """Sums over the channels of all taps."""
+    checked = _leaves(shape)
     step = "offset + (long)ky * dil_y * line + (long)kx * dil_x * pixel"
     lines = [f"long step = {step};"]
     if checked:
@@ -286,18 +289,18 @@ def _taps(tile: Tile, checked: bool) -> list[str]:
 
 
 def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
-    def store(i: int, j: int) -> list[str]:
+    def store(value: str, j: int) -> list[str]:
         left = f"left - {WIDTH * j}" if ragged else None
         column = f"column + {WIDTH * j}"
         body = [
-            f"size_t at = (size_t)(r + {i}) * filters + column + {WIDTH * j};",
-            f"__global float *to = out + (size_t)(r + {i}) * place + {column};",
-            *finish.statements(f"c{i}_{j}", "at", f"r + {i}", column, left),
-            write("to", f"c{i}_{j}", left),
+            f"size_t at = (size_t)(r + i) * filters + {column};",
+            f"__global float *to = out + (size_t)(r + i) * place + {column};",
+            *finish.statements(value, "at", "r + i", column, left),
+            write("to", value, left),
         ]
-        return block(f"if (r + {i} < rows)", body)
+        return ["{", *body, "}"]
 
-    return tile.each(store)
+    return tile.stores(store)
 
 
 def _padding(shape: ConvShape, dialect: Dialect) -> Launch:

@@ -41,10 +41,11 @@ _VECTORS = {1: 8, 2: 4, 3: 4, 4: 3}
 
 _SIZES = (
     *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
-    *("panels", "panel_step", "row_step", "edge", "block", "span"),
+    *("panels", "panel_step", "row_step", "edge", "tiles", "longs", "block", "span"),
 )
 """``_step``: floats from matrix to matrix of a batch, from panel to panel, and from row
-to row of a panel. The last one begins at column ``edge``."""
+to row of a panel. The last one begins at column ``edge``. A work-item computes
+``block`` of ``tiles``, of which ``longs`` are whole, for ``span`` panels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _launch(
     sizes: Mapping[str, int],
     more: Sequence[int] = (),
 ) -> Launch:
-    blocks = -(-shape.rows // sizes["block"])
+    blocks = -(-sizes["tiles"] // sizes["block"])
     spans = -(-sizes["panels"] // sizes["span"])
     numbers = (sizes[s] for s in _SIZES)
     return Launch(*kernel, (*arrays, *numbers, *more), (blocks, spans, shape.batch))
@@ -152,6 +153,7 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
     blocks = -(-shape.rows // own)
     span = pieces(panels, max(1, panels * blocks // parts))
     panel = shape.depth * tile.columns
+    tiles, longs = tile.split(shape.rows)
     return {
         "rows": shape.rows,
         "depth": shape.depth,
@@ -163,7 +165,9 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "panel_step": tile.columns if lies else panel,
         "row_step": shape.columns if lies else tile.columns,
         "edge": tile.edge(shape.columns),
-        "block": own,
+        "tiles": tiles,
+        "longs": longs,
+        "block": own // tile.rows,
         "span": span,
     }
 
@@ -179,41 +183,41 @@ def _source(
             ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish)), "out"
         ),
     )
-    rows = [
-        f"const __global float *a{i} = "
-        f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
-        for i in range(tile.rows)
-    ]
 
-    def store(i: int, j: int) -> list[str]:
-        left = f"left - {WIDTH * j}" if ragged else None
-        row = f"(int)z * rows + r + {i}"
-        body = [
-            f"size_t at = base + (size_t)(r + {i}) * columns + column + {WIDTH * j};",
-            *finish.statements(f"c{i}_{j}", "at", row, f"column + {WIDTH * j}", left),
-            write("out + at", f"c{i}_{j}", left),
+    def sums(tile: Tile) -> list[str]:
+        rows = [
+            f"const __global float *a{i} = "
+            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
+            for i in range(tile.rows)
         ]
-        return block(f"if (r + {i} < rows)", body)
+        start = "const __global float *b = panel;"
+        multiply = tile.multiply("depth", step="row_step", ahead="panel_step")
+        return [*rows, start, *multiply]
 
-    tiles = [
-        *rows,
-        *tile.sums(),
-        "const __global float *b = panel;",
-        *tile.multiply("depth", step="row_step", ahead="panel_step"),
-        *tile.each(store),
-    ]
+    def store(value: str, j: int) -> list[str]:
+        left = f"left - {WIDTH * j}" if ragged else None
+        body = [
+            f"size_t at = base + (size_t)(r + i) * columns + column + {WIDTH * j};",
+            *finish.statements(
+                value, "at", "(int)z * rows + r + i", f"column + {WIDTH * j}", left
+            ),
+            write("out + at", value, left),
+        ]
+        return ["{", *body, "}"]
+
+    tiles = [*tile.place("t"), *tile.products(sums), *tile.stores(store)]
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
         "const __global float *panel =",
         "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
-        *block(f"for (int r = first; r < last; r += {tile.rows})", tiles),
+        *block("for (int t = first; t < last; t++)", tiles),
     ]
     body = [
         "size_t z = ITEM(2), base = z * out_step;",
         "const __global float *own = x + z * x_step;",
         "int first = ITEM(0) * block;",
-        "int last = first + block < rows ? first + block : rows;",
+        "int last = first + block < tiles ? first + block : tiles;",
         "size_t p = ITEM(1) * span;",
         "size_t end = p + span < panels ? p + span : panels;",
         *block("for (; p < end; p++)", panels),

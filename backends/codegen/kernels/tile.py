@@ -30,6 +30,54 @@ class Tile:
         """Columns of a panel."""
         return self.vectors * WIDTH
 
+    def split(self, rows: int) -> tuple[int, int]:
+        """How many tiles so many rows make, and how many of these are not shorter.
+
+        Shorter ones, by a row, come last: so that none computes what is not there, if
+        there are rows enough.
+        """
+        tiles = -(-rows // self.rows)
+        longs = rows - tiles * (self.rows - 1)
+        return tiles, longs if self._shorter is not None and longs >= 0 else tiles
+
+    def place(self, tile: str) -> list[str]:
+        """The first row ``r`` of a tile, and the ``count`` of its rows."""
+        return [
+            f"int r = {tile} * {self.rows - 1} + ({tile} < longs ? {tile} : longs);",
+            f"int count = {tile} < longs ? {self.rows} : {self.rows - 1};",
+            "if (count > rows - r) count = rows - r;",
+        ]
+
+    @property
+    def _shorter(self) -> "Tile | None":
+        """A tile with one row less that is about as fast, if there is one."""
+        return Tile(5, 2) if self == TILE else None
+
+    def products(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
+        """The sums of ``count`` rows of a tile, as an array ``c``.
+
+        Args:
+            text: What adds to the ``sums`` of a tile.
+        """
+        lines = [f"vec c[{self.rows * self.vectors}];"]
+        if self._shorter is None:
+            return [*lines, *self._kept(text)]
+        short = block(f"if (count < {self.rows})", self._shorter._kept(text))
+        return [*lines, *short, *block("else", self._kept(text))]
+
+    def _kept(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
+        def keep(i: int, j: int) -> list[str]:
+            return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
+
+        return [*self.sums(), *text(self), *self.each(keep)]
+
+    def stores(self, form: Callable[[str, int], Sequence[str]]) -> list[str]:
+        """Statements for the sums of row ``r + i``, by name and number of vector."""
+        body: list[str] = []
+        for j in range(self.vectors):
+            body += [f"vec s{j} = c[i * {self.vectors} + {j}];", *form(f"s{j}", j)]
+        return block("for (int i = 0; i < count; i++)", body)
+
     def ragged(self, columns: int) -> bool:
         """Whether a matrix of so many columns has less than a panel."""
         return columns < self.columns
