@@ -7,9 +7,16 @@ from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array
-from graphwright.backends.codegen.kernels import convolution, cumulative, dot, scatter
+from graphwright.backends.codegen.kernels import (
+    convolution,
+    cumulative,
+    dot,
+    scatter,
+    sort,
+)
 from graphwright.backends.codegen.kernels.table import (
     KERNELS,
+    SINGLES,
     Chooser,
     Packed,
     Site,
@@ -17,11 +24,11 @@ from graphwright.backends.codegen.kernels.table import (
 )
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.partials import shared
-from graphwright.backends.codegen.stages import Loops, split
+from graphwright.backends.codegen.stages import Single, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
-TABLES = (pulled_basic, pulled_more, convolution, cumulative, dot, scatter)
+TABLES = (pulled_basic, pulled_more, convolution, cumulative, dot, scatter, sort)
 """Modules whose ops and kernels are registered by importing them."""
 
 
@@ -67,7 +74,12 @@ def lowered(graph: Graph, target: Cpu, choose: Chooser = first) -> Lowered:
     steps: list[Step] = []
     packed: dict[Array, Packed] = {}
     for stage in stages:
-        assert isinstance(stage, Loops)
+        if isinstance(stage, Single):
+            node = stage.node
+            if arrays[node.results[0]].size:
+                made = SINGLES[node.op.name](node, arrays, target)
+                steps += [Step(kernel, (node,), node) for kernel in made]
+            continue
         if not arrays[stage.results[0][0]].size:
             continue
         site = Site(stage, arrays, target, choose)

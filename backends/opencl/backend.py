@@ -8,7 +8,7 @@ import numpy as np
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import HEAVY, Array, is_pulled
-from graphwright.backends.codegen.kernels.table import Packed
+from graphwright.backends.codegen.kernels.table import SINGLES, Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
 from graphwright.backends.codegen.parts import part_of
@@ -77,7 +77,8 @@ class OpenCLBackend(GraphBackend):
 
     def claims(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether an op is written out in loops, on dtypes that kernels store."""
-        if not is_pulled(op) or not _stored(types):
+        known = is_pulled(op) or op.name in SINGLES
+        if not known or not _stored(types):
             return False
         if isinstance(op, Fused):
             return op.kind == "conv" and self._claims_all(op, types)
@@ -176,7 +177,11 @@ def _stored(types: Sequence[Type]) -> bool:
     return all(isinstance(t, TensorType) and is_stored(t.dtype) for t in types)
 
 
-_MOVING = ("reshape", "transpose", "broadcast_to", "slice", "concat", "cast", "where")
+_WHOLE = (
+    *("reshape", "transpose", "broadcast_to", "slice", "concat", "cast", "where"),
+    "sort",
+)
+"""Ops that keep elements as they are, or convert them."""
 
 
 def _takes(op: Op, types: Sequence[Type]) -> bool:
@@ -191,7 +196,7 @@ def _takes(op: Op, types: Sequence[Type]) -> bool:
         both = tensors[0].dtype, op.dtype
         return all(t.bits >= 16 or (t.bits == 8 and not t.is_float) for t in both)
     whole = all(not t.dtype.is_int or t.dtype.bits >= 8 for t in tensors)
-    return op.name in _MOVING or whole
+    return op.name in _WHOLE or whole
 
 
 def _few(sizes: Sequence[Dim]) -> bool:

@@ -176,6 +176,21 @@ Maker: TypeAlias = Callable[[Site], Sequence[Kernel] | None]
 
 KERNELS: dict[str, Maker] = {}
 
+SingleMaker: TypeAlias = Callable[[Node, Mapping[Value, Array], Any], Sequence[Kernel]]
+"""Of an op that cannot be written out: its operands and results lie in memory."""
+
+SINGLES: dict[str, SingleMaker] = {}
+
+
+def single(name: str) -> Callable[[SingleMaker], SingleMaker]:
+    """Registers the maker of the kernels of an op that cannot be written out."""
+
+    def register(maker: SingleMaker) -> SingleMaker:
+        SINGLES[name] = maker
+        return maker
+
+    return register
+
 
 def kernel_for(name: str) -> Callable[[Maker], Maker]:
     """Registers the maker of an op's kernels."""
