@@ -8,6 +8,7 @@ each lane would have to choose.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TypeAlias
 
@@ -57,7 +58,7 @@ def pieces(
         at = tuple(of(a) + low for a, (low, _) in zip(axes, box, strict=True))
         exprs = [elements.at(v, at) for v, _ in stage.results]
         kernels.append(looped(axes, exprs, outputs, target, at))
-    return kernels
+    return [replace(kernel, whole=stage) for kernel in kernels]
 
 
 def _boxes(

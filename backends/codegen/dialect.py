@@ -12,7 +12,9 @@ class Dialect:
         kernel: Format of a kernel's head, of ``name``, ``arguments`` and ``group``.
             Within, ``ITEM(0)`` to ``ITEM(2)`` say which work-item runs, and ``ITEMS``
             how many there are in the first direction: macros, see `preamble`.
-        array: Format of an array argument: ``const`` or empty, ``type``, ``name``.
+        array: Format of an array argument: ``const`` or empty, ``type``, ``name``, and
+            ``alone`` if no other argument shares its memory.
+        alone: The word for that.
         fault: The argument at which failed checks are noted.
         types: Names of scalar types by dtype.
         vector: Format of a vector type, of ``type`` and ``lanes``.
@@ -31,6 +33,7 @@ class Dialect:
 
     kernel: str
     array: str
+    alone: str
     fault: str
     types: Mapping[str, str]
     vector: str
@@ -58,7 +61,8 @@ _VECTORS = "\n".join(
 
 OPENCL = Dialect(
     kernel="KERNEL({group}) void {name}({arguments} ITEM_ARGUMENTS)",
-    array="__global {const}{type} *restrict {name}",
+    array="__global {const}{type} *{alone}{name}",
+    alone="restrict ",
     fault="__global int *restrict fault",
     types={
         "bool": "int",

@@ -1,6 +1,6 @@
 """What steps must wait for: those before them that share memory with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 from graphwright.backends.codegen.elements import Array
@@ -16,12 +16,23 @@ def nbytes(array: Array) -> int:
 class _Touched:
     """The memory of a step."""
 
-    def __init__(self, kernel: Kernel, offsets: Mapping[Array, int]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        offsets: Mapping[Array, int],
+        under: Mapping[Array, Collection[Array]],
+    ) -> None:
         self.reads = [_Place(a, offsets) for a in kernel.inputs]
         self.writes = [_Place(a, offsets) for a in kernel.outputs]
+        self.whole = kernel.whole
+        own = {array.root for array in kernel.outputs}
+        lying = {x for array in own for x in under.get(array, ())}
+        self.writes += [_Place(x, offsets) for x in lying]
 
     def clashes(self, other: "_Touched") -> bool:
         """Whether one writes what the other reads or writes."""
+        if self.whole is not None and self.whole is other.whole:
+            return False
         theirs = other.reads + other.writes
         pairs = (*product(self.writes, theirs), *product(other.writes, self.reads))
         return any(x.meets(y) for x, y in pairs)
@@ -52,14 +63,19 @@ class _Place:
         return not (self.pitch and self.pitch == other.pitch and apart)
 
 
-def waits(kernels: Sequence[Kernel], offsets: Mapping[Array, int]) -> list[int]:
+def waits(
+    kernels: Sequence[Kernel],
+    offsets: Mapping[Array, int],
+    under: Mapping[Array, Collection[Array]] | None = None,
+) -> list[int]:
     """For each kernel, how many from the first on must be done before it begins.
 
     Args:
         kernels: In the order in which they begin.
         offsets: Where arrays lie in memory that they share; others have their own.
+        under: Arrays that may lie where others do.
     """
-    touched = [_Touched(kernel, offsets) for kernel in kernels]
+    touched = [_Touched(kernel, offsets, under or {}) for kernel in kernels]
     found: list[int] = []
     for number, own in enumerate(touched):
         before = range(number - 1, -1, -1)

@@ -108,6 +108,9 @@ class Kernel:
         group: How many of them make a work-group.
         checks: Whether it checks indices: then it takes a place to note failures.
         near: Bytes of local memory, one number for each such argument.
+        pointwise: Outputs, and inputs of which each element is read only by who then
+            writes that of the output: they may share memory.
+        whole: What it computes a part of; no parts of one thing hang on one another.
         model: Another kernel that has the same source; then ``body`` is empty.
     """
 
@@ -119,6 +122,8 @@ class Kernel:
     group: tuple[int, ...] = (1,)
     checks: bool = False
     near: tuple[int, ...] = ()
+    pointwise: "tuple[tuple[Array, Array], ...]" = ()
+    whole: object = None
     model: "Kernel | None" = None
 
 

@@ -72,10 +72,14 @@ class _Printer:
         return self._block(self.kernel.body)
 
     def _arguments(self) -> Iterator[str]:
+        together = {array for pair in self.kernel.pointwise for array in pair}
         for array, name in self.arrays.items():
             const = "" if array in self.kernel.outputs else "const "
             word = self.dialect.types[storage(array.dtype).name]
-            yield self.dialect.array.format(const=const, type=word, name=name)
+            alone = "" if array in together else self.dialect.alone
+            yield self.dialect.array.format(
+                const=const, type=word, alone=alone, name=name
+            )
         if self.kernel.checks:
             yield self.dialect.fault
         word = self.dialect.types[self.kernel.sizes.dtype.name]

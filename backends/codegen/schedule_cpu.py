@@ -25,6 +25,7 @@ from graphwright.backends.codegen.loops import (
 from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.narrow import encoded
 from graphwright.backends.codegen.nest import Nest, extent_of, simplified
+from graphwright.backends.codegen.over import pointwise
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import (
@@ -109,6 +110,7 @@ class _Schedule:
             sizes=sizes,
             body=(),
             items=(items,),
+            pointwise=pointwise(self.nest, self.outputs),
             model=model.kernel,
         )
 
@@ -128,6 +130,7 @@ class _Schedule:
             tuple(scope.body),
             (items,),
             checks=self.names.checks,
+            pointwise=pointwise(self.nest, self.outputs),
         )
 
     # Division -----------------------------------------------------------------------
@@ -206,6 +209,8 @@ class _Schedule:
     def _stores(self, scope: Scope) -> None:
         rows = zip(self.outputs, self.nest.places, self.nest.exprs, strict=True)
         values = [(a, place, scope.value(expr)) for a, place, expr in rows]
+        if len(values) > 1:  # a result may lie where what others read is
+            values = [(a, place, scope.settled(x)) for a, place, x in values]
         for array, place, value in values:
             stored(scope, array, place, value)
 

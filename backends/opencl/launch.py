@@ -12,6 +12,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
+from graphwright.backends.codegen.over import operands_under
 from graphwright.backends.contract import Into, Part, Place
 from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
 from graphwright.backends.opencl.persistent import Persistent
@@ -58,6 +59,8 @@ class LaunchPlan:
         self._launches, self._ends = launches, ends
         self._constants, self._results = constants, results
         self._offsets, size = _arena(launches, {*ends, *constants})
+        kernels = [launch.kernel for launch in launches]
+        self._over = operands_under(kernels, ends[:results], ends[results:])
         self._checks = any(launch.kernel.checks for launch in launches)
         self._fault_at = size
         self.scratch_bytes = size + 64 * self._checks
@@ -70,7 +73,8 @@ class LaunchPlan:
     def into(self, parts: Sequence[Part]) -> Into:
         """The plan as a kernel on host arrays; ``parts`` describe the launches."""
         places = tuple(
-            Place(a.shape, a.dtype.numpy) for a in self._ends[: self._results]
+            Place(a.shape, a.dtype.numpy, over)
+            for a, over in zip(self._ends, self._over, strict=False)
         )
         return Into(
             self.run,
@@ -108,9 +112,16 @@ class LaunchPlan:
             [(launch.name, launch.kernel) for launch in self._launches],
             self._offsets | {FAULT: self._fault_at},
             self._ends,
+            self._under(),
             {array: x.array for array, x in self._constants.items()},
             FAULT,
         )
+
+    def _under(self) -> dict[Array, list[Array]]:
+        """Operands that results may be written over."""
+        operands = self._ends[self._results :]
+        rows = zip(self._ends, self._over, strict=False)
+        return {array: [operands[i] for i in over] for array, over in rows if over}
 
     def bind(self, scratch: Any, *arrays: Any) -> "Runner":
         """Kernels with all arguments set; gives what enqueues them and waits."""

@@ -38,6 +38,7 @@ class Persistent:
         kernels: What runs, in order.
         offsets: Where arrays lie in a run's own memory.
         ends: Arrays that a caller brings.
+        under: Those of them that results may be written over.
         constants: Elements of arrays that never change.
         fault: The array in which kernels note failed checks.
     """
@@ -49,6 +50,7 @@ class Persistent:
         kernels: Sequence[Named],
         offsets: Mapping[Array, int],
         ends: Sequence[Array],
+        under: Mapping[Array, Sequence[Array]],
         constants: Mapping[Array, Any],
         fault: Array,
     ) -> None:
@@ -56,7 +58,7 @@ class Persistent:
         self._held = list(constants.values())
         functions = sorted({name for name, _ in kernels})
         number = {name: i for i, name in enumerate(functions)}
-        befores = waits([kernel for _, kernel in kernels], offsets)
+        befores = waits([kernel for _, kernel in kernels], offsets, under)
         steps = [
             Step(number[name], kernel, wait)
             for (name, kernel), wait in zip(kernels, befores, strict=True)
