@@ -80,7 +80,8 @@ def test_pieces_wait_for_what_they_read_but_not_for_one_another() -> None:
     wholes = [kernel.whole for kernel in kernels]
     assert len(set(wholes)) == 3
     found = waits(kernels, {})
-    assert all(wholes[w - 1] is not whole for w, whole in zip(found, wholes) if w)
+    rows = zip(found, wholes, strict=True)
+    assert all(wholes[wait - 1] is not whole for wait, whole in rows if wait)
     assert max(found) > len(kernels) // 2
 
 
