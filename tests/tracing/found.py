@@ -29,6 +29,7 @@ FOUND: list[Case] = [
     ([_T], ["v0 = np.subtract.reduce(a0, axis=1)", "a0.reshape(-1)[0] = 3"]),
     ([_T], ["v0 = np.multiply.reduceat(a0, [0, 1], axis=2)", "v0.reshape(-1)[0] = 1"]),
     ([_T], ["v0 = a0[:0:2]", "v1 = np.subtract.reduce(v0, axis=2)"]),
+    ([_A], ["v0 = a0 * 0", "v0 += 0", "v1 = 1 / v0"]),
     ([_A], ["v0 = a0[:0]", "v1 = np.subtract.accumulate(v0)"]),
     ([("bool", (4, 3))], ["v0 = np.rot90(a0)", "np.subtract.at(v0, [0, 0], 1)"]),
     ([("bool", (4, 3))], ["a0[:4] = a0[:4] - 1j", "v0 = np.kron(a0, a0)"]),

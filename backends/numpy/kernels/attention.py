@@ -231,7 +231,7 @@ class _Block:
         add_up = row_sums(rows, total)
 
         def run() -> None:
-            np.maximum.reduce(rows, 1, None, total)
+            np.maximum.reduce(rows, 1, out=total)
             if partial:  # a query that may attend no key: zeros
                 np.copyto(sums, zero, where=np.isneginf(sums))
             np.subtract(scores, sums, out=scores)
