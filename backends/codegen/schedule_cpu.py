@@ -141,6 +141,8 @@ class _Schedule:
             return None
         axis = self.nest.axes[-1]
         hang = [r for r in self.reductions if axis in self.axes[r]]
+        if any(_hangs(r.value.part, axis) for r in hang):
+            return None  # bounds of a lane's own
         if hang and all(self._is_along(r, axis) for r in hang):
             return None
         return axis
@@ -346,6 +348,11 @@ def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:
     item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
     begin = scope.let(share(item, total, many), "u")
     return begin, scope.let(share(item + sizes.const(1), total, many), "u")
+
+
+def _hangs(part: Index | None, axis: Axis) -> bool:
+    """Whether it is along an axis that parts of a reduction lie."""
+    return part is not None and axis in part.axes()
 
 
 def items_for(units: int, work: int, target: Cpu) -> int:

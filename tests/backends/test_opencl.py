@@ -643,3 +643,15 @@ def test_loops_whose_turns_are_looked_at_wait_for_each() -> None:
         ),
         normal(1000),
     )
+
+
+@device
+def test_parts_of_a_reduction_are_no_lanes() -> None:
+    def run(x: Any, rows: Any) -> Any:
+        return gnp.sum(gnp.take(x, rows * 4 + gnp.arange(4), axis=0))
+
+    sizes = gw.spec("float32", (400,)), gw.spec("int64", (60, 50, 4))
+    exe = gw.compile(gw.trace(run, *sizes), backend="opencl", strict=True)
+    x, rows = normal(400), np.random.default_rng(0).integers(0, 100, (60, 50, 4))
+    want = x[rows * 4 + np.arange(4)].sum(dtype=np.float64)
+    assert abs(float(exe(x, rows)) - want) <= 1e-4 * abs(want)
