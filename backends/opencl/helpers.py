@@ -90,12 +90,16 @@ class Helpers:
         self._function = _FUNCTION(help_always)
         for memory in self._near:
             threading.Thread(
-                target=self._function,
-                args=(self.desk, int(memory.ctypes.data)),
+                target=self._help,
+                args=(memory,),
                 name="graphwright-opencl",
                 daemon=True,
             ).start()
         _EVERY.add(self)
+
+    def _help(self, near: Any) -> None:
+        """What a thread does, which so keeps alive what it looks at."""
+        self._function(self.desk, int(near.ctypes.data))
 
     def close(self) -> None:
         """Lets the threads end: those awake soon, those asleep when they are woken."""

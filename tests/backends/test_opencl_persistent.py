@@ -1,8 +1,10 @@
 """Plans that one kernel runs: what waits for what, and the same bits as launches."""
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -178,3 +180,13 @@ def test_devices_whose_addresses_are_others_get_launches() -> None:
     session = Session(found().devices[0])
     session.shares = False
     assert not session.persists
+
+
+@device
+@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+def test_what_threads_look_at_lives_as_long_as_they_do() -> None:
+    session = Session(device_0())
+    kept = weakref.ref(session.helpers)
+    del session
+    gc.collect()
+    assert kept() is not None
