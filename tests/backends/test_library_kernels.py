@@ -20,6 +20,7 @@ from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
 from graphwright.backends.codegen.kernels.winograd import Division, winograd
 from graphwright.ir.ops.linalg import Conv
@@ -241,6 +242,14 @@ def test_products_are_those_of_numpy(shape: GemmShape, constant: bool) -> None:
     want = np.maximum(x.astype(np.float64) @ w + bias, 0)
     got = run(library, known, want.shape, w)
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("rows", [*range(1, 40), 49, 128, 197])
+def test_tiles_cover_all_rows_and_few_that_are_not_there(rows: int) -> None:
+    tiles, longs = TILE.split(rows)
+    lengths = [TILE.rows] * longs + [TILE.rows - 1] * (tiles - longs)
+    assert rows <= sum(lengths) < rows + TILE.rows
+    assert sum(lengths) == rows or rows < TILE.rows * (TILE.rows - 1)
 
 
 def test_sizes_are_no_part_of_the_source() -> None:

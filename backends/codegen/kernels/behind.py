@@ -17,6 +17,8 @@ from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.dtype import float32, int32
 
 _RESULT, _VALUE = "behind", "VALUE"
+_MANY = 32
+"""Operations, constants among them."""
 
 
 class Behind:
@@ -47,6 +49,11 @@ class Behind:
         return self._stored.dtype is float32 and all(
             storage(array.dtype) is float32 for array in reads
         )
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it has many operations."""
+        return sum(1 for _ in ordered([self._stored])) > _MANY
 
     @property
     def inputs(self) -> tuple[Array, ...]:

@@ -289,18 +289,17 @@ def _taps(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
 
 
 def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
-    def store(value: str, j: int) -> list[str]:
-        left = f"left - {WIDTH * j}" if ragged else None
-        column = f"column + {WIDTH * j}"
-        body = [
+    def store(j: str) -> list[str]:
+        left = f"left - {j}" if ragged else None
+        column = f"column + {j}"
+        return [
             f"size_t at = (size_t)(r + i) * filters + {column};",
             f"__global float *to = out + (size_t)(r + i) * place + {column};",
-            *finish.statements(value, "at", "r + i", column, left),
-            write("to", value, left),
+            *finish.statements("sum", "at", "r + i", column, left),
+            write("to", "sum", left),
         ]
-        return ["{", *body, "}"]
 
-    return tile.stores(store)
+    return tile.stores(store, finish.is_long)
 
 
 def _padding(shape: ConvShape, dialect: Dialect) -> Launch:

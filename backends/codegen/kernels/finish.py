@@ -23,6 +23,11 @@ class Finish(Protocol):
         """Names of numbers that it needs, and what they are."""
         ...
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it needs more numbers than registers hold beside each other."""
+        ...
+
     def statements(
         self, value: str, place: str, row: str, column: str, left: str | None
     ) -> Sequence[str]:
@@ -74,6 +79,11 @@ class Affine:
     def sizes(self) -> tuple[tuple[str, int], ...]:
         """None."""
         return ()
+
+    @property
+    def is_long(self) -> bool:
+        """No."""
+        return False
 
     def statements(
         self, value: str, place: str, row: str, column: str, left: str | None

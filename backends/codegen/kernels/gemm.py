@@ -194,18 +194,16 @@ def _source(
         multiply = tile.multiply("depth", step="row_step", ahead="panel_step")
         return [*rows, start, *multiply]
 
-    def store(value: str, j: int) -> list[str]:
-        left = f"left - {WIDTH * j}" if ragged else None
-        body = [
-            f"size_t at = base + (size_t)(r + i) * columns + column + {WIDTH * j};",
-            *finish.statements(
-                value, "at", "(int)z * rows + r + i", f"column + {WIDTH * j}", left
-            ),
-            write("out + at", value, left),
+    def store(j: str) -> list[str]:
+        left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
+        return [
+            f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
+            *finish.statements("sum", "at", row, f"column + {j}", left),
+            write("out + at", "sum", left),
         ]
-        return ["{", *body, "}"]
 
-    tiles = [*tile.place("t"), *tile.products(sums), *tile.stores(store)]
+    stores = tile.stores(store, finish.is_long)
+    tiles = [*tile.place("t"), *tile.products(sums), *stores]
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",

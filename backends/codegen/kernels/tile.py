@@ -71,11 +71,23 @@ class Tile:
 
         return [*self.sums(), *text(self), *self.each(keep)]
 
-    def stores(self, form: Callable[[str, int], Sequence[str]]) -> list[str]:
-        """Statements for the sums of row ``r + i``, by name and number of vector."""
+    def stores(self, form: Callable[[str], Sequence[str]], long: bool) -> list[str]:
+        """Statements for each vector ``sum`` of row ``i``, from a column on.
+
+        Args:
+            form: Makes them of the text of the column.
+            long: Whether they are many. Then they are written once: of several, a
+                compiler moves the numbers that all need ahead, where no registers hold
+                them.
+        """
+        if long:
+            head = f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)"
+            where = f"int i = q / {self.vectors}, j = q % {self.vectors} * {WIDTH};"
+            return block(head, [where, "vec sum = c[q];", *form("j")])
         body: list[str] = []
         for j in range(self.vectors):
-            body += [f"vec s{j} = c[i * {self.vectors} + {j}];", *form(f"s{j}", j)]
+            own = f"vec sum = c[i * {self.vectors} + {j}];"
+            body += ["{", own, *form(str(WIDTH * j)), "}"]
         return block("for (int i = 0; i < count; i++)", body)
 
     def ragged(self, columns: int) -> bool:
