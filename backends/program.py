@@ -37,6 +37,7 @@ from graphwright.backends.steps import (
     blamed,
     by_shapes,
     effect_step,
+    late_guards,
     late_symbols,
     nbytes_of,
     outer_symbols,
@@ -81,6 +82,7 @@ class Program:
         self.fallbacks: dict[Fallback, None] = {}
         self._keys = sorted(graph.input_symbols() | outer)
         self._late = late_symbols(graph)
+        self._guards = late_guards(graph)
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._only: Plan | None = None
         self._subprograms: dict[int, tuple[Graph, Program]] = {}
@@ -230,6 +232,8 @@ class Program:
                 if not node.results  # only then do operands say what symbols are
             ]
             define_symbols(node, known, arrays, env)
+            if node in self._guards:
+                check_guards(self._guards[node], env)
         return arrays
 
     def _kernel_for(self, request: Request, node: Node) -> Kernel:

@@ -11,11 +11,12 @@ from graphwright.backends.host import placed
 from graphwright.backends.limits import Meter
 from graphwright.backends.observe import Observer
 from graphwright.ir.constant import Constant
+from graphwright.ir.dim import symbols
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.effects import Effect
-from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
+from graphwright.ir.types import Guard, TensorType, Type, bind_type, type_symbols
 
 
 class Run:
@@ -183,6 +184,18 @@ def outer_symbols(graph: Graph) -> frozenset[str]:
 def late_symbols(graph: Graph) -> frozenset[str]:
     """Symbols whose values nodes of the graph find out."""
     return frozenset(n for node in graph.nodes for n in node.op.defined_symbols())
+
+
+def late_guards(graph: Graph) -> dict[Node, list[Guard]]:
+    """Conditions on such symbols, by the node that finds out the last one of each."""
+    last = {n: node for node in graph.nodes for n in node.op.defined_symbols()}
+    order = {name: number for number, name in enumerate(last)}
+    found: dict[Node, list[Guard]] = {}
+    for guard in graph.guards:
+        own = (symbols(guard.left) | symbols(guard.right)) & order.keys()
+        if own:
+            found.setdefault(last[max(own, key=order.__getitem__)], []).append(guard)
+    return found
 
 
 class Resident:

@@ -369,3 +369,23 @@ def test_no_winograd_under_strict_float(backend: str) -> None:
         for strict in (False, True)
     ]
     assert errors[1].max() < errors[0].max() / 2
+
+
+@pytest.mark.parametrize("name", ["numpy", "opencl"])
+def test_sizes_that_a_run_finds_out_are_checked(name: str) -> None:
+    reason = get_backend(name).unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    b = Builder("late")
+    x = b.input("x", TensorType(dt.float32, (6,)))
+    sizes = b.input("sizes", TensorType(dt.int64, (2,)))
+    first, second = b.bind_dims(sizes)
+    part = b.slice(x, [0], [first + second], [1])
+    graph = b.finish([b.add(b.reshape(part, (4,)), b.full((4,), 1.0, dt.float32))])
+    exe = gw.compile(graph, backend=name)
+    x_ = np.arange(6, dtype=np.float32)
+    for row in ([1, 3], [4, 0]):
+        assert np.array_equal(np.asarray(exe(x_, np.array(row))), x_[:4] + 1)
+    for row in ([1, 2], [0, 5]):
+        with pytest.raises(gw.ShapeError, match="== 4"):
+            exe(x_, np.array(row))
