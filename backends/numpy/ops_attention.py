@@ -50,6 +50,8 @@ def attention_region(op: Fused, request: Request) -> Kernel | None:
         while v in makers:
             chain.append(makers[v])
             v = chain[-1].operands[0]  # noqa: PLW2901
+        if v not in body.inputs:  # a constant of the body: nobody feeds it
+            return None
         sources.append((body.inputs.index(v), _forward(chain[::-1])))
     return _kernel(request, plan, sources, _backward(body.nodes[number + 1 :]))
 
