@@ -21,6 +21,8 @@ from graphwright.ir.ops.fused import Fused, Placed
 from graphwright.ir.ops.linalg import Dot
 from graphwright.ir.types import TensorType
 from graphwright.passes.decompose import decompose_unsupported
+from graphwright.passes.derive import derive_weights
+from graphwright.passes.fold import fold_constants
 from graphwright.passes.integer import INTEGER
 from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT, in_precision, manager
@@ -49,10 +51,11 @@ def optimized(
 def default_passes(backend: Backend, precision: str | None = None) -> list[str | Pass]:
     """Those of every compilation, and of a precision.
 
-    Quantised products stay products of reals for a backend without integer ones.
+    Quantised products stay products of reals for a backend without fast integer ones.
     """
     matrix = TensorType(int16, (1, 1))
-    integers = backend.supports(Dot(dtype=int32), [matrix, matrix])
+    integers = backend.integer_products
+    integers = integers and backend.supports(Dot(dtype=int32), [matrix, matrix])
     names = (*DEFAULT, *in_precision(precision))
     return [name for name in names if integers or name != INTEGER.name]
 
@@ -87,6 +90,8 @@ def claiming(backend: Backend) -> Pass:
 def suiting_passes(backend: Backend, optimize: bool = True) -> list[Pass]:
     """Passes, run inside control flow too, that make a graph suit a backend."""
     passes: list[Pass] = [decomposing(backend)]
+    if optimize and backend.regions:  # what was decomposed may hang on constants
+        passes += [fold_constants, derive_weights]
     if optimize:
         fuses = backend.fuses if backend.fusable() else None
         passes += lowering_passes(backend.layout(), fuses)

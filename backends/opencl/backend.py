@@ -46,6 +46,7 @@ class OpenCLBackend(GraphBackend):
     """
 
     name = "opencl"
+    integer_products = False
 
     def __init__(self, device: int = 0) -> None:
         self._device = device

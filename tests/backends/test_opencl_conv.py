@@ -234,3 +234,36 @@ def test_shuffled_channels_agree_with_the_reference(end: str) -> None:
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def _quantised() -> Graph:
+    body = """
+        q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+        k = DequantizeLinear<axis=0>(w, t, o)
+        c = Conv<pads=[1,1,1,1]>(d, k) r = Relu(c)
+        p = QuantizeLinear(r, s, z) y = DequantizeLinear(p, s, z)
+    """
+    rng = np.random.default_rng(0)
+    made = model_of(
+        f"g (float[1,64,9,9] x) => (float[1,80,9,9] y) {{ {body} }}",
+        s=np.float32(0.05),
+        z=np.uint8(128),
+        t=rng.random(80, np.float32) / 500,
+        o=np.zeros(80, np.int8),
+        w=rng.integers(-127, 128, (80, 64, 3, 3), np.int8),
+    )
+    return gw.load(made)
+
+
+def test_quantised_convolutions_are_those_of_floats() -> None:
+    assert any(isinstance(k, Written) for k in _kernels(_quantised()))
+
+
+@device
+def test_quantised_convolutions_agree() -> None:
+    graph = _quantised()
+    x = _random(1, 64, 9, 9, seed=3)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    assert np.abs(found - want).max() <= 0.0501  # one step, where sums lie between two
+    assert np.mean(found != want) < 0.01

@@ -1,0 +1,70 @@
+"""Weights that hang on constants alone become constants, computed when read."""
+
+from typing import Any
+
+import numpy as np
+
+from graphwright.ir import dtype as dt
+from graphwright.ir.builder import Builder
+from graphwright.ir.emitter import Value
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+from graphwright.passes.derive import derive_weights
+
+X = np.random.default_rng(0).standard_normal((3, 5), dtype=np.float32)
+W = np.random.default_rng(1).integers(-128, 127, (5, 4), np.int8)
+
+
+def _begun() -> tuple[Builder, Value, Value]:
+    """A builder, an input, and dequantised weights."""
+    b = Builder("quantised")
+    x = b.input("x", TensorType(dt.float32, (3, 5)))
+    return b, x, b.mul(b.cast(b.constant(W), dt.float32), 0.25)
+
+
+def _agree(graph: Graph) -> Graph:
+    found = derive_weights(graph)
+    for got, want in zip(evaluate(found, [X]), evaluate(graph, [X]), strict=True):
+        assert np.array_equal(np.asarray(got), np.asarray(want))
+    return found
+
+
+def _names(graph: Graph) -> list[str]:
+    return [node.op.name for node in graph.nodes]
+
+
+def test_what_is_computed_of_constants_is_a_constant() -> None:
+    b, x, w = _begun()
+    found = _agree(b.finish([b.dot(x, w)]))
+    assert _names(found) == ["dot"]
+    constant: Any = found.constants[found.nodes[0].operands[1]]
+    assert constant.shape == (5, 4)
+    assert np.array_equal(constant.array(), W * np.float32(0.25))
+
+
+def test_what_others_read_is_the_same_constant() -> None:
+    b, x, w = _begun()
+    found = _agree(b.finish([b.dot(x, w), b.exp(w)]))
+    assert _names(found) == ["dot", "exp"]
+    assert found.nodes[0].operands[1] is found.nodes[1].operands[0]
+
+
+def test_results_may_be_weights() -> None:
+    b, x, w = _begun()
+    found = _agree(b.finish([b.dot(x, w), w]))
+    assert _names(found) == ["dot"]
+
+
+def test_what_hangs_on_inputs_stays() -> None:
+    b, x, w = _begun()
+    y = b.mul(w, b.broadcast_to(b.sum(x, (0, 1)), w.shape))
+    graph = b.finish([b.dot(x, y)])
+    assert derive_weights(graph) is graph
+
+
+def test_left_operands_stay() -> None:
+    b, _, w = _begun()
+    z = b.input("z", TensorType(dt.float32, (4, 2)))
+    graph = b.finish([b.dot(w, z)])
+    assert derive_weights(graph) is graph
