@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Backend, Kernel, Request
+from graphwright.backends.mapped import copied
 from graphwright.backends.numpy import (
     ops_attention,
     ops_basic,
@@ -21,7 +22,6 @@ from graphwright.backends.numpy import (
     ops_signal,
 )
 from graphwright.backends.numpy.functions import FUSABLE
-from graphwright.backends.numpy.kernels.mapped import copied
 from graphwright.backends.numpy.kernels.threads import Runs
 from graphwright.backends.numpy.ops_elementwise import fuses
 from graphwright.backends.numpy.table import KERNELS

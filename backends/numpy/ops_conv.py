@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Kernel, Request
+from graphwright.backends.mapped import forget
 from graphwright.backends.numpy.kernels.conv import (
     ConvPlan,
     plan_conv,
     plan_separable,
 )
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
-from graphwright.backends.numpy.kernels.mapped import release
 from graphwright.backends.numpy.kernels.matmul import Product, matmul
 from graphwright.backends.numpy.region import Region, read_region
 from graphwright.backends.numpy.table import kernel_for, writing
@@ -159,7 +159,7 @@ def _conv_plan(request: Request, region: Region) -> ConvPlan | None:
         rearranged=not request.strict_float,
         again=weights.array,
     )
-    _forget(weights)
+    forget(weights)
     return plan
 
 
@@ -249,17 +249,8 @@ def _pointwise(
     filters = weights.array().T[:, :, None]
     shape: Any = (1, rows, depth)
     plan = plan_conv(shape, filters, bias=bias, clip=clip, layout="NHWC")
-    _forget(weights)
+    forget(weights)
     return plan
-
-
-def _forget(weights: Constant) -> None:
-    """Give the memory of weights back that are packed, and of what they came from."""
-    found: Constant | None = weights
-    while found is not None:
-        if found.handle is not None:
-            release(found.array())
-        found = found.source
 
 
 def _planned_rows(

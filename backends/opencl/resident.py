@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels.table import Pack, Packed
+from graphwright.backends.mapped import forget, release
 from graphwright.backends.opencl.library import Session
 from graphwright.ir.constant import Constant
 
@@ -82,4 +85,8 @@ def _key(packed: Packed) -> _Key:
 
 def _packings(constant: Constant, packs: Sequence[Pack]) -> Sequence[Any]:
     array = constant.array()
-    return [pack(array) for pack in packs]
+    found = [pack(array) for pack in packs]
+    if not any(np.may_share_memory(array, x) for x in found):
+        release(array)
+        forget(constant)
+    return found

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
+from graphwright.backends import mapped
 from graphwright.backends.numpy.kernels import (
     blas,
     conv,
     conv_transpose,
     elementwise,
-    mapped,
     matmul,
     norm,
     pool,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.kernels.text import WIDTH, block
+from graphwright.backends.mapped import release_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +169,5 @@ def packed(matrices: NDArray[Any], columns: int) -> NDArray[np.float32]:
     for p, start in enumerate(starts):
         cut = matrices[..., max(0, min(start, n - columns)) :][..., :columns]
         found[..., p, :, : cut.shape[-1]] = cut
+        release_part(cut)
     return found

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+from graphwright.ir.constant import Constant
+
 _CHUNK = 8 << 20
 
 
@@ -32,6 +34,22 @@ def release(array: NDArray[Any]) -> None:
     low, high = -(-low // page) * page, high // page * page
     if low < high:
         found.madvise(advice, low, high - low)
+
+
+def release_part(part: NDArray[Any]) -> None:
+    """Drop a part's pages if it lies in one piece, so that no others need them."""
+    low, high = byte_bounds(part)
+    if high - low == part.nbytes:
+        release(part)
+
+
+def forget(weights: Constant) -> None:
+    """Drop the pages of a constant that is packed, and of those it was made of."""
+    found: Constant | None = weights
+    while found is not None:
+        if found.handle is not None:
+            release(found.array())
+        found = found.source
 
 
 def copied(array: NDArray[Any]) -> NDArray[Any]:
