@@ -14,6 +14,7 @@ from graphwright.backends.codegen.elements import (
 )
 from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
 from graphwright.backends.codegen.index import Axis, Index, Item, of
+from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.dtype import DType, int32, int64
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.reduce import identity
@@ -152,6 +153,9 @@ def _conv(e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]) 
         spread = spread + -op.padding[i][0]
         places.append(spread_place(spread, sizes[i + 2], op.lhs_dilation[i], inside))
     left = e.at(x, (image, channel, *places), tuple(inside))
+    if all(expr.op != "read" for expr in ordered([left])):  # numbers know no border
+        for place in inside[len(guards) :]:
+            left = choose(within(place), left, const(0, left.dtype))
     right = e.at(w, (m, *map(of, axes)), guards)
     return _summed(node, left, right, axes)
 

@@ -12,8 +12,13 @@ from graphwright.backends.codegen.loops import Written
 from graphwright.backends.codegen.lower import lowered
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import float32
+from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.ops.linalg import Conv
+from graphwright.ir.types import TensorType
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -267,3 +272,18 @@ def test_quantised_convolutions_agree() -> None:
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     assert np.abs(found - want).max() <= 0.0501  # one step, where sums lie between two
     assert np.mean(found != want) < 0.01
+
+
+@device
+def test_numbers_that_lie_nowhere_have_borders_too() -> None:
+    b = Builder("borders")
+    w = b.input("w", TensorType(float32, (1, 3, 3)))
+    op = Conv((1,), ((1, 2),), (1,), (1,))
+    ends: list[Value] = []
+    for x in (b.full((2, 3, 5), 1.0, float32), b.iota((2, 3, 5), 2, float32)):
+        ends += b.apply(op, (x, w))
+    graph, weights = b.finish(ends), _random(1, 3, 3)
+    found = gw.compile(graph, backend="opencl", strict=True).run(None, {"w": weights})
+    plain = gw.compile(graph, backend="numpy", optimize=False)
+    for got, want in zip(found, plain.run(None, {"w": weights}), strict=True):
+        assert np.allclose(got, want, rtol=1e-5, atol=1e-5)
