@@ -278,7 +278,8 @@ def test_quantised_convolutions_agree() -> None:
 def test_numbers_that_lie_nowhere_have_borders_too() -> None:
     b = Builder("borders")
     w = b.input("w", TensorType(float32, (1, 3, 3)))
-    op = Conv((1,), ((1, 2),), (1,), (1,))
+    one = (1,)
+    op = Conv(strides=one, padding=((1, 2),), lhs_dilation=one, rhs_dilation=one)
     ends: list[Value] = []
     for x in (b.full((2, 3, 5), 1.0, float32), b.iota((2, 3, 5), 2, float32)):
         ends += b.apply(op, (x, w))
