@@ -210,6 +210,17 @@ def _excess(have: Any, reference: Any, bound: Bound) -> Any:
         finite = np.isfinite(reference) & np.isfinite(bound.value)
         away = np.abs(have - bound.value)
         same = (have == reference) | (np.isnan(have) & np.isnan(reference))
+        if have.dtype.kind == "c":
+            same |= _alike_by_parts(have, reference, bound.tolerance)
         far = np.where(np.isnan(away), np.inf, away / (bound.tolerance + 1e-300))
         free = ~np.isfinite(bound.tolerance) | (away <= bound.tolerance)
     return np.where(finite, np.where(free, 0.0, far), np.where(same, 0.0, np.inf))
+
+
+def _alike_by_parts(have: Any, reference: Any, tolerance: Any) -> Any:
+    """Whether infinite parts are equal, and finite ones near or of no bound."""
+    found = np.ones(have.shape, np.bool_)
+    for a, b in ((have.real, reference.real), (have.imag, reference.imag)):
+        near = np.isfinite(a) & np.isfinite(b) & ~(np.abs(a - b) > tolerance)
+        found &= (a == b) | near
+    return found

@@ -11,6 +11,7 @@ from graphwright.backends.codegen.kernels import (
     convolution,
     cumulative,
     dot,
+    fft,
     scatter,
     sort,
 )
@@ -28,7 +29,9 @@ from graphwright.backends.codegen.stages import Single, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
-TABLES = (pulled_basic, pulled_more, convolution, cumulative, dot, scatter, sort)
+TABLES = (
+    *(pulled_basic, pulled_more, convolution, cumulative, dot, fft, scatter, sort),
+)
 """Modules whose ops and kernels are registered by importing them."""
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from graphwright.backends.codegen import complexes
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import HEAVY, Array, is_pulled
 from graphwright.backends.codegen.kernels.table import SINGLES, Packed
@@ -78,14 +79,18 @@ class OpenCLBackend(GraphBackend):
 
     def claims(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether an op is written out in loops, on dtypes that kernels store."""
-        known = is_pulled(op) or op.name in SINGLES
+        known = is_pulled(op) or op.name in SINGLES or op.name in complexes.ALONE
         if not known or not _stored(types):
             return False
         if isinstance(op, Fused):
             return op.kind == "conv" and self._claims_all(op, types)
         results = op.result_type(*types)
         ends = results if isinstance(results, tuple) else (results,)
-        return _stored(ends) and _takes(op, types)
+        if not _stored(ends):
+            return False
+        if complexes.is_complex([*types, *ends]) and not complexes.takes(op, types):
+            return False
+        return _takes(op, types)
 
     def _claims_all(self, op: Fused, types: Sequence[Type]) -> bool:
         """Whether all nodes of a body are claimed."""
@@ -123,6 +128,7 @@ class OpenCLBackend(GraphBackend):
     def _compiled(self, graph: Graph, strict: bool) -> Kernel:
         device, shares = self._session.device, self._session.shares
         target = Cpu(device.max_compute_units, device.local_mem_size, shares, strict)
+        types, graph = graph.output_types, complexes.in_parts(graph)
         progress = Progress(sum(node.op.name in HEAVY for node in graph.nodes))
         tuner = Tuner(self._session, self._programs, self._tuning, progress)
         with progress.shown():
@@ -146,7 +152,7 @@ class OpenCLBackend(GraphBackend):
                 )
         except BuildError as error:
             raise self._blamed(found, sources, error) from error
-        return plan.into(parts)
+        return plan.into(parts, types)
 
     def _blamed(
         self, lowered: Lowered, sources: Sequence[tuple[str, str]], error: BuildError
@@ -175,7 +181,10 @@ class OpenCLBackend(GraphBackend):
 
 
 def _stored(types: Sequence[Type]) -> bool:
-    return all(isinstance(t, TensorType) and is_stored(t.dtype) for t in types)
+    return all(
+        isinstance(t, TensorType) and is_stored(complexes.real_of(t.dtype))
+        for t in types
+    )
 
 
 _WHOLE = (

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from graphwright.backends.arena import Space, aligned
-from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.elements import Array, sizes_of
 from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
@@ -20,6 +20,7 @@ from graphwright.backends.opencl.programs import Programs
 from graphwright.backends.opencl.resident import Resident
 from graphwright.ir.dtype import int32
 from graphwright.ir.errors import IndexBoundsError
+from graphwright.ir.types import TensorType, Type
 
 FAULT = Array(int32, (1,))
 """Where kernels note that an index was out of range."""
@@ -70,11 +71,15 @@ class LaunchPlan:
         else:
             programs.build([(launch.name, launch.source) for launch in launches])
 
-    def into(self, parts: Sequence[Part]) -> Into:
-        """The plan as a kernel on host arrays; ``parts`` describe the launches."""
+    def into(self, parts: Sequence[Part], types: Sequence[Type]) -> Into:
+        """The plan as a kernel on host arrays, with results of these types.
+
+        ``parts`` describe the launches.
+        """
         places = tuple(
-            Place(a.shape, a.dtype.numpy, over)
-            for a, over in zip(self._ends, self._over, strict=False)
+            Place(sizes_of(t), t.dtype.numpy, over)
+            for t, over in zip(types, self._over, strict=True)
+            if isinstance(t, TensorType)
         )
         return Into(
             self.run,
@@ -130,6 +135,7 @@ class LaunchPlan:
             fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
         if self._persistent is not None:
             return self._persistent.bound(scratch, arrays, fault)
+        arrays = tuple(map(_reals, arrays))
         buffers = {array: x.buffer(session) for array, x in self._constants.items()}
         for array, x in zip(self._ends, arrays, strict=True):
             buffers[array] = session.buffer(x)
@@ -278,6 +284,11 @@ class LaunchRunner:
         session.queue.finish()
         if fault is not None and fault[0]:
             raise IndexBoundsError("an index is outside its axis")
+
+
+def _reals(x: Any) -> Any:
+    """Parts of complex numbers, side by side; other arrays as they are."""
+    return x.reshape(-1).view(x.real.dtype) if x.dtype.kind == "c" else x
 
 
 def _arena(

@@ -18,8 +18,10 @@ from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 from graphwright.testing import assert_accurate, assert_agree, bounds_of, random_graph
+from graphwright.testing.compare import _excess
 from graphwright.testing.random_graphs import FLOAT32
 from graphwright.testing.recipes_control import TEXT
+from graphwright.testing.shadow import Bound
 from graphwright.testing.values import inputs_for
 
 SHAPE = (4, 5)
@@ -207,3 +209,23 @@ def test_without_hypothesis_it_says_what_to_install() -> None:
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 'pip install "graphwright[test]"' in run.stdout, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("got", "tolerance", "right"),
+    [
+        (complex(np.inf, 1.0), 1e-3, True),
+        (complex(np.inf, 1.0005), 1e-3, True),
+        (complex(np.inf, 7.0), np.inf, True),
+        (complex(np.inf, 1.1), 1e-3, False),
+        (complex(-np.inf, 1.0), np.inf, False),
+        (complex(1e300, 1.0), np.inf, False),
+        (complex(np.inf, np.nan), np.inf, False),
+    ],
+)
+def test_infinite_complex_numbers_are_compared_by_parts(
+    got: complex, tolerance: float, right: bool
+) -> None:
+    want = np.array([complex(np.inf, 1.0)])
+    bound = Bound(want, np.array([tolerance]))
+    assert bool(_excess(np.array([got]), want, bound).max() == 0) is right

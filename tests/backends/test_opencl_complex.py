@@ -1,0 +1,173 @@
+"""Complex numbers and Fourier transforms on OpenCL: nothing runs on the host."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphwright as gw
+import graphwright.numpy as gnp
+from graphwright.backends.codegen.complexes import in_parts
+from graphwright.backends.codegen.spectra import lengths
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.backends.opencl.library import Session, found
+from graphwright.ir.ops.signal import Fft
+
+MISSING = OpenCLBackend().unavailable()
+device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+RNG = np.random.default_rng(5)
+
+LENGTHS = [
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 19, 30, 34, 64, 97, 98),
+    *(128, 143, 210, 256, 500, 1009, 1024),
+]
+
+
+def drawn(*shape: int, dtype: str = "complex128") -> Any:
+    both = RNG.standard_normal((2, *shape))
+    return (both[0] + 1j * both[1]).astype(dtype)
+
+
+def near(got: Any, want: Any, ulps: float = 40) -> None:
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    reach = float(np.abs(want).max(initial=0))
+    eps = float(np.finfo(want.dtype).eps)
+    assert np.abs(got - want).max(initial=0) <= ulps * eps * reach
+
+
+def transforms(n: int) -> dict[str, Callable[[Any], Any]]:
+    return {
+        "fft": np.fft.fft,
+        "ifft": np.fft.ifft,
+        "rfft": lambda z: np.fft.rfft(z.real),
+        "irfft": lambda z: np.fft.irfft(z[..., : n // 2 + 1], n),
+    }
+
+
+@device
+@pytest.mark.parametrize("n", LENGTHS)
+def test_transforms_of_all_kinds_of_lengths(n: int) -> None:
+    z = drawn(3, n)
+
+    def run(z: Any) -> Any:
+        return tuple(f(z) for f in transforms(n).values())
+
+    got = gw.jit(run, backend="opencl")(z)
+    for x, want in zip(got, run(z), strict=True):
+        near(np.asarray(x), want)
+
+
+@device
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_axes_cut_and_filled_up(axis: int, dtype: str) -> None:
+    z = drawn(5, 6, 7, dtype=dtype)
+
+    def run(z: Any) -> Any:
+        one, x = z + z, z.imag
+        return (
+            np.fft.fft(one, 4, axis=axis),
+            np.fft.ifft(one, 12, axis=axis),
+            np.fft.rfft(x, 10, axis=axis),
+            np.fft.rfft(x, 3, axis=axis),
+            np.fft.irfft(one, 16, axis=axis),
+            np.fft.irfft(one, 5, axis=axis),
+        )
+
+    got = gw.jit(run, backend="opencl")(z)
+    for x, want in zip(got, run(z), strict=True):
+        near(np.asarray(x), want)
+
+
+@device
+def test_many_rows_and_long_ones_are_shared() -> None:
+    z = drawn(64, 3000)
+    for f in transforms(3000).values():
+        near(np.asarray(gw.jit(f, backend="opencl")(z)), f(z))
+
+
+def arithmetic(z: Any, w: Any) -> Any:
+    total = (z * w - z.conj() + 2j * w).sum(axis=0)
+    parts = np.where(z.real > 0, z, -w)
+    joined = np.concatenate([z[:, 1:], parts[::-1, :3]], axis=1).T
+    return total, parts, joined, z == w, (z * w).imag, z.reshape(-1)[5:9] + 1
+
+
+@device
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("persists", [True, False])
+def test_arithmetic_and_movement(
+    dtype: str, persists: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, session = OpenCLBackend(), Session(found().devices[0])
+    if not persists:
+        vars(session)["_probed"] = None
+    monkeypatch.setattr(backend, "_session", session, raising=False)
+    z, w = drawn(6, 5, dtype=dtype), drawn(6, 5, dtype=dtype)
+    w[2, 3] = z[2, 3]
+    graph = gw.trace(arithmetic, *[gw.spec(dtype, z.shape)] * 2)
+    exe = gw.compile(graph, backend=backend, strict=True)
+    for _ in range(2):
+        for x, want in zip(exe(z, w), arithmetic(z, w), strict=True):
+            got = np.asarray(x)
+            if want.dtype == np.bool_:
+                np.testing.assert_array_equal(got, want)
+            else:
+                near(got, want)
+
+
+@device
+def test_special_values_are_those_of_the_parts() -> None:
+    odd = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1.0])
+    z = np.array([complex(a, b) for a in odd for b in odd])
+
+    def run(z: Any, w: Any) -> Any:
+        return z * w, z + w, -z, z == w
+
+    graph = gw.trace(run, *[gw.spec("complex128", z.shape)] * 2)
+    theirs = gw.compile(graph, backend="numpy")
+    ours = gw.compile(graph, backend="opencl", strict=True)
+    for shift in range(len(z)):
+        w = np.roll(z, shift)
+        for x, y in zip(ours(z, w), theirs(z, w), strict=True):
+            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@device
+def test_numbers_and_scalars_that_are_complex() -> None:
+    z = np.array(1.5 - 2j)
+    graph = gw.trace(lambda z: (z * 2j, z + gnp.ones((3,))), gw.spec("complex128", ()))
+    got = [np.asarray(x) for x in gw.compile(graph, backend="opencl", strict=True)(z)]
+    assert got[0] == z * 2j
+    np.testing.assert_array_equal(got[1], z + np.ones(3))
+
+
+def test_graphs_of_real_numbers_stay_as_they_are() -> None:
+    graph = gw.trace(lambda x: x * 2, gw.spec("float32", (4,)))
+    assert in_parts(graph) is graph
+
+
+def test_parts_keep_where_they_come_from() -> None:
+    graph = gw.trace(lambda z: z * z + z, gw.spec("complex64", (4,)))
+    made = in_parts(graph)
+    assert {v.dtype.name for node in made.nodes for v in node.results} == {"float32"}
+    assert all(node.source is not None for node in made.nodes if node.op.name == "mul")
+    assert [v.type.dims for v in made.outputs if hasattr(v.type, "dims")] == [(4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "core", "passed"),
+    [
+        ("fft", 12, 12, 12),
+        ("rfft", 12, 6, 6),
+        ("irfft", 15, 15, 15),
+        ("fft", 17, 17, 64),
+        ("rfft", 38, 19, 64),
+    ],
+)
+def test_what_a_length_comes_to(kind: str, n: int, core: int, passed: int) -> None:
+    made = lengths(Fft(kind=kind, axis=0, n=n))
+    assert (made.core, made.passed) == (core, passed)
+    assert np.prod(made.factors) == passed
