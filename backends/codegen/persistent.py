@@ -2,10 +2,11 @@
 
 Kernels become functions; ``plan`` runs all of them, in as many work-items as there are
 cores. A table says for each step which function it is, how many work-items it would
-have, and with which arguments. A ticket from a counter is a few of these. Tickets come
-in the order of steps, and a ticket waits until all steps that its own hangs on are
-done. No other progress is needed than that of those who hold tickets: so any number of
-work-items, even one alone, ends the plan.
+have, and with which arguments. A ticket is a few of these. Tickets come in the order of
+steps, and a ticket waits until all steps that its own hangs on are done. No other
+progress is needed than that of those who hold tickets: so any number of work-items,
+even one alone, ends the plan. Some take the tickets of a step from the front, others
+from the back: each finds much of what it reads in its own cache, since it wrote it.
 
 A plan is launched, or led by the thread that asks for it, if that can call it (see
 `turns.py`). Nothing has to be woken between two steps, and small steps that do not hang
@@ -26,6 +27,8 @@ from graphwright.backends.codegen.turns import HEADER, TEXT
 
 _TURNS = 16
 """Tickets of a step for each core."""
+_MOST = (1 << 16) - (1 << 12)
+"""Tickets that are counted."""
 
 FUNCTIONS = """\
 #define KERNEL(...) static __attribute__((noinline))
@@ -111,7 +114,7 @@ class Table:
             arguments += [n % (1 << 64) for n in kernel.sizes.values]
             across, down, deep = (*kernel.items, 1, 1)[:3]
             items = across * down * deep
-            few = max(1, items // (_TURNS * cores))
+            few = max(1, items // min(_TURNS * cores, _MOST))
             tickets = -(-items // few)
             self.widest = max(self.widest, tickets)
             end += tickets

@@ -24,6 +24,8 @@ DESK = ("job", "lock", "serial", "inside", "asleep", "closed")
 """The numbers of a desk: the address of the job that lies there; whether somebody leads
 one; how many were laid there; how many helpers hold one, and how many sleep."""
 
+_BACK = 1 << 16
+"""What a ticket from the back of a step adds to its count; from the front, it is 1."""
 _SPINS = 1 << 14
 """Looks at a counter before a work-item rests: who holds the ticket that it waits for
 may have to share its core with other processes, and comes to ours when it is free."""
@@ -79,15 +81,21 @@ static void rest(void) {{}}
 _TAKE = f"""\
 static __attribute__((noinline))
 void take(const __global ulong *restrict table, volatile __global int *done,
-          __local char *near, int first, int last)
+          __local char *near, int first, int last, uint side)
 {{
   const __global ulong *steps = table + {HEADER};
-  int s = first, known = first;
-  for (;;) {{
-    const uint ticket = atomic_inc(done);
-    while (s < last && ticket >= (uint)steps[{HEADER} * s + 1]) s++;
-    if (s >= last) return;
+  int known = first, s = *done > first ? *done : first;
+  while (s < last) {{
     const __global ulong *step = steps + {HEADER} * s;
+    volatile __global int *own = done + {STRIDE} * (s + 1);
+    const uint tickets = (uint)(step[1] - step[1 - {HEADER}]);
+    const uint taken = (uint)atomic_add(own + 1, side ? {_BACK} : 1);
+    const uint front = taken % {_BACK}, back = taken / {_BACK};
+    if (front + back >= tickets) {{
+      *done = ++s;  // only where to look first: all before it are taken
+      continue;
+    }}
+    const uint ticket = side ? tickets - 1 - back : front;
     const int wait = (int)step[6];
     for (; known < wait; known++) {{
       const int all = (int)steps[{HEADER} * known + 2];
@@ -98,18 +106,17 @@ void take(const __global ulong *restrict table, volatile __global int *done,
     mem_fence(CLK_GLOBAL_MEM_FENCE);
     const uint all = (uint)step[2], few = (uint)step[3];
     const uint across = (uint)step[4], down = (uint)step[5];
-    const uint begin = (ticket - (uint)step[-{HEADER} + 1]) * few;
+    const uint begin = ticket * few;
     const uint end = begin + few < all ? begin + few : all;
     for (uint i = begin; i < end; i++)
       run((uint)step[0], table + step[7], near, i % across, i / across % down,
           i / (across * down), across);
     mem_fence(CLK_GLOBAL_MEM_FENCE);
-    atomic_add(done + {STRIDE} * (s + 1), (int)(end - begin));
+    atomic_add(own, (int)(end - begin));
   }}
 }}
 static void clear(volatile __global int *done, int last) {{
-  for (int i = 0; i <= last; i++) done[{STRIDE} * i] = 0;
-  done[1] = 0;
+  for (int i = 0; i <= last; i++) done[{STRIDE} * i] = done[{STRIDE} * i + 1] = 0;
 }}
 """
 
@@ -117,10 +124,14 @@ _LED = f"""\
 // volatile: or a compiler may pass on numbers instead of where they are
 #define OF(name) job[JOB_##name]
 {"".join(f"#define JOB_{name} {i}" + chr(10) for i, name in enumerate(JOB))}\
+static
+void take_of(const volatile __global ulong *job, __local char *near, uint side) {{
+  take((const __global ulong *)OF(table), (volatile __global int *)OF(done), near, 0,
+       (int)OF(last), side);
+}}
 __attribute__((noinline, used)) static
 void join_plan(const volatile __global ulong *job, __local char *near) {{
-  take((const __global ulong *)OF(table), (volatile __global int *)OF(done), near, 0,
-       (int)OF(last));
+  take_of(job, near, 1);
 }}
 __attribute__((noinline, used)) static
 void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk) {{
@@ -130,7 +141,7 @@ void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk
     atomic_inc(SERIAL);
     if (*ASLEEP) {{ WAKE_ALL(SERIAL) }}
   }}
-  join_plan(job, (__local char *)OF(near));
+  take_of(job, (__local char *)OF(near), 0);
   if (open) {{
     *JOB = 0;
     atomic_xchg(LOCK, 2);  // a fence: helpers go in before they look
@@ -154,10 +165,13 @@ void {PLAN}(__global ulong *table, volatile __global int *done, __local char *ne
     ADDRESS(join, join_plan)
     table[0] = lead;
     table[1] = join;
-    if (last) lead_plan(table, table);  // never: else they would be left out
+    if (last) {{  // never: but else they would be left out
+      lead_plan(table, table);
+      join_plan(table, near);
+    }}
     return;
   }}
-  take(table, done, near, first, last);
+  take(table, done, near, first, last, get_global_id(0) % 2);
   if (atomic_inc(done + 1) + 1 == (int)get_global_size(0)) clear(done, last);
 }}
 """

@@ -38,12 +38,14 @@ _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
     *("filters", "place", "own", "edge", "panels", "parts", "tiles", "longs"),
-    *("block", "span"),
+    *("block", "span", "by_rows"),
 )
 """In floats: from image to image, line to line, pixel to pixel; depth of a tap; from
 ``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
 from its column ``edge`` on, ``parts`` in all. A work-item computes ``span`` of
-these for ``block`` rows."""
+these for ``block`` of ``tiles``, of which ``longs`` are whole. Neighbouring work-items
+have the same rows, if ``by_rows``, else the same filters: so that each core reads its
+own part of what is larger."""
 
 
 def conv(
@@ -153,6 +155,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "longs": longs,
         "block": block // tile.rows,
         "span": span,
+        "by_rows": int(shape.filters * shape.taps * shape.depth <= shape.pixels),
     }
 
 
@@ -173,7 +176,8 @@ def _division(
 
 def _items(sizes: dict[str, int]) -> tuple[int, int]:
     blocks = -(-sizes["tiles"] // sizes["block"])
-    return blocks, -(-sizes["parts"] // sizes["span"])
+    spans = -(-sizes["parts"] // sizes["span"])
+    return (spans, blocks) if sizes["by_rows"] else (blocks, spans)
 
 
 def _leaves(shape: ConvShape) -> bool:
@@ -223,9 +227,10 @@ def _source(
     else:
         loops = block(panels, [*panel, *block(rows, [*places, *product])])
     body = [
-        "int first = ITEM(0) * block;",
+        "int near = ITEM(0), far = ITEM(1);",
+        "int first = (by_rows ? far : near) * block;",
         "int last = first + block < tiles ? first + block : tiles;",
-        "int begin = ITEM(1) * span;",
+        "int begin = (by_rows ? near : far) * span;",
         "int end = begin + span < parts ? begin + span : parts;",
         *loops,
     ]

@@ -51,6 +51,11 @@ class ConvShape:
         return self.size[0] * self.size[1] * self.step
 
     @property
+    def pixels(self) -> int:
+        """Numbers of all images."""
+        return self.batch * self.size[0] * self.size[1] * self.channels
+
+    @property
     def out(self) -> tuple[int, int]:
         """Height and width of the result."""
         high, wide = (self._out(axis) for axis in (0, 1))
