@@ -12,7 +12,7 @@ import numpy as np
 from graphwright.backends.codegen.elements import sizes_of
 from graphwright.backends.codegen.spectra import transformed
 from graphwright.ir.builder import Builder
-from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.dtype import DTYPES, DType, complex64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
@@ -31,11 +31,17 @@ def real_of(dtype: DType) -> DType:
 
 
 def takes(op: Op, types: Sequence[Type]) -> bool:
-    """Whether an op with complex numbers is one of their parts."""
+    """Whether an op with complex numbers is one of their parts.
+
+    Complex transforms in single precision are left to NumPy: ONNX's own tests hold
+    results to the last bits of it, which ours, computed in float64, do not have.
+    """
     if getattr(op, "kind", "sum") != "sum" and not isinstance(op, Fft):
         return False
     if isinstance(op, Fft):
-        return all(isinstance(t, TensorType) and t.dtype.bits >= 32 for t in types)
+        dtypes = [t.dtype for t in types if isinstance(t, TensorType)]
+        single = op.kind in ("fft", "ifft") and complex64 in dtypes
+        return not single and all(dtype.bits >= 32 for dtype in dtypes)
     if isinstance(op, Cast):
         return op.dtype.kind == "c"
     return op.name in _RULES or op.name in _EACH

@@ -88,6 +88,14 @@ def test_many_rows_and_long_ones_are_shared() -> None:
         near(np.asarray(gw.jit(f, backend="opencl")(z)), f(z))
 
 
+@device
+@pytest.mark.parametrize("n", [8, 10, 12, 14, 30, 48])
+def test_the_first_and_the_middle_term_of_real_numbers_are_real(n: int) -> None:
+    z = RNG.standard_normal((4, n)).astype(np.complex128)
+    got = np.asarray(gw.jit(np.fft.fft, backend="opencl")(z))
+    assert not got[:, [0, n // 2]].imag.any()
+
+
 def arithmetic(z: Any, w: Any) -> Any:
     total = (z * w - z.conj() + 2j * w).sum(axis=0)
     parts = np.where(z.real > 0, z, -w)

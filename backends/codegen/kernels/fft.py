@@ -1,4 +1,4 @@
-"""Fourier transforms of rows, each by a work-item in memory of its own.
+"""Fourier transforms of rows, each by a work-item in memory of its own, in float64.
 
 Inverse transforms are those of parts that changed places. See `stockham.py`.
 """
@@ -15,7 +15,7 @@ from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written, index_dtype
 from graphwright.backends.codegen.schedule_cpu import LANES, items_for
 from graphwright.backends.codegen.spectra import Lengths, lengths
-from graphwright.ir.dtype import float32
+from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.signal import Fft
@@ -33,7 +33,7 @@ def fft(node: Node, arrays: Mapping[Value, Array], target: Cpu) -> Sequence[Kern
     rows = product(x.shape[: op.axis]) * inner
     work = 8 * rows * found.passed * max(1, len(found.factors))
     items = items_for(rows, work, target)
-    scratch = Array(x.dtype, (items, 4, found.passed + LANES))
+    scratch = Array(float64, (items, 4, found.passed + LANES))
     given, left = x.shape[op.axis], result.shape[op.axis]
     numbers = [rows, inner, given, left, found.n, found.core, found.passed]
     numbers.append(len(found.factors))
@@ -59,27 +59,39 @@ _SIZES = ("rows", "inner", "given", "left", "n", "core", "m", "passes")
 
 def _text(kind: str, x: Array, found: Lengths, index: str) -> tuple[str, str]:
     """The functions of a transform, and those of its radices alone."""
-    real = OPENCL.types[x.dtype.name]
-    lines = [*passes(found.factors), *_tame(x), *_kernel(kind, found)]
+    stored, real = (OPENCL.types[t.name] for t in (x.dtype, float64))
+    lines = [*passes(found.factors), *_tame(), *_kernel(kind, found)]
     text = "\n".join(lines) + "\n"
     for word, meaning in (
         ("LOOK", f"*(const __global {real}{LANES}u *)"),
         ("LAY", f"*(__global {real}{LANES}u *)"),
         ("VECTOR", f"{real}{LANES}"),
+        ("MEMORY", f"{stored}{LANES}"),
         ("REAL", real),
+        ("STORED", stored),
         ("INT", index),
     ):
         text = text.replace(word, meaning)
     return named("fft", text)
 
 
-def _tame(x: Array) -> list[str]:
+def _fetched(address: str) -> str:
+    """A vector of an operand; all between is in float64."""
+    return f"GW_CONVERT(VECTOR, *(const __global MEMORYu *)({address}))"
+
+
+def _kept(address: str, value: str) -> str:
+    """What writes a vector of a result."""
+    return f"*(__global MEMORYu *)({address}) = GW_CONVERT(MEMORY, {value});"
+
+
+def _tame() -> list[str]:
     """Whether a spectrum is far from where numbers end.
 
     Sums that overflow would leave infinities less infinities. Where some do, or are
     infinite from the first on, the row is transformed again, divided by 2^60.
     """
-    most = math.ldexp(1.0, 120 if x.dtype is float32 else 1000)
+    most = math.ldexp(1.0, 1000)
     odd = "!(r[k] < most && r[k] > -most && r[k + wide] < most && r[k + wide] > -most)"
     lines = [
         f"const REAL most = {number(most)};",
@@ -95,9 +107,9 @@ def _kernel(kind: str, found: Lengths) -> list[str]:
     ins = ["xr"] if kind == "rfft" else ["xr", "xi"]
     outs = ["yr"] if kind == "irfft" else ["yr", "yi"]
     arguments = [
-        *(f"const __global REAL *restrict {name}" for name in ins),
+        *(f"const __global STORED *restrict {name}" for name in ins),
         *(TABLE, "const __global int *restrict factors"),
-        *(f"__global REAL *restrict {name}" for name in outs),
+        *(f"__global STORED *restrict {name}" for name in outs),
         "__global REAL *scratch",
         *(f"const INT {name}" for name in _SIZES),
     ]
@@ -150,8 +162,8 @@ def _loaded(kind: str, found: Lengths, swapped: bool) -> list[str]:
             "a[wide + k] = next * tame;",
         ]
         whole = [
-            "const VECTOR low = LOOK(xr + from + 2 * k);",
-            f"const VECTOR high = LOOK(xr + from + 2 * k + {LANES});",
+            f"const VECTOR low = {_fetched('xr + from + 2 * k')};",
+            f"const VECTOR high = {_fetched(f'xr + from + 2 * k + {LANES}')};",
             "LAY(a + k) = (VECTOR)(low.even, high.even) * tame;",
             "LAY(a + wide + k) = (VECTOR)(low.odd, high.odd) * tame;",
         ]
@@ -296,8 +308,8 @@ def _half_stored() -> list[str]:
             (turned[0], turned[1]),
             ("LOOK(after + k)", "LOOK(after + core + 1 + k)"),
         ),
-        "LAY(yr + to + k) = (er + di * c - dr * s) * scale;",
-        "LAY(yi + to + k) = (ei - dr * c - di * s) * scale;",
+        _kept("yr + to + k", "(er + di * c - dr * s) * scale"),
+        _kept("yi + to + k", "(ei - dr * c - di * s) * scale"),
     ]
     one = [
         *block(
