@@ -173,11 +173,11 @@ class _Body:
         self.outside: list[Value] = []
         writes = [n for n in region.nodes if isinstance(n.op, UpdateSlice)]
         self.bases = {n.operands[0] for n in writes}
-        self.windows = {
-            (n.operands[0], n.op.start, n.op.step, n.operands[1].shape)
+        self.windows = [
+            (n.operands[0], n.op.window(n.operands[1].shape))
             for n in writes
             if isinstance(n.op, UpdateSlice)
-        }
+        ]
 
     def node(self) -> Node:
         """A node that defines all of the region's values that are read outside."""
@@ -217,11 +217,17 @@ class _Body:
         return self.inside[v]
 
     def _window(self, node: Node) -> bool:
-        """Whether a node reads just the window that the region writes."""
+        """Whether a node reads the window that the region writes, or one beside it.
+
+        What is read inside does not keep the region from writing in place.
+        """
         op = node.op
-        if not isinstance(op, Slice):
+        if not isinstance(op, Slice) or op.size != self.region.shape:
             return False
-        return (node.operands[0], op.start, op.step, op.size) in self.windows
+        written = [window for base, window in self.windows if base is node.operands[0]]
+        if not written:
+            return False
+        return op in written or all(op.apart(window) for window in written)
 
     def _outer(self, v: Value) -> Value:
         constant = self.fuser.graph.constants.get(v)

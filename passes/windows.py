@@ -4,6 +4,8 @@ from typing import Any
 
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.ops.movement import Slice
+from graphwright.ir.ops.slicing import UpdateSlice
 from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import EXACT, RuleSet
@@ -35,6 +37,22 @@ def window_read_back(
     if _SMALL_PART * part > whole:
         return None
     return y if _window(written) == _window(node) else None
+
+
+@_rule(P.slice(P.update_slice("x", "y").named("written").once), EXACT)
+def window_read_beside(
+    b: Rewriter, x: Value, y: Value, written: Node, node: Node
+) -> Value | None:
+    """``slice(update_slice(x, y, w), v) = slice(x, v)`` where they share no element.
+
+    Not if somebody else reads what is written: ``x`` would be needed after that.
+    """
+    read, write = node.op, written.op
+    assert isinstance(read, Slice)
+    assert isinstance(write, UpdateSlice)
+    if not read.apart(write.window(y.shape)):
+        return None
+    return b.slice(x, read.start, read.size, read.step)
 
 
 @_rule(P.update_slice(P.update_slice("x", "y").named("inner"), "z"), EXACT)

@@ -302,6 +302,23 @@ never(
     lambda b, x, y: b.slice(written(b, x, y), (1, 0), (2, 3), (1, 1)),
     *((7, 3), (2, 3)),
 )
+for _start, _size, _step in ((2, 2, 1), (0, 8, 1), (0, 2, 2), (5, 3, -2)):
+    never(
+        "window_read_beside",
+        lambda b, x, y, s=_start, n=_size, t=_step: b.slice(
+            written(b, x, y), (s, 0), (n, 3), (t, 1)
+        ),
+        *((8, 3), (2, 3)),
+    )
+
+
+def read_twice(b: Builder, x: Value, y: Value) -> Value:
+    whole = written(b, x, y)
+    parts = (b.slice(whole, (at, 0), (2, 3), (1, 1)) for at in (3, 5))
+    return b.add(*parts)
+
+
+never("window_read_beside", read_twice, (8, 3), (2, 3))
 never("all_written", lambda b, x, y: written(b, x, y, 1, -1), (2, 3), (2, 3))
 never("all_written", lambda b, x, y: written(b, x, y, 1), (3, 3), (2, 3))
 for _side in ("low", "high", "interior"):

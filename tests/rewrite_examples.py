@@ -178,6 +178,11 @@ quick(
     *((8, 3), (2, 3)),
 )
 quick(
+    "window_read_beside",
+    lambda b, x, y: b.slice(written(b, x, y), (3, 1), (4, 2), (1, 1)),
+    *((8, 3), (2, 3)),
+)
+quick(
     "window_written_twice",
     lambda b, x, y: written(b, written(b, x, b.neg(y)), y),
     *((5, 3), (2, 3)),

@@ -102,9 +102,12 @@ class _Reader:
     def __init__(self, body: Graph) -> None:
         self.body, self.assembler = body, Assembler()
         self.sources: list[Source] = []
-        self.parts: dict[Value, tuple[int, Window | None]] = {
-            v: (i, None) for i, v in enumerate(body.inputs)
-        }
+        self.parts = {v: Source(i) for i, v in enumerate(body.inputs)}
+        self.written = [
+            (n.operands[0], n.op.window(n.operands[1].shape))
+            for n in body.nodes
+            if isinstance(n.op, UpdateSlice)
+        ]
         self.values: dict[Value, Operand] = {}
         self.results: dict[Value, Result] = {}
         for v, constant in body.constants.items():
@@ -139,15 +142,15 @@ class _Reader:
             if v not in self.parts:
                 raise _Declined
             self.values[v] = Operand(len(self.sources), v.dtype.numpy)
-            self.sources.append(Source(*self.parts[v]))
+            self.sources.append(self.parts[v])
         return self.values[v]
 
     def _whole(self, v: Value) -> int:
         """The number of an input of which a window is read or written."""
-        number, window = self.parts.get(v, (-1, None))
-        if number < 0 or window is not None or v not in self.body.inputs:
+        part = self.parts.get(v)
+        if part is None or part.window is not None or v not in self.body.inputs:
             raise _Declined
-        return number
+        return part.number
 
     def _add(self, node: Node) -> None:
         op, (result, *_) = node.op, node.results
@@ -155,7 +158,9 @@ class _Reader:
         if empty or not _stands(node):
             raise _Declined
         if isinstance(op, Slice):
-            self.parts[result] = self._whole(node.operands[0]), _window_of(op)
+            (x,) = node.operands
+            beside = all(op.apart(w) for base, w in self.written if base is x)
+            self.parts[result] = Source(self._whole(x), _window_of(op), beside)
         elif op.name == "broadcast_to":
             (x,) = node.operands
             if x in self.values:

@@ -226,6 +226,15 @@ class Slice(Movement):
     def compute(self, xp: Any, x: Any) -> Any:
         return x[_index(self.start, self.size, self.step)]
 
+    def apart(self, other: "Slice") -> bool:
+        """Whether two windows of one array are known to share no element."""
+        rows = zip(
+            zip(self.start, self.size, self.step, strict=True),
+            zip(other.start, other.size, other.step, strict=True),
+            strict=True,
+        )
+        return any(_apart(*row, *more) for row, more in rows)
+
     def undo(self, b: Emitter, x: Value, ct: Value) -> Value:
         if all(s == 1 for s in self.step):
             high = [
@@ -241,6 +250,19 @@ class Slice(Movement):
         return self.again(
             b, operands, start=start, size=(rows.size, *self.size), step=step
         )
+
+
+def _apart(
+    start: Dim, size: Dim, step: Dim, other: Dim, count: Dim, stride: Dim
+) -> bool:
+    """Whether two ranges of an axis are known to share no element."""
+    known = [d for d in (start, size, step, other, count, stride) if isinstance(d, int)]
+    if len(known) < 6:
+        return False
+    a, n, s, b, m, t = known
+    first, second = sorted((a, a + (n - 1) * s)), sorted((b, b + (m - 1) * t))
+    between = first[1] < second[0] or second[1] < first[0]
+    return between or (abs(s) == abs(t) > 1 and (a - b) % s != 0)
 
 
 def _check_slice(x: TensorType, dim: Dim, start: Dim, size: Dim, step: Dim) -> None:

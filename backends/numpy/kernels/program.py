@@ -80,10 +80,17 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An input, or a window of it, as it broadcasts to the program's shape."""
+    """An input, or a window of it, as it broadcasts to the program's shape.
+
+    Attributes:
+        number: The input's.
+        window: The window of it.
+        beside: Whether no result is written into the input where this window is.
+    """
 
     number: int
     window: Window | None = None
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,10 +224,14 @@ class Program:
             for r in self.results
             if isinstance(r.value.source, int) and r is not result
         )
-        read = {self.sources[s].number for s in later if s >= 0}
+        read = {
+            self.sources[s].number
+            for s in later
+            if s >= 0 and not self.sources[s].beside
+        }
         if result.base is not None:
             same = all(
-                s.window == result.window
+                s.beside or s.window == result.window
                 for s in self.sources
                 if s.number == result.base
             )
