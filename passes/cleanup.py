@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from graphwright.ir.dim import symbols
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node, Origin
 from graphwright.ir.op import Op, Trait
+from graphwright.ir.types import type_symbols
 from graphwright.passes.steps import exhausted, note
 
 _ONCE = frozenset({Trait.EFFECT, Trait.RANDOM})
@@ -16,19 +18,33 @@ def remove_dead(graph: Graph) -> Graph:
     Effects stay, and what defines a symbol that a live node uses.
     """
     live: set[Value] = set(graph.outputs)
+    sizes = _symbols_of_ends(graph)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if not live.isdisjoint(node.results) or _needed(node.op):
+        defined = node.op.defined_symbols()
+        needed = Trait.EFFECT in node.op.traits or not sizes.isdisjoint(defined)
+        if needed or not live.isdisjoint(node.results):
             kept.append(node)
             live.update(node.operands)
+            sizes |= _symbols(node)
     constants = {v: c for v, c in graph.constants.items() if v in live}
     if len(kept) == len(graph.nodes) and len(constants) == len(graph.constants):
         return graph
     return replace(graph, nodes=tuple(reversed(kept)), constants=constants)
 
 
-def _needed(op: Op) -> bool:
-    return Trait.EFFECT in op.traits or bool(op.defined_symbols())
+def _symbols_of_ends(graph: Graph) -> set[str]:
+    """Symbols in the types of outputs, and in guards."""
+    dims = [d for guard in graph.guards for d in (guard.left, guard.right)]
+    types = map(type_symbols, graph.output_types)
+    return set().union(*types, *map(symbols, dims))
+
+
+def _symbols(node: Node) -> set[str]:
+    """Symbols that a node's fields, types and sub-graphs mention."""
+    inner = (sub.symbols() for sub in node.op.subgraphs())
+    types = (type_symbols(v.type) for v in (*node.operands, *node.results))
+    return set(node.op.used_symbols()).union(*types, *inner)
 
 
 def merge_common(graph: Graph) -> Graph:

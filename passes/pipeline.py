@@ -18,6 +18,7 @@ from graphwright.passes.integer import INTEGER
 from graphwright.passes.layout import channels_last, sink_reshapes
 from graphwright.passes.loops import simplify_control
 from graphwright.passes.manager import Pass, PassManager, register_pass
+from graphwright.passes.masks import MASKS
 from graphwright.passes.movement import MOVEMENT
 from graphwright.passes.precision import PRECISIONS
 from graphwright.passes.recognize import COMPOSITES
@@ -30,7 +31,11 @@ from graphwright.passes.windows import WINDOWS
 
 CANONICALIZE = RuleSet(
     "canonicalize",
-    [r for rules in (ALGEBRA, CASTS, MOVEMENT, WINDOWS) for r in rules.rewrites],
+    [
+        rewrite
+        for rules in (ALGEBRA, CASTS, MOVEMENT, WINDOWS, MASKS)
+        for rewrite in rules.rewrites
+    ],
 )
 """Local rewrites after which composites are found: nothing sinks into their midst."""
 
@@ -52,7 +57,7 @@ register_pass("channels_last", channels_last)
 register_pass("sink_reshapes", sink_reshapes)
 register_pass("decompose", decompose_all)
 for _rules in (
-    *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, CANONICALIZE, SIMPLIFY),
+    *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, MASKS, CANONICALIZE, SIMPLIFY),
     *(COMPOSITES, ROTARY, RECOGNIZE, ATTENTION, SCALES, INTEGER),
 ):
     register_pass(_rules.name, _rules)

@@ -32,6 +32,11 @@ def _cast(x: Any, out: Any) -> None:
     np.copyto(out, x, casting="unsafe")
 
 
+def _choose(condition: Any, x: Any, y: Any, out: Any) -> None:
+    """``numpy.where``; ``out`` may be the memory of an operand."""
+    np.copyto(out, np.where(condition, x, y))
+
+
 _FLOAT: dict[str, tuple[Function, float]] = {
     "abs": (np.abs, 0.3),
     "add": (np.add, 0.3),
@@ -76,7 +81,9 @@ _BOOL: dict[str, tuple[Function, float]] = {
     "xor": (np.logical_xor, 0.1),
 }
 _COMPLEX: dict[str, tuple[Function, float]] = {
+    "abs": (np.abs, 3),
     "add": (np.add, 0.6),
+    "div": (np.divide, 5),
     "mul": (np.multiply, 1),
     "neg": (np.negative, 0.6),
     "sub": (np.subtract, 0.6),
@@ -107,20 +114,20 @@ def plain_dtypes(types: Sequence[Type]) -> "list[np.dtype[Any]] | None":
 def is_known(op: Op, operands: DTypes, result: "np.dtype[Any]") -> bool:
     """Whether `lower` knows what to do."""
     if op.name == "where":
-        return result.kind != "c"
+        return True
     if isinstance(op, Cast):
         return _casts(op, operands[0], result)
     if len(set(operands)) != 1:
         return False
     if op.name in _COMPARE:
-        return operands[0].kind != "c"
+        return op.name == "eq" or operands[0].kind != "c"
     return op.name in _BY_KIND[operands[0].kind]
 
 
 def _casts(op: Cast, source: "np.dtype[Any]", to: "np.dtype[Any]") -> bool:
-    if op.saturate or "c" in (source.kind, to.kind):
+    if op.saturate or source.kind == "c" != to.kind:
         return False
-    return source.kind != "f" or to.kind in "fb" or to.itemsize >= 4
+    return source.kind != "f" or to.kind in "fbc" or to.itemsize >= 4
 
 
 class Assembler:
@@ -208,8 +215,10 @@ class Assembler:
         between = _between(x.source, y.source)
         if between is not None:
             return self._one_of_two(condition, between, y)
-        mask = self._mask(condition, x.dtype.itemsize)
         dtype = x.dtype
+        if dtype.kind == "c":
+            return self.emit(_choose, [condition, x, y], dtype, 3)
+        mask = self._mask(condition, dtype.itemsize)
         if _is_zero(y):
             return self.emit(np.bitwise_and, [x.as_bits, mask], dtype, bits=True)
         differ = self.emit(np.bitwise_xor, [x.as_bits, y.as_bits], dtype, bits=True)

@@ -17,10 +17,16 @@ from graphwright.frontends.tracing.promotion import as_dtype
 from graphwright.frontends.tracing.storage import Handle, known_value, operand_of
 from graphwright.frontends.tracing.wrap import strong
 from graphwright.ir.builder import Builder
+from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, Expr, ceildiv, maximum, minimum, product
 from graphwright.ir.dtype import bool_, int64
 from graphwright.ir.emitter import Emitter, Value, broadcast_shape
 from graphwright.ir.errors import IndexBoundsError, ShapeError
+from graphwright.ir.op import Trait
+
+_RECENT, _DEEP = 8, 4
+"""With how many masks a new one is compared, and how many operations of each."""
+_ANEW = frozenset({Trait.EFFECT, Trait.RANDOM})
 
 
 class _Array:
@@ -40,7 +46,6 @@ class _Index:
         shape: The shape after that, new axes put in and integers' axes dropped.
         arrays: Index arrays, by their axis in that shape; an axis of -1 is none.
         place: Where the arrays' axes go in the result.
-        mask: The one mask, where it alone indexes besides full slices.
     """
 
     def __init__(self, b: Emitter, shape: Sequence[Dim], index: Any) -> None:
@@ -52,8 +57,8 @@ class _Index:
         self.shape: list[Dim] = []
         self.arrays: list[_Array] = []
         self.place = 0
-        self.mask: tuple[int, Value] | None = None
-        self._advanced = any(isinstance(item, Value) for item in items)
+        arrays = sum(isinstance(item, Value) for item in items)
+        self._advanced, self._alone = arrays > 0, arrays == 1
         self._together(items)
         for item in items:
             self._add(item)
@@ -103,7 +108,9 @@ class _Index:
                     f" size of axis is {n} but size of corresponding boolean axis is"
                     f" {m}"
                 )
-        self.mask = (len(self.shape), mask)
+        if self._alone and mask.rank:
+            self._add_line(mask, sizes)
+            return
         found = positions(self.b, mask)
         if not mask.rank:
             if not self.arrays and self._adjacent:
@@ -114,6 +121,13 @@ class _Index:
             self._keep(0, n, 1)
             row = self.b.slice(found, (i, 0), (1, found.shape[1]))
             self._put(self.b.squeeze(row, [0]), n)
+
+    def _add_line(self, mask: Value, sizes: Sequence[Dim]) -> None:
+        """The one index array is a mask: its axes count as one."""
+        at = positions(self.b, mask, flat=True)
+        for n in sizes:
+            self._keep(0, n, 1)
+        self._put(self.b.reshape(at, (at.shape[1],)), product(sizes))
 
     def basic(self, x: Value) -> Value:
         """What slices, integers and new axes alone leave."""
@@ -337,15 +351,38 @@ def resolved(b: Emitter, index: Value, n: Dim, axis: int) -> Value:
     return b.constant(np.where(known < 0, known + n, known))
 
 
-def positions(b: Emitter, mask: Value) -> Value:
-    """int64[rank, count]: where a mask holds, found once for each mask."""
+def positions(b: Emitter, mask: Value, *, flat: bool = False) -> Value:
+    """int64[rank, count]: where a mask holds, found once for each mask.
+
+    With ``flat`` it is ``[1, count]``, as if the mask had one axis.
+    """
     trace = state.current.get()
-    found = None if trace is None else trace.masks.get(mask)
-    if found is None:
-        found = b.emit("nonzero", mask, count=b.fresh_symbol())
-        if trace is not None:
-            trace.masks[mask] = found
+    known = {} if trace is None else trace.masks
+    for other, kind in [(mask, flat), *[*known][: -_RECENT - 1 : -1]]:
+        if kind == flat and (other, kind) in known and _alike(b, mask, other):
+            return known[other, kind]
+    line = b.reshape(mask, (product(mask.shape),)) if flat else mask
+    found = known[mask, flat] = b.emit("nonzero", line, count=b.fresh_symbol())
     return found
+
+
+def _alike(b: Emitter, x: Value, y: Value, depth: int = _DEEP) -> bool:
+    """Whether two values are computed alike, as far as one looks: ``a > 0`` twice."""
+    if x is y or depth == 0 or x.type != y.type or not isinstance(b, Builder):
+        return x is y
+    first, second = b.producer(x), b.producer(y)
+    if first is None or second is None:
+        return _equal_numbers(b.constants.get(x), b.constants.get(y))
+    if first.op != second.op or first.op.traits & _ANEW or first.op.defined_symbols():
+        return False
+    pairs = zip(first.operands, second.operands, strict=True)
+    return all(_alike(b, *pair, depth - 1) for pair in pairs)
+
+
+def _equal_numbers(x: Constant | None, y: Constant | None) -> bool:
+    if x is None or y is None or x.size != 1:
+        return False
+    return x.dtype is y.dtype and x.array().tobytes() == y.array().tobytes()
 
 
 # What tensors call --------------------------------------------------------------------

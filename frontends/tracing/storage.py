@@ -454,7 +454,7 @@ class Trace:
         self.nested = nested or parent is not None
         self.hidden: dict[int, Hidden] = {}
         self.given: list[Handle] = []
-        self.masks: dict[Value, Value] = {}
+        self.masks: dict[tuple[Value, bool], Value] = {}
         self.weak: dict[Value, str] = {}
         self.rewiring: Any = None if parent is None else parent.rewiring
 
