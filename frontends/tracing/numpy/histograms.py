@@ -90,27 +90,61 @@ def bin_edges(b: Emitter, x: Value, bins: Any, bounds: Any) -> Value:
     """The edges of bins: given, or evenly spaced over the range."""
     if isinstance(bins, str):
         raise unsupported(f"histogram with bins={bins!r}", "give their number or edges")
-    if not isinstance(bins, (int, np.integer)):
+    if not _is_number(bins):
         return strong(b, operand_of(b, bins))
     count = int(bins)
     if count < 1:
         raise ValueError("`bins` must be positive, when an integer")
     low, high = _ends(b, x, bounds)
-    line = b.iota((count + 1,), 0, float64)
+    if bounds is None and x.dtype.is_float:  # as numpy.linspace of such ends
+        low, high = b.cast(low, x.dtype), b.cast(high, x.dtype)
+    line = b.iota((count + 1,), 0, low.dtype)
     inner = b.add(b.mul(line, b.div(b.sub(high, low), count)), low)
-    return b.where(b.eq(line, count), high, inner)
+    edges = b.where(b.eq(line, count), high, inner)
+    narrow = x.dtype.is_float and (bounds is None or all(map(_is_weak, bounds)))
+    return b.cast(edges, x.dtype) if narrow else edges
 
 
-def bin_index(b: Emitter, x: Value, edges: Value) -> tuple[Value, Value]:
-    """The bin of each element, and whether it is in one; the last bin is closed."""
+def bin_index(
+    b: Emitter, x: Value, edges: Value, *, even: bool = False
+) -> tuple[Value, Value]:
+    """The bin of each element, and whether it is in one; the last bin is closed.
+
+    Those of ``even`` bins are computed: an element is in that one or in the next.
+    """
     values, line = promote(b, x, edges)
     count: Dim = line.shape[0] - 1
+    if even:
+        return _even_bin(b, values, line, count)
     last = b.slice_axis(line, 0, count, count + 1)
     found = b.sub(places(b, line, values, True), 1)
     n = b.dim_scalar(count, int64)
     found = b.where(b.eq(values, last), b.sub(n, 1), found)
     inside = b.and_(b.ge(found, 0), b.lt(found, n))
     return b.where(inside, found, 0), inside
+
+
+def _even_bin(b: Emitter, x: Value, edges: Value, count: Dim) -> tuple[Value, Value]:
+    low, high = (b.reshape(b.slice_axis(edges, 0, i, i + 1), ()) for i in (0, count))
+    inside = b.and_(b.ge(x, low), b.le(x, high))
+    n = b.dim_scalar(count, int64)
+    place = b.mul(b.div(b.sub(x, low), b.sub(high, low)), b.cast(n, x.dtype))
+    guess = b.cast(b.where(inside, place, b.zeros_like(x)), int64)
+    guess = b.min(guess, b.sub(n, 1))
+    early = b.lt(x, b.gather(edges, guess, 0))
+    found = b.where(b.and_(inside, early), b.sub(guess, 1), guess)
+    late = b.ge(x, b.gather(edges, b.add(found, 1), 0))
+    late = b.and_(b.and_(inside, late), b.lt(found, b.sub(n, 1)))
+    return b.where(late, b.add(found, 1), found), inside
+
+
+def _is_weak(x: Any) -> bool:
+    """Whether it is a Python number, which takes the dtype of arrays beside it."""
+    return type(x) in (bool, int, float)
+
+
+def _is_number(bins: Any) -> bool:
+    return isinstance(bins, (int, np.integer))
 
 
 def _weights(b: Emitter, x: Value, inside: Value, weights: Value | None) -> Value:
@@ -134,7 +168,7 @@ def histogram(
     """How many elements lie in each bin, and the edges of the bins."""
     x = flat(b, a)
     edges = bin_edges(b, x, bins, range)
-    index, inside = bin_index(b, x, edges)
+    index, inside = bin_index(b, x, edges, even=_is_number(bins))
     mass = _weights(b, x, inside, weights)
     count = edges.shape[0] - 1
     found = b.scatter(b.full((count,), 0, mass.dtype), index, mass, 0, "add")
