@@ -74,6 +74,21 @@ def all_written(b: Rewriter, x: Value, y: Value, node: Node) -> Value | None:
     return y if whole and all(s == 0 for s in op.start) else None
 
 
+@_rule(P.update_slice("x", "y"), EXACT)
+def nothing_written(b: Rewriter, x: Value, y: Value, node: Node) -> Value | None:
+    """``update_slice(x, y) = x`` where the window is empty."""
+    return x if 0 in y.shape else None
+
+
+@_rule(P.dot("x", "y"), EXACT)
+def sum_of_nothing(b: Rewriter, x: Value, y: Value, node: Node) -> Value | None:
+    """``x @ y = 0`` of nothing to sum: loops begin with ``a[:0] @ b[:0]``."""
+    (result,) = node.results
+    if x.shape[-1] != 0 or 0 in result.shape:
+        return None
+    return b.full(result.shape, 0, result.dtype)
+
+
 def _window(node: Node) -> list[tuple[Any, Any, Any]]:
     """Start, count and step on each axis of what a node reads or writes."""
     op: Any = node.op

@@ -8,6 +8,7 @@ from rewrite_examples import (
     NCHW,
     Make,
     channels,
+    under_mask,
     written,
 )
 
@@ -302,14 +303,45 @@ never(
     lambda b, x, y: b.slice(written(b, x, y), (1, 0), (2, 3), (1, 1)),
     *((7, 3), (2, 3)),
 )
-for _start, _size, _step in ((2, 2, 1), (0, 8, 1), (0, 2, 2), (5, 3, -2)):
+never("nothing_written", written, (8, 3), (1, 3))
+never("sum_of_nothing", lambda b, x, y: b.dot(x, y), (2, 1), (1, 3))
+for _at, _long, _by in ((2, 2, 1), (0, 8, 1), (0, 2, 2), (5, 3, -2)):
     never(
         "window_read_beside",
-        lambda b, x, y, s=_start, n=_size, t=_step: b.slice(
+        lambda b, x, y, s=_at, n=_long, t=_by: b.slice(
             written(b, x, y), (s, 0), (n, 3), (t, 1)
         ),
         *((8, 3), (2, 3)),
     )
+
+
+never(
+    "update_where",
+    lambda b, x, y, m: under_mask(b, x, y, b.lt(m, 0), "add"),
+    *((2, 5), (2, 5), (5,)),
+)
+
+
+def other_mask(b: Builder, x: Value, y: Value, m: Value) -> Value:
+    """As many elements as the mask has, but others."""
+    count = b.fresh_symbol()
+    at = b.reshape(b.emit("nonzero", b.lt(m, 0), count=count), (count,))
+    first = b.gather(y, b.mul(at, 0), 1)
+    return b.scatter(x, at, b.neg(first), 1)
+
+
+never("update_where", other_mask, (2, 5), (2, 5), (5,))
+
+
+def sorted_first(b: Builder, x: Value, m: Value) -> Value:
+    """What is computed of the chosen elements together, not of each by itself."""
+    count = b.fresh_symbol()
+    at = b.reshape(b.emit("nonzero", b.lt(m, 0), count=count), (count,))
+    rows = b.gather(x, at, 0)
+    return b.scatter(x, at, b.emit("cumulative", rows, kind="sum", axis=0), 0)
+
+
+never("update_where", sorted_first, (5, 2), (5,))
 
 
 def read_twice(b: Builder, x: Value, y: Value) -> Value:

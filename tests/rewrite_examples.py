@@ -182,6 +182,24 @@ quick(
     lambda b, x, y: b.slice(written(b, x, y), (3, 1), (4, 2), (1, 1)),
     *((8, 3), (2, 3)),
 )
+quick("nothing_written", written, (8, 3), (0, 3))
+quick("sum_of_nothing", lambda b, x, y: b.dot(x, y), (2, 0), (0, 3))
+
+
+def under_mask(b: Builder, x: Value, y: Value, mask: Value, mode: str = "set") -> Value:
+    """``x[:, m] = exp(x[:, m]) * y[:, m] - 2``."""
+    count = b.fresh_symbol()
+    at = b.reshape(b.emit("nonzero", mask, count=count), (count,))
+    first, second = b.gather(x, at, 1), b.gather(y, at, 1)
+    new = b.sub(b.mul(b.exp(first), second), 2.0)
+    return b.scatter(x, at, new, 1, mode)
+
+
+quick(
+    "update_where",
+    lambda b, x, y, m: under_mask(b, x, y, b.lt(m, 0)),
+    *((2, 5), (2, 5), (5,)),
+)
 quick(
     "window_written_twice",
     lambda b, x, y: written(b, written(b, x, b.neg(y)), y),
