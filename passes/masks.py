@@ -5,6 +5,7 @@ are known in the run alone. ``z = where(m, f(z, c), z)`` has none of that, and i
 region with what is around it.
 """
 
+from graphwright.ir.dim import equal
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.op import is_elementwise
@@ -31,6 +32,8 @@ def update_where(
     assert isinstance(op, Scatter)
     if op.mode != "set" or op.batch_dims or mask.rank != 1:
         return None
+    if equal(mask.shape[0], x.shape[op.axis]) is not True:
+        return None  # a mask of nothing fits any axis
     everywhere = _Everywhere(b, x, at.results[0], op.axis).value(y)
     if everywhere is None:
         return None

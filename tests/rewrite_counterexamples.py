@@ -322,6 +322,13 @@ never(
 )
 
 
+never(
+    "update_where",
+    lambda b, x, y, m: under_mask(b, x, y, b.lt(m, 0)),
+    *((2, 5), (2, 5), (0,)),
+)
+
+
 def other_mask(b: Builder, x: Value, y: Value, m: Value) -> Value:
     """As many elements as the mask has, but others."""
     count = b.fresh_symbol()

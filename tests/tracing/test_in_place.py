@@ -190,3 +190,14 @@ def test_reshapes_of_flipped_parts_of_any_size_are_views_as_in_numpy() -> None:
     wanted = flipped_and_flat(x, chosen)
     for got, want in zip(gw.jit(flipped_and_flat)(x, chosen), wanted, strict=True):
         np.testing.assert_array_equal(np.asarray(got), want)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_a_mask_of_nothing_fits_any_axis(value: bool) -> None:
+    def program(a: Any) -> Any:
+        places = np.argwhere(np.matmul(a, a))
+        places[np.all(places, axis=-2) == 3] = 2
+        return places
+
+    a = np.full(4, value)
+    np.testing.assert_array_equal(gw.jit(program, backend="numpy")(a), program(a))
