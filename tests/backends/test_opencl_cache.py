@@ -17,6 +17,13 @@ device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 KEY = cache.key_of("source", "device", "driver")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def known_device() -> None:
+    """What is found out about the device, once, is stored elsewhere."""
+    if MISSING is None:
+        run_anew()
+
+
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", str(tmp_path))
