@@ -100,7 +100,8 @@ def _mask(b: Rewriter, s: Value) -> tuple[Value, Value | None]:
             x, m = m, x
         if not _leads_to_dot(b, x):
             break
-        masks.append(b.spread(m))
+        if splat_under(b, m) != 0:  # only the sign of zero scores would change
+            masks.append(b.spread(m))
         s = x
     node = b.made_by(s, "where")
     if node is not None and b.only_use(s) and not masks:

@@ -43,7 +43,9 @@ class _Index:
 
     Attributes:
         start, size, step: What each axis of the tensor keeps.
-        shape: The shape after that, new axes put in and integers' axes dropped.
+        shape: The shape after that, new axes put in and integers' axes dropped; those
+            of a mask that is the only array count as one.
+        merged: Where that one is, and the sizes of the mask's axes.
         arrays: Index arrays, by their axis in that shape; an axis of -1 is none.
         place: Where the arrays' axes go in the result.
     """
@@ -57,6 +59,7 @@ class _Index:
         self.shape: list[Dim] = []
         self.arrays: list[_Array] = []
         self.place = 0
+        self.merged: tuple[slice, tuple[Dim, ...]] | None = None
         arrays = sum(isinstance(item, Value) for item in items)
         self._advanced, self._alone = arrays > 0, arrays == 1
         self._together(items)
@@ -127,12 +130,17 @@ class _Index:
         at = positions(self.b, mask, flat=True)
         for n in sizes:
             self._keep(0, n, 1)
+        self.merged = slice(len(self.shape), len(self.shape) + 1), tuple(sizes)
         self._put(self.b.reshape(at, (at.shape[1],)), product(sizes))
 
     def basic(self, x: Value) -> Value:
         """What slices, integers and new axes alone leave."""
         kept = self.b.slice(x, self.start, self.size, self.step)
-        return self.b.reshape(kept, self.shape)
+        shape = [*self.shape]
+        if self.merged is not None:
+            at, sizes = self.merged
+            shape[at] = sizes
+        return self.b.reshape(kept, shape)
 
     # Arrays ---------------------------------------------------------------------------
 
@@ -185,6 +193,7 @@ class _Index:
     def take(self, x: Value) -> Value:
         """The elements at the index of what ``basic`` leaves."""
         b = self.b
+        x = b.reshape(x, self.shape)
         if len(self.arrays) == 1 and self.arrays[0].axis >= 0:
             only = self.arrays[0]
             found = b.gather(x, only.value, only.axis)
@@ -208,6 +217,10 @@ class _Index:
 
     def put(self, x: Value, value: Value, mode: str = "set") -> Value:
         """``x`` (what ``basic`` leaves) with a value of the result's shape written."""
+        new = self._put_into(self.b.reshape(x, self.shape), value, mode)
+        return self.b.reshape(new, x.shape)
+
+    def _put_into(self, x: Value, value: Value, mode: str) -> Value:
         b = self.b
         if len(self.arrays) == 1 and self._adjacent and self.arrays[0].axis >= 0:
             only = self.arrays[0]

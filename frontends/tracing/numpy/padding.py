@@ -182,7 +182,7 @@ def _rule(mode: str, options: Any) -> Callable[..., Any]:
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Any:
     """A border by NumPy's modes: constants, edges, reflections, statistics, ramps."""
-    x = asarray(array)
+    x = whole = asarray(array)
     pairs = _pairs(pad_width, x.ndim)
     if any(isinstance(n, int) and n < 0 for pair in pairs for n in pair):
         raise ValueError("index can't contain negative values")
@@ -203,4 +203,4 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
             x = _summarised(*place, mode, lengths[axis])
         else:
             x = _rule(mode, options)(*place, mode)
-    return x
+    return x.copy() if x is whole else x
