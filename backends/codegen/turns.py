@@ -20,9 +20,11 @@ steps it has; the address of ``join`` in its program; whether it is for helpers,
 
 LINE = 8
 """Numbers between those of a desk, each in a line of cache of its own."""
-DESK = ("job", "lock", "serial", "inside", "asleep", "closed")
+DESK = ("job", "lock", "serial", "inside", "asleep", "closed", "leader")
 """The numbers of a desk: the address of the job that lies there; whether somebody leads
-one; how many were laid there; how many helpers hold one, and how many sleep."""
+one; how many were laid there; how many helpers hold one, and how many sleep; whether
+they are to end; the processor of the last leader, where none of them stays: two threads
+that look at counters on one processor only lose it to each other."""
 
 _BACK = 1 << 16
 """What a ticket from the back of a step adds to its count; from the front, it is 1."""
@@ -54,6 +56,7 @@ SYSTEM = f"""\
 #define INSIDE ({_COUNTER}){_place("inside")}
 #define ASLEEP ({_COUNTER}){_place("asleep")}
 #define CLOSED ({_COUNTER}){_place("closed")}
+#define LEADER ({_COUNTER}){_place("leader")}
 #if defined(__x86_64__) && defined(__linux__)
 #define ADDRESS(to, name) __asm__ volatile("leaq " #name "(%%rip), %0" : "=r"(to));
 static void rest(void) {{
@@ -67,11 +70,31 @@ static void futex({_COUNTER} word, long what, long value) {{
                    : "+a"(call) : "D"(word), "S"(what), "d"(value)
                    : "rcx", "r10", "r11", "memory");
 }}
+static int processor(void) {{
+  uint low, high, number;
+  __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(number));
+  return (int)(number & 1023);
+}}
+static void affinity(long call, __private ulong *set) {{
+  __asm__ volatile("syscall" : "+a"(call) : "D"(0L), "S"(128L), "d"(set)
+                   : "rcx", "r11", "memory");
+}}
+static void move_from(int taken, __private ulong *allowed) {{
+  ulong set[16], any = 0;
+  for (int i = 0; i < 16; i++) {{
+    set[i] = allowed[i] & ~(i == taken / 64 ? 1UL << taken % 64 : 0UL);
+    any |= set[i];
+  }}
+  if (any) affinity(203, set);
+}}
 #define SLEEP_UNLESS(word, value) futex(word, 128, value);
 #define WAKE_ALL(word) futex(word, 129, 1 << 20);
 #else
 #define ADDRESS(to, name) to = 0;
 static void rest(void) {{}}
+static int processor(void) {{ return -1; }}
+static void affinity(long call, __private ulong *set) {{}}
+static void move_from(int taken, __private ulong *allowed) {{}}
 #define SLEEP_UNLESS(word, value) rest();
 #define WAKE_ALL(word)
 #endif
@@ -137,6 +160,7 @@ __attribute__((noinline, used)) static
 void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk) {{
   const int open = OF(open) && !*LOCK && atomic_cmpxchg(LOCK, 0, 1) == 0;
   if (open) {{
+    *LEADER = processor();
     *JOB = (ulong)job;
     atomic_inc(SERIAL);
     if (*ASLEEP) {{ WAKE_ALL(SERIAL) }}
@@ -194,10 +218,13 @@ static void call_join(ulong join, ulong job, __local char *near) {{}}
 static __attribute__((noinline, used))
 void help_always(volatile __global ulong *desk, __local char *near) {{
   int seen = *SERIAL;
+  ulong allowed[16] = {{0}};
+  affinity(204, allowed);
   while (!*CLOSED) {{
     for (int i = 0; i < {_AWAKE}; i++) {{
       if (*SERIAL != seen) {{
         seen = *SERIAL;
+        if (*LEADER == processor()) move_from(*LEADER, allowed);
         atomic_inc(INSIDE);
         const ulong job = *JOB;
         if (job) call_join(((__global ulong *)job)[{JOB.index("join")}], job, near);

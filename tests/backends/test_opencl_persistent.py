@@ -1,8 +1,10 @@
 """Plans that one kernel runs: what waits for what, and the same bits as launches."""
 
 import gc
+import os
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -190,3 +192,31 @@ def test_what_threads_look_at_lives_as_long_as_they_do() -> None:
     del session
     gc.collect()
     assert kept() is not None
+
+
+MANY = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
+
+
+@device
+@pytest.mark.skipif(not (LEADS and MANY), reason="there is one processor, or no leader")
+def test_helpers_leave_the_processor_of_their_leader() -> None:
+    graph, x, want = launched()
+    exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)
+    exe(x)
+    (helper, *_) = (
+        thread.native_id
+        for thread in threading.enumerate()
+        if thread.name == "graphwright-opencl" and thread.native_id is not None
+    )
+    before, own = os.sched_getaffinity(0), threading.get_native_id()
+    one = {min(before)}
+    try:
+        os.sched_setaffinity(own, one)
+        os.sched_setaffinity(helper, one)
+        for _ in range(2000):
+            assert np.array_equal(np.asarray(exe(x)), want)
+            if os.sched_getaffinity(helper).isdisjoint(one):
+                break
+        assert os.sched_getaffinity(helper) == before - one
+    finally:
+        os.sched_setaffinity(own, before)
