@@ -144,6 +144,14 @@ def test_triangles_of_constants_are_causal(causal: bool) -> None:
     check_attention(graph, masked=not causal, causal=causal)
 
 
+def test_a_mask_of_zeros_is_none() -> None:
+    b = Builder("g")
+    q, k, v = (projected(b, name, 2) for name in "qkv")
+    zeros = b.constant(np.zeros((1, 1), np.float32))
+    graph = b.finish([attend(b, q, k, v, b.broadcast_to(zeros, (N, 2, S, S)))])
+    check_attention(graph, masked=False)
+
+
 def test_several_masks_are_added() -> None:
     b = Builder("g")
     q, k, v = (projected(b, name, 2) for name in "qkv")
