@@ -464,12 +464,9 @@ def assign_index(x: Handle, index: Any, value: Any) -> None:
         view = x.view_of(part)
         view.write(_fitted(b, value, part.shape, whole))
         return
+    view = x if part is whole else x.view_of(part)  # while it is known how it came
     shape = parsed.result_shape()
-    new = parsed.put(part, _fitted(b, value, shape, whole, advanced=True))
-    if part is whole:
-        x.write(new)
-        return
-    x.view_of(part).write(new)
+    view.write(parsed.put(part, _fitted(b, value, shape, whole, advanced=True)))
 
 
 def _masked(b: Emitter, x: Handle, whole: Value, index: Any, value: Any) -> bool:

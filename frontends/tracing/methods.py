@@ -166,8 +166,9 @@ class Methods:
         return namespace().ravel(self, order=order).copy()
 
     def fill(self: Any, value: Any) -> None:
-        """Writes one value to all elements."""
-        self[...] = value
+        """Writes one value to all elements; to no scalar, as NumPy."""
+        if self.ndim or self._boxed:
+            self[...] = value
 
     def sort(self: Any, axis: int = -1, **options: Any) -> None:
         """Sorts in place."""
