@@ -4,8 +4,9 @@ No estimate tells: another program may have the processors, memory may be what l
 and threads may get into each other's way at the interpreter's lock.
 """
 
-_FIRST = 4
-"""Runs before the first trial: they touch memory and make views."""
+_FIRST = 12
+"""Runs before the first trial: they touch memory and make views, and threads of other
+libraries spin for a while."""
 _RUNS = 12
 """Runs of a trial, half of them alone."""
 _LONG = 4e-3

@@ -68,6 +68,10 @@ def jax_runner(case: Case, arguments: tuple[Any, ...]) -> Runner | None:
     copy = FunctionType(source.__code__, names, source.__name__)
     static = [i for i, x in enumerate(arguments) if isinstance(x, int)]
     compiled = jax.jit(copy, static_argnums=static)
+    try:
+        compiled(*arguments)
+    except jax.errors.ConcretizationTypeError:  # sizes that depend on data
+        return None
     return lambda *args: jax.block_until_ready(compiled(*args))
 
 

@@ -285,6 +285,8 @@ def _now(seconds: float, paying: bool, joining: bool) -> bool:
         return False
     if paying or not joining or own.team is not None:
         return joining
+    if own.runs is not None and own.runs.jobs:
+        return True  # they came in the last run: the sooner the better
     own.passed += seconds  # like one who rents before he buys
     return own.passed > _WAKE
 
