@@ -123,7 +123,7 @@ def test_any_number_of_work_items_ends_a_plan(
 
 
 @device
-@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+@pytest.mark.skipif(not LEADS, reason="no CPU device on x86-64 Linux")
 def test_threads_that_lead_plans_get_the_same_bits() -> None:
     graph, x, want = launched()
     exe = gw.compile(graph, backend=OpenCLBackend(), strict=True)
@@ -136,7 +136,7 @@ def test_threads_that_lead_plans_get_the_same_bits() -> None:
 
 
 @device
-@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+@pytest.mark.skipif(not LEADS, reason="no CPU device on x86-64 Linux")
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_any_number_of_helpers_will_do(
     count: int, monkeypatch: pytest.MonkeyPatch
@@ -157,7 +157,7 @@ def test_any_number_of_helpers_will_do(
 
 
 @device
-@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+@pytest.mark.skipif(not LEADS, reason="no CPU device on x86-64 Linux")
 def test_a_forked_process_runs_without_helpers() -> None:
     code = """if True:
         import os, sys
@@ -185,7 +185,7 @@ def test_devices_whose_addresses_are_others_get_launches() -> None:
 
 
 @device
-@pytest.mark.skipif(not LEADS, reason="plans are launched here")
+@pytest.mark.skipif(not LEADS, reason="no CPU device on x86-64 Linux")
 def test_what_threads_look_at_lives_as_long_as_they_do() -> None:
     session = Session(device_0())
     kept = weakref.ref(session.helpers)
