@@ -42,6 +42,11 @@ VARIABLES = (
         "where the OpenCL backend keeps built programs; nowhere if it is empty",
     ),
     Variable(
+        "GRAPHWRIGHT_OPENCL_SCHEDULE",
+        "what suits the device",
+        "the kind of kernels that OpenCL devices get: cpu or gpu",
+    ),
+    Variable(
         "GRAPHWRIGHT_LOG",
         "warning",
         "the least level that the command line writes to stderr: debug, info, ...",

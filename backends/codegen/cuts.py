@@ -22,7 +22,7 @@ from graphwright.backends.codegen.elements import (
 )
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.schedule_cpu import looped
+from graphwright.backends.codegen.schedule import looped
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.emitter import Value

@@ -1,6 +1,7 @@
 """What kernels must know of the device that they are planned for."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,33 @@ class Cpu:
     in_place: bool = False
     strict: bool = False
     items: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A device that runs many work-items at once, in work-groups that share memory.
+
+    Attributes:
+        cores: Compute units: each runs some work-groups at a time.
+        group: Work-items of a work-group, a power of two.
+        lanes: Work-items that run in step: their reads are best side by side.
+        near: Bytes of local memory that a work-group can have.
+        strict: As of `Cpu`.
+        in_place: As of `Cpu`: parts of arrays must be aligned here.
+    """
+
+    cores: int = 1
+    group: int = 256
+    lanes: int = 32
+    near: int = 1 << 15
+    strict: bool = False
+    in_place: bool = False
+
+    @property
+    def full(self) -> int:
+        """Work-items that keep all compute units busy, several groups on each."""
+        return self.cores * self.group * 4
+
+
+Target: TypeAlias = Cpu | Gpu
+"""What kernels are planned for."""

@@ -26,6 +26,11 @@ class Dialect:
         bitcast: Format of bits as another ``type``.
         item: The number of a work-item.
         items: How many there are.
+        member: Its number in its work-group.
+        group: The number of its work-group.
+        groups: How many of these there are.
+        local: Format of a work-group's array, of ``type``, ``name``, ``size``.
+        barrier: Where the work-items of a work-group meet.
         call_bits: The widest vector that library functions take.
         calls: Formats of library functions, where names are not those of C.
         preamble: What stands before kernels. By default, they are launched.
@@ -45,6 +50,11 @@ class Dialect:
     bitcast: str
     item: str
     items: str
+    member: str
+    group: str
+    groups: str
+    local: str
+    barrier: str
     call_bits: int = 256
     calls: Mapping[str, str] = field(default_factory=dict[str, str])
     preamble: str = ""
@@ -86,6 +96,11 @@ OPENCL = Dialect(
     bitcast="as_{type}({value})",
     item="ITEM(0)",
     items="ITEMS",
+    member="get_local_id(0)",
+    group="get_group_id(0)",
+    groups="get_num_groups(0)",
+    local="__local {type} {name}[{size}];",
+    barrier="barrier(CLK_LOCAL_MEM_FENCE);",
     preamble=f"""\
 #ifndef KERNEL
 #define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))

@@ -8,7 +8,7 @@ Logical expressions, of one element, become scheduled ones, of ``lanes`` element
 from dataclasses import dataclass
 from typing import Any
 
-from graphwright.ir.dtype import DTYPES, DType, bool_
+from graphwright.ir.dtype import DTYPES, DType, bool_, int64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,6 +19,8 @@ class Expr:
         op: What it is. Leaves: ``const`` and ``param`` with their value, ``var`` with
             its name. Logical only: ``read`` of an array at an index, ``index`` (an
             index as a number), ``within`` (whether one is within bounds), ``reduce``.
+            Scheduled leaves: ``item`` (which work-item runs) of ``items``, ``member``
+            (which of its work-group), ``group`` (which work-group) of ``groups``.
             Scheduled only: ``load`` of an array at an offset, ``splat`` and ``pack`` of
             scalars, ``lane`` of a vector.
         dtype: Element type.
@@ -153,3 +155,13 @@ def wrapping(op: str, x: Expr, y: Expr) -> Expr:
     """Arithmetic of integers modulo their range, which C leaves open if signed."""
     free = unsigned(x.dtype)
     return Expr(op, free, (x.bits(free), y.bits(free)), lanes=x.lanes).bits(x.dtype)
+
+
+def least(x: Expr, y: Expr) -> Expr:
+    """The smaller of two positions."""
+    return choose(x < y, x, y)
+
+
+def share(item: Expr, total: Expr, many: Expr) -> Expr:
+    """Where the share of one of many begins."""
+    return (item.to(int64) * total.to(int64) / many.to(int64)).to(item.dtype)

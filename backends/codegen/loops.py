@@ -42,7 +42,7 @@ class For:
     name: str
     begin: Expr
     end: Expr
-    step: int
+    step: int | Expr
     body: "Sequence[Statement]"
 
 
@@ -54,7 +54,12 @@ class If:
     body: "Sequence[Statement]"
 
 
-Statement: TypeAlias = Let | Set | Store | For | If
+@dataclass(frozen=True, eq=False, slots=True)
+class Barrier:
+    """Where all work-items of a work-group meet: then each sees what others stored."""
+
+
+Statement: TypeAlias = Let | Set | Store | For | If | Barrier
 
 
 @dataclass(eq=False, slots=True)
@@ -104,10 +109,11 @@ class Kernel:
         outputs: Arrays that it writes.
         sizes: The numbers that it takes.
         body: What each work-item does.
-        items: How many work-items there are.
-        group: How many of them make a work-group.
+        items: How many work-groups there are in each direction.
+        group: How many work-items make one.
         checks: Whether it checks indices: then it takes a place to note failures.
         near: Bytes of local memory, one number for each such argument.
+        local: Arrays in local memory that the body names.
         pointwise: Outputs, and inputs of which each element is read only by who then
             writes that of the output: they may share memory.
         whole: What it computes a part of; no parts of one thing hang on one another.
@@ -125,6 +131,7 @@ class Kernel:
     pointwise: "tuple[tuple[Array, Array], ...]" = ()
     whole: object = None
     model: "Kernel | None" = None
+    local: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.cuts import pieces
-from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import (
     convolution,
@@ -65,7 +65,7 @@ class Lowered:
     packed: dict[Array, Packed]
 
 
-def lowered(graph: Graph, target: Cpu, choose: Chooser = first) -> Lowered:
+def lowered(graph: Graph, target: Target, choose: Chooser = first) -> Lowered:
     """The kernels of a graph in which all sizes are known.
 
     Args:
@@ -94,11 +94,9 @@ def lowered(graph: Graph, target: Cpu, choose: Chooser = first) -> Lowered:
 
 def _kernels(site: Site) -> Sequence[Kernel]:
     """Those that the heavy op of a stage has, else loops."""
-    heavy = site.stage.heavy
-    made = KERNELS[heavy.op.name](site) if heavy and heavy.op.name in KERNELS else None
-    if made is not None:
-        return made
-    cut = pieces(site.stage, site.arrays, site.target)
-    if cut is not None:
-        return cut
-    return shared(site.stage, site.arrays, site.target)
+    heavy, target = site.stage.heavy, site.target
+    maker = KERNELS.get((type(target), heavy.op.name)) if heavy else None
+    made = maker(site) if maker is not None else None
+    if made is None and isinstance(target, Cpu):
+        made = pieces(site.stage, site.arrays, target)
+    return made if made is not None else shared(site.stage, site.arrays, target)

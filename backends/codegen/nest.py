@@ -4,9 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from graphwright.backends.codegen.elements import Array, Coordinates
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index, of
-from graphwright.backends.codegen.walk import indices_of, ordered, with_axes
+from graphwright.backends.codegen.narrow import encoded
+from graphwright.backends.codegen.walk import (
+    expanded,
+    indices_of,
+    ordered,
+    with_axes,
+)
 
 _MOST_SPLITS = 16
 
@@ -55,12 +62,40 @@ class Nest:
         both = Axis(outer.extent * inner.extent)
         return self._replaced([outer, inner], [both], of(both))
 
+    @property
+    def largest(self) -> int:
+        """The largest number that is counted to or that a position can be."""
+        found = extent_of(self.axes)
+        for index in self.indices():
+            found = max(found, *map(abs, index.bounds))
+        for expr in ordered(self.exprs):
+            if expr.op == "read":
+                found = max(found, expr.value.array.span)
+        return found
+
     def levels(self) -> Iterator[tuple[Axis, ...]]:
         """The axes of the loops, and of each reduction."""
         yield self.axes
         for expr in ordered(self.exprs):
             if expr.op == "reduce":
                 yield expr.value.axes
+
+
+def stored_nest(
+    axes: Sequence[Axis],
+    exprs: Sequence[Expr],
+    outputs: Sequence[Array],
+    at: Coordinates | None = None,
+) -> Nest:
+    """The nest that computes expressions over axes and writes them to arrays.
+
+    ``at`` are their coordinates in the arrays, by default the axes themselves.
+    """
+    rows = zip(exprs, outputs, strict=True)
+    encoding = expanded([encoded(expr, array.dtype) for expr, array in rows])
+    where = tuple(map(of, axes)) if at is None else at
+    places = tuple(array.index(where) for array in outputs)
+    return simplified(Nest(tuple(axes), tuple(encoding), places))
 
 
 def simplified(nest: Nest) -> Nest:

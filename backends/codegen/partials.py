@@ -9,23 +9,15 @@ so the same bits, in each run.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.device import Target
 from graphwright.backends.codegen.elements import Array, Reduction, read
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.nest import extent_of
-from graphwright.backends.codegen.schedule_cpu import (
-    LANES,
-    items_for,
-    looped,
-    scheduled,
-)
+from graphwright.backends.codegen.schedule import looped, parts_of, scheduled
 from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.walk import (
     free_axes,
-    indices_of,
-    ordered,
     reductions_of,
     substituted,
 )
@@ -33,7 +25,7 @@ from graphwright.ir.emitter import Value
 
 
 def shared(
-    stage: Loops, arrays: Mapping[Value, Array], target: Cpu
+    stage: Loops, arrays: Mapping[Value, Array], target: Target
 ) -> Sequence[Kernel]:
     """The kernels of a stage: those that reduce parts, and its own."""
     kernels: list[Kernel] = []
@@ -42,7 +34,8 @@ def shared(
     for reduction in reductions_of(exprs):
         (whole,) = substituted([reduction], found)
         axes = [axis for axis in stage.axes if axis in free_axes(whole)]
-        parts = _parts(whole, axes, target)
+        inside = free_axes(whole) - set(stage.axes)  # it is a part of another one
+        parts = 1 if inside else parts_of(whole, axes, target)
         if parts > 1:
             part = Axis(parts)
             row = (part, *axes)
@@ -55,23 +48,6 @@ def shared(
         return [scheduled(stage, arrays, target)]
     outputs = [arrays[v] for v, _ in stage.results]
     return [*kernels, looped(stage.axes, substituted(exprs, found), outputs, target)]
-
-
-def _parts(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
-    """In how many parts a reduction is worth being computed; 1 if it is not."""
-    if free_axes(whole) - set(axes):  # it is a part of another one
-        return 1
-    results, terms = extent_of(axes), extent_of(whole.value.axes)
-    work = results * terms * (1 + len(ordered(whole.args)))
-    many = items_for(terms, work, target)
-    units = results // LANES if _are_lanes(whole, axes) else results
-    return many if 2 * units <= many else 1
-
-
-def _are_lanes(whole: Expr, axes: Sequence[Axis]) -> bool:
-    """Whether results that lie side by side are reduced of what does, too."""
-    below = (x for expr in ordered(whole.args) for x in indices_of(expr))
-    return bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
 
 
 def _part(whole: Expr, part: Axis) -> Expr:

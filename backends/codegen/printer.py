@@ -9,6 +9,7 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr, signed, unsigned
 from graphwright.backends.codegen.loops import (
+    Barrier,
     For,
     If,
     Kernel,
@@ -57,15 +58,23 @@ class _Printer:
             self.arrays[array] = f"in{len(self.arrays)}"
         for number, array in enumerate(kernel.outputs):
             self.arrays[array] = f"out{number}"
+        for number, array in enumerate(kernel.local):
+            self.arrays[array] = f"near{number}"
 
     def function(self, name: str) -> str:
         """The whole function."""
-        lines = [f"  {line}" for line in self.statements()]
+        lines = [f"  {line}" for line in (*self._locals(), *self.statements())]
         group = ", ".join(map(str, (*self.kernel.group, 1, 1)[:3]))
         head = self.dialect.kernel.format(
             name=name, arguments=", ".join(self._arguments()), group=group
         )
         return "\n".join([head, "{", *lines, "}", ""])
+
+    def _locals(self) -> Iterator[str]:
+        form = self.dialect.local
+        for array in self.kernel.local:
+            word = self._word(array.dtype, 1)
+            yield form.format(type=word, name=self.arrays[array], size=array.size)
 
     def statements(self) -> Iterator[str]:
         """The lines of the body."""
@@ -73,7 +82,8 @@ class _Printer:
 
     def _arguments(self) -> Iterator[str]:
         together = {array for pair in self.kernel.pointwise for array in pair}
-        for array, name in self.arrays.items():
+        for array in (*self.kernel.inputs, *self.kernel.outputs):
+            name = self.arrays[array]
             const = "" if array in self.kernel.outputs else "const "
             word = self.dialect.types[storage(array.dtype).name]
             alone = "" if array in together else self.dialect.alone
@@ -104,7 +114,7 @@ class _Printer:
             case For(name, begin, end, step, body):
                 word = self.dialect.types[begin.dtype.name]
                 first, last = self._text(begin), self._text(end)
-                by = f"++{name}" if step == 1 else f"{name} += {step}"
+                by = f"{name} += {self._by(step)}" if step != 1 else f"++{name}"
                 yield f"for ({word} {name} = {first}; {name} < {last}; {by}) {{"
                 yield from (f"  {line}" for line in self._block(body))
                 yield "}"
@@ -112,8 +122,13 @@ class _Printer:
                 yield f"if ({self._text(condition)}) {{"
                 yield from (f"  {line}" for line in self._block(body))
                 yield "}"
+            case Barrier():
+                yield self.dialect.barrier
             case _:
                 assert_never(statement)
+
+    def _by(self, step: int | Expr) -> str:
+        return self._text(step) if isinstance(step, Expr) else str(step)
 
     def _store(self, array: Array, offset: Expr, value: Expr) -> str:
         name, at, text = self.arrays[array], self._text(offset), self._text(value)
@@ -140,7 +155,7 @@ class _Printer:
                 return self._splatted(expr, self._number(expr))
             case "var":
                 return str(expr.value)
-            case "item" | "items":
+            case "item" | "items" | "member" | "group" | "groups":
                 word = getattr(self.dialect, expr.op)
                 return self.dialect.cast.format(type=self._type(expr), value=word)
             case "load":

@@ -5,14 +5,14 @@ or a block of one. Along the innermost axis, or along the last axis of a reducti
 does not hang on it, loops work on vectors, then on what is left one by one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
 from graphwright.backends.codegen.elementwise import combined
-from graphwright.backends.codegen.expr import Expr, choose, const
-from graphwright.backends.codegen.index import Axis, Index, of
+from graphwright.backends.codegen.expr import Expr, const, least, share
+from graphwright.backends.codegen.index import Axis, Index
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
@@ -23,20 +23,15 @@ from graphwright.backends.codegen.loops import (
     index_dtype,
 )
 from graphwright.backends.codegen.models import MODELS, Form, Model, noted
-from graphwright.backends.codegen.narrow import encoded
-from graphwright.backends.codegen.nest import Nest, extent_of, simplified
+from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
-from graphwright.backends.codegen.stages import Loops
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
-    expanded,
     indices_of,
     ordered,
     reductions_of,
 )
-from graphwright.ir.dtype import DType, int64
-from graphwright.ir.emitter import Value
 from graphwright.ir.ops.reduce import identity
 
 LANES = 8
@@ -44,13 +39,6 @@ _AGAIN = 4
 """Elements of a row for each that all blocks of it reduce again."""
 _ITEM = 1 << 14
 """Operations that are worth a work-item of their own."""
-
-
-def scheduled(stage: Loops, arrays: Mapping[Value, Array], target: Cpu) -> Kernel:
-    """The kernel of a stage."""
-    outputs = [arrays[v] for v, _ in stage.results]
-    exprs = [expr for _, expr in stage.results]
-    return looped(stage.axes, exprs, outputs, target)
 
 
 def looped(
@@ -64,11 +52,29 @@ def looped(
 
     ``at`` are their coordinates in the arrays, by default the axes themselves.
     """
-    rows = zip(exprs, outputs, strict=True)
-    encoding = expanded([encoded(expr, array.dtype) for expr, array in rows])
-    where = tuple(map(of, axes)) if at is None else at
-    nest = Nest(tuple(axes), tuple(encoding), tuple(a.index(where) for a in outputs))
-    return _Schedule(simplified(nest), outputs, target).modelled()
+    nest = stored_nest(axes, exprs, outputs, at)
+    return _Schedule(nest, outputs, target).modelled()
+
+
+def parts_of(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
+    """In how many parts a reduction over axes is worth being computed; 1 if it is not.
+
+    Args:
+        whole: The reduction.
+        axes: Those of its results.
+        target: The device.
+    """
+    results, terms = extent_of(axes), extent_of(whole.value.axes)
+    work = results * terms * (1 + len(ordered(whole.args)))
+    many = items_for(terms, work, target)
+    units = results // LANES if _are_lanes(whole, axes) else results
+    return many if 2 * units <= many else 1
+
+
+def _are_lanes(whole: Expr, axes: Sequence[Axis]) -> bool:
+    """Whether results that lie side by side are reduced of what does, too."""
+    below = (x for expr in ordered(whole.args) for x in indices_of(expr))
+    return bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
 
 
 class _Schedule:
@@ -82,7 +88,7 @@ class _Schedule:
 
     def __init__(self, nest: Nest, outputs: Sequence[Array], target: Cpu) -> None:
         self.nest, self.outputs, self.target = nest, outputs, target
-        self.sizes = Sizes(_counting(nest))
+        self.sizes = Sizes(index_dtype(nest.largest))
         self.names = Names(nest.exprs, self.sizes)
         self.reductions = reductions_of(nest.exprs)
         self.axes = axes_by_expr(nest.exprs)
@@ -355,28 +361,7 @@ def _hangs(part: Index | None, axis: Axis) -> bool:
     return part is not None and axis in part.axes()
 
 
-def items_for(units: int, work: int, target: Cpu) -> int:
+def items_for(units: int, work: int, target: Target) -> int:
     """How many work-items share some units of an amount of work, in operations."""
     most = 1 if target.cores == 1 else 8 * target.cores
     return max(1, min(units, most, work // _ITEM))
-
-
-def least(x: Expr, y: Expr) -> Expr:
-    """The smaller of two positions."""
-    return choose(x < y, x, y)
-
-
-def share(item: Expr, total: Expr, many: Expr) -> Expr:
-    """Where the share of one of many begins."""
-    return (item.to(int64) * total.to(int64) / many.to(int64)).to(item.dtype)
-
-
-def _counting(nest: Nest) -> DType:
-    """The integers for all positions of a nest."""
-    sizes = [extent_of(nest.axes)]
-    for index in nest.indices():
-        sizes += [abs(end) for end in index.bounds]
-    for expr in ordered(nest.exprs):
-        if expr.op == "read":
-            sizes.append(expr.value.array.span)
-    return index_dtype(max(sizes))

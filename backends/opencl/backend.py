@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from graphwright.backends.codegen import complexes
-from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import HEAVY, Array, is_pulled
 from graphwright.backends.codegen.kernels.table import SINGLES, Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
@@ -25,6 +24,7 @@ from graphwright.backends.opencl.library import (
 )
 from graphwright.backends.opencl.programs import Programs, all_named
 from graphwright.backends.opencl.resident import Residents
+from graphwright.backends.opencl.target import Schedule, target_of, unknown, wanted
 from graphwright.backends.opencl.tuner import Progress, Tuner
 from graphwright.backends.tuning import Tuning
 from graphwright.ir.dim import Dim, product
@@ -44,13 +44,16 @@ class OpenCLBackend(GraphBackend):
 
     Args:
         device: Its number, over all platforms.
+        schedule: ``"cpu"`` or ``"gpu"``; by default ``$GRAPHWRIGHT_OPENCL_SCHEDULE``,
+            else what suits the device.
     """
 
     name = "opencl"
     integer_products = False
 
-    def __init__(self, device: int = 0) -> None:
+    def __init__(self, device: int = 0, schedule: Schedule | None = None) -> None:
         self._device = device
+        self._schedule = schedule or wanted()
         self._residents = Residents()
         self._tuning = Tuning()
         if device:
@@ -58,18 +61,20 @@ class OpenCLBackend(GraphBackend):
 
     def at(self, device: int) -> Backend:
         """The backend for another of the machine's devices."""
-        return self if device == self._device else OpenCLBackend(device)
+        if device == self._device:
+            return self
+        return OpenCLBackend(device, self._schedule)
 
     def tuned(self, tuning: Tuning) -> Backend:
         """The same backend, device and built programs, its kernels so chosen."""
-        found = OpenCLBackend(self._device)
+        found = OpenCLBackend(self._device, self._schedule)
         vars(found).update(_session=self._session, _programs=self._programs)
         found._residents, found._tuning = self._residents, tuning
         return found
 
     def unavailable(self) -> str | None:
         """What is missing: PyOpenCL, or a device."""
-        return missing(self._device)
+        return unknown(self._schedule) or missing(self._device)
 
     def devices(self) -> list[str]:
         """``opencl:0`` and so on, as many as all platforms have."""
@@ -111,7 +116,7 @@ class OpenCLBackend(GraphBackend):
 
     @cached_property
     def _session(self) -> Session:
-        return session(self._device)
+        return session(self._device, self._schedule)
 
     @cached_property
     def _programs(self) -> Programs:
@@ -126,8 +131,8 @@ class OpenCLBackend(GraphBackend):
         return self._compiled(graph, strict=True)
 
     def _compiled(self, graph: Graph, strict: bool) -> Kernel:
-        device, shares = self._session.device, self._session.shares
-        target = Cpu(device.max_compute_units, device.local_mem_size, shares, strict)
+        own = self._session
+        target = target_of(own.device, own.schedule, own.shares, strict)
         types, graph = graph.output_types, complexes.in_parts(graph)
         progress = Progress(sum(node.op.name in HEAVY for node in graph.nodes))
         tuner = Tuner(self._session, self._programs, self._tuning, progress)

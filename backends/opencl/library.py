@@ -14,6 +14,7 @@ from graphwright.backends.codegen.turns import HELP, HELPERS
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers, held
+from graphwright.backends.opencl.target import Schedule, schedule_of
 from graphwright.ir.errors import DeviceMemoryError
 
 INSTALL = 'pip install "graphwright[opencl]"'
@@ -101,13 +102,15 @@ class Session:
         device: The device.
         context: Its context.
         shares: Whether it works in the host's memory: then nothing is copied.
+        schedule: How kernels are scheduled, by default as suits the device.
     """
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Any, schedule: Schedule | None = None) -> None:
         library = pyopencl()
         self.device, self.context = device, library.Context([device])
         cpu = bool(device.type & library.device_type.CPU)
         self.shares = cpu and bool(device.host_unified_memory)
+        self.schedule = schedule or schedule_of(device, library.device_type.CPU)
         self._local = local()
 
     @property
@@ -120,15 +123,15 @@ class Session:
     def persists(self) -> bool:
         """Whether one kernel can run a whole plan.
 
-        It can where work-items are threads of this process: they see the memory that
-        is shared with them at the addresses at which it is here.
+        It can where work-items are threads of this process, and no groups: they see
+        the memory that is shared with them at the addresses at which it is here.
         """
         return self._probed is not None
 
     @cached_property
     def _probed(self) -> int | None:
         """Where what helpers run lies, or 0; None where memory is not shared so."""
-        if not self.shares:
+        if not self.shares or self.schedule != "cpu":
             return None
         library, seen = pyopencl(), np.zeros(2, np.uint64)
         try:
@@ -269,6 +272,6 @@ def _bytes_of(array: Any) -> Any:
 
 
 @cache
-def session(number: int) -> Session:
-    """The session of a device, one for all of its users."""
-    return Session(found().devices[number])
+def session(number: int, schedule: Schedule | None = None) -> Session:
+    """The session of a device and a schedule, one for all of its users."""
+    return Session(found().devices[number], schedule)

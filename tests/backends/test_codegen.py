@@ -25,7 +25,7 @@ from graphwright.backends.codegen.index import (
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.lower import lowered
 from graphwright.backends.codegen.printer import source_of
-from graphwright.backends.codegen.schedule_cpu import scheduled
+from graphwright.backends.codegen.schedule import scheduled
 from graphwright.backends.codegen.stages import Loops, split
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend

@@ -26,7 +26,7 @@ from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
 from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.codegen.loops import Kernel
-from graphwright.backends.codegen.schedule_cpu import looped
+from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.dtype import float32
 from graphwright.ir.ops.linalg import Conv
 

@@ -10,22 +10,16 @@ algorithms", 1986), and then what came before.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphwright.backends.codegen.device import Cpu, Gpu
 from graphwright.backends.codegen.elements import Array, Reduction, read
 from graphwright.backends.codegen.elementwise import combined
-from graphwright.backends.codegen.expr import Expr, const
+from graphwright.backends.codegen.expr import Expr, const, least, share
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import For, Kernel, Set, Sizes, index_dtype
 from graphwright.backends.codegen.nest import extent_of
-from graphwright.backends.codegen.schedule_cpu import (
-    LANES,
-    items_for,
-    least,
-    looped,
-    share,
-    shares,
-    stored,
-)
+from graphwright.backends.codegen.schedule import looped
+from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares, stored
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.ops.reduce import identity
 
@@ -35,7 +29,7 @@ _COST = 8
 """Operations for an element."""
 
 
-@kernel_for("cumulative")
+@kernel_for("cumulative", Cpu, Gpu)
 def cumulative(site: Site) -> Sequence[Kernel] | None:
     """One kernel or two; None for short axes, where plain loops do."""
     op: Any = site.node.op

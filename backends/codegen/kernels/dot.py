@@ -13,7 +13,7 @@ import numpy as np
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product, read
-from graphwright.backends.codegen.expr import Expr, const
+from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
@@ -28,13 +28,8 @@ from graphwright.backends.codegen.loops import (
     index_dtype,
 )
 from graphwright.backends.codegen.nest import extent_of
-from graphwright.backends.codegen.schedule_cpu import (
-    LANES,
-    items_for,
-    least,
-    looped,
-    shares,
-)
+from graphwright.backends.codegen.schedule import looped
+from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.dtype import float32, float64
 

@@ -12,9 +12,10 @@ Where the latest update is what counts, it is the largest of their numbers.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from graphwright.backends.codegen.device import Cpu, Gpu
 from graphwright.backends.codegen.elements import Array, Elements, product, read
 from graphwright.backends.codegen.elementwise import combined, greater
-from graphwright.backends.codegen.expr import Expr, choose, const
+from graphwright.backends.codegen.expr import Expr, choose, const, share
 from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import (
@@ -27,13 +28,8 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.pulled_basic import reduced
-from graphwright.backends.codegen.schedule_cpu import (
-    items_for,
-    looped,
-    share,
-    shares,
-    vectors,
-)
+from graphwright.backends.codegen.schedule import looped
+from graphwright.backends.codegen.schedule_cpu import items_for, shares, vectors
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import substituted
 from graphwright.ir.dtype import bool_
@@ -45,7 +41,7 @@ _COST = 8
 """Operations for an update."""
 
 
-@kernel_for("scatter")
+@kernel_for("scatter", Cpu, Gpu)
 def scatter(site: Site) -> Sequence[Kernel] | None:
     """What combines updates, and what puts them into place; None for few updates."""
     op: Any = site.node.op

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.device import Target
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, read
 from graphwright.backends.codegen.expr import Expr, choose, const, signed
@@ -22,7 +22,8 @@ from graphwright.backends.codegen.kernels.table import single
 from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
 from graphwright.backends.codegen.nest import extent_of
-from graphwright.backends.codegen.schedule_cpu import items_for, looped
+from graphwright.backends.codegen.schedule import looped
+from graphwright.backends.codegen.schedule_cpu import items_for
 from graphwright.ir.dtype import DType, bool_, int32, int64, uint32, uint64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
@@ -37,7 +38,7 @@ _COST = 64
 
 
 @single("sort")
-def sort(node: Node, arrays: Mapping[Value, Array], target: Cpu) -> Sequence[Kernel]:
+def sort(node: Node, arrays: Mapping[Value, Array], target: Target) -> Sequence[Kernel]:
     """Keys, their order, and what is there in that order."""
     (x,), op = node.operands, node.op
     assert isinstance(op, Sort)
@@ -50,7 +51,7 @@ _Pair: TypeAlias = tuple[Array, Array]
 
 class _Sort:
     def __init__(
-        self, op: Sort, x: Array, results: Sequence[Array], target: Cpu
+        self, op: Sort, x: Array, results: Sequence[Array], target: Target
     ) -> None:
         self.op, self.x, self.results, self.target = op, x, results, target
         self.axes = tuple(map(Axis, x.shape))

@@ -174,7 +174,8 @@ def first(site: Site, key: str, ways: Sequence[Way]) -> Way:
 
 Maker: TypeAlias = Callable[[Site], Sequence[Kernel] | None]
 
-KERNELS: dict[str, Maker] = {}
+KERNELS: dict[tuple[type, str], Maker] = {}
+"""By the kind of device and the name of the op."""
 
 SingleMaker: TypeAlias = Callable[[Node, Mapping[Value, Array], Any], Sequence[Kernel]]
 """Of an op that cannot be written out: its operands and results lie in memory."""
@@ -192,11 +193,11 @@ def single(name: str) -> Callable[[SingleMaker], SingleMaker]:
     return register
 
 
-def kernel_for(name: str) -> Callable[[Maker], Maker]:
-    """Registers the maker of an op's kernels."""
+def kernel_for(name: str, *devices: type) -> Callable[[Maker], Maker]:
+    """Registers the maker of an op's kernels for some kinds of devices, or for CPUs."""
 
     def register(maker: Maker) -> Maker:
-        KERNELS[name] = maker
+        KERNELS.update({(device, name): maker for device in devices or (Cpu,)})
         return maker
 
     return register

@@ -1,0 +1,253 @@
+"""The schedule for GPUs: its source, and what it computes, on whatever device is here.
+
+Groups and barriers run on CPU devices, too: slowly, but as the standard says.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx.backend.test.loader import load_model_tests
+
+import graphwright as gw
+import graphwright.numpy as gnp
+from graphwright.backends.codegen.device import Cpu, Gpu
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.lower import lowered
+from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.backends.opencl.target import schedule_of, target_of
+
+GPU = OpenCLBackend(0, "gpu")
+MISSING = GPU.unavailable()
+device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+GOLDEN = Path(__file__).parent.parent / "data" / "gpu_kernels"
+
+
+def softmax(x: Any) -> Any:
+    e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
+    return e / gnp.sum(e, axis=-1, keepdims=True)
+
+
+def norm(x: Any) -> Any:
+    mean = gnp.mean(x, axis=-1, keepdims=True)
+    return (x - mean) / gnp.sqrt(gnp.mean((x - mean) ** 2, axis=-1, keepdims=True) + 1)
+
+
+def over_all(x: Any) -> Any:
+    return x / gnp.sqrt(gnp.sum(x * x) + 1)
+
+
+FAMILIES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+    "chain": (lambda x: gnp.maximum(x * x[:, :1] + 1, 0), (6, 40)),
+    "transpose": (lambda x: gnp.transpose(x) * 2, (6, 40)),
+    "row_sum": (lambda x: gnp.sum(x, axis=-1), (3000, 500)),
+    "long_row_sum": (lambda x: gnp.sum(x, axis=-1), (3, 90000)),
+    "column_sum": (lambda x: gnp.sum(x, axis=0), (40, 9000)),
+    "argmax": (lambda x: gnp.argmax(x, axis=-1), (3000, 500)),
+    "softmax": (softmax, (300, 2000)),
+}
+"""A function for each family of kernels, and a shape."""
+
+
+def source(function: Callable[..., Any], shape: tuple[int, ...]) -> str:
+    graph = gw.trace(function, gw.spec("float32", shape))
+    steps = lowered(graph, Gpu(4)).steps
+    rows = [f"groups {s.kernel.items} of {s.kernel.group}" for s in steps]
+    texts = [source_of(s.kernel, f"k{i}", OPENCL) for i, s in enumerate(steps)]
+    return "\n".join(f"// {r}\n{t}" for r, t in zip(rows, texts, strict=True))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_source_is_as_it_was(name: str, request: pytest.FixtureRequest) -> None:
+    path, found = GOLDEN / f"{name}.cl", source(*FAMILIES[name])
+    if request.config.getoption("--golden"):
+        path.write_text(found)
+    assert found == path.read_text()
+
+
+def test_barriers_stand_where_all_of_a_group_come_by() -> None:
+    for function, shape in FAMILIES.values():
+        for line in conditions_around_barriers(source(function, shape)):
+            assert line.startswith("for (")  # whose ends are the same for all
+            assert "near" not in line
+
+
+def conditions_around_barriers(text: str) -> list[str]:
+    """Heads of the blocks, within kernels, that barriers stand in."""
+    open_, found = list[str](), list[str]()
+    for line in map(str.strip, text.splitlines()):
+        if line.endswith("{"):
+            open_.append(line)
+        elif line == "}":
+            open_.pop()
+        elif line.startswith("barrier"):
+            found += [head for head in open_[1:] if head != "{"]
+    return found
+
+
+# Values ----------------------------------------------------------------------------
+
+
+def agree(function: Callable[..., Any], *arrays: Any, tolerance: float = 1e-5) -> Any:
+    """Holds the schedule to numpy's backend, without fallback; gives the executable."""
+    specs = [gw.spec(str(x.dtype), x.shape) for x in arrays]
+    graph = gw.trace(function, *specs)
+    exe = gw.compile(graph, backend=GPU, strict=True)
+    want = np.asarray(gw.compile(graph, backend="numpy")(*arrays))
+    found = np.asarray(exe(*arrays))
+    assert found.dtype == want.dtype
+    np.testing.assert_allclose(
+        found.astype(np.float64), want.astype(np.float64), tolerance, tolerance
+    )
+    return exe
+
+
+REDUCING: dict[str, Callable[[Any], Any]] = {
+    "chain": lambda x: gnp.exp(x) * 2 + gnp.sqrt(x * x + 1),
+    "turned": lambda x: gnp.transpose(x, (2, 0, 1)) + 1,
+    "joined": lambda x: gnp.concatenate([x, x[::-1] * 2], axis=1),
+    "sums-last": lambda x: gnp.sum(x, axis=-1),
+    "sums-first": lambda x: gnp.sum(x, axis=0),
+    "sums-outer": lambda x: gnp.max(x, axis=(0, 2)),
+    "sum": gnp.sum,
+    "argmin": lambda x: gnp.argmin(x, axis=1),
+    "softmax": softmax,
+    "norm": norm,
+    "over-all": over_all,
+    "any": lambda x: gnp.any(x > 2, axis=-1),
+}
+
+
+SIZES = st.tuples(*map(st.sampled_from, ((1, 2, 7), (1, 3, 33), (5, 20, 450, 1500))))
+
+
+def draws(shape: tuple[int, ...], data: st.DataObject) -> tuple[int, ...]:
+    """Sizes in another order."""
+    return tuple(data.draw(st.permutations(shape)))
+
+
+@device
+@pytest.mark.parametrize("name", REDUCING)
+@settings(max_examples=2, deadline=None)
+@given(shape=SIZES, data=st.data())
+def test_shapes(name: str, shape: tuple[int, ...], data: st.DataObject) -> None:
+    check_shapes(name, draws(shape, data))
+
+
+@device
+@pytest.mark.full
+@pytest.mark.parametrize("name", REDUCING)
+@settings(max_examples=60, deadline=None)
+@given(shape=SIZES, data=st.data())
+def test_many_shapes(name: str, shape: tuple[int, ...], data: st.DataObject) -> None:
+    check_shapes(name, draws(shape, data))
+
+
+def check_shapes(name: str, shape: tuple[int, ...]) -> None:
+    agree(
+        REDUCING[name], np.random.default_rng(0).standard_normal(shape), tolerance=1e-9
+    )
+
+
+@device
+@pytest.mark.parametrize("dtype", ["float16", "int8", "uint32", "bool", "float64"])
+def test_dtypes(dtype: str) -> None:
+    x = np.random.default_rng(1).integers(0, 2, (3, 2000)).astype(dtype)
+    agree(lambda x: gnp.max(x, axis=1), x)
+    agree(lambda x: gnp.concatenate([x, x], axis=1), x)
+
+
+@device
+def test_few_long_rows_are_shared_by_groups() -> None:
+    x = np.random.default_rng(2).standard_normal((2, 300_000))
+    steps = lowered(gw.trace(softmax, gw.spec("float64", x.shape)), Gpu(4)).steps
+    reading = [s.kernel.items[0] for s in steps if s.kernel.inputs[-1].shape == x.shape]
+    assert min(reading) >= 16
+    agree(softmax, x, tolerance=1e-9)
+
+
+@device
+def test_results_are_the_same_in_each_run() -> None:
+    x = np.random.default_rng(3).standard_normal((5, 70_000)).astype(np.float32)
+    exe = agree(over_all, x)
+    assert len({np.asarray(exe(x)).tobytes() for _ in range(3)}) == 1
+
+
+# ONNX's suite ----------------------------------------------------------------------
+
+ONNX = (
+    *("add_bcast", "argmax_keepdims_example_select_last_index", "concat_3d_axis_1"),
+    *("cumsum_2d_axis_0", "gather_2d_indices", "layer_normalization_3d_axis1_epsilon"),
+    *("reduce_log_sum_exp_do_not_keepdims_random", "scatter_elements_with_axis"),
+    *("softmax_large_number", "split_variable_parts_2d_opset18", "where_example"),
+)
+
+
+@pytest.fixture(scope="module")
+def cases() -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {case.name: case for case in load_model_tests(kind="node")}
+
+
+@device
+@pytest.mark.parametrize("name", ONNX)
+def test_of_onnx_suite(name: str, cases: dict[str, Any]) -> None:
+    case = cases[f"test_{name}"]
+    exe = gw.compile(gw.load(case.model), backend=GPU, strict=True)
+    for inputs, wanted in case.data_sets:
+        names = [x.name for x in case.model.graph.input]
+        found = exe.run(None, dict(zip(names, inputs, strict=True)))
+        for x, y in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(x, y, case.rtol, case.atol)
+
+
+# Devices ---------------------------------------------------------------------------
+
+
+def described(**properties: Any) -> Any:
+    usual = {"type": 4, "max_compute_units": 132, "local_mem_size": 49152}
+    return SimpleNamespace(**{**usual, "max_work_group_size": 1024, **properties})
+
+
+def test_properties_decide() -> None:
+    assert schedule_of(described(type=4), cpu=2) == "gpu"
+    assert schedule_of(described(type=8), cpu=2) == "gpu"
+    assert schedule_of(described(type=2), cpu=2) == "cpu"
+    cpu = target_of(described(type=2), "cpu", shares=True, strict=False)
+    assert cpu == Cpu(132, 49152, in_place=True)
+    gpu = target_of(described(), "gpu", shares=False, strict=True)
+    assert gpu == Gpu(132, 256, 32, 49152, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("properties", "group", "lanes"),
+    [
+        ({"max_work_group_size": 64, "wavefront_width_amd": 64}, 64, 64),
+        ({"max_work_group_size": 100}, 64, 32),
+        ({"preferred_work_group_size_multiple": 16}, 256, 16),
+        ({"warp_size_nv": 32, "max_work_group_size": 1}, 1, 1),
+    ],
+)
+def test_groups_are_powers_of_two(
+    properties: dict[str, int], group: int, lanes: int
+) -> None:
+    found = target_of(described(**properties), "gpu", shares=False, strict=False)
+    assert isinstance(found, Gpu)
+    assert (found.group, found.lanes) == (group, lanes)
+
+
+def test_a_schedule_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHWRIGHT_OPENCL_SCHEDULE", "npu")
+    assert OpenCLBackend().unavailable() == (
+        "$GRAPHWRIGHT_OPENCL_SCHEDULE is 'npu': it can be cpu or gpu"
+    )
+    monkeypatch.setenv("GRAPHWRIGHT_OPENCL_SCHEDULE", "gpu")
+    assert OpenCLBackend().unavailable() == MISSING

@@ -1,0 +1,47 @@
+// groups (15,) of (256,)
+KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *restrict out0, const int n0, const int n1, const int n2, const int n3, const int n4, const int n5, const int n6 ITEM_ARGUMENTS)
+{
+  __local float near0[256];
+  const int m0 = ((int)(get_local_id(0)));
+  for (int u1 = ((int)(get_group_id(0))); u1 < n0; u1 += ((int)(get_num_groups(0)))) {
+    const int i2 = (u1 % n2);
+    const int i3 = (u1 / n2);
+    float a4 = (0x0.0p+0f);
+    const int k6 = ((int)(((((long)(i3)) * ((long)(n3))) / ((long)(n4)))));
+    const int k7 = ((int)(((((long)((i3 + 1))) * ((long)(n3))) / ((long)(n4)))));
+    const int v9 = (k7 - k6);
+    for (int k5 = m0; k5 < v9; k5 += 256) {
+      const float v8 = in0[((i2 * n5) + (k5 + k6))];
+      a4 = (a4 + v8);
+    }
+    near0[m0] = a4;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int h10 = 1; h10 < 256; h10 += h10) {
+      const int h11 = (128 / h10);
+      if ((m0 < h11)) {
+        const float v12 = near0[m0];
+        const float v13 = near0[(m0 + h11)];
+        near0[m0] = (v12 + v13);
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float a14 = near0[0];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if ((m0 == 0)) {
+      out0[((i3 * n6) + i2)] = a14;
+    }
+  }
+}
+
+// groups (1,) of (256,)
+KERNEL(256, 1, 1) void k1(__global const float *restrict in0, __global float *restrict out0, const int n0, const int n1, const int n2, const int n3 ITEM_ARGUMENTS)
+{
+  for (int u0 = ((int)(ITEM(0))); u0 < n3; u0 += ((int)(ITEMS))) {
+    float a1 = (0x0.0p+0f);
+    for (int k2 = 0; k2 < n1; ++k2) {
+      const float v3 = in0[((k2 * n2) + u0)];
+      a1 = (a1 + v3);
+    }
+    out0[u0] = a1;
+  }
+}
