@@ -271,7 +271,11 @@ def _bytes_of(array: Any) -> Any:
     return array.view(f"V{array.itemsize}")
 
 
-@cache
 def session(number: int, schedule: Schedule | None = None) -> Session:
     """The session of a device and a schedule, one for all of its users."""
+    return _session(number, schedule)
+
+
+@cache
+def _session(number: int, schedule: Schedule | None) -> Session:
     return Session(found().devices[number], schedule)
