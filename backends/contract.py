@@ -181,14 +181,19 @@ class Backend(ABC):
             run. None for a class that lives and changes with the program it is in.
         regions: Whether neighbouring ops that it supports reach it together, as one
             ``fused`` op of kind ``region``.
-        integer_products: Whether products of 8-bit integers, if it supports these, are
-            no slower than those of floats: quantised models are computed so then.
     """
 
     name: str = ""
     contract: ClassVar[int | None] = None
     regions: ClassVar[bool] = False
-    integer_products: ClassVar[bool] = True
+
+    @property
+    def integer_products(self) -> bool:
+        """Whether products of 8-bit integers are no slower than those of floats.
+
+        Quantised models are computed in integers then, if it supports these.
+        """
+        return True
 
     @abstractmethod
     def supports(self, op: Op, types: Sequence[Type]) -> bool:

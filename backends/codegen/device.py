@@ -15,6 +15,8 @@ class Cpu:
         in_place: Whether an argument may be any part of an array.
         strict: Whether each op is computed as it is written, not by what is equal over
             the reals only.
+        dots: Whether a processor has an instruction that adds products of bytes to sums
+            (see `kernels/sums.py`).
         items: Work-items for each core: they take turns, and end at about one time.
     """
 
@@ -22,6 +24,7 @@ class Cpu:
     cache: int = 1 << 18
     in_place: bool = False
     strict: bool = False
+    dots: bool = False
     items: int = 8
 
 

@@ -274,6 +274,11 @@ def _saturated_integer(x: Expr, to: DType) -> Expr:
     """A float cut towards zero; beyond the range its ends, and 0 of NaN."""
     low, high = to.limits
     held = narrow.carrier(to)
+    if to.bits < 24:  # whose ends are floats
+        ordered = choose(x.differs(x), zero_of(x), x)
+        least = choose(ordered < float(low), const(low, x.dtype), ordered)
+        most = choose(least > float(high), const(high, x.dtype), least)
+        return _to_integer(most, held)
     above, below = x >= float(high + 1), x < float(low)
     inside = choose(above | below | x.differs(x), zero_of(x), x)
     whole = _to_integer(inside, held)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.text import block
-from graphwright.backends.codegen.loops import Kernel
+from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.turns import HEADER, TEXT
 
@@ -58,6 +58,8 @@ def _arguments(kernel: Kernel, dialect: Dialect) -> Iterator[str]:
     """The arguments of a function, read from the table."""
     arrays = (*kernel.inputs, *kernel.outputs)
     words = [dialect.types[storage(a.dtype).name] for a in arrays]
+    if isinstance(kernel, Written):  # what types its arrays have, it says itself
+        words = ["void"] * len(arrays)
     words += ["int"] * kernel.checks
     number = 0
     for word in words:

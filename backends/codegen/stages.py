@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from graphwright.backends.codegen.centred import centred
 from graphwright.backends.codegen.elements import (
     FREE,
     HEAVY,
@@ -105,7 +106,11 @@ def split(
 
 
 class _Splitter:
-    """One attempt; ``misplaced`` are reductions that cannot be written out."""
+    """One attempt; ``misplaced`` is what must lie in memory, too.
+
+    These are reductions that cannot be written out, and what products that lie there
+    are rounded to.
+    """
 
     def __init__(
         self, graph: Graph, refused: set[Value], joined: Mapping[Value, Part]
@@ -122,6 +127,14 @@ class _Splitter:
         self._weights: dict[Value, int] = {}
         self._led: set[Value] = set()
         self._joined: set[Value] = set()
+        self._bytes = {
+            v: found.source
+            for node in graph.nodes
+            if node.op.name in HEAVY
+            for v in node.operands
+            if (found := centred(graph, v)) is not None
+        }
+        """What lies in memory for integers that are read less a zero point."""
         self._kept = self._choose()
         self.arrays: dict[Value, Array] = {}
         for v in self._in_memory():
@@ -184,6 +197,7 @@ class _Splitter:
         What will be kept because of its weight weighs nothing where it is read.
         """
         kept = {*self.graph.outputs, *self.joined, *self._wholes}
+        kept.update(self._bytes.values())
         inside: dict[Value, frozenset[Node]] = {}
         unread = {v: len(users) for v, users in self._users.items()}
         for node in self.graph.nodes:
@@ -191,7 +205,8 @@ class _Splitter:
                 kept.update(node.results)
                 kept.update(node.operands)
             if node.op.name in HEAVY:
-                weighty = (v for v in node.operands if self._weights.get(v, 0))
+                plain = (v for v in node.operands if v not in self._bytes)
+                weighty = (v for v in plain if self._weights.get(v, 0))
                 kept.update(unshuffled(self.graph, v) for v in weighty)
             below = [inside[v] for v in node.operands if v in inside and v not in kept]
             nodes = frozenset([node] if _cost(node) else ()).union(*below)
@@ -205,6 +220,19 @@ class _Splitter:
                 if not unread[v]:
                     inside.pop(v, None)
         return kept
+
+    def _narrowed(self, v: Value) -> Value | None:
+        """What a value is rounded to, if nothing else reads it: less is stored so."""
+        shape, wide, found = sizes_of(v.type), v.dtype.bits, v
+        while len(users := self._users.get(v) or []) == 1:
+            (node,) = users
+            if Trait.ELEMENTWISE not in node.op.traits:
+                break
+            (v,) = node.results
+            if sizes_of(v.type) != shape:
+                break
+            found = v if v.dtype.bits < found.dtype.bits else found
+        return found if found.dtype.bits < wide else None
 
     def _is_repeated(self, node: Node, routes: Routes) -> bool:
         """Whether it is computed again and again where it is not stored."""
@@ -225,7 +253,11 @@ class _Splitter:
             return not joins
         if node.op.name in HEAVY:
             leads = len(roots) == 1 and not self._is_slow_behind(node, *roots)
-            return not (leads and self._leads(v, *roots))
+            leads = leads and self._leads(v, *roots)
+            narrow = None if leads else self._narrowed(v)
+            if narrow is not None:
+                self.misplaced |= {narrow} - self.refused
+            return not leads
         if self._is_row(node):
             return True
         return self._weights[v] > _MOST_INLINED

@@ -49,7 +49,6 @@ class OpenCLBackend(GraphBackend):
     """
 
     name = "opencl"
-    integer_products = False
 
     def __init__(self, device: int = 0, schedule: Schedule | None = None) -> None:
         self._device = device
@@ -114,6 +113,11 @@ class OpenCLBackend(GraphBackend):
         """Channels last suit vectors along them; shuffled ones are read as they lie."""
         return {"conv": "NHWC", "shuffle": "read"}
 
+    @property
+    def integer_products(self) -> bool:
+        """Whether the processor adds products of bytes faster than those of floats."""
+        return self.unavailable() is None and self._session.dots
+
     @cached_property
     def _session(self) -> Session:
         return session(self._device, self._schedule)
@@ -132,7 +136,7 @@ class OpenCLBackend(GraphBackend):
 
     def _compiled(self, graph: Graph, strict: bool) -> Kernel:
         own = self._session
-        target = target_of(own.device, own.schedule, own.shares, strict)
+        target = target_of(own.device, own.schedule, own.shares, strict, own.dots)
         types, graph = graph.output_types, complexes.in_parts(graph)
         progress = Progress(sum(node.op.name in HEAVY for node in graph.nodes))
         tuner = Tuner(self._session, self._programs, self._tuning, progress)

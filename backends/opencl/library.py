@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.sums import DOTS
+from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.turns import HELP, HELPERS
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers, held
+from graphwright.backends.opencl.processor import has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of
 from graphwright.ir.errors import DeviceMemoryError
 
@@ -144,6 +148,20 @@ class Session:
         except (library.Error, BuildError):
             return None
         return int(seen[1]) if int(seen[0]) == seen.ctypes.data else None
+
+    @cached_property
+    def dots(self) -> bool:
+        """Whether kernels may use the instruction for products of bytes.
+
+        Only where work-items are threads of this process can we know the processor.
+        """
+        if not self.persists or not has_dots():
+            return False
+        try:
+            self.program(OPENCL.preamble + prelude(OPENCL) + DOTS)
+        except BuildError:
+            return False
+        return True
 
     @cached_property
     def helpers(self) -> Helpers | None:

@@ -40,7 +40,9 @@ def schedule_of(device: Any, cpu: int) -> Schedule:
     return "cpu" if device.type & cpu else "gpu"
 
 
-def target_of(device: Any, schedule: Schedule, shares: bool, strict: bool) -> Target:
+def target_of(
+    device: Any, schedule: Schedule, shares: bool, strict: bool, dots: bool = False
+) -> Target:
     """What kernels are planned for.
 
     Args:
@@ -48,10 +50,11 @@ def target_of(device: Any, schedule: Schedule, shares: bool, strict: bool) -> Ta
         schedule: Which kind of schedule.
         shares: Whether the device works in the host's memory.
         strict: Whether each op is computed as it is written.
+        dots: Whether its processor multiplies bytes at once.
     """
     cores, near = int(device.max_compute_units), int(device.local_mem_size)
     if schedule == "cpu":
-        return Cpu(cores, near, shares, strict)
+        return Cpu(cores, near, shares, strict, dots)
     group = _power_of_two(min(_GROUP, int(device.max_work_group_size)))
     return Gpu(cores, group, min(_lanes(device), group), near, strict)
 

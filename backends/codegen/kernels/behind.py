@@ -8,15 +8,17 @@ from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, linear, of
 from graphwright.backends.codegen.kernels.table import Site
 from graphwright.backends.codegen.kernels.text import WIDTH, block
-from graphwright.backends.codegen.loops import Kernel, Let, Sizes
+from graphwright.backends.codegen.loops import Kernel, Set, Sizes
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.nest import Nest, simplified
 from graphwright.backends.codegen.printer import statements_of
 from graphwright.backends.codegen.translate import Names, Scope
 from graphwright.backends.codegen.walk import ordered
-from graphwright.ir.dtype import float32, int32
+from graphwright.ir.dtype import DType, float32, int32
 
-_RESULT, _VALUE = "behind", "VALUE"
+_RESULT, _VALUE = "RESULT", "VALUE"
+_DONE = "done"
+"""What is written, where that is not the sums themselves."""
 _MANY = 32
 """Operations, constants among them."""
 
@@ -26,29 +28,34 @@ class Behind:
 
     Rows and columns of the kernel are all axes of the result but the last, and that.
     Where nothing hangs on single ones of them, they stay merged.
+
+    Args:
+        site: Where the kernel stands.
+        dialect: Its language.
+        sums: Of which dtype the kernel's sums are.
     """
 
-    def __init__(self, site: Site, dialect: Dialect) -> None:
+    def __init__(self, site: Site, dialect: Dialect, sums: DType = float32) -> None:
         shape = site.output.shape
         axes = tuple(map(Axis, shape))
-        stored, leaf = site.epilogue(tuple(map(of, axes)))
+        stored, leaf = site.epilogue(tuple(map(of, axes)), apart=sums is int32)
         place = linear(tuple(map(of, axes)), shape)
         nest = simplified(Nest(axes, (stored, leaf), (place, place)))
         self._axes, self._dialect = nest.axes, dialect
         self._stored, self._leaf = nest.exprs
-        self._columns = shape[-1]
+        self._columns, self._sums = shape[-1], sums
         self._sizes = Sizes(int32)
         self._inputs: dict[Array, None] = {}
         self._texts: dict[int, str] = {}
-        self.statements("x", "0", "0", "0", "1")  # so that all sizes have their names
+        for lanes in (WIDTH, 1):  # so that all sizes have their names
+            self._computed("x", "y", lanes)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all that is read and written are numbers as the kernel has them."""
-        reads = (e.value.array for e in ordered([self._stored]) if e.op == "read")
-        return self._stored.dtype is float32 and all(
-            storage(array.dtype) is float32 for array in reads
-        )
+        """Whether all numbers fit vectors as the kernel has them."""
+        found = list(ordered([self._stored]))
+        checked = any(e.op == "checked" for e in found)
+        return not checked and all(e.dtype.bits <= 32 for e in found)
 
     @property
     def is_long(self) -> bool:
@@ -66,6 +73,14 @@ class Behind:
         return tuple(f"in{i}" for i in range(len(self._inputs)))
 
     @property
+    def types(self) -> Mapping[str, str]:
+        """See `Finish`."""
+        words = self._dialect.types
+        names = zip(self.arrays, self._inputs, strict=True)
+        found = {name: words[storage(array.dtype).name] for name, array in names}
+        return found | {"out": words[self._stored.dtype.name]}
+
+    @property
     def sizes(self) -> tuple[tuple[str, int], ...]:
         """Numbers that positions are computed with."""
         return tuple((f"n{i}", value) for i, value in enumerate(self._sizes.values))
@@ -74,33 +89,51 @@ class Behind:
         self, value: str, place: str, row: str, column: str, left: str | None
     ) -> Sequence[str]:
         """A vector at once; where it has less than all lanes, one after the other."""
-        if self._stored is self._leaf:
+        if self._is_bare:
             return []
+        word, sum_ = self.types["out"], self._dialect.types[self._sums.name]
         where = [f"const int place = {place}, row = {row}, column_ = {column};"]
-        whole = [*where, *self._changed(value, WIDTH)]
+        whole = [*where, *self._computed(value, _DONE, WIDTH)]
+        declared = f"{word}{WIDTH} {_DONE};"
         if left is None:
-            return ["{", *(f"  {line}" for line in whole), "}"]
+            return [declared, *block("", whole)]
         lanes = [
             f"const int place = (int)({place}) + lane, row = {row};",
             f"const int column_ = {column} + lane;",
-            *self._changed("lanes[lane]", 1),
+            *self._computed("lanes[lane]", "each[lane]", 1),
         ]
         names = ", ".join(f"{value}.s{i:x}" for i in range(WIDTH))
+        all_ = ", ".join(f"each[{i}]" for i in range(WIDTH))
         each = [
-            f"float lanes[{WIDTH}] = {{{names}}};",
+            f"{sum_} lanes[{WIDTH}] = {{{names}}};",
+            f"{word} each[{WIDTH}] = {{0}};",
             *block(f"for (int lane = 0; lane < {left}; lane++)", lanes),
-            f"{value} = (vec)({', '.join(f'lanes[{i}]' for i in range(WIDTH))});",
+            f"{_DONE} = ({word}{WIDTH})({all_});",
         ]
         head = f"if ({left} >= {WIDTH})"
-        return [*block(head, whole), *block("else", each)]
+        return [declared, *block(head, whole), *block("else", each)]
 
-    def _changed(self, value: str, lanes: int) -> list[str]:
-        """Statements that change a variable; written once, for whatever its name is."""
+    def write(self, address: str, value: str, left: str | None) -> str:
+        """See `Finish`."""
+        word, found = self.types["out"], value if self._is_bare else _DONE
+        if left is not None:
+            return f"PUT({word}, {address}, {found}, {left})"
+        vector = f"{word}{WIDTH}"
+        return self._dialect.store.format(vector=vector, address=address, value=found)
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether sums are written as they are."""
+        return self._stored is self._leaf and self._leaf.dtype is self._sums
+
+    def _computed(self, value: str, result: str, lanes: int) -> list[str]:
+        """Statements that set a result; written once, for whatever names there are."""
         if lanes not in self._texts:
-            self._texts[lanes] = "\n".join(self._computed(lanes))
-        return self._texts[lanes].replace(_VALUE, value).split("\n")
+            self._texts[lanes] = "\n".join(self._written(lanes))
+        text = self._texts[lanes].replace(_VALUE, value)
+        return text.replace(_RESULT, result).split("\n")
 
-    def _computed(self, lanes: int) -> list[str]:
+    def _written(self, lanes: int) -> list[str]:
         """Statements of a scope in which the axes are where they are."""
         names = Names([self._stored], self._sizes)
         self._inputs = names.inputs
@@ -108,10 +141,11 @@ class Behind:
         where = self._where(scope)
         inner = self._axes[-1] if lanes > 1 and self._axes else None
         inside = scope.beside(where, inner, lanes)
-        inside.bind(self._leaf, Expr("var", float32, value=_VALUE, lanes=lanes))
-        inside.body.append(Let(_RESULT, inside.value(self._stored)))
+        total = Expr("var", self._sums, value=_VALUE, lanes=lanes)
+        inside.bind(self._leaf, total.to(self._leaf.dtype))
+        inside.body.append(Set(_RESULT, inside.value(self._stored)))
         kernel = Kernel(tuple(names.inputs), (), self._sizes, tuple(scope.body), (1,))
-        return [*statements_of(kernel, self._dialect), f"{_VALUE} = {_RESULT};"]
+        return statements_of(kernel, self._dialect)
 
     def _where(self, scope: Scope) -> Mapping[Axis, Expr]:
         """What axes are: by row and column where the last is that, else by place."""

@@ -7,24 +7,29 @@ one after another (1x1, or images that were padded before), a row has one pointe
 all of them: that suits few channels, too.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
+from graphwright.backends.codegen.kernels.finish import (
+    Finish,
+    out_type,
+    size_names,
+    size_values,
+)
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
+from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
     block,
     named,
-    write,
 )
 from graphwright.backends.codegen.kernels.tile import Tile, fitting, packed
 
@@ -36,11 +41,12 @@ _SHORT = 128
 
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
+    "head",
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
     *("filters", "place", "own", "edge", "panels", "parts", "tiles", "longs"),
     *("block", "span", "by_rows"),
 )
-"""In floats: from image to image, line to line, pixel to pixel; depth of a tap; from
+"""In elements: from image to image, line to line, pixel to pixel; depth of a tap; from
 ``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
 from its column ``edge`` on, ``parts`` in all. A work-item computes ``span`` of
 these for ``block`` of ``tiles``, of which ``longs`` are whole. Neighbouring work-items
@@ -54,6 +60,7 @@ def conv(
     machine: Cpu,
     dialect: Dialect,
     order: NDArray[np.int32] | None = None,
+    sums: Sums = FLOATS,
 ) -> Library:
     """A convolution of ``x`` to ``out``.
 
@@ -65,16 +72,17 @@ def conv(
         machine: The device.
         dialect: Its language.
         order: Where each channel lies in a pixel, if ``shape.is_product``.
+        sums: What is added up; sizes of images are in its elements.
     """
-    tile = fitting(shape.rows, shape.filters // shape.groups)
+    tile = fitting(shape.rows, shape.filters // shape.groups, sums)
     constants: dict[str, Make] = {
-        "w": partial(pack, groups=shape.groups, columns=tile.columns),
-        "zeros": partial(zeros, shape.depth),
+        "w": partial(pack, groups=shape.groups, columns=tile.columns, sums=sums),
+        "zeros": partial(outside, shape.depth, sums),
     }
     merged = _merged(shape)
     inner, first = (shape, "x") if merged is None else (merged, "padded")
     indices: dict[str, Make] = {} if order is None else {"order": partial(_same, order)}
-    name, source = _source(tile, finish, inner, dialect, indices)
+    name, source = _source(tile, finish, inner, dialect, bool(indices))
     sizes = _sizes(inner, tile, machine)
     arrays = (first, "w", "zeros", *finish.arrays, *indices, "out")
     numbers = (*(sizes[s] for s in _SIZES), *size_values(finish))
@@ -82,26 +90,26 @@ def conv(
     if merged is None:
         return Library((launch,), constants, indices)
     scratch = {"padded": merged.batch * merged.image}
-    return Library((_padding(shape, dialect), launch), constants, scratch=scratch)
+    return Library((_padding(shape, dialect, sums), launch), constants, scratch=scratch)
 
 
 def pack(
-    weights: NDArray[np.float32], groups: int, columns: int
-) -> NDArray[np.float32]:
+    weights: NDArray[Any], groups: int, columns: int, sums: Sums = FLOATS
+) -> NDArray[Any]:
     """Panels ``[groups, panels, taps * channels, columns]`` of filters."""
     filters, depth = weights.shape[:2]
     own = filters // groups
     cut = weights.reshape(groups, own, depth, -1).transpose(0, 3, 2, 1)
-    return packed(cut.reshape(groups, -1, own), columns)
+    return packed(sums.rows(cut), columns, sums.dtype)
 
 
-def _same(order: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.int32]:
+def _same(order: NDArray[np.int32], weights: NDArray[Any]) -> NDArray[np.int32]:
     return order
 
 
-def zeros(count: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def outside(count: int, sums: Sums, weights: NDArray[Any]) -> NDArray[Any]:
     """What is read outside of an image, whatever the weights are."""
-    return np.zeros(count, np.float32)
+    return np.full(count, sums.border, np.int32).view(sums.dtype)
 
 
 # Sizes ------------------------------------------------------------------------------
@@ -137,6 +145,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "high": high,
         "wide": wide,
         "rows": shape.rows,
+        "head": int(tile.sums_of.head),
         "taps_y": taps_y,
         "taps_x": taps_x,
         "stride_y": shape.strides[0],
@@ -193,30 +202,32 @@ def _source(
     finish: Finish,
     shape: ConvShape,
     dialect: Dialect,
-    indices: Collection[str],
+    ordered: bool,
 ) -> tuple[str, str]:
     """The kernel's name and text."""
+    word = tile.sums_of.word
+    types = dict.fromkeys(("x", "w", "zeros"), word) | {"order": "int", **finish.types}
     ragged = tile.ragged(shape.filters // shape.groups)
     head = dialect.kernel.format(
         name="NAME",
         group="1, 1, 1",
         arguments=arguments(
-            ("x", "w", "zeros", *finish.arrays),
+            ("x", "w", "zeros", *finish.arrays, *["order"] * ordered),
             (*_SIZES, *size_names(finish)),
             "out",
-            indices,
+            types,
         ),
     )
     panel = [
         "int group = p / panels, offset = group * depth, left = own;",
         f"int column = group * own + ({tile.column('p % panels', 'edge')});",
-        f"size_t ahead = (size_t)taps_y * taps_x * depth * {tile.columns};",
-        "const __global float *panel = w + p * ahead;",
+        f"size_t ahead = (head + (size_t)taps_y * taps_x * depth) * {tile.columns};",
+        f"const __global {word} *panel = w + p * ahead;",
     ]
 
     def sums(tile: Tile) -> list[str]:
         own = _channels if shape.is_product else _taps
-        return ["const __global float *b = panel;", *own(tile, shape, indices)]
+        return own(tile, shape, ordered)
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
     product = [*tile.products(sums), *_stores(tile, finish, ragged)]
@@ -240,19 +251,20 @@ def _source(
 def _same_places(tile: Tile) -> list[str]:
     """The pixel of each row."""
     return [
-        f"const __global float *p{i} = "
+        f"const __global {tile.sums_of.word} *p{i} = "
         f"x + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * pixel;"
         for i in range(tile.rows)
     ]
 
 
-def _channels(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
+def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
     """Sums over the channels of one tap."""
     own, first, at = range(tile.rows), "offset", "k"
     lines: list[str] = []
-    if indices:
+    if ordered:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
-    lines += (f"const __global float *a{i} = p{i} + {first};" for i in own)
+    word = tile.sums_of.word
+    lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
     return [*lines, *tile.multiply("depth", ahead="ahead", at=at)]
 
 
@@ -264,7 +276,7 @@ def _places(tile: Tile) -> list[str]:
     for i in range(tile.rows):
         lines += [
             f"int y{i} = oy * stride_y - pad_y, x{i} = ox * stride_x - pad_x;",
-            f"const __global float *p{i} =",
+            f"const __global {tile.sums_of.word} *p{i} =",
             f"    x + (size_t)n * image + (long)y{i} * line + (long)x{i} * pixel;",
         ]
         if i + 1 < tile.rows:
@@ -275,7 +287,7 @@ def _places(tile: Tile) -> list[str]:
     return lines
 
 
-def _taps(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
+def _taps(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
     """Sums over the channels of all taps."""
     checked = _leaves(shape)
     step = "offset + (long)ky * dil_y * line + (long)kx * dil_x * pixel"
@@ -287,7 +299,7 @@ def _taps(tile: Tile, shape: ConvShape, indices: Collection[str]) -> list[str]:
         if checked:
             inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
             at = f"{inside} ? {at} : zeros"
-        lines.append(f"const __global float *a{i} = {at};")
+        lines.append(f"const __global {tile.sums_of.word} *a{i} = {at};")
     lines += tile.multiply("depth", ahead="ahead")
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
     return block("for (int ky = 0; ky < taps_y; ky++)", columns)
@@ -299,33 +311,38 @@ def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
         column = f"column + {j}"
         return [
             f"size_t at = (size_t)(r + i) * filters + {column};",
-            f"__global float *to = out + (size_t)(r + i) * place + {column};",
+            f"__global {out_type(finish)} *to =",
+            f"    out + (size_t)(r + i) * place + {column};",
             *finish.statements("sum", "at", "r + i", column, left),
-            write("to", "sum", left),
+            finish.write("to", "sum", left),
         ]
 
     return tile.stores(store, finish.is_long)
 
 
-def _padding(shape: ConvShape, dialect: Dialect) -> Launch:
+def _padding(shape: ConvShape, dialect: Dialect, sums: Sums) -> Launch:
     """Copies images into larger ones with zeros around."""
+    word, types = sums.word, dict.fromkeys(("x", "padded"), sums.word)
+    put = f"{sums.store}(to + i, {sums.load}(from + i))"
     names = ("height", "width", "channels", "up", "left", "high", "wide")
     head = dialect.kernel.format(
-        name="NAME", group="1, 1, 1", arguments=arguments(("x",), names, out="padded")
+        name="NAME",
+        group="1, 1, 1",
+        arguments=arguments(("x",), names, "padded", types),
     )
     body = [
         "int n = ITEM(0) / high, y = ITEM(0) % high - up;",
-        "__global float *to = padded + (size_t)ITEM(0) * wide * channels;",
+        f"__global {word} *to = padded + (size_t)ITEM(0) * wide * channels;",
         "int size = wide * channels, begin = left * channels;",
         "int end = WITHIN(y, height) ? begin + width * channels : 0;",
-        "const __global float *from =",
+        f"const __global {word} *from =",
         "    x + ((size_t)n * height + y) * width * channels - begin;",
         "if (end == 0) begin = 0;",
-        "for (int i = 0; i < begin; i++) to[i] = 0.0f;",
+        f"for (int i = 0; i < begin; i++) to[i] = {sums.border};",
         "int i = begin;",
-        f"for (; i + {WIDTH} <= end; i += {WIDTH}) STORE(to + i, LOAD(from + i))",
+        f"for (; i + {WIDTH} <= end; i += {WIDTH}) {put}",
         "for (; i < end; i++) to[i] = from[i];",
-        "for (i = end; i < size; i++) to[i] = 0.0f;",
+        f"for (i = end; i < size; i++) to[i] = {sums.border};",
     ]
     name, text = named("pad", "\n".join(block(head, body)) + "\n")
     (up, down), (left, right) = shape.pads

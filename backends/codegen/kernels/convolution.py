@@ -14,6 +14,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index, linear, numbers, of
+from graphwright.backends.codegen.kernels import integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import (
     are_small,
@@ -27,25 +28,28 @@ from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
 from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
-from graphwright.ir.dtype import float32
+from graphwright.ir.dtype import float32, int16, int32
 from graphwright.ir.ops.linalg import Conv
 
 
 @kernel_for("fused")
 def conv_last(site: Site) -> Sequence[Kernel] | None:
     """A convolution between transpositions; None where loops must do."""
-    shape = _shape(site)
-    if shape is None or len(site.stage.results) != 1:
+    shape, weights = _shape(site), site.constant(1)
+    if shape is None or len(site.stage.results) != 1 or weights is None:
         return None
+    place = _pitch(site.output)
+    if place is None:
+        return None
+    shape = replace(shape, place=place)
+    if site.node.results[0].dtype is int32:
+        return integers.conv_last(site, shape)
     finish = Behind(site, OPENCL)
-    weights = site.constant(1)
-    if not finish.is_plain or weights is None:
+    image = _image(site, takes_any_order(shape))
+    if not finish.is_plain or image is None:
         return None
     machine: Cpu = site.target
-    image, place = _image(site, takes_any_order(shape)), _pitch(site.output)
-    if image is None or place is None:
-        return None
-    shape = replace(shape, pixel=image.pixel, place=place)
+    shape = replace(shape, pixel=image.pixel)
     found = [None] if machine.strict else cuts(shape, machine)
     if len(found) > 1 and not are_small(weights.array()):
         found = [None]
@@ -69,10 +73,11 @@ def _shape(site: Site) -> ConvShape | None:
     x, w, y = site.shape(0), site.shape(1), site.output.shape
     if conv is None or len(nodes) != 3 or len(x) not in (3, 4):
         return None
-    floats = all(v.dtype is float32 for v in (*site.node.operands, *site.node.results))
+    dtypes = [v.dtype for v in (*site.node.operands, *site.node.results)]
+    known = dtypes in ([float32] * 3, [int16, int16, int32])
     plain = conv.batch_groups == 1 and set(conv.lhs_dilation) == {1}
     sizes = map(np.prod, (x, w, y))
-    if not floats or not plain or not all(0 < n < MOST for n in sizes):
+    if not known or not plain or not all(0 < n < MOST for n in sizes):
         return None
     one: tuple[int, ...] = (1,) * (4 - len(x))
     pads: Any = (*(((0, 0),) * len(one)), *conv.padding)

@@ -7,23 +7,29 @@ each line of taps the inputs under all of their windows are read once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.conv import zeros
-from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
+from graphwright.backends.codegen.kernels.conv import outside
+from graphwright.backends.codegen.kernels.finish import (
+    Finish,
+    out_type,
+    size_names,
+    size_values,
+)
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
     block,
     named,
     read,
-    write,
 )
 
 _SIZES = (
@@ -66,13 +72,14 @@ def depthwise(
         ("x", "w", "zeros", *finish.arrays, "out", *numbers),
         (-(-lines // span),),
     )
-    constants: dict[str, Make] = {"w": _taps, "zeros": partial(zeros, shape.channels)}
+    zeros = partial(outside, shape.channels, FLOATS)
+    constants: dict[str, Make] = {"w": _taps, "zeros": zeros}
     return Library((launch,), constants)
 
 
-def _taps(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def _taps(weights: NDArray[Any]) -> NDArray[np.float32]:
     """Tap by tap, all channels."""
-    return np.ascontiguousarray(weights.reshape(len(weights), -1).T)
+    return np.ascontiguousarray(weights.reshape(len(weights), -1).T, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +92,11 @@ class _Writer:
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
         arrays = ("x", "w", "zeros", *self.finish.arrays)
-        sizes = (*_SIZES, *size_names(self.finish))
+        sizes, types = (*_SIZES, *size_names(self.finish)), self.finish.types
         head = self.dialect.kernel.format(
-            name="NAME", group="1, 1, 1", arguments=arguments(arrays, sizes, "out")
+            name="NAME",
+            group="1, 1, 1",
+            arguments=arguments(arrays, sizes, "out", types),
         )
         line = [
             "int n = l / high, oy = l % high;",
@@ -159,14 +168,15 @@ class _Writer:
 
     def _stores(self, left: str | None) -> Sequence[str]:
         lines: list[str] = []
+        out = out_type(self.finish)
         for i in range(self.count):
             body = [
                 f"size_t row = (size_t)l * wide + ox + {i}, at = row * channels + c;",
-                "__global float *to = out + row * place + c;",
+                f"__global {out} *to = out + row * place + c;",
                 *self.finish.statements(
                     f"s{i}", "at", f"l * wide + ox + {i}", "c", left
                 ),
-                write("to", f"s{i}", left),
+                self.finish.write("to", f"s{i}", left),
             ]
             lines += block(f"if (ox + {i} < wide)", body)
         return lines

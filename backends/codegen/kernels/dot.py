@@ -15,6 +15,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
+from graphwright.backends.codegen.kernels import integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launched import MOST, launched
@@ -31,7 +32,7 @@ from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.schedule import looped
 from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
 from graphwright.backends.codegen.translate import Names, Scope, splat
-from graphwright.ir.dtype import float32, float64
+from graphwright.ir.dtype import float32, float64, int16, int32
 
 ROWS = 6
 _PANEL = 64
@@ -43,8 +44,10 @@ def dot(site: Site) -> Sequence[Kernel] | None:
     """Tiles of products of floats; None where there is less than one tile."""
     *lead, m, k = site.shape(0)
     n = site.shape(1)[-1]
-    values = (*site.node.operands, *site.node.results)
-    plain = {v.dtype for v in values} in ({float32}, {float64})
+    dtypes = [v.dtype for v in (*site.node.operands, *site.node.results)]
+    if dtypes == [int16, int16, int32]:
+        return integers.dot(site, product(lead), m, k, n)
+    plain = set(dtypes) in ({float32}, {float64})
     if not plain or n < _width(site) or k < LANES or m < 1:
         return None
     found = _library(site, product(lead), m, k, n)

@@ -1,14 +1,14 @@
 """What is done to sums before they are written: the epilogue of a product."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from graphwright.backends.codegen.kernels.text import number, read
+from graphwright.backends.codegen.kernels.text import number, read, write
 
 
 class Finish(Protocol):
-    """Statements that change a vector of sums in place.
+    """Statements that change a vector of sums, and one that writes it.
 
     A kernel with equal ``statements`` for equal arguments has equal source.
     """
@@ -16,6 +16,11 @@ class Finish(Protocol):
     @property
     def arrays(self) -> Sequence[str]:
         """Names of the arrays that it reads, as the kernel's parameters."""
+        ...
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Of these, and of ``out``, if they are not of floats."""
         ...
 
     @property
@@ -34,7 +39,7 @@ class Finish(Protocol):
         """What happens to ``value``.
 
         Args:
-            value: A variable of type ``vec``.
+            value: A variable, a vector of sums.
             place: Where in the output its first lane goes.
             row: In which row (position) of the output that is.
             column: In which column (channel).
@@ -42,10 +47,19 @@ class Finish(Protocol):
         """
         ...
 
+    def write(self, address: str, value: str, left: str | None) -> str:
+        """The statement that then writes ``value``, or what was made of it."""
+        ...
+
 
 def size_names(finish: Finish) -> tuple[str, ...]:
     """Names of the numbers that it needs."""
     return tuple(name for name, _ in finish.sizes)
+
+
+def out_type(finish: Finish) -> str:
+    """The type of what is written."""
+    return finish.types.get("out", "float")
 
 
 def size_values(finish: Finish) -> tuple[int, ...]:
@@ -76,6 +90,11 @@ class Affine:
         return tuple(name for name, there in pairs if there)
 
     @property
+    def types(self) -> Mapping[str, str]:
+        """All are of floats."""
+        return {}
+
+    @property
     def sizes(self) -> tuple[tuple[str, int], ...]:
         """None."""
         return ()
@@ -99,3 +118,7 @@ class Affine:
                 limit = f"SPLAT({number(bound)})"
                 found.append(f"{value} = {value} {sign} {limit} ? {limit} : {value};")
         return found
+
+    def write(self, address: str, value: str, left: str | None) -> str:
+        """See `Finish`."""
+        return write(address, value, left)

@@ -8,8 +8,8 @@ in its cache, by some panels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
@@ -22,13 +22,13 @@ from graphwright.backends.codegen.kernels.finish import (
 )
 from graphwright.backends.codegen.kernels.launch import Launch, Library
 from graphwright.backends.codegen.kernels.shape import pieces
+from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
     block,
     named,
     read,
-    write,
 )
 from graphwright.backends.codegen.kernels.tile import TILE, Tile, fitting, packed
 
@@ -85,6 +85,7 @@ def gemm(
     finish: Finish,
     machine: Cpu,
     dialect: Dialect,
+    sums: Sums = FLOATS,
 ) -> Library:
     """A product of ``x`` and ``w`` to ``out``.
 
@@ -94,11 +95,14 @@ def gemm(
         finish: What is done to sums.
         machine: The device.
         dialect: Its language.
+        sums: What is added up; if not floats, the right operand is constant, and the
+            depth is in words.
     """
     if shape.shared and shape.batch > 1:  # rows of all products are rows of one
         shape = GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
     few = _VECTORS.get(shape.rows)
-    tile = Tile(shape.rows, few) if few else fitting(shape.rows, shape.columns)
+    size = shape.rows, shape.columns
+    tile = Tile(shape.rows, few, sums) if few else fitting(*size, sums)
     name, source = _source(tile, finish, tile.ragged(shape.columns), dialect)
     near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
@@ -107,7 +111,7 @@ def gemm(
     arrays = ("x", right, *finish.arrays, "out")
     launch = _launch((name, source), arrays, shape, sizes, size_values(finish))
     if constant:
-        return Library((launch,), {"w": partial(_panels, shape, tile)})
+        return Library((launch,), {"w": partial(_panels, tile)})
     if lies:
         return Library((launch,))
     pack = _packing(shape, tile, sizes, dialect)
@@ -115,11 +119,10 @@ def gemm(
     return Library((pack, launch), scratch=scratch)
 
 
-def _panels(
-    shape: GemmShape, tile: Tile, weights: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    matrices = weights.reshape(shape.matrices, shape.depth, shape.columns)
-    return packed(matrices, tile.columns)
+def _panels(tile: Tile, weights: NDArray[Any]) -> NDArray[Any]:
+    """Panels of constant right operands; all of the depth is one tap."""
+    rows = tile.sums_of.rows(weights[..., None, :, :])
+    return packed(rows, tile.columns, tile.sums_of.dtype)
 
 
 def multiplied(
@@ -152,7 +155,7 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
     own = pieces(shape.rows, most, tile.rows)
     blocks = -(-shape.rows // own)
     span = pieces(panels, max(1, panels * blocks // parts))
-    panel = shape.depth * tile.columns
+    panel = (shape.depth + tile.sums_of.head) * tile.columns
     tiles, longs = tile.split(shape.rows)
     return {
         "rows": shape.rows,
@@ -176,30 +179,31 @@ def _source(
     tile: Tile, finish: Finish, ragged: bool, dialect: Dialect
 ) -> tuple[str, str]:
     """The kernel's name and text."""
+    word = tile.sums_of.word
+    types = dict.fromkeys(("x", "w"), word) | dict(finish.types)
     head = dialect.kernel.format(
         name="NAME",
         group="1, 1, 1",
         arguments=arguments(
-            ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish)), "out"
+            ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish)), "out", types
         ),
     )
 
     def sums(tile: Tile) -> list[str]:
         rows = [
-            f"const __global float *a{i} = "
+            f"const __global {word} *a{i} = "
             f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
             for i in range(tile.rows)
         ]
-        start = "const __global float *b = panel;"
         multiply = tile.multiply("depth", step="row_step", ahead="panel_step")
-        return [*rows, start, *multiply]
+        return [*rows, *multiply]
 
     def store(j: str) -> list[str]:
         left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
         return [
             f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
             *finish.statements("sum", "at", row, f"column + {j}", left),
-            write("out + at", "sum", left),
+            finish.write("out + at", "sum", left),
         ]
 
     stores = tile.stores(store, finish.is_long)
@@ -207,13 +211,13 @@ def _source(
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
-        "const __global float *panel =",
+        f"const __global {word} *panel =",
         "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
         *block("for (int t = first; t < last; t++)", tiles),
     ]
     body = [
         "size_t z = ITEM(2), base = z * out_step;",
-        "const __global float *own = x + z * x_step;",
+        f"const __global {word} *own = x + z * x_step;",
         "int first = ITEM(0) * block;",
         "int last = first + block < tiles ? first + block : tiles;",
         "size_t p = ITEM(1) * span;",

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.table import Site
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
-from graphwright.ir.dtype import float32, int32
+from graphwright.ir.dtype import DTYPES, int32
 
 MOST = (1 << 31) - (1 << 16)
 """Elements that 32 bits count."""
@@ -19,6 +20,7 @@ def launched(
     finish: Behind,
     operands: Mapping[str, Array],
     key: str = "",
+    sums: Sums = FLOATS,
 ) -> Iterator[Kernel]:
     """The kernels, in order.
 
@@ -28,15 +30,17 @@ def launched(
         finish: What is done to sums.
         operands: Arrays by the names that launches have for them.
         key: What else tells packings of the second operand apart.
+        sums: What is added up.
     """
+    own = DTYPES[sums.dtype.name]
     names = zip(finish.arrays, finish.inputs, strict=True)
     arrays = {**operands, "out": site.output, **dict(names)}
-    for makes, dtype in ((library.constants, float32), (library.indices, int32)):
+    for makes, dtype in ((library.constants, own), (library.indices, int32)):
         for name, make in makes.items():
             kind = f"{library.launches[-1].kernel} {key} {name}"
             arrays[name] = site.pack(1, kind, make, (), dtype)
     for name, floats in library.scratch.items():
-        arrays[name] = Array(float32, (floats,))
+        arrays[name] = Array(own, (floats,))
     for launch in library.launches:
         yield _written(launch, arrays)
 

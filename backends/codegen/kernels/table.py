@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import (
     Array,
@@ -26,6 +28,9 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+
+_COMMON = {-128, 0, 1, 6}
+"""Numbers that stand in many places."""
 
 Pack: TypeAlias = Callable[[Any], Any]
 """The elements of a constant in another order, as a contiguous numpy array."""
@@ -86,9 +91,13 @@ class Site:
 
     def operand(self, number: int, at: Coordinates) -> Expr:
         """An element of an operand, in the dtype in which it is computed."""
+        return self.element(self.node.operands[number], at)
+
+    def element(self, v: Value, at: Coordinates) -> Expr:
+        """An element of a value that is computed before the op."""
         inside = {v for v, _ in self.stage.results}
         elements = Elements(self.stage.graph, self.arrays, inside)
-        (found,) = expanded([elements.at(self.node.operands[number], at)])
+        (found,) = expanded([elements.at(v, at)])
         return found
 
     def best(self, key: str, ways: "Sequence[Way]") -> Sequence[Kernel]:
@@ -115,19 +124,33 @@ class Site:
         self.packed[found] = Packed(constant, name, pack)
         return found
 
-    def epilogue(self, at: Coordinates) -> tuple[Expr, Expr]:
+    def epilogue(self, at: Coordinates, apart: bool = False) -> tuple[Expr, Expr]:
         """What is stored at coordinates of the op's result, and a leaf in it.
 
         Bind the leaf to the sum that the kernel has computed (``Scope.bind``), then
-        store the value of the first.
+        store the value of the first. With ``apart`` its numbers are read from memory,
+        so that those who differ in numbers alone have one source.
         """
         ((end, _),) = self.stage.results
         (result,) = self.node.results
-        elements = Elements(self.stage.graph, self.arrays, {end}, {result})
+        arrays = {**self.arrays, **(self._numbers() if apart else {})}
+        elements = Elements(self.stage.graph, arrays, {end}, {result})
         stored = encoded(elements.at(end, at), end.dtype)
         leaf = elements.leaf(result)
         stored, kept = expanded([stored, leaf])
         return stored, kept
+
+    def _numbers(self) -> dict[Value, Array]:
+        """Arrays of constants that are one number, and not a common one."""
+        graph, found = self.stage.graph, dict[Value, Array]()
+        for v in (v for node in self.stage.nodes for v in node.operands):
+            constant = graph.constants.get(v)
+            if constant is None or constant.size != 1 or v in self.arrays:
+                continue
+            if constant.array().item() not in _COMMON:
+                found[v] = array = Array(v.dtype, constant.shape)
+                self.packed[array] = Packed(constant, "", np.ascontiguousarray)
+        return found
 
     def position(self, at: Coordinates) -> Any:
         """Where the result at coordinates is stored: an index."""

@@ -5,7 +5,7 @@
 unaligned type, and ``a * b + c`` contracts by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2s
 
 from graphwright.backends.codegen.dialect import Dialect
@@ -22,6 +22,9 @@ def prelude(dialect: Dialect) -> str:
     store = dialect.store.format(vector=vector, address="p", value="(v)")
     near = load.replace("__global", "__local")
     keep = store.replace("__global", "__local")
+    words = dialect.vector.format(type="int", lanes=WIDTH)
+    fours = dialect.load.format(vector=words, address="p")
+    keep_fours = dialect.store.format(vector=words, address="p", value="(v)")
     return f"""\
 typedef {vector} vec;
 #define SPLAT(s) ((vec)(s))
@@ -29,6 +32,15 @@ typedef {vector} vec;
 #define STORE(p, v) {store}
 #define NEAR_LOAD(p) {near}
 #define NEAR_STORE(p, v) {keep}
+typedef {words} ivec;
+#define WORDS(p) {fours}
+#define WORDS_STORE(p, v) {keep_fours}
+#define DOT4(c, x, w) __asm__("vpdpbusd %2, %1, %0" : "+x"(c) : "x"(x), "x"(w));
+static inline ivec dot4(ivec c, ivec x, ivec w) {{
+  for (int i = 0; i < 32; i += 8)
+    c += ((x >> i) & 255) * ((w << (24 - i)) >> 24);
+  return c;
+}}
 #define WITHIN(i, n) ((uint)(i) < (uint)(n))
 #ifdef __has_builtin
 #if __has_builtin(__builtin_prefetch)
@@ -45,12 +57,21 @@ static inline vec part(const __global float *p, int left) {{
   return (vec)({", ".join(f"v[{i}]" for i in range(WIDTH))});
 }}
 static inline void put(__global float *p, vec x, int left) {{
-  float v[{WIDTH}] = {{{", ".join(f"x.s{i:x}" for i in range(WIDTH))}}};
+  float v[{WIDTH}] = {{{_lanes("x")}}};
   for (int i = 0; i < {WIDTH}; i++) if (i < left) p[i] = v[i];
 }}
+#define PUT(type, p, v, left) {{ \\
+  type##{WIDTH} whole = (v); \\
+  if ((left) >= {WIDTH}) {{ *(__global type##{WIDTH}u *)(p) = whole; }} \\
+  else {{ type each[{WIDTH}] = {{{_lanes("whole")}}}; \\
+    for (int e = 0; e < {WIDTH}; e++) if (e < (left)) (p)[e] = each[e]; }} }}
 #define PART_STORE(p, v, left) \\
   if ((left) >= {WIDTH}) {{ STORE(p, v) }} else put(p, v, left);
 """
+
+
+def _lanes(vector: str) -> str:
+    return ", ".join(f"{vector}.s{i:x}" for i in range(WIDTH))
 
 
 def read(address: str, left: str | None) -> str:
@@ -71,13 +92,22 @@ def number(value: float) -> str:
 
 
 def arguments(
-    arrays: Iterable[str], sizes: Iterable[str], out: str, indices: Iterable[str] = ()
+    arrays: Iterable[str],
+    sizes: Iterable[str],
+    out: str,
+    types: Mapping[str, str] = {},
 ) -> str:
-    """Declarations of arrays that are read, one that is written, and sizes."""
-    found = [f"const __global float *restrict {name}" for name in arrays]
-    found += (f"const __global int *restrict {name}" for name in indices)
+    """Declarations of arrays that are read, one that is written, and sizes.
+
+    Arrays are of floats, but for those that have other ``types``.
+    """
+
+    def pointer(name: str) -> str:
+        return f"__global {types.get(name, 'float')} *restrict {name}"
+
+    found = [f"const {pointer(name)}" for name in arrays]
     numbers = (f"int {name}" for name in sizes)
-    return ", ".join([*found, f"__global float *restrict {out}", *numbers])
+    return ", ".join([*found, pointer(out), *numbers])
 
 
 def named(kind: str, text: str) -> tuple[str, str]:

@@ -9,22 +9,30 @@ two vectors take 12 of 16 registers: 0.95 of the arithmetic peak (Goto and van d
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import WIDTH, block
 from graphwright.backends.mapped import release_part
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """So many rows, and so many vectors of columns."""
+    """So many rows, and so many vectors of columns.
+
+    Attributes:
+        rows: How many.
+        vectors: How many.
+        sums_of: What is added up.
+    """
 
     rows: int = 6
     vectors: int = 2
+    sums_of: Sums = FLOATS
 
     @property
     def columns(self) -> int:
@@ -52,25 +60,33 @@ class Tile:
     @property
     def _shorter(self) -> "Tile | None":
         """A tile with one row less that is about as fast, if there is one."""
-        return Tile(5, 2) if self == TILE else None
+        pair = self.rows, self.vectors
+        return replace(self, rows=5) if pair == (TILE.rows, TILE.vectors) else None
 
     def products(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
-        """The sums of ``count`` rows of a tile, as an array ``c``.
+        """The sums of ``count`` rows of a tile by a ``panel``, as an array ``c``.
 
         Args:
             text: What adds to the ``sums`` of a tile.
         """
-        lines = [f"vec c[{self.rows * self.vectors}];"]
+        lines = [f"{self.vector} c[{self.rows * self.vectors}];"]
         if self._shorter is None:
             return [*lines, *self._kept(text)]
         short = block(f"if (count < {self.rows})", self._shorter._kept(text))
         return [*lines, *short, *block("else", self._kept(text))]
 
     def _kept(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
+        lines = [f"const __global {self.sums_of.word} *b = panel;"]
+
         def keep(i: int, j: int) -> list[str]:
             return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
 
-        return [*self.sums(), *text(self), *self.each(keep)]
+        return [*lines, *self.sums(), *text(self), *self.each(keep)]
+
+    @property
+    def vector(self) -> str:
+        """The type of a vector of sums."""
+        return self.sums_of.vector
 
     def stores(self, form: Callable[[str], Sequence[str]], long: bool) -> list[str]:
         """Statements for each vector ``sum`` of row ``i``, from a column on.
@@ -84,10 +100,11 @@ class Tile:
         if long:
             head = f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)"
             where = f"int i = q / {self.vectors}, j = q % {self.vectors} * {WIDTH};"
-            return block(head, [where, "vec sum = c[q];", *form("j")])
+            own = f"{self.vector} sum = c[q];"
+            return block(head, [where, own, *form("j")])
         body: list[str] = []
         for j in range(self.vectors):
-            own = f"vec sum = c[i * {self.vectors} + {j}];"
+            own = f"{self.vector} sum = c[i * {self.vectors} + {j}];"
             body += ["{", own, *form(str(WIDTH * j)), "}"]
         return block("for (int i = 0; i < count; i++)", body)
 
@@ -109,27 +126,34 @@ class Tile:
         return f"{first} < {edge} ? {first} : {edge}"
 
     def sums(self) -> list[str]:
-        """Declarations of the sums, ``c0_0`` and so on, as zeros."""
-        rows = (self._row(i, "c{i}_{j} = SPLAT(0.0f)") for i in range(self.rows))
-        return [f"vec {row};" for row in rows]
-
-    def _row(self, i: int, form: str) -> str:
-        return ", ".join(form.format(i=i, j=j) for j in range(self.vectors))
+        """Declarations of the sums, ``c0_0`` and so on, as they begin."""
+        sums, own = self.sums_of, range(self.vectors)
+        lines = list[str]()
+        first = [sums.spread("0")] * self.vectors
+        if sums.head:
+            each = (f"f{j} = {sums.load}(b + {WIDTH * j})" for j in own)
+            lines += [f"{sums.vector} {', '.join(each)};", f"b += {self.columns};"]
+            first = [f"f{j}" for j in own]
+        for i in range(self.rows):
+            row = ", ".join(f"c{i}_{j} = {first[j]}" for j in own)
+            lines.append(f"{sums.vector} {row};")
+        return lines
 
     def multiply(
         self, depth: str, step: str = "", ahead: str = "", at: str = "k"
     ) -> list[str]:
         """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on.
 
-        Rows of the panel lie ``step`` floats apart, if not one after another. What lies
-        ``ahead`` floats behind will be needed soon, and is asked of memory by the way.
-        Step ``k`` of a row is its number ``at``.
+        Rows of the panel lie ``step`` elements apart, if not one after another. What
+        lies ``ahead`` elements behind will be needed soon, and is asked of memory by
+        the way. Step ``k`` of a row is its number ``at``.
         """
-        row = ", ".join(f"b{j} = LOAD(b + {WIDTH * j})" for j in range(self.vectors))
-        body = [f"vec {row};", "vec s;"]
+        sums, own = self.sums_of, range(self.vectors)
+        row = ", ".join(f"b{j} = {sums.load}(b + {WIDTH * j})" for j in own)
+        body = [f"{sums.vector} {row};", f"{sums.vector} s;"]
         for i in range(self.rows):
-            steps = (f"c{i}_{j} = s * b{j} + c{i}_{j};" for j in range(self.vectors))
-            body.append(f"s = SPLAT(a{i}[{at}]); {' '.join(steps)}")
+            steps = (sums.step(f"c{i}_{j}", "s", f"b{j}") for j in own)
+            body.append(f"s = {sums.spread(f'a{i}[{at}]')}; {' '.join(steps)}")
         if ahead:
             body.append(f"AHEAD(b + {ahead})")
         body.append(f"b += {step or self.columns};")
@@ -148,24 +172,27 @@ _WASTE = 1.08
 """What that one must save in rows and columns to be faster."""
 
 
-def fitting(rows: int, columns: int) -> Tile:
+def fitting(rows: int, columns: int, sums: Sums = FLOATS) -> Tile:
     """The tile that is fastest, also by rows and columns more than there are."""
 
     def computed(tile: Tile) -> int:
         high, wide = -(-rows // tile.rows), -(-columns // tile.columns)
         return high * tile.rows * wide * tile.columns
 
-    return _NARROW if computed(_NARROW) * _WASTE < computed(TILE) else TILE
+    narrow = computed(_NARROW) * _WASTE < computed(TILE)
+    return replace(_NARROW if narrow else TILE, sums_of=sums)
 
 
-def packed(matrices: NDArray[Any], columns: int) -> NDArray[np.float32]:
+def packed(
+    matrices: NDArray[Any], columns: int, dtype: "np.dtype[Any]" = FLOATS.dtype
+) -> NDArray[Any]:
     """Panels ``[..., panels, depth, columns]`` of matrices ``[..., depth, n]``.
 
     The last one ends with its matrix; a single one may be filled up with zeros.
     """
     *lead, depth, n = matrices.shape
     starts = range(0, n, columns)
-    found = np.zeros((*lead, len(starts), depth, columns), np.float32)
+    found = np.zeros((*lead, len(starts), depth, columns), dtype)
     for p, start in enumerate(starts):
         cut = matrices[..., max(0, min(start, n - columns)) :][..., :columns]
         found[..., p, :, : cut.shape[-1]] = cut

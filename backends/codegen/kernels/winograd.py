@@ -20,18 +20,23 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.conv import pack, zeros
-from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
+from graphwright.backends.codegen.kernels.conv import outside, pack
+from graphwright.backends.codegen.kernels.finish import (
+    Finish,
+    out_type,
+    size_names,
+    size_values,
+)
 from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import (
     WIDTH,
     arguments,
     block,
     named,
     read,
-    write,
 )
 from graphwright.backends.codegen.kernels.tile import TILE, packed
 from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, toom
@@ -110,7 +115,7 @@ def winograd(
     constants: dict[str, Make] = {
         "u": partial(transformed, division=division),
         "w": partial(pack, groups=1, columns=TILE.columns),
-        "zeros": partial(zeros, shape.channels),
+        "zeros": partial(outside, shape.channels, FLOATS),
     }
     if division.span:
         name, source = writer.together()
@@ -250,7 +255,8 @@ class _Writer:
         )
 
     def _head(self, arrays: Sequence[str], out: str, more: Sequence[str] = ()) -> str:
-        declared = arguments(arrays, (), out)
+        types = self.finish.types if out == "out" else {}
+        declared = arguments(arrays, (), out, types)
         names = _SIZES + size_names(self.finish)
         sizes = (f"int {name}" for name in names)
         return self.dialect.kernel.format(
@@ -394,9 +400,10 @@ class _Writer:
         row = f"(n * high + oy + {i}) * wide + ox + {j}"
         return [
             f"size_t at = (size_t)({row}) * filters + column + j;",
-            f"__global float *to = out + (size_t)({row}) * place + column + j;",
+            f"__global {out_type(self.finish)} *to =",
+            f"    out + (size_t)({row}) * place + column + j;",
             *self.finish.statements("r", "at", row, "column + j", left),
-            write("to", "r", left),
+            self.finish.write("to", "r", left),
         ]
 
     def _again(self) -> list[str]:

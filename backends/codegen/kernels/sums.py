@@ -1,0 +1,161 @@
+"""What a register tile adds up: products of floats, or of bytes, four at a time.
+
+Bytes are read as *words* of four neighbours along the depth. Some processors multiply
+the unsigned bytes of a word by the signed ones of another and add all four products to
+a sum of 32 bits, in the time in which they multiply and add one float: x86's
+``vpdpbusd`` (Intel, "Architecture Instruction Set Extensions", AVX512_VNNI). Signed
+ones on the left are made unsigned by adding 128, which is one bit. Zero points, and
+those 128, need no work in the loop: a sum begins with what they will have added too
+much, ``-zero * sum(weights)``. Whole sums are exact modulo 2**32, on every device.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORD = 4
+"""Bytes of a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """Products of float32."""
+
+    @property
+    def word(self) -> str:
+        """The type of an element."""
+        return "float"
+
+    @property
+    def vector(self) -> str:
+        """The type of a vector of them, or of sums."""
+        return "vec"
+
+    @property
+    def load(self) -> str:
+        """Reads such a vector."""
+        return "LOAD"
+
+    @property
+    def store(self) -> str:
+        """Writes one."""
+        return "STORE"
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of an element."""
+        return np.dtype(np.float32)
+
+    @property
+    def head(self) -> bool:
+        """Whether a panel has a row more, before the others: where sums begin."""
+        return False
+
+    @property
+    def border(self) -> int:
+        """What an element outside of an image is, as bits."""
+        return 0
+
+    def spread(self, x: str) -> str:
+        """An element in all lanes."""
+        return f"SPLAT({x})"
+
+    def step(self, c: str, x: str, w: str) -> str:
+        """The statement that adds products to sums."""
+        return f"{c} = {x} * {w} + {c};"
+
+    def rows(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Matrices ``[..., rows, n]`` of weights ``[..., taps, depth, n]``."""
+        *lead, taps, depth, n = weights.shape
+        return weights.reshape(*lead, taps * depth, n)
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Products of bytes, less a zero point, by signed ones.
+
+    Attributes:
+        signed: Whether those on the left are signed.
+        zero: Their zero point.
+        fast: Whether the device has an instruction for it.
+    """
+
+    signed: bool
+    zero: int
+    fast: bool
+
+    @property
+    def word(self) -> str:
+        """The type of four bytes."""
+        return "int"
+
+    @property
+    def vector(self) -> str:
+        """The type of a vector of them, or of sums."""
+        return "ivec"
+
+    @property
+    def load(self) -> str:
+        """Reads such a vector."""
+        return "WORDS"
+
+    @property
+    def store(self) -> str:
+        """Writes one."""
+        return "WORDS_STORE"
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of four bytes."""
+        return np.dtype(np.int32)
+
+    @property
+    def head(self) -> bool:
+        """Whether a panel has a row more, before the others: where sums begin."""
+        return True
+
+    @property
+    def border(self) -> int:
+        """Four zero points, as they lie in an image, as bits."""
+        return int.from_bytes([self.zero & 255] * WORD, "little", signed=True)
+
+    def spread(self, x: str) -> str:
+        """Four bytes in all lanes, unsigned."""
+        return f"(ivec)({x} ^ (int)0x80808080)" if self.signed else f"(ivec)({x})"
+
+    def step(self, c: str, x: str, w: str) -> str:
+        """The statement that adds four products to each sum."""
+        if self.fast:
+            return f"DOT4({c}, {x}, {w})"
+        return f"{c} = dot4({c}, {x}, {w});"
+
+    def rows(self, weights: NDArray[Any]) -> NDArray[np.int32]:
+        """Matrices ``[..., rows, n]`` of weights ``[..., taps, depth, n]``.
+
+        Taps are filled up with zeros to words; before them is where sums begin.
+        """
+        *lead, taps, depth, n = weights.shape
+        zero = self.zero + 128 * self.signed
+        begin = -zero * weights.sum(axis=(-3, -2), dtype=np.int32, keepdims=True)
+        words = -(-depth // WORD)
+        found = np.zeros((*lead, taps, words * WORD, n), np.int8)
+        found[..., :depth, :] = weights
+        fours = found.reshape(*lead, taps * words, WORD, n)
+        rows = np.ascontiguousarray(np.moveaxis(fours, -2, -1)).view(np.int32)[..., 0]
+        return np.concatenate([begin[..., 0, :, :], rows], axis=-2)
+
+
+DOTS = """\
+KERNEL(1, 1, 1) void dots(__global int *restrict out ITEM_ARGUMENTS) {
+  ivec c = (ivec)(0), x = WORDS(out), w = WORDS(out + 8);
+  DOT4(c, x, w)
+  WORDS_STORE(out, c)
+}
+"""
+"""A kernel that builds where the compiler knows the instruction."""
+
+Sums: TypeAlias = Floats | Bytes
+
+FLOATS = Floats()
