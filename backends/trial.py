@@ -23,7 +23,8 @@ class Trial:
     """Says of each run whether it is for one thread alone.
 
     In a trial runs with helpers and without take turns. Who wins has the next ones,
-    twice as many each time that it wins again.
+    twice as many each time that it wins again. Several threads may ask and tell at
+    once: then more runs of one kind may come in a row.
 
     Attributes:
         alone: Whether the next run is for one thread alone.
@@ -48,15 +49,15 @@ class Trial:
         """Takes the time of a run."""
         self._times[alone].append(seconds)
         together, single = self._times[False], self._times[True]
-        count = len(together) + len(single)
-        long = count == 2 and min(together) > _LONG
-        clear = count == 4 and min(single) > _CLEAR * max(together)
+        runs, least = len(together), len(single)
+        long = runs == 2 and not single and min(together) > _LONG
+        clear = runs == least == 2 and min(single) > _CLEAR * max(together)
         if long or clear:
             self._settle(alone=False)
-        elif not together or count < _RUNS:
-            self.alone = count // 2 % 2 == 1
-        else:
+        elif runs + least >= _RUNS and min(runs, least) > 1:
             self._settle(alone=_usual(single) < _GAIN * _usual(together))
+        elif abs(runs - least) > 1:
+            self.alone = least < runs
 
     def _settle(self, *, alone: bool) -> None:
         least, most = _REST

@@ -72,6 +72,21 @@ def test_one_late_run_decides_nothing() -> None:
     assert kinds[-1] is False
 
 
+@pytest.mark.parametrize("threads", [2, 4, 30])
+def test_runs_of_several_threads_may_overlap(threads: int) -> None:
+    found, kinds = Trial(), list[bool]()
+    for _ in range(100):
+        begun = [(found.alone, found.timed) for _ in range(threads)]
+        for alone, timed in begun:
+            kinds.append(alone)
+            if timed:
+                found.book(3e-3 if alone else 1e-3, alone=alone)
+            else:
+                found.rested()
+    assert True in kinds
+    assert found.timed or not found.alone
+
+
 def test_long_runs_are_shared_out() -> None:
     assert not any(played(Trial(), lambda one: 0.01 if one else 0.03, 2000))
 
