@@ -11,7 +11,7 @@ from graphwright.backends.contract import Into, Place
 
 _ALIGN = 64
 _MOST_PINNED = 4 << 20
-SMALL = 1 << 16
+SMALL = 1 << 14
 """Bytes of an input or output that are copied sooner than steps are bound anew."""
 
 

@@ -34,9 +34,11 @@ class Binding:
         slots: Constants and what lies in the arena or is a view of it; None for others.
         segments: The run.
         whole: The calls that are all of it, if there is no step left.
+        results: Of each output of a whole run its slot, the position of the input that
+            it is, and what gives it; neither of these where its memory is new.
     """
 
-    __slots__ = ("calls", "segments", "slots", "views", "whole")
+    __slots__ = ("calls", "results", "segments", "slots", "views", "whole")
 
     def __init__(
         self, slots: list[Any], calls: list[Call | None], views: set[int]
@@ -44,6 +46,7 @@ class Binding:
         self.slots, self.calls, self.views = slots, calls, views
         self.segments: list[Segment] = []
         self.whole: Sequence[Call] | None = None
+        self.results: list[tuple[int, int | None, Callable[[], Any] | None]] = []
 
     def divide(self) -> None:
         """Puts the calls between two steps that are not bound into one segment."""

@@ -1,6 +1,7 @@
 """Outputs of a plan: gathered from its slots, apart from what is written to later."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,17 +69,36 @@ class Outputs:
         frame: Frame,
     ) -> list[Any]:
         """The outputs of a run of nothing but bound steps."""
+        if not binding.results:
+            binding.results = [
+                (slot, *self._source(row, slot, binding, fresh, frame))
+                for row, slot in enumerate(self._slots)
+            ]
         found = list[Any]()
-        for row, slot in enumerate(self._slots):
-            x = fresh.get(slot)
-            if x is None:
-                at = self._fed.get(slot)
-                x = binding.slots[slot] if at is None else feeds[at]
-                if at is None and type(x) is np.ndarray:
-                    small = x.nbytes <= SMALL and not x.dtype.hasobject
-                    x = x.copy() if small else frame.copied(row, x)
-            found.append(x)
+        for slot, at, take in binding.results:
+            if take is not None:
+                found.append(take())
+            else:
+                found.append(fresh[slot] if at is None else feeds[at])
         return self._each_once(found, frame) if self._again else found
+
+    def _source(
+        self,
+        row: int,
+        slot: int,
+        binding: Binding,
+        fresh: Mapping[int, Any],
+        frame: Frame,
+    ) -> tuple[int | None, Callable[[], Any] | None]:
+        """Which input an output is, or what gives it; neither if its memory is new."""
+        at = None if slot in fresh else self._fed.get(slot)
+        if at is not None or slot in fresh:
+            return at, None
+        x = binding.slots[slot]
+        if type(x) is not np.ndarray:
+            return None, partial(_same, x)
+        small = x.nbytes <= SMALL and not x.dtype.hasobject
+        return None, x.copy if small else partial(frame.copied, row, x)
 
     def _each_once(self, found: list[Any], frame: Frame) -> list[Any]:
         for row in self._again:
@@ -99,3 +119,7 @@ class Outputs:
             elif not owned(x) or not x.flags.writeable:
                 found[i] = np.array(x, order="C")
             held.add(id(found[i]))
+
+
+def _same(x: Any) -> Any:
+    return x

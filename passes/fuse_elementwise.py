@@ -2,7 +2,8 @@
 
 One walk over the nodes keeps a region open for each shape. A node joins the region of
 its shape; a node of another kind that reads what is inside closes it. So what is inside
-a region never waits for what needs it, and a region ends where it is closed.
+a region never waits for what needs it, and a region ends where it is closed. Before it
+ends, nodes to come join it that need nothing else, if less has to be kept for that.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +60,12 @@ class _Fuser:
     def __init__(self, graph: Graph, fuses: Fuses) -> None:
         self.graph, self.fuses = graph, fuses
         self.uses, self.producers = graph.use_counts(), graph.producers()
+        self.readers: dict[Value, dict[Node, None]] = {}
+        for node in graph.nodes:
+            for v in node.operands:
+                self.readers.setdefault(v, {})[node] = None
+        self.seen: set[Value] = {*graph.inputs, *graph.constants}
+        self.early: set[Node] = set()
         self.open: dict[tuple[Dim, ...], _Open] = {}
         self.owner: dict[Value, _Open] = {}
         self.roots: dict[Value, Value] = {}
@@ -68,7 +75,9 @@ class _Fuser:
     def graph_with_regions(self) -> Graph:
         """The graph; the same one if no region is worth it."""
         for node in self.graph.nodes:
-            self._visit(node)
+            if node not in self.early:
+                self._visit(node)
+            self.seen.update(node.results)
         for region in list(self.open.values()):
             self._close(region)
         if not self.changed:
@@ -145,6 +154,7 @@ class _Fuser:
 
     def _close(self, region: _Open) -> None:
         """Puts a region, or its one node, behind what it may depend on."""
+        self._gather(region)
         if self.open.get(region.shape) is region:
             del self.open[region.shape]
         for node in region.nodes:
@@ -156,6 +166,42 @@ class _Fuser:
         note("fuse_elementwise", region.nodes[-1])
         self.changed = True
         self.nodes.append(_Body(self, region).node())
+
+    def _gather(self, region: _Open) -> None:
+        """Lets nodes to come join a region where that leaves no more to be kept.
+
+        These are its reductions, and the only readers left of a value inside.
+        """
+        made = [v for node in region.nodes for v in node.results]
+        for v in made:
+            if len(region.nodes) >= _MOST:
+                return
+            for node in self.readers.get(v, ()):
+                if self._comes_early(node, v, region):
+                    self.early.add(node)
+                    self.seen.update(node.results)
+                    self._join(region, node)
+                    made += node.results
+
+    def _comes_early(self, node: Node, v: Value, region: _Open) -> bool:
+        known = all(x in self.seen for x in node.results)
+        if known or not self._taken(node):
+            return False
+        if isinstance(node.op, Reduce):
+            return v.shape == region.shape
+        left = self.uses[v] - region.inner.get(v, 0) - node.operands.count(v)
+        if left or not is_elementwise(node.op) or node.results[0].shape != region.shape:
+            return False
+        return all(self._is_there(x, region) for x in node.operands)
+
+    def _is_there(self, v: Value, region: _Open) -> bool:
+        """Whether a value is in a region, or known without any that is open."""
+        owner = self.owner.get(v)
+        if owner is not None:
+            return owner is region
+        spread = self._spread(v)
+        source = v if spread is None else spread.operands[0]
+        return source in self.seen and self.owner.get(source) is None
 
     def _worthwhile(self, region: _Open) -> bool:
         """Whether a region saves anything: two steps at least."""

@@ -37,6 +37,7 @@ class Entry:
         self.traced, self.executable, self.names = traced, executable, names
         self.inputs = [i for i, kind in enumerate(leaves) if kind.type is not None]
         self.count = len(leaves)
+        self._all = len(self.inputs) == self.count
         self.reads = traced.reads if traced.reads else None
         self.home = executable.options.backend
         self._results = sum(o is None for o in traced.outputs)
@@ -62,12 +63,10 @@ class Entry:
         """
         if self._pairs:
             self._check_apart(values)
-        found = list[Any]()
-        for i in self.inputs:
-            x = values[i]
-            found.append(x if type(x) is np.ndarray else self._feed(x))
-        for h in self.traced.hidden:
-            found.append(self._feed(h.origin))
+        taken = values if self._all else [values[i] for i in self.inputs]
+        found = [x if type(x) is np.ndarray else self._feed(x) for x in taken]
+        if self.traced.hidden:
+            found += [self._feed(h.origin) for h in self.traced.hidden]
         return found
 
     def on_host(self, x: Any) -> Any:

@@ -182,6 +182,56 @@ def test_a_plan_uses_helpers_or_threads_of_blas() -> None:
         assert count() == usual
 
 
+def _layers(x: Any, w: Any) -> Any:
+    return np.maximum(np.maximum(x @ w + 1, 0) @ w, 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "program", "own"),
+    [
+        (200, _layers, True),
+        (600, _layers, False),  # so long that a helper need not hurry
+        (200, lambda x, w: np.tanh(_layers(x, w) @ np.ones((200, 500))), False),
+    ],
+)
+def test_short_products_are_left_to_the_threads_of_blas(
+    size: int, program: Any, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not blas.controllable():
+        pytest.skip("this BLAS does not say how many threads it has")
+    assert blas._found is not None
+    count, seen = blas._found[0], list[int]()
+    monkeypatch.setattr(threads._settings, "threads", 2)
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((size, size)), rng.standard_normal((size, size))
+    f = gw.jit(program, backend="numpy")
+    matmul = np.matmul
+
+    def counted(*args: Any, **options: Any) -> Any:
+        seen.append(count())
+        return matmul(*args, **options)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    for _ in range(3):
+        np.testing.assert_allclose(f(x, w), program(x, w), rtol=1e-9)
+    usual = count()
+    assert set(seen[1:]) <= {usual, 1}
+    few = [n for n in seen if n == 1]
+    assert not few if own or usual == 1 else few
+
+
+def test_one_thread_is_one_of_blas_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not blas.controllable():
+        pytest.skip("this BLAS does not say how many threads it has")
+    assert blas._found is not None
+    monkeypatch.setattr(threads._settings, "threads", 1)
+    runs = threads.Runs()
+    for _ in range(2):
+        with runs:
+            threads.announce(1e-6, 1, blas=True)
+            assert blas._found[0]() == 1
+
+
 def _program(x: Any, w: Any) -> Any:
     y = np.maximum(x @ w, 0)
     e = np.exp(y - y.max(axis=1, keepdims=True))

@@ -87,6 +87,49 @@ def test_what_needs_a_value_closes_its_region() -> None:
     assert [n.op.name for n in changed.nodes] == ["fused", "dot", "fused"]
 
 
+def test_last_readers_join_a_region_before_it_ends() -> None:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.float64, (6, 5)))
+    t = b.input("t", TensorType(dt.float64, (6, 5)))
+    p = b.exp(b.neg(x))
+    mean = b.div(b.sum(b.mul(p, t), [0, 1]), 30.0)  # which ends the region
+    late = b.abs(b.sub(p, t))
+    graph = b.finish([b.dot(late, b.transpose(x, [1, 0])), mean, b.sum(late, [1])])
+    changed = fused(graph)
+    verify(changed)
+    assert sorted(n.op.name for n in changed.nodes) == [
+        *("div", "dot", "fused", "transpose")
+    ]
+    arrays = [RNG.standard_normal((6, 5)) for _ in range(2)]
+    want = evaluate(graph, arrays)
+    for have, expected in zip(evaluate(changed, arrays), want, strict=True):
+        np.testing.assert_allclose(have, expected, rtol=1e-14)
+
+
+def test_a_value_that_is_kept_anyway_takes_no_reader_early() -> None:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.float64, (6, 6)))
+    p = b.tanh(b.neg(x))
+    product = b.dot(p, x)
+    slope = b.sub(1.0, b.mul(p, p))  # as in a gradient: p would be kept as well
+    changed = fused(b.finish([b.mul(product, slope), b.dot(p, product)]))
+    verify(changed)
+    assert [n.op.name for n in changed.nodes] == ["fused", "dot", "dot", "fused"] or [
+        n.op.name for n in changed.nodes
+    ] == ["fused", "dot", "fused", "dot"]
+
+
+def test_what_is_not_known_yet_joins_no_region() -> None:
+    b = Builder("test")
+    x = b.input("x", TensorType(dt.float64, (6, 6)))
+    p = b.exp(b.neg(x))
+    product = b.dot(x, x)
+    total = b.sum(b.mul(p, 2.0), [0, 1])
+    changed = fused(b.finish([b.dot(b.sub(p, product), product), b.sqrt(total)]))
+    verify(changed)
+    assert [n.op.name for n in changed.nodes].count("dot") == 2
+
+
 def test_regions_write_windows_and_reduce() -> None:
     b = Builder("test")
     x = b.input("x", TensorType(dt.float64, (6, 5)))

@@ -36,25 +36,25 @@ def merged(
                 continue
         groups.append([axis])
         sizes.append(size)
-    return _longest_last(sizes, groups, arrays) if sizes else ((1,), [[]])
+    return (tuple(sizes), groups) if sizes else ((1,), [[]])
 
 
-def _longest_last(
-    sizes: list[int], groups: list[list[int]], arrays: Sequence[Array]
+def longest_last(
+    shape: Shape, groups: Sequence[list[int]], arrays: Sequence[Array]
 ) -> tuple[Shape, list[list[int]]]:
     """The longest axis moved to the end, if the last one makes too short a loop.
 
     It makes none by itself where every array has its rows behind one another.
     """
+    sizes, order = [*shape], [*groups]
     longest = max(range(len(sizes)), key=lambda i: (sizes[i], i))
-    alone = len(groups) > 1 and not all(
-        a.strides[groups[-2][-1]] == a.strides[groups[-1][-1]] * sizes[-1]
-        for a in arrays
+    alone = len(order) > 1 and not all(
+        a.strides[order[-2][-1]] == a.strides[order[-1][-1]] * sizes[-1] for a in arrays
     )
     if alone and sizes[-1] <= SHORT and sizes[longest] > sizes[-1]:
         sizes.append(sizes.pop(longest))
-        groups.append(groups.pop(longest))
-    return tuple(sizes), groups
+        order.append(order.pop(longest))
+    return tuple(sizes), order
 
 
 def folded(x: Array, groups: Sequence[Sequence[int]], shape: Shape) -> Array:

@@ -28,6 +28,8 @@ _EVEN = 8
 _CALLS = 3
 _HELD = 501
 """NumPy keeps the interpreter's lock for products of fewer elements."""
+_SHORT = 1e-3
+"""Seconds of products that BLAS' threads halve as soon as helpers do."""
 _TASK_FLOPS = 1 << 26
 _ROWS = 192
 """Rows, or columns, of a part: BLAS packs the other operand anew for each."""
@@ -152,7 +154,10 @@ class Product:
         def make(index: int, _slot: int) -> Callable[[], object]:
             return whole._part(cuts[index])._stage()
 
-        return threads.Prepared(make, len(cuts), seconds=seconds, calls=_CALLS)
+        alone = whole._stage() if whole.out.ndim == 2 and seconds < _SHORT else None
+        return threads.Prepared(
+            make, len(cuts), seconds=seconds, calls=_CALLS, whole=alone
+        )
 
     def _flat(self) -> "Product":
         """The same as one matrix product, where memory has it so."""

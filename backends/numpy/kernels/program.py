@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
-from graphwright.backends.numpy.kernels.axes import folded, merged
+from graphwright.backends.numpy.kernels.axes import folded, longest_last, merged
 from graphwright.backends.numpy.kernels.fold import Fold
 from graphwright.backends.numpy.kernels.geometry import Block, blocks
 from graphwright.backends.numpy.kernels.pitch import COPIES, Pitch, constant, pitch_of
+from graphwright.backends.numpy.kernels.repeat import Repeat, repeat_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -307,15 +308,18 @@ class _Bound:
         walked = [*views, *(t for t in targets if t is not None)]
         axes = [r.axes for r in program.results if r.reduce is not None]
         self.shape, groups = merged(program.shape, axes, walked)
-        self.views = [folded(v, groups, self.shape) for v in views]
-        self.targets = [
-            None if t is None else folded(t, groups, self.shape) for t in targets
-        ]
+        self._fold(views, targets, groups)
+        self.repeat = self._repeat()
+        if self.repeat is None:
+            self.shape, groups = longest_last(self.shape, groups, walked)
+            self._fold(views, targets, groups)
         self.pitch = self._pitch() if program.staged else None
-        if self.pitch is None:
-            self.blocks = _pieces(program, self.shape, groups)
-        else:
+        if self.pitch is not None:
             self.blocks = self.pitch.blocks(self.shape, program.room, program.slots)
+        elif self.repeat is not None:
+            self.blocks = self.repeat.blocks(self.shape, program.target)
+        else:
+            self.blocks = _pieces(program, self.shape, groups)
         self.rooms = self._rooms(buffer)
         self.first = [
             call
@@ -323,10 +327,24 @@ class _Bound:
             if r.base is not None and r.window is not None
             for call in _around(inputs[r.base], out, r.window)
         ]
+        if self.repeat is not None:
+            self.first += self.repeat.before
         self.folds = [
             Fold(r.reduce, r.axes, out, self.shape, groups, self.blocks)
             for r, out in zip(program.results, outs, strict=True)
             if r.reduce is not None
+        ]
+
+    def _fold(
+        self,
+        views: Sequence[Array],
+        targets: Sequence[Array | None],
+        groups: Sequence[Sequence[int]],
+    ) -> None:
+        """Keeps arrays as they are walked: groups of axes as one each."""
+        self.views = [folded(v, groups, self.shape) for v in views]
+        self.targets = [
+            None if t is None else folded(t, groups, self.shape) for t in targets
         ]
 
     def _rooms(self, buffer: NDArray[np.uint8]) -> list[list[Array]]:
@@ -341,6 +359,14 @@ class _Bound:
         sources = [(v, read.count(i)) for i, v in enumerate(self.views)]
         targets = [t for t in self.targets if t is not None]
         return pitch_of(self.shape, sources, targets, self.program.room)
+
+    def _repeat(self) -> Repeat | None:
+        """How short rows run together, unless a reduction reads an input as it is."""
+        results = self.program.results
+        if any(r.reduce is not None and r.value.key[0] >= 0 for r in results):
+            return None
+        targets = [t for t in self.targets if t is not None]
+        return repeat_of(self.shape, self.views, targets, self.program.target)
 
     def call(self) -> Call:
         """What runs it all."""
@@ -392,7 +418,7 @@ class _Bound:
             calls.append(partial(np.copyto, target, read(result.value)))
         values = [r.value for r in program.results if r.reduce is not None]
         for fold, value in zip(self.folds, values, strict=True):
-            calls.append(fold.block(index, read(value)))
+            calls.append(fold.block(index, read(value).reshape(part.rows)))
         return calls + part.after
 
 
@@ -400,6 +426,7 @@ class _Part:
     """What a block reads and writes.
 
     Attributes:
+        rows: The part of the program's shape.
         shape: That of all its arrays.
         sources: Parts of the program's sources.
         targets: Where results are written, None for reductions.
@@ -414,9 +441,13 @@ class _Part:
         self.after: list[Call] = []
         sources = [v[block.box] for v in whole.views]
         targets = [None if t is None else t[block.box] for t in whole.targets]
-        pitch = whole.pitch
+        pitch, repeat = whole.pitch, whole.repeat
+        self.rows = self.shape = tuple(part.stop - part.start for part in block.box)
+        if repeat is not None:
+            shape = self.shape = repeat.shape(*self.rows)
+            sources = [repeat.view(i, x, shape) for i, x in enumerate(sources)]
+            targets = [None if t is None else t.reshape(shape) for t in targets]
         if pitch is None:
-            self.shape = tuple(part.stop - part.start for part in block.box)
             self.sources, self.targets = sources, targets
             return
         self.shape = (block.size,)

@@ -139,13 +139,18 @@ class Runs:
 
     A plan uses helpers or BLAS' threads, never both: they would take the processors
     from each other, and a product gives the same bits in each run. Which of them,
-    its steps decide when they are bound, however many threads there are.
+    its steps decide when they are bound. BLAS has its threads where nothing but short
+    products could be shared out.
+
+    Attributes:
+        shares: Whether it uses helpers.
+        jobs: How often they were called in the last run.
     """
 
     def __init__(self) -> None:
         """Begin to learn whether they do, and how many jobs a run has."""
         self._trial = Trial()
-        self._shares = self._multiplies = False
+        self.shares = self._multiplies = False
         self.jobs = 0
 
     def __enter__(self) -> None:
@@ -159,15 +164,19 @@ class Runs:
 
     def expect(self, own: _Thread, *, sharing: bool, blas: bool) -> None:
         """Learn that a step may be shared out, or calls BLAS."""
-        self._shares |= sharing
+        self.shares |= sharing
         self._multiplies |= blas
         self._keep(own)
 
     def _keep(self, own: _Thread) -> None:
-        """Keep BLAS to the calling thread until the run ends, if helpers are used."""
-        if self._shares and self._multiplies and not own.single:
-            own.single = True
-            blas.enter()
+        """Keep BLAS to the calling thread until the run ends, if helpers are used.
+
+        So it is where one thread is all there may be.
+        """
+        if self._multiplies and not own.single:
+            if self.shares or get_num_threads() == 1:
+                own.single = True
+                blas.enter()
 
     def __exit__(self, *_: object) -> None:
         own = _state.own
@@ -309,25 +318,30 @@ class Prepared:
         seconds: float = 1.0,
         calls: int = 0,
         blas: bool = True,
+        whole: Callable[[], object] | None = None,
     ) -> None:
         """Keep `make(index, slot)`, which gives what the task of an index does.
 
         All together take about `seconds` on one thread, and each makes `calls` of numpy
         functions, between which threads take turns. They are shared out where
-        ``shares`` says so.
+        ``shares`` says so; but plans whose other steps need no helpers run `whole`
+        instead, if there is one, with BLAS' threads.
         """
         self._blas = blas
         self._make, self._count, self._slots = make, count, max_slots
         self._seconds = seconds
         self._pays = pays(seconds, count * calls)
         self._joins = joins(seconds, count * calls)
-        announce(seconds, count * calls, blas=blas)
+        self._whole = whole
+        announce(seconds if whole is None else 0.0, count * calls, blas=blas)
         self._made: dict[tuple[int, int], Callable[[], object]] = {}
 
     def __call__(self) -> None:
         """Run all tasks."""
         own = _state.own
-        if _now(self._seconds, self._pays, self._joins):
+        if self._whole is not None and own.runs is not None and not own.runs.shares:
+            self._whole()
+        elif _now(self._seconds, self._pays, self._joins):
             parallel(self._task, self._count, self._slots)
         elif self._blas and own.runs is None:
             parallel(self._task, self._count, 1)
