@@ -31,7 +31,7 @@ from array_programs.case import Case
 import graphwright as gw
 
 SIZES = {"32K": 32 << 10, "1M": 1 << 20, "64M": 64 << 20}
-ROUNDS, REST, BLOCK = 3, 0.05, 0.12
+ROUNDS, REST, BLOCK = 5, 0.05, 0.12
 
 Runner = Callable[..., Any]
 

@@ -17,8 +17,8 @@ from graphwright.backends.numpy.kernels.program import (
     Program,
     Result,
     Source,
-    Window,
 )
+from graphwright.backends.numpy.kernels.window import Window
 from graphwright.backends.numpy.table import kernel_for, place_of
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node

@@ -20,10 +20,10 @@ from graphwright.backends.numpy.kernels.fold import Fold
 from graphwright.backends.numpy.kernels.geometry import Block, blocks
 from graphwright.backends.numpy.kernels.pitch import COPIES, Pitch, constant, pitch_of
 from graphwright.backends.numpy.kernels.repeat import Repeat, repeat_of
+from graphwright.backends.numpy.kernels.window import Window, around, part_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Window = tuple[slice, ...]
 Function = Callable[..., object]
 """Called with its operands, then with the result's array, which may be an operand."""
 Call = Callable[[], object]
@@ -298,11 +298,11 @@ class _Bound:
         count = len(program.results)
         outs, inputs = arrays[:count], arrays[count:]
         views = [
-            np.broadcast_to(_part(inputs[s.number], s.window), program.shape)
+            np.broadcast_to(part_of(inputs[s.number], s.window), program.shape)
             for s in program.sources
         ]
         targets = [
-            None if r.reduce is not None else _part(out, r.window)
+            None if r.reduce is not None else part_of(out, r.window)
             for r, out in zip(program.results, outs, strict=True)
         ]
         walked = [*views, *(t for t in targets if t is not None)]
@@ -325,7 +325,7 @@ class _Bound:
             call
             for r, out in zip(program.results, outs, strict=True)
             if r.base is not None and r.window is not None
-            for call in _around(inputs[r.base], out, r.window)
+            for call in around(inputs[r.base], out, r.window)
         ]
         if self.repeat is not None:
             self.first += self.repeat.before
@@ -503,10 +503,6 @@ def _bound(function: Function, operands: list[Any], out: Any) -> Call:
     return partial(function, *operands, out)  # by name it takes 160 ns longer
 
 
-def _part(x: Array, window: Window | None) -> Array:
-    return x if window is None else x[window]
-
-
 def _pieces(
     program: Program, shape: Shape, groups: Sequence[Sequence[int]]
 ) -> list[Block]:
@@ -524,28 +520,3 @@ def _pieces(
         Block((*whole, slice(low, high)), lead * low, lead * high)
         for low, high in threads.ranges(shape[-1], step)
     ]
-
-
-# Windows ------------------------------------------------------------------------------
-
-
-def _around(base: Array, out: Array, window: Window) -> list[Call]:
-    """Calls that copy what lies around a window, if the result is a new array."""
-    if _start(base) == _start(out):
-        return []
-    if any(part.step not in (None, 1) for part in window):
-        return [partial(np.copyto, out, base)]
-    calls: list[Call] = []
-    inner: list[slice] = []
-    for axis, part in enumerate(window):
-        rest = [slice(None)] * (out.ndim - axis - 1)
-        for side in (slice(0, part.start), slice(part.stop, out.shape[axis])):
-            at = (*inner, side, *rest)
-            if out[at].size:
-                calls.append(partial(np.copyto, out[at], base[at]))
-        inner.append(part)
-    return calls
-
-
-def _start(x: Array) -> Any:
-    return x.__array_interface__["data"][0]

@@ -173,10 +173,10 @@ class Runs:
 
         So it is where one thread is all there may be.
         """
-        if self._multiplies and not own.single:
-            if self.shares or get_num_threads() == 1:
-                own.single = True
-                blas.enter()
+        alone = self.shares or get_num_threads() == 1
+        if alone and self._multiplies and not own.single:
+            own.single = True
+            blas.enter()
 
     def __exit__(self, *_: object) -> None:
         own = _state.own
