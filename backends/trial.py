@@ -10,7 +10,7 @@ libraries spin for a while."""
 _RUNS = 12
 """Runs of a trial, half of them alone."""
 _LONG = 4e-3
-"""Seconds: of longer runs a helper that comes late delays but a small part."""
+"""Seconds of runs of which one alone is enough to tell that helpers are faster."""
 _CLEAR = 1.3
 """How many times as fast helpers are where two runs alone are enough to tell."""
 _GAIN = 1.05
@@ -50,7 +50,7 @@ class Trial:
         self._times[alone].append(seconds)
         together, single = self._times[False], self._times[True]
         runs, least = len(together), len(single)
-        long = runs == 2 and not single and min(together) > _LONG
+        long = runs == 2 and least == 1 and _LONG < max(together) < single[0]
         clear = runs == least == 2 and min(single) > _CLEAR * max(together)
         if long or clear:
             self._settle(alone=False)

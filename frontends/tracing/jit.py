@@ -142,20 +142,23 @@ class Jit:
     def _quick_key(self, args: tuple[Any, ...], home: Backend) -> Any:
         """What tells calls of arrays and numbers apart; None for other calls."""
         kinds: list[Any] = [home]
+        arrays: list[int] = []
         for x in args:
             kind = type(x)
             if kind is np.ndarray:
+                arrays.append(id(x))
                 kinds += (x.dtype, x.shape)
             elif kind is float:
                 kinds.append(float)
             elif kind is int or kind is bool or kind is str:
                 kinds += (kind, x)
             elif kind is Handle.concrete:
+                arrays.append(id(x))
                 type_ = x.type_of()
                 kinds += (type_.dtype.numpy, type_.shape)
             else:
                 return None
-        if len({*map(id, args)}) < len(args) and same_arrays(args):
+        if len(arrays) > 1 and len(set(arrays)) < len(arrays):
             return None
         return tuple(kinds)
 

@@ -87,8 +87,16 @@ def test_runs_of_several_threads_may_overlap(threads: int) -> None:
     assert found.timed or not found.alone
 
 
-def test_long_runs_are_shared_out() -> None:
-    assert not any(played(Trial(), lambda one: 0.01 if one else 0.03, 2000))
+def test_long_runs_are_seldom_tried_alone() -> None:
+    kinds = played(Trial(), lambda one: 0.03 if one else 0.01, 2000)
+    assert 1 <= kinds.count(True) <= 6
+    first = trial._FIRST + 3
+    assert not any(kinds[first : first + trial._REST[0]])
+
+
+def test_long_runs_are_alone_where_another_program_has_the_processors() -> None:
+    kinds = played(Trial(), lambda one: 0.01 if one else 0.03, 2000)
+    assert kinds.count(False) < 60
 
 
 class _Alone:

@@ -165,6 +165,8 @@ class Program:
         shared = not _ASKS or threads.joins(cost * 1e-9, calls)
         self.slots = threads.get_num_threads() if shared else 1
         self.seconds, self.calls = cost * 1e-9, calls
+        if self.slots == 1 and not instructions:  # nothing stays in a faster cache
+            target = max(1, size)
         rounds = -(-size // (target * self.slots))
         self.target = max(1, min(target, -(-size // max(1, rounds * self.slots))))
         self.room = min(size, self.target)
