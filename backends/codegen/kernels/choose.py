@@ -14,6 +14,7 @@ from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.winograd import Division
+from graphwright.backends.mapped import release_part
 
 _BALANCE = 11
 """Operations in the time of a byte of weights: they come from memory in each run."""
@@ -23,6 +24,8 @@ _CYCLE = 32
 """Operations of a cycle."""
 _RESIDENT = 5 << 19
 """Bytes of transformed filters that each span of tiles may read again."""
+_PART = 1 << 20
+"""Weights that are looked at before their pages are given back."""
 _LARGEST_WEIGHT = 1e12
 """Weights below it, transformed, have products that stay finite, as a rule."""
 
@@ -57,7 +60,14 @@ def convolution(
 
 def are_small(weights: NDArray[np.float32]) -> bool:
     """Whether products of what they are transformed to stay finite, as a rule."""
-    high, low = weights.max(initial=0), weights.min(initial=0)
+    step = max(1, _PART * len(weights) // max(1, weights.size))
+    parts = (weights[low : low + step] for low in range(0, len(weights), step))
+    return all(map(_is_small, parts))
+
+
+def _is_small(part: NDArray[np.float32]) -> bool:
+    high, low = part.max(initial=0), part.min(initial=0)
+    release_part(part)
     return bool(max(high, -low) < _LARGEST_WEIGHT)  # no copy is made; NaN is not small
 
 

@@ -6,6 +6,7 @@ copied to panels of 16 columns of float32, so that a tile reads it in order.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels import integers
 from graphwright.backends.codegen.kernels.behind import Behind
+from graphwright.backends.codegen.kernels.choose import are_small
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launched import MOST, launched
+from graphwright.backends.codegen.kernels.strassen import pays, strassen
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
@@ -35,6 +38,8 @@ from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.dtype import float32, float64, int16, int32
 
 ROWS = 6
+_TILES, _STRASSEN = "tiles", "Strassen"
+"""Names of ways, which records have."""
 _PANEL = 64
 """Bytes of a row of a panel: two registers of 256 bits, 12 sums of 16 registers."""
 
@@ -72,12 +77,26 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     assert w is not None
     shape = GemmShape(batch, m, k, n)
 
-    def made(machine: Cpu, own: Site) -> Sequence[Kernel]:
-        library = gemm(shape, constant is not None, finish, machine, OPENCL)
+    names = _algorithms(site, shape)
+
+    def made(name: str, machine: Cpu, own: Site) -> Sequence[Kernel]:
+        if name == _STRASSEN:
+            library = strassen(shape, finish, machine, OPENCL)
+        else:
+            library = gemm(shape, constant is not None, finish, machine, OPENCL)
         return list(launched(own, library, finish, {"x": x, "w": w}))
 
     key = f"dot {shape} {constant is not None} and {len(finish.arrays)} arrays"
-    return site.best(key, [divided("tiles", site.target, made)])
+    ways = [divided(name, site.target, partial(made, name)) for name in names]
+    return site.best(key, ways)
+
+
+def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:
+    """How a product can be computed: first what should be best."""
+    constant = site.constant(1)
+    if constant is None or site.target.strict or not pays(shape):
+        return [_TILES]
+    return [_STRASSEN, _TILES] if are_small(constant.array()) else [_TILES]
 
 
 def _width(site: Site) -> int:

@@ -49,12 +49,16 @@ class Tile:
         longs = rows - tiles * (self.rows - 1)
         return tiles, longs if self._shorter is not None and longs >= 0 else tiles
 
-    def place(self, tile: str) -> list[str]:
+    def row(self, tile: str) -> str:
+        """The first row of a tile; of the one behind the last, how many there are."""
+        return f"{tile} * {self.rows - 1} + ({tile} < longs ? {tile} : longs)"
+
+    def place(self, tile: str, rows: str = "rows") -> list[str]:
         """The first row ``r`` of a tile, and the ``count`` of its rows."""
         return [
-            f"int r = {tile} * {self.rows - 1} + ({tile} < longs ? {tile} : longs);",
+            f"int r = {self.row(tile)};",
             f"int count = {tile} < longs ? {self.rows} : {self.rows - 1};",
-            "if (count > rows - r) count = rows - r;",
+            f"if (count > {rows} - r) count = {rows} - r;",
         ]
 
     @property
@@ -69,11 +73,15 @@ class Tile:
         Args:
             text: What adds to the ``sums`` of a tile.
         """
-        lines = [f"{self.vector} c[{self.rows * self.vectors}];"]
+        kept = self.by_height(lambda tile: tile._kept(text))
+        return [f"{self.vector} c[{self.rows * self.vectors}];", *kept]
+
+    def by_height(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
+        """Statements for a tile of ``count`` rows, or a shorter one, if that fits."""
         if self._shorter is None:
-            return [*lines, *self._kept(text)]
-        short = block(f"if (count < {self.rows})", self._shorter._kept(text))
-        return [*lines, *short, *block("else", self._kept(text))]
+            return [*text(self)]
+        short = block(f"if (count < {self.rows})", text(self._shorter))
+        return [*short, *block("else", text(self))]
 
     def _kept(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
         lines = [f"const __global {self.sums_of.word} *b = panel;"]
