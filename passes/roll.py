@@ -382,6 +382,7 @@ class _Body:
         self._turn = inner.input("turn", TensorType(int64, ()))
         inner.input("going", TensorType(bool_, ()))
         self._values: dict[_Key | Value, Value] = {}
+        self._starts: dict[bytes, Value] = {}
         for i, key in enumerate(loop.carried):
             self._values[key] = inner.input(f"carried{i}", loop.type_of(key))
         for i, v in enumerate(loop.fixed):
@@ -443,8 +444,12 @@ class _Body:
         """Where a window starts, on one axis."""
         if (starts == starts[0]).all():
             return self.b.scalar(int(starts[0]), int64)
-        table = self.b.constant(np.array(starts, np.int64), int64)
-        return self.b.emit("gather", table, self._turn, axis=0)
+        numbers = np.array(starts, np.int64)
+        key = numbers.tobytes()
+        if key not in self._starts:
+            table = self.b.constant(numbers, int64)
+            self._starts[key] = self.b.emit("gather", table, self._turn, axis=0)
+        return self._starts[key]
 
     def _read(self, op: Slice, x: Value, starts: Any) -> Value:
         """A window: what stays is sliced, what moves is gathered."""
