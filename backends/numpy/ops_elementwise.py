@@ -117,8 +117,17 @@ class _Reader:
 
     def program(self) -> Program:
         """The program of the whole body."""
+        unions, parts = _less_or_equal(self.body)
         for node in self.body.nodes:
-            self._add(node)
+            if not _stands(node):
+                raise _Declined
+            if node in unions:
+                operands = [self._operand(v) for v in unions[node]]
+                dtype = node.results[0].dtype.numpy
+                found = self.assembler.emit(np.less_equal, operands, dtype)
+                self.values[node.results[0]] = found
+            elif node not in parts:
+                self._add(node)
         results = [
             self.results.get(v) or Result(self._operand(v)) for v in self.body.outputs
         ]
@@ -154,9 +163,6 @@ class _Reader:
 
     def _add(self, node: Node) -> None:
         op, (result, *_) = node.op, node.results
-        empty = any(0 in v.shape for v in (*node.operands, result))
-        if empty or not _stands(node):
-            raise _Declined
         if isinstance(op, Slice):
             (x,) = node.operands
             beside = all(op.apart(w) for base, w in self.written if base is x)
@@ -186,7 +192,26 @@ class _Reader:
             self.values[result] = found
 
 
+def _less_or_equal(body: Graph) -> tuple[dict[Node, tuple[Value, ...]], set[Node]]:
+    """Nodes that compute ``x <= y`` with x and y, and the two that each is made of."""
+    makers, uses = body.makers, body.use_counts()
+    found: dict[Node, tuple[Value, ...]] = {}
+    parts: set[Node] = set()
+    for node in body.nodes:
+        pair = [makers.get(v) for v in node.operands] if node.op.name == "or" else []
+        both = {n.op.name: n for n in pair if n is not None}
+        less, equal = both.get("lt"), both.get("eq")
+        if less is None or equal is None or {*less.operands} != {*equal.operands}:
+            continue
+        if all(uses[v] == 1 for v in node.operands):
+            found[node] = less.operands
+            parts |= {less, equal}
+    return found, parts
+
+
 def _stands(node: Node) -> bool:
+    if any(0 in v.shape for v in (*node.operands, *node.results)):
+        return False
     if node.op.name == "broadcast_to":
         return True
     return fuses(node.op, [v.type for v in node.operands])

@@ -341,7 +341,9 @@ class NonZero(Op):
     def compute(self, xp: Any, x: Any) -> Any:
         if x.ndim == 0:
             return xp.zeros((0, int(x != 0)), np.int64)
-        return xp.stack(xp.nonzero(x)).astype(np.int64, copy=False)
+        found = xp.nonzero(x)
+        rows = found[0].reshape(1, -1) if len(found) == 1 else xp.stack(found)
+        return rows.astype(np.int64, copy=False)
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any

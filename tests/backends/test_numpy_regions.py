@@ -8,6 +8,7 @@ import pytest
 
 import graphwright as gw
 from graphwright.backends.contract import Request
+from graphwright.backends.numpy.functions import Assembler
 from graphwright.backends.numpy.kernels import program
 from graphwright.backends.numpy.ops_elementwise import elementwise_kernel
 from graphwright.ir import dtype as dt
@@ -266,3 +267,28 @@ def test_complex_numbers(dtype: dt.DType) -> None:
     found = gw.compile(graph, backend="numpy").execute(feeds)
     for got, want in zip(found, evaluate(graph, feeds), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_less_or_equal_is_one_function(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(a: Any, b: Any) -> Any:
+        found = np.where(a <= b, a, -1.0)
+        return (found, a == b) if kept else (found, (b >= a) & (b < 3))
+
+    a = np.array([1.0, np.nan, 3.0, 4.0, -0.0, 2.0])
+    b = np.array([1.0, 2.0, np.nan, 3.0, 0.0, np.inf])
+    called, emit = list[Any](), Assembler.emit
+
+    def noted(self: Any, function: Any, *rest: Any, **options: Any) -> Any:
+        called.append(function)
+        return emit(self, function, *rest, **options)
+
+    monkeypatch.setattr(Assembler, "emit", noted)
+    for got, want in zip(
+        gw.jit(chosen, backend="numpy")(a, b), chosen(a, b), strict=True
+    ):
+        np.testing.assert_array_equal(got, want)
+    assert (np.less_equal in called) is not kept
+    assert (np.equal in called) is kept
