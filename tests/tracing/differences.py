@@ -47,8 +47,9 @@ CLASSES = {
     ),
     "undefined results": Difference(
         "casts of what the dtype cannot hold, 1 / 0 of integers by reciprocal, order"
-        " of equal elements by argsort without kind='stable'",
-        "numpy.ndarray.astype, numpy.reciprocal and numpy.sort, Notes; ISO C 6.3.1.4",
+        " of equal elements by argsort without kind='stable', the sign of NaN",
+        "numpy.ndarray.astype, numpy.reciprocal and numpy.sort, Notes; ISO C 6.3.1.4;"
+        " IEEE 754-2019 6.3",
         ("v0 = np.reciprocal((a0 * 0).astype('int32'))",),
     ),
     "half precision": Difference(
@@ -163,10 +164,19 @@ def _odd(x: Any) -> bool:
     return not x.flags.c_contiguous
 
 
-def _inverts(line: str, used: Sequence[Any]) -> bool:
+def _undefined(line: str, used: Sequence[Any]) -> bool:
     if "argsort" in line and "stable" not in line:
         return True
+    if re.search("signbit|copysign", line) and not all(map(_numbers, used)):
+        return True
     return "reciprocal" in line and any(kind in "iu" for kind in _kinds(used))
+
+
+def _numbers(x: Any) -> bool:
+    """Whether nothing in it is NaN."""
+    if isinstance(x, (tuple, list)):
+        return all(map(_numbers, x))
+    return not np.isnan(np.asarray(x)).any()
 
 
 def _counts(line: str, used: Sequence[Any]) -> bool:
@@ -197,6 +207,6 @@ _TESTS = (
     ("casts by methods", _casts),
     ("Python numbers", _counts),
     ("complex order", _orders),
-    ("undefined results", _inverts),
+    ("undefined results", _undefined),
     ("special values", _special),
 )

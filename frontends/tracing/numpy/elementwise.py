@@ -3,6 +3,7 @@
 Dtypes promote as in NumPy 2, Python numbers being weak; shapes broadcast.
 """
 
+import math
 from typing import Any
 
 from graphwright.frontends.tracing.arithmetic import (
@@ -201,9 +202,12 @@ def square(b: Emitter, x: Value, /) -> Value:
 
 @array_function
 def reciprocal(b: Emitter, x: Value, /) -> Value:
-    """``1 / x``."""
+    """``1 / x``; of a complex zero both parts are NaN."""
     x = b.cast(x, int8) if x.dtype is bool_ else x
-    return b.div(b.full((), 1, x.dtype), x)
+    found = b.div(b.full((), 1, x.dtype), x)
+    if x.dtype.kind != "c":
+        return found
+    return b.where(b.eq(x, 0), b.full((), complex(math.nan, math.nan), x.dtype), found)
 
 
 @array_function
