@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from graphwright.backends.executable import StepTime
+from graphwright.backends.tuning import Mode, Tuning, tuning_of
 from graphwright.comparison.labels import labelled
 from graphwright.comparison.peers import PEERS
 from graphwright.comparison.runners import (
@@ -202,6 +203,8 @@ def bench(
     seconds: float = 0.5,
     rest: float = 0.2,
     profile: bool = False,
+    tune: Mode = "off",
+    tuning: "str | os.PathLike[str] | None" = None,
 ) -> BenchReport:
     """Times of a model on random inputs.
 
@@ -219,11 +222,15 @@ def bench(
         seconds: How long a block is, three runs at least.
         rest: Seconds before each block.
         profile: Also time each step of the first backend.
+        tune: What OpenCL measures to choose between ways to compute, as in ``compile``.
+        tuning: A file with choices that were made, and where such are added.
 
     Raises:
         FeedError: If there is no dim to give sizes to.
         BackendUnavailable: If no backend can run.
+        CacheError: If ``tuning`` is no record, or cannot be read.
     """
+    own = tuning_of(tune, tuning)
     graph = model if isinstance(model, Graph) else load(model)
     source = graph if isinstance(model, Graph) else model
     dim = _batch_dim(graph, batch_dim) if batches or batch_dim else None
@@ -237,7 +244,7 @@ def bench(
                 if dim is not None and batch is not None:
                     sizes[dim] = batch
                 feeds = random_feeds(graph, {}, 0, sizes)
-                entries = _entries(graph, source, backends, feeds, report)
+                entries = _entries(graph, source, backends, feeds, report, own)
                 _measure(entries, blocks, seconds, rest)
                 report.rows += [e.row(batch, count) for e in entries]
                 if profile and entries and not report.profile:
@@ -301,6 +308,7 @@ def _entries(
     backends: Sequence[str],
     feeds: Mapping[str, Any],
     report: BenchReport,
+    tuning: Tuning | None,
 ) -> list[_Entry]:
     original = labelled(graph)
     entries: list[_Entry] = []
@@ -314,7 +322,7 @@ def _entries(
             elif name == "reference":
                 runner = ReferenceRunner(original)
             else:
-                runner = GraphwrightRunner(name, original, name)
+                runner = GraphwrightRunner(name, original, name, tuning=tuning)
             made = time.perf_counter() - start
             start = time.perf_counter()
             runner.plain(feeds)

@@ -9,7 +9,7 @@ from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.limits import Cancellation, Limits
 from graphwright.backends.registry import get_backend
-from graphwright.backends.tuning import Mode, Tuning
+from graphwright.backends.tuning import Mode, tuning_of
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.tensor import Tensor
 from graphwright.ir.errors import FeedError
@@ -105,7 +105,7 @@ def compile(
         CacheError: If ``tuning`` is no record, or cannot be read or written.
         ValueError: If there is no such ``tune``.
     """
-    own = Tuning(tune, tuning) if tuning is not None or tune != "off" else None
+    own = tuning_of(tune, tuning)
     graph = model if isinstance(model, Graph) else load(model)
     lowered, options = lower(
         graph,

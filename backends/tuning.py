@@ -60,6 +60,19 @@ class Tuning:
                 _write(self._file, self._choices)
 
 
+def tuning_of(
+    mode: Mode, file: "str | os.PathLike[str] | None" = None
+) -> Tuning | None:
+    """How much a compilation measures; None if nothing, and nothing is known.
+
+    Raises:
+        ValueError: If there is no such mode.
+        CacheError: If the file holds no choices; if it is missing and nothing is to be
+            measured.
+    """
+    return Tuning(mode, file) if file is not None or mode != "off" else None
+
+
 def _read(file: Path) -> Choices:
     try:
         found: Any = json.loads(file.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from graphwright.backends.tuning import Mode
 from graphwright.benchmark import bench
 from graphwright.cli.common import (
     common_options,
@@ -15,6 +16,7 @@ from graphwright.cli.common import (
     names_option,
     show,
     start_logging,
+    tuning_options,
     working,
 )
 from graphwright.files import check_writable, writing
@@ -41,6 +43,7 @@ def _numbers(_context: Any, _parameter: Any, text: str) -> list[int]:
 @click.option("--blocks", default=5, show_default=True, help="Blocks of each.")
 @click.option("--seconds", default=0.5, show_default=True, help="Length of a block.")
 @click.option("--rest", default=0.2, show_default=True, help="Rest before a block.")
+@tuning_options
 @click.option("--profile", is_flag=True, help="Times by source node.")
 @click.option("--trace", metavar="FILE", help="Write the profile for Chrome.")
 @click.option("--plot", metavar="FILE", help="Draw a PNG; needs the extra `report`.")
@@ -55,6 +58,8 @@ def command(
     blocks: int,
     seconds: float,
     rest: float,
+    tune: Mode,
+    tuning: str | None,
     profile: bool,
     trace: str | None,
     plot: str | None,
@@ -75,6 +80,8 @@ def command(
             seconds=seconds,
             rest=rest,
             profile=profile or bool(trace),
+            tune=tune,
+            tuning=tuning,
         )
         if trace:
             with writing(trace):

@@ -5,13 +5,15 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
+from graphwright.backends.progress import giving_way
+from graphwright.backends.tuning import Mode
 from graphwright.display import WIDTH
 from graphwright.ir.errors import printable
 from graphwright.passes.pipeline import PIPELINES
@@ -91,6 +93,23 @@ dim_option = click.option(
 )
 
 
+def tuning_options(function: F) -> F:
+    """``--tune`` and ``--tuning``: which ways to compute OpenCL chooses."""
+    tune = click.option(
+        "--tune",
+        type=click.Choice(get_args(Mode)),
+        default="off",
+        show_default=True,
+        help="What OpenCL measures to choose between ways to compute.",
+    )
+    tuning = click.option(
+        "--tuning",
+        metavar="FILE",
+        help="A record of choices: read, and added to by --tune.",
+    )
+    return tune(tuning(function))
+
+
 def passes_options(function: F) -> F:
     """``--pipeline`` or a list of ``--passes``, and how far rewrites may go."""
     options = (
@@ -145,7 +164,7 @@ def working(what: str) -> Iterator[None]:
         yield
         return
     words = Text(printable(what), no_wrap=True, overflow="ellipsis")
-    with screen.status(words):
+    with screen.status(words) as spinner, giving_way(spinner):
         yield
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import graphwright as gw
+from graphwright.backends.tuning import Mode
 from graphwright.cli.common import (
     backend_option,
     common_options,
@@ -16,6 +17,7 @@ from graphwright.cli.common import (
     model_argument,
     show,
     start_logging,
+    tuning_options,
     working,
 )
 from graphwright.cli.feeds import read_feeds
@@ -56,6 +58,7 @@ class _Clock:
 @dim_option
 @backend_option
 @click.option("--strict", is_flag=True, help="Make falling back to numpy an error.")
+@tuning_options
 @click.option("--output", metavar="FILE", help="A .npz to write the outputs to.")
 @common_options
 def command(
@@ -66,6 +69,8 @@ def command(
     dims: Mapping[str, int],
     backends: Sequence[str],
     strict: bool,
+    tune: Mode,
+    tuning: str | None,
     output: str | None,
     as_json: bool,
 ) -> None:
@@ -85,7 +90,8 @@ def command(
             feeds = random_feeds(graph, feeds, seed)
         _check_all_given(graph, feeds)
         clock.note("read")
-        exe = compile_(graph, backend=backends, strict=strict)
+        options: dict[str, Any] = {"tune": tune, "tuning": tuning}
+        exe = compile_(graph, backend=backends, strict=strict, **options)
         clock.note("compile")
         found = dict(zip(graph.output_names, exe.run(None, feeds), strict=True))
         clock.note("run")

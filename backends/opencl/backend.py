@@ -25,7 +25,8 @@ from graphwright.backends.opencl.library import (
 from graphwright.backends.opencl.programs import Programs, all_named
 from graphwright.backends.opencl.resident import Residents
 from graphwright.backends.opencl.target import Schedule, target_of, unknown, wanted
-from graphwright.backends.opencl.tuner import Progress, Tuner
+from graphwright.backends.opencl.tuner import Tuner
+from graphwright.backends.progress import Progress
 from graphwright.backends.tuning import Tuning
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import bool_
@@ -138,7 +139,8 @@ class OpenCLBackend(GraphBackend):
         own = self._session
         target = target_of(own.device, own.schedule, own.shares, strict, own.dots)
         types, graph = graph.output_types, complexes.in_parts(graph)
-        progress = Progress(sum(node.op.name in HEAVY for node in graph.nodes))
+        heavy = sum(node.op.name in HEAVY for node in graph.nodes)
+        progress = Progress("tuning kernels", heavy)
         tuner = Tuner(self._session, self._programs, self._tuning, progress)
         with progress.shown():
             found = lowered(graph, target, tuner.choose)

@@ -19,6 +19,7 @@ from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers, held
 from graphwright.backends.opencl.processor import has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of
+from graphwright.backends.progress import Progress
 from graphwright.ir.errors import DeviceMemoryError
 
 INSTALL = 'pip install "graphwright[opencl]"'
@@ -197,8 +198,8 @@ class Session:
     def _compiled(self, text: str) -> Any:
         library = pyopencl()
         try:
-            with warnings.catch_warnings():  # of the compiler's remarks
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(), Progress("building kernels").waiting():
+                warnings.simplefilter("ignore")  # the compiler's remarks
                 return library.Program(self.context, text).build()
         except library.RuntimeError as error:
             raise self._refused(error, text) from error

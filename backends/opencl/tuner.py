@@ -5,9 +5,8 @@ own, by what is computed and for which device; and in a record, if one is named.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -25,6 +24,7 @@ from graphwright.backends.opencl.launch import Launch, LaunchPlan
 from graphwright.backends.opencl.library import Session
 from graphwright.backends.opencl.programs import Programs, named
 from graphwright.backends.opencl.resident import Residents
+from graphwright.backends.progress import Progress
 from graphwright.backends.tuning import Tuning
 from graphwright.ir.errors import DeviceMemoryError
 
@@ -50,7 +50,7 @@ class Tuner:
     """
 
     def __init__(
-        self, session: Session, programs: Programs, tuning: Tuning, progress: "Progress"
+        self, session: Session, programs: Programs, tuning: Tuning, progress: Progress
     ) -> None:
         self._session, self._programs, self._tuning = session, programs, tuning
         self._device = " ".join(session.identity)
@@ -146,44 +146,3 @@ def _filled(array: Array) -> Any:
     if array.dtype.is_float and array.dtype.bits >= 32:
         found[:] = np.random.default_rng(0).standard_normal(array.span)
     return found
-
-
-class Progress:
-    """A bar on a terminal's standard error, if tuning takes more than a second.
-
-    Args:
-        total: How many kernels may have to be measured.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._start = time.monotonic()
-        self._bar: Any = None
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """While something is measured."""
-        try:
-            yield
-        finally:
-            if self._bar is not None:
-                self._bar.stop()
-
-    def advance(self) -> None:
-        """One more kernel was measured."""
-        self._done += 1
-        if self._bar is None and time.monotonic() - self._start > 1:
-            self._bar = _bar(self._total)
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done)
-
-
-def _bar(total: int) -> Any:
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task("tuning kernels", total=total)
-    bar.start()
-    return bar

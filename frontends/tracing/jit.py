@@ -1,5 +1,6 @@
 """``jit``: functions traced once for each kind of arguments, and then compiled."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
 from inspect import signature
@@ -13,9 +14,11 @@ from graphwright.backends.compile import lower
 from graphwright.backends.contract import Backend
 from graphwright.backends.executable import Executable
 from graphwright.backends.registry import choose_backend
+from graphwright.backends.tuning import Mode, tuning_of
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.entry import Entry, same_arrays, written_inputs
 from graphwright.frontends.tracing.lowered import Lowered
+from graphwright.frontends.tracing.parameters import Parameters
 from graphwright.frontends.tracing.placement import default
 from graphwright.frontends.tracing.pytree import Structure, flatten
 from graphwright.frontends.tracing.rewire import rewired
@@ -76,12 +79,12 @@ class Jit:
         static: frozenset[str],
         donated: frozenset[str],
         specs: Mapping[str, Any],
-        rounding: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> None:
         update_wrapper(self, function)
         self._function, self._backend = function, backend
         self._static, self._donated, self._specs = static, donated, specs
-        self._rounding = rounding
+        self._options = options
         named = static or donated or specs
         self._signature = signature(function) if named else None
         self._entries: dict[Any, Entry] = {}
@@ -247,7 +250,7 @@ class Jit:
         if read:
             self._numbers.setdefault(structure, set()).update(read)
             key = self._key(values, structure, home)
-        lowered, options = lower(traced.graph, backend=home, **self._rounding)
+        lowered, options = lower(traced.graph, backend=home, **self._options)
         writes = written_inputs(traced, leaves)
         executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, leaves, names, executable)
@@ -321,7 +324,7 @@ class Jit:
         return Lowered(
             *(traced, leaves, structure, names, home),
             flatten=self._flatten,
-            rounding=self._rounding,
+            options=self._options,
         )
 
     def as_text(self, *args: Any, **options: Any) -> str:
@@ -397,6 +400,8 @@ def jit(
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
+    tune: Mode = "off",
+    tuning: "str | os.PathLike[str] | None" = None,
 ) -> Jit: ...
 @overload
 def jit(
@@ -409,6 +414,8 @@ def jit(
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
+    tune: Mode = "off",
+    tuning: "str | os.PathLike[str] | None" = None,
 ) -> Callable[[Callable[..., Any]], Jit]: ...
 def jit(
     function: Callable[..., Any] | None = None,
@@ -420,6 +427,8 @@ def jit(
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
+    tune: Mode = "off",
+    tuning: "str | os.PathLike[str] | None" = None,
 ) -> Any:
     """Makes a function that is traced once per signature, compiled, and run as a graph.
 
@@ -439,6 +448,14 @@ def jit(
             serves all their sizes.
         fast_math: Also rewrites that are wrong for some numbers, as in ``gw.compile``.
         strict_float: Only what keeps every bit.
+        tune: What OpenCL measures where kernels can be computed in several ways, as in
+            ``gw.compile``.
+        tuning: A file with choices that were made, and to which those are added that
+            are measured.
+
+    Raises:
+        CacheError: If ``tuning`` is no record, or cannot be read.
+        ValueError: If there is no such ``tune``.
     """
     if function is None:
 
@@ -452,6 +469,8 @@ def jit(
                 specs=specs,
                 fast_math=fast_math,
                 strict_float=strict_float,
+                tune=tune,
+                tuning=tuning,
             )
 
         return decorate
@@ -460,7 +479,7 @@ def jit(
     numbers = [static_argnums] if isinstance(static_argnums, int) else static_argnums
     names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
     given: Sequence[int | str] = [donate] if isinstance(donate, (int, str)) else donate
-    choose = _Parameters(function)
+    choose = Parameters(function)
     chosen: Sequence[int | str] = [*numbers, *names]
     static = frozenset(choose.name(x, "static") for x in chosen)
     donated = frozenset(choose.name(x, "donated") for x in given)
@@ -469,31 +488,9 @@ def jit(
     else:
         pairs = enumerate(specs)
         declared = {choose.name(i, "declared"): s for i, s in pairs if s is not None}
-    rounding = {"fast_math": fast_math, "strict_float": strict_float}
-    return Jit(function, backend, static, donated, declared, rounding)
-
-
-class _Parameters:
-    """A function's parameters, looked at when one is named."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def name(self, which: int | str, what: str) -> str:
-        """The name of a parameter, given by name or position.
-
-        Raises:
-            TraceError: If there is none.
-        """
-        parameters = signature(self._function).parameters
-        names = list(parameters)
-        if isinstance(which, str):
-            rest = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-            if which in names or rest:
-                return which
-        elif -len(names) <= which < len(names):
-            return names[which]
-        raise TraceError(
-            f"{state.where()}: jit: {name_of(self._function)} has no parameter"
-            f" {which!r} that could be {what}; it has {', '.join(names)}"
-        )
+    options = {
+        "fast_math": fast_math,
+        "strict_float": strict_float,
+        "tuning": tuning_of(tune, tuning),
+    }
+    return Jit(function, backend, static, donated, declared, options)

@@ -42,12 +42,12 @@ class Lowered:
         backend: Backend,
         *,
         flatten: Flatten,
-        rounding: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> None:
         self.graph: Graph = with_constants(traced)
         self._traced, self._leaves = traced, leaves
         self._structure, self._names, self._backend = structure, names, backend
-        self._flatten, self._rounding = flatten, rounding
+        self._flatten, self._options = flatten, options
 
     def as_text(self) -> str:
         """The graph's text."""
@@ -56,7 +56,7 @@ class Lowered:
     def compile(self) -> "Compiled":
         """The function made ready to run with such arguments."""
         traced = self._traced
-        lowered, options = lower(traced.graph, backend=self._backend, **self._rounding)
+        lowered, options = lower(traced.graph, backend=self._backend, **self._options)
         writes = written_inputs(traced, self._leaves)
         executable = Executable(traced.graph, lowered, options, writes)
         entry = Entry(traced, self._leaves, self._names, executable)

@@ -16,6 +16,7 @@ from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.opencl import tuner
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.tuning import FORMAT, Mode, Tuning
+from graphwright.cli import main
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -221,16 +222,53 @@ def test_backends_without_choices_take_any_mode() -> None:
     assert np.asarray(exe(X)).shape == (1, 24, 20, 32)
 
 
-def test_a_bar_is_shown_after_a_second(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@device
+def test_functions_are_tuned_as_models_are(clock: Clock, place: Path) -> None:
+    def product(x: Any, y: Any) -> Any:
+        return gw.numpy.maximum(x @ y, 0)
+
+    options: Any = {"backend": OpenCLBackend(), "tuning": place / "record"}
+    tuned = gw.jit(product, tune="full", **options)
+    x, y = _random(40, 48), _random(48, 32, seed=1)
+    want = np.maximum(x @ y, 0)
+    for _ in range(2):
+        np.testing.assert_allclose(np.asarray(tuned(x, y)), want, rtol=1e-5)
+    asked = len(clock.asked)
+    assert asked > 1
+    (choice,) = _choices(place / "record").values()
+    gw.jit(product, **options)(x, y)  # from the record
+    tuned.lower(x, y).compile()
+    assert (len(clock.asked), choice) == (asked, "tiles")
+
+
+@device
+def test_commands_tune_and_take_a_record(clock: Clock, place: Path) -> None:
+    path, record = place / "model.onnx", place / "record"
+    text = "g (float[1,16,9,9] x) => (float[1,24,7,7] y) { y = Conv(x, w) }"
+    path.write_bytes(model_of(text, w=W).SerializeToString())
+    own = ["opencl", "--tuning", str(record)]
+    model = [str(path), "--tune", "fast"]
+    assert main(["run", *model, "--random", "--backend", *own]) == 0
+    asked = len(clock.asked)
+    assert asked
+    assert _choices(record) == {"conv": "direct"}
+    short = ["--blocks", "1", "--seconds", "0.01", "--rest", "0"]
+    assert main(["bench", *model, *short, "--backends", *own]) == 0
+    assert main(["bench", str(path), *short, "--backends", *own]) == 0
+    assert len(clock.asked) == asked
+
+
+def test_commands_refuse_what_is_no_record(
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    progress = tuner.Progress(5)
-    with progress.shown():
-        progress.advance()
-        assert not capsys.readouterr().err
-        now[0] = 1.5
-        progress.advance()
-    assert "tuning kernels" in capsys.readouterr().err
+    path = place / "model.onnx"
+    text = "g (float[2] x) => (float[2] y) { y = Neg(x) }"
+    path.write_bytes(model_of(text).SerializeToString())
+    for command in (["run", "--random"], ["bench"]):
+        assert main([*command, str(path), "--tuning", str(place / "none")]) == 2
+        assert "there is no tuning record" in capsys.readouterr().err
+
+
+def test_functions_refuse_what_is_no_record(place: Path) -> None:
+    with pytest.raises(gw.CacheError, match="there is no tuning record"):
+        gw.jit(np.sin, tuning=place / "none")
