@@ -207,7 +207,7 @@ def reciprocal(b: Emitter, x: Value, /) -> Value:
     found = b.div(b.full((), 1, x.dtype), x)
     if x.dtype.kind != "c":
         return found
-    return b.where(b.eq(x, 0), b.full((), complex(math.nan, math.nan), x.dtype), found)
+    return b.where(b.eq(x, 0), b.mul(found, math.nan), found)
 
 
 @array_function
