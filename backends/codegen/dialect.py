@@ -31,6 +31,8 @@ class Dialect:
         groups: How many of these there are.
         local: Format of a work-group's array, of ``type``, ``name``, ``size``.
         barrier: Where the work-items of a work-group meet.
+        atomics: Formats of what combines integers of a ``type`` in global memory at an
+            ``address`` with a ``value``, by how they are combined.
         call_bits: The widest vector that library functions take.
         calls: Formats of library functions, where names are not those of C.
         preamble: What stands before kernels. By default, they are launched.
@@ -55,6 +57,7 @@ class Dialect:
     groups: str
     local: str
     barrier: str
+    atomics: Mapping[str, str]
     call_bits: int = 256
     calls: Mapping[str, str] = field(default_factory=dict[str, str])
     preamble: str = ""
@@ -101,6 +104,10 @@ OPENCL = Dialect(
     groups="get_num_groups(0)",
     local="__local {type} {name}[{size}];",
     barrier="barrier(CLK_LOCAL_MEM_FENCE);",
+    atomics={
+        kind: f"atomic_{name}((volatile __global {{type}} *)({{address}}), {{value}});"
+        for kind, name in (("sum", "add"), ("max", "max"), ("min", "min"))
+    },
     preamble=f"""\
 #ifndef KERNEL
 #define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))

@@ -59,7 +59,20 @@ class Barrier:
     """Where all work-items of a work-group meet: then each sees what others stored."""
 
 
-Statement: TypeAlias = Let | Set | Store | For | If | Barrier
+@dataclass(frozen=True, eq=False, slots=True)
+class Atomic:
+    """A value combined with what an array has at an offset, by one item at a time.
+
+    Integers of 32 bits are combined in any order: a ``sum``, ``max`` or ``min``.
+    """
+
+    kind: str
+    array: Array
+    offset: Expr
+    value: Expr
+
+
+Statement: TypeAlias = Let | Set | Store | For | If | Barrier | Atomic
 
 
 @dataclass(eq=False, slots=True)

@@ -8,10 +8,13 @@ from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import (
+    combine,
+    contraction,
     convolution,
     cumulative,
     dot,
     fft,
+    scan,
     scatter,
     sort,
 )
@@ -30,7 +33,8 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 
 TABLES = (
-    *(pulled_basic, pulled_more, convolution, cumulative, dot, fft, scatter, sort),
+    *(pulled_basic, pulled_more),
+    *(combine, contraction, convolution, cumulative, dot, fft, scan, scatter, sort),
 )
 """Modules whose ops and kernels are registered by importing them."""
 

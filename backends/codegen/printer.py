@@ -9,6 +9,7 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr, signed, unsigned
 from graphwright.backends.codegen.loops import (
+    Atomic,
     Barrier,
     For,
     If,
@@ -124,6 +125,11 @@ class _Printer:
                 yield "}"
             case Barrier():
                 yield self.dialect.barrier
+            case Atomic(kind, array, offset, value):
+                address = f"{self.arrays[array]} + {self._text(offset)}"
+                yield self.dialect.atomics[kind].format(
+                    type=self._type(value), address=address, value=self._text(value)
+                )
             case _:
                 assert_never(statement)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from graphwright.backends.codegen.device import Gpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
 from graphwright.backends.codegen.elementwise import combined
-from graphwright.backends.codegen.expr import Expr, const, least, share
+from graphwright.backends.codegen.expr import Expr, const, share
 from graphwright.backends.codegen.index import Axis
 from graphwright.backends.codegen.loops import (
     For,
@@ -28,7 +28,7 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
-from graphwright.backends.codegen.team import Team
+from graphwright.backends.codegen.team import Team, Turns
 from graphwright.backends.codegen.translate import Names, Scope
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
@@ -77,6 +77,12 @@ def parts_of(whole: Expr, axes: Sequence[Axis], target: Gpu) -> int:
     return max(1, min(wanted, longest))
 
 
+def groups_for(units: int, team: int, target: Gpu) -> int:
+    """How many groups compute units by teams of so many work-items."""
+    most = _WAVES * target.full // target.group
+    return max(1, min(-(-units * team // target.group), most))
+
+
 def _is_beside(reduction: Expr, axes: Sequence[Axis]) -> bool:
     """Whether results that lie side by side are reduced of what does, too."""
     own = reduction.value.axes
@@ -117,9 +123,7 @@ class _Schedule:
         self.shared = [r for r in self.reductions if not apart & self.axes[r]]
         self.division = self._division()
         self.units = extent_of(self.rows) * self.division.blocks
-        at_once = target.group // self.division.team
-        most = _WAVES * target.full // target.group
-        self.groups = max(1, min(-(-self.units // at_once), most))
+        self.groups = groups_for(self.units, self.division.team, target)
         terms = (extent_of(r.value.axes) for r in self.reductions)
         reach = max(nest.largest, self.units, *terms) + self.groups * target.group
         self.sizes = Sizes(index_dtype(reach))
@@ -157,10 +161,15 @@ class _Schedule:
     def kernel(self) -> Kernel:
         """The kernel."""
         scope = Scope(self.names, {}, place=self._reduced)
-        if self.division.team == 1:
-            self._each(scope)
+        units = self.sizes.number(self.units, "units")
+        turns = Turns(scope, units, self.division.team, self.target.group)
+        self.team = turns.team
+        if turns.team is None:
+            self._enter(turns.inside, turns.unit)
+            self._behind(turns.inside, self.sizes.const(0), 1)
         else:
-            self._together(scope)
+            self._unit(turns.inside, turns.team, turns.unit, turns.own)
+        turns.close()
         return Kernel(
             tuple(self.names.inputs),
             tuple(self.outputs),
@@ -172,33 +181,6 @@ class _Schedule:
             pointwise=pointwise(self.nest, self.outputs),
             local=tuple(self.team.near.values()) if self.team else (),
         )
-
-    def _each(self, scope: Scope) -> None:
-        """Each unit by a work-item alone."""
-        dtype, unit = self.sizes.dtype, self.sizes.named(self.names.fresh("u"))
-        inside = scope.inside({})
-        self._enter(inside, unit)
-        self._behind(inside, self.sizes.const(0), 1)
-        end = self.sizes.number(self.units, "units")
-        items = Expr("item", dtype), end, Expr("items", dtype)
-        scope.body.append(For(unit.value, *items, inside.body))
-
-    def _together(self, scope: Scope) -> None:
-        """Each unit by a team; all teams of a group take as many turns."""
-        sizes, size = self.sizes, self.division.team
-        self.team = team = Team(scope, size, self.target.group)
-        units, many = sizes.number(self.units, "units"), self.target.group // size
-        first, inside = sizes.named(self.names.fresh("u")), scope.inside({})
-        unit, own = first, None
-        if many > 1:
-            unit = inside.let(first + team.member / sizes.const(size), "u")
-            own = inside.let(unit < units)
-            unit = inside.let(least(unit, units - sizes.const(1)), "u")
-        self._unit(inside, team, unit, own)
-        begin, step = Expr("group", sizes.dtype), Expr("groups", sizes.dtype)
-        if many > 1:
-            begin, step = begin * sizes.const(many), step * sizes.const(many)
-        scope.body.append(For(first.value, begin, units, step, inside.body))
 
     def _unit(self, scope: Scope, team: Team, unit: Expr, own: Expr | None) -> None:
         """One unit, or a block of it; ``own`` is false where it is another team's."""
@@ -220,7 +202,7 @@ class _Schedule:
     def _enter(self, scope: Scope, unit: Expr) -> None:
         """Says where a unit is, and computes its reductions."""
         counts = [(axis, self.sizes.number(axis.extent, axis)) for axis in self.rows]
-        scope.where = {**scope.where, **_unravelled(scope, counts, unit)}
+        scope.where = {**scope.where, **unravelled(scope, counts, unit)}
         for reduction in self.shared:
             scope.value(reduction)
 
@@ -232,7 +214,7 @@ class _Schedule:
         sizes = self.sizes
         name, inside = sizes.named(self.names.fresh("j")), scope.inside({})
         counts = [(axis, sizes.number(axis.extent, axis)) for axis in self.spread]
-        inside.where = {**scope.where, **_unravelled(inside, counts, name)}
+        inside.where = {**scope.where, **unravelled(inside, counts, name)}
         self._stores(inside)
         end = sizes.number(extent_of(self.spread), "spread")
         by = sizes.number(step, "step")
@@ -293,7 +275,7 @@ class _Schedule:
             begins[axis] = begin
             counts.append((axis, end if begin.op == "const" else end - begin))
             count = count * counts[-1][1] if len(counts) > 1 else counts[-1][1]
-        where = _unravelled(inside, counts, name)
+        where = unravelled(inside, counts, name)
         inside.where = {
             **scope.where,
             **{
@@ -320,7 +302,7 @@ class _Schedule:
         return begin, scope.let(share(part + sizes.const(1), end, many), "k")
 
 
-def _unravelled(
+def unravelled(
     scope: Scope, counts: Sequence[tuple[Axis, Expr]], rest: Expr
 ) -> dict[Axis, Expr]:
     """Where along axes of so many places something is that is counted through all."""

@@ -3,6 +3,7 @@
 Groups and barriers run on CPU devices, too: slowly, but as the standard says.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.backend.test.loader import load_model_tests
+from onnx_graphs import model_of
 
 import graphwright as gw
 import graphwright.numpy as gnp
@@ -21,8 +23,11 @@ from graphwright.backends.codegen.device import Cpu, Gpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.lower import lowered
 from graphwright.backends.codegen.printer import source_of
+from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.target import schedule_of, target_of
+from graphwright.ir.graph import Graph
+from graphwright.ir.ops.fused import Fused
 
 GPU = OpenCLBackend(0, "gpu")
 MISSING = GPU.unavailable()
@@ -52,31 +57,67 @@ FAMILIES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "column_sum": (lambda x: gnp.sum(x, axis=0), (40, 9000)),
     "argmax": (lambda x: gnp.argmax(x, axis=-1), (3000, 500)),
     "softmax": (softmax, (300, 2000)),
+    "product": (lambda x: gnp.exp(gnp.transpose(x) @ x), (45, 37)),
+    "running": (lambda x: gnp.cumsum(x, axis=-1), (300, 70)),
+    "running_columns": (lambda x: gnp.cumsum(x, axis=0), (300, 70)),
 }
 """A function for each family of kernels, and a shape."""
 
 
+SCATTER = 'y = ScatterElements<axis=0,reduction="add">(x, i, u)'
+MODELS = {
+    "convolution": (
+        "g (float[1,16,9,10] x, float[24,16,3,3] w, float[24] b)"
+        " => (float[1,24,9,10] y) { c = Conv<pads=[1,1,1,1]>(x, w, b) y = Relu(c) }"
+    ),
+    "scatter": (
+        "g (float[50,7] x, int64[90,7] i, float[90,7] u)"
+        f" => (float[50,7] y) {{ {SCATTER} }}"
+    ),
+    "scatter_integers": (
+        "g (int32[50,7] x, int64[90,7] i, int32[90,7] u)"
+        f" => (int32[50,7] y) {{ {SCATTER} }}"
+    ),
+}
+"""ONNX models of the other families."""
+
+
 def source(function: Callable[..., Any], shape: tuple[int, ...]) -> str:
-    graph = gw.trace(function, gw.spec("float32", shape))
+    return source_of_graph(gw.trace(function, gw.spec("float32", shape)))
+
+
+def source_of_model(text: str) -> str:
+    made, _ = arrange(gw.load(model_of(text)), [GPU])
+    (body,) = [n.op.body for n in made.nodes if isinstance(n.op, Fused)]
+    return source_of_graph(body)
+
+
+def source_of_graph(graph: Graph) -> str:
     steps = lowered(graph, Gpu(4)).steps
     rows = [f"groups {s.kernel.items} of {s.kernel.group}" for s in steps]
     texts = [source_of(s.kernel, f"k{i}", OPENCL) for i, s in enumerate(steps)]
     return "\n".join(f"// {r}\n{t}" for r, t in zip(rows, texts, strict=True))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, *MODELS])
 def test_source_is_as_it_was(name: str, request: pytest.FixtureRequest) -> None:
-    path, found = GOLDEN / f"{name}.cl", source(*FAMILIES[name])
+    model = MODELS.get(name)
+    found = source_of_model(model) if model else source(*FAMILIES[name])
+    path = GOLDEN / f"{name}.cl"
     if request.config.getoption("--golden"):
         path.write_text(found)
     assert found == path.read_text()
 
 
 def test_barriers_stand_where_all_of_a_group_come_by() -> None:
-    for function, shape in FAMILIES.values():
-        for line in conditions_around_barriers(source(function, shape)):
-            assert line.startswith("for (")  # whose ends are the same for all
-            assert "near" not in line
+    texts = [source(*family) for family in FAMILIES.values()]
+    texts += map(source_of_model, MODELS.values())
+    heads = [head for text in texts for head in conditions_around_barriers(text)]
+    assert len(heads) > 20
+    for head in heads:
+        assert head.startswith("for (")
+        own = r"ITEM\(|\b[me]\d+\b|get_local_id"  # what differs within a group
+        assert not re.search(own, head), head
 
 
 def conditions_around_barriers(text: str) -> list[str]:
@@ -178,6 +219,94 @@ def test_results_are_the_same_in_each_run() -> None:
     x = np.random.default_rng(3).standard_normal((5, 70_000)).astype(np.float32)
     exe = agree(over_all, x)
     assert len({np.asarray(exe(x)).tobytes() for _ in range(3)}) == 1
+
+
+def integers(*shape: int, dtype: str = "float32") -> Any:
+    return np.random.default_rng(4).integers(-9, 9, shape).astype(dtype)
+
+
+def test_tiles_leave_all_compute_units_some() -> None:
+    for size, each in ((64, 2), (2000, 8)):
+        text = source(lambda x: x @ x, (size, size))
+        assert text.count("float a") == each * each
+
+
+@device
+@pytest.mark.parametrize("dtype", ["float64", "uint8"])
+def test_products_are_exact(dtype: str) -> None:
+    """Of any dtype, turned, of many matrices, with edges, and what is behind them."""
+    x, y = integers(2, 37, 45, dtype=dtype), integers(2, 50, 45, dtype=dtype)
+    agree(lambda x, y: (x @ gnp.swapaxes(y, -1, -2)) * 2, x, y, tolerance=0)
+
+
+@device
+def test_weights_that_lie_in_no_order_are_packed() -> None:
+    x, w = integers(3, 20, 11, 11), integers(24, 10, 3, 3)
+    body = "y = Conv<group=2,pads=[1,1,0,2],strides=[2,1],dilations=[1,2]>(x, w, b)"
+    text = f"g (float[3,20,11,11] x) => (float[3,24,5,10] y) {{ {body} }}"
+    graph = gw.load(model_of(text, w=w, b=np.arange(24, dtype=np.float32)))
+    exe = gw.compile(graph, backend=GPU, strict=True)
+    (found,) = exe.run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    np.testing.assert_array_equal(found, want)
+
+
+@device
+@pytest.mark.full
+def test_running_sums_of_long_rows_are_shared_by_groups() -> None:
+    x = integers(2, 30_000, dtype="int64")
+    agree(lambda x: gnp.cumsum(x, axis=1) * 2, x, tolerance=0)
+    agree(lambda x: gnp.cumsum(x[:, ::-1], axis=1)[:, ::-1], x[:, :900], tolerance=0)
+
+
+@device
+@pytest.mark.parametrize("reverse", [False, True])
+def test_running_sums(*, reverse: bool) -> None:
+    x = integers(3, 70, dtype="int64")
+    text = (
+        f"g (int64[3,70] x, int64 a) => (int64[3,70] y)"
+        f" {{ y = CumSum<exclusive=1,reverse={int(reverse)}>(x, a) }}"
+    )
+    graph = gw.load(model_of(text, a=np.array(1)))
+    exe = gw.compile(graph, backend=GPU, strict=True)
+    turned = x[:, ::-1] if reverse else x
+    want = np.cumsum(turned, axis=1) - turned
+    want = want[:, ::-1] if reverse else want
+    np.testing.assert_array_equal(exe.run(None, {"x": x})[0], want)
+
+
+@device
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "min"])
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("float", "float32"), ("int32", "int32"), ("uint8", "uint8")]
+)
+def test_scatter(reduction: str, kind: str, dtype: str) -> None:
+    """Where several updates meet, the latest of these is what is set."""
+    x, update = integers(20, 7, dtype=dtype), integers(90, 7, dtype=dtype)
+    index = np.random.default_rng(6).integers(0, 20, (90, 7))
+    text = (
+        f"g ({kind}[20,7] x, int64[90,7] i, {kind}[90,7] u) => ({kind}[20,7] y)"
+        f' {{ y = ScatterElements<axis=0,reduction="{reduction}">(x, i, u) }}'
+    )
+    exe = gw.compile(gw.load(model_of(text)), backend=GPU, strict=True)
+    (found,) = exe.run(None, {"x": x, "i": index, "u": update})
+    ways: dict[str, Callable[[Any, Any], Any]] = {
+        "none": lambda _, new: new,
+        "add": np.add,
+        "mul": np.multiply,
+        "min": np.minimum,
+    }
+    for row in range(90):
+        for column in range(7):
+            at = index[row, column], column
+            x[at] = ways[reduction](x[at], update[row, column])
+    np.testing.assert_array_equal(found, x)
+
+
+@device
+def test_running_products_of_columns() -> None:
+    x = np.random.default_rng(5).uniform(0.9, 1.1, (3, 300, 40))
+    agree(lambda x: gnp.cumulative_prod(x, axis=1), x, tolerance=1e-12)
 
 
 # ONNX's suite ----------------------------------------------------------------------

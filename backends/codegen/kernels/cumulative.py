@@ -7,10 +7,9 @@ added up in three steps, each over twice the distance (Hillis and Steele, "Data 
 algorithms", 1986), and then what came before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from graphwright.backends.codegen.device import Cpu, Gpu
 from graphwright.backends.codegen.elements import Array, Reduction, read
 from graphwright.backends.codegen.elementwise import combined
 from graphwright.backends.codegen.expr import Expr, const, least, share
@@ -29,19 +28,25 @@ _COST = 8
 """Operations for an element."""
 
 
-@kernel_for("cumulative", Cpu, Gpu)
+@kernel_for("cumulative")
 def cumulative(site: Site) -> Sequence[Kernel] | None:
     """One kernel or two; None for short axes, where plain loops do."""
+    return None if is_short(site) else _Vectors(site).kernels()
+
+
+def is_short(site: Site) -> bool:
+    """Whether each result may look at all elements along the axis anew."""
     op: Any = site.node.op
-    if site.shape(0)[op.axis] <= _SHORT:
-        return None
-    return _Running(site).kernels()
+    return bool(site.shape(0)[op.axis] <= _SHORT)
 
 
-class _Running:
-    """A running reduction: a unit is a block of the axis, of one row or eight columns.
+class Running:
+    """A running reduction: a unit is a block of the axis, at one place along others.
 
     ``step`` counts along the axis, from its end if that is asked for.
+
+    Args:
+        site: Where it stands.
     """
 
     def __init__(self, site: Site) -> None:
@@ -58,29 +63,71 @@ class _Running:
         self.place = site.position(tuple(at))
         dtype = self.leaf.dtype
         self.neutral = const(identity(self.kind, dtype), dtype)
-        last = axes[-1]
-        self.column = last if last is not self.step and last.extent >= LANES else None
-        self.units = extent_of(a for a in self.rows if a is not self.column)
-        if self.column is not None:
-            self.units *= -(-self.column.extent // LANES)
-        self.work = _COST * extent_of(axes)
-        many = items_for(n // _SHORT, self.work, site.target)
-        self.blocks = Axis(many if 2 * self.units <= many else 1)
+        self.last = axes[-1]
+        self.blocks = Axis(1)
 
     def kernels(self) -> list[Kernel]:
         """What reduces blocks, if there are several, and what runs through them."""
         if self.blocks.extent == 1:
-            return [self._kernel(self.neutral)]
+            return [self.kernel(self.neutral)]
         row, sizes = (self.blocks, *self.rows), [axis.extent for axis in self.rows]
         totals = Array(self.leaf.dtype, (self.blocks.extent, *sizes))
         part = Reduction(self.kind, (self.step,), of(self.blocks), self.blocks.extent)
         total = Expr("reduce", self.leaf.dtype, (self.element,), part)
         before = looped(row, [total], [totals], self.site.target)
-        return [before, self._kernel(read(totals, totals.index(tuple(map(of, row)))))]
+        return [before, self.kernel(read(totals, totals.index(tuple(map(of, row)))))]
 
-    def _kernel(self, total: Expr) -> Kernel:
+    def kernel(self, total: Expr) -> Kernel:
         """The kernel, where ``total`` is what a block comes to."""
-        sizes = Sizes(index_dtype(self._largest()))
+        raise NotImplementedError
+
+    def reach(self, scope: Scope, block: Expr) -> tuple[Expr, Expr]:
+        """Where along the axis a block begins and ends."""
+        sizes = scope.names.sizes
+        many = sizes.number(self.blocks.extent, "blocks")
+        n = sizes.number(self.step.extent, self.step)
+        begin = scope.let(share(block, n, many), "k")
+        return begin, scope.let(share(block + sizes.const(1), n, many), "k")
+
+    def before(
+        self, scope: Scope, total: Expr, column: Axis | None = None, lanes: int = 1
+    ) -> Expr:
+        """The variable with what came before, to begin with of blocks."""
+        sizes = scope.names.sizes
+        before = scope.let(splat(self.neutral, lanes), "a", mutable=True)
+        if self.blocks.extent > 1:
+            block = sizes.named(scope.names.fresh("k"))
+            inside = scope.inside({self.blocks: block}, column, lanes)
+            found = combined(self.kind, before, inside.value(total))
+            inside.body.append(Set(before.value, found))
+            last = scope.where[self.blocks]
+            scope.body.append(For(block.value, sizes.const(0), last, 1, inside.body))
+        return before
+
+    @property
+    def largest(self) -> int:
+        """The largest position."""
+        arrays = (*self.site.arrays.values(), self.site.output)
+        return max(a.span for a in arrays)
+
+
+class _Vectors(Running):
+    """The same for CPUs: lanes are eight columns, or eight elements of a row."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        beside = self.last is not self.step and self.last.extent >= LANES
+        self.column = self.last if beside else None
+        self.units = extent_of(a for a in self.rows if a is not self.column)
+        if self.column is not None:
+            self.units *= -(-self.column.extent // LANES)
+        self.work = _COST * extent_of((self.step, *self.rows))
+        many = items_for(self.step.extent // _SHORT, self.work, site.target)
+        self.blocks = Axis(many if 2 * self.units <= many else 1)
+
+    def kernel(self, total: Expr) -> Kernel:
+        """The kernel, where ``total`` is what a block comes to."""
+        sizes = Sizes(index_dtype(self.largest))
         names = Names([self.element, self.stored, total], sizes)
         units = self.units * self.blocks.extent
         scope = Scope(names, {})
@@ -97,10 +144,6 @@ class _Running:
             (items_for(units, self.work, self.site.target),),
             checks=names.checks,
         )
-
-    def _largest(self) -> int:
-        arrays = (*self.site.arrays.values(), self.site.output)
-        return max(a.span for a in arrays)
 
     # Statements -----------------------------------------------------------------------
 
@@ -119,31 +162,12 @@ class _Running:
             start = where[self.column] * sizes.const(LANES)
             last = sizes.number(self.column.extent - LANES, "last column")
             where[self.column] = scope.let(least(start, last), "j")
-        before = self._before(scope, where, total, lanes)
-        block, many = where[self.blocks], sizes.number(self.blocks.extent, "blocks")
-        n = sizes.number(self.step.extent, self.step)
-        begin = scope.let(share(block, n, many), "k")
-        end = scope.let(share(block + sizes.const(1), n, many), "k")
         outer = scope.beside(where)
+        before = self.before(outer, total, self.column, lanes)
+        begin, end = self.reach(scope, where[self.blocks])
         if self.column is None:
             begin = self._loop(outer, begin, end, before, LANES)
         self._loop(outer, begin, end, before, 1)
-
-    def _before(
-        self, scope: Scope, where: Mapping[Axis, Expr], total: Expr, lanes: int
-    ) -> Expr:
-        """The variable with what came before, to begin with of blocks."""
-        sizes = scope.names.sizes
-        before = scope.let(splat(self.neutral, lanes), "a", mutable=True)
-        if self.blocks.extent > 1:
-            block = sizes.named(scope.names.fresh("k"))
-            here = {**where, self.blocks: block}
-            inside = scope.inside(here, self.column, lanes)
-            found = combined(self.kind, before, inside.value(total))
-            inside.body.append(Set(before.value, found))
-            last = where[self.blocks]
-            scope.body.append(For(block.value, sizes.const(0), last, 1, inside.body))
-        return before
 
     def _loop(
         self, scope: Scope, begin: Expr, end: Expr, before: Expr, width: int

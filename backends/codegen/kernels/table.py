@@ -100,6 +100,16 @@ class Site:
         (found,) = expanded([elements.at(v, at)])
         return found
 
+    def result(self, at: Coordinates) -> Expr:
+        """An element of the op's result before it is rounded, by its operands."""
+        inside = {v for v, _ in self.stage.results}
+        elements = Elements(self.stage.graph, self.arrays, inside)
+        found = elements.at(self.node.results[0], at)
+        while found.op == "rounded":
+            (found,) = found.args
+        (found,) = expanded([found])
+        return found
+
     def best(self, key: str, ways: "Sequence[Way]") -> Sequence[Kernel]:
         """The kernels of one of several ways: of the first, if nothing else is known.
 
