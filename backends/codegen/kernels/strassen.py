@@ -30,7 +30,7 @@ from graphwright.backends.codegen.kernels.text import (
     block,
     named,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
+from graphwright.backends.codegen.kernels.tile import TILE, Tile
 
 _PRODUCTS = 7
 _SUMS = ("a + d", "c + d", "a + b", "c - a", "b - d")
@@ -101,12 +101,13 @@ def quarters(
     """Panels ``[panels, cuts, products, piece, columns]`` of right operands."""
     inner, across = shape.depth // 2, shape.columns // 2
     w = weights.reshape(2, inner, 2, across)
-    a, b, c, d = w[0, :, 0], w[0, :, 1], w[1, :, 0], w[1, :, 1]
-    panels, cuts = -(-across // TILE.columns), inner // piece
-    found = np.empty((panels, cuts, _PRODUCTS, piece, TILE.columns), np.float32)
-    for f, part in enumerate((a + d, a, d, a + b, c + d, b - d, c - a)):
-        cut = packed(part, TILE.columns).reshape(panels, cuts, piece, TILE.columns)
-        found[:, :, f] = cut
+    panels, columns = -(-across // TILE.columns), TILE.columns
+    found = np.empty((panels, inner // piece, _PRODUCTS, piece, columns), np.float32)
+    for p in range(panels):
+        start = min(p * columns, across - columns)
+        (a, b), (c, d) = np.moveaxis(w[..., start : start + columns], 2, 1)
+        for f, part in enumerate((a + d, a, d, a + b, c + d, b - d, c - a)):
+            found[p, :, f] = part.reshape(-1, piece, columns)
     return found
 
 
