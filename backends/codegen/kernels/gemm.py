@@ -152,6 +152,9 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
     most = max(tile.rows, machine.cache // (8 * shape.depth))
     wanted = max(1, min(machine.cores * machine.items, shape.flops // _LEAST))
     parts = -(-wanted // shape.batch)
+    if 4 * shape.depth * shape.columns <= machine.cache // 2:  # it stays in caches,
+        # so that each core goes on with rows that it wrote
+        most = min(most, max(2 * tile.rows, -(-shape.rows // parts)))
     own = pieces(shape.rows, most, tile.rows)
     blocks = -(-shape.rows // own)
     span = pieces(panels, max(1, panels * blocks // parts))
