@@ -3,9 +3,9 @@
     python benchmarks/layers.py MODEL [--runs N] [--least SHARE]
 
 A line is the kernels that compute the same values of the model, with those before them
-whose results have no name in it: their milliseconds (the least of some runs, each kernel
-waited for by itself), GFLOP/s by the operations of the direct algorithm, bytes read and
-written, weights among them, and the limit: the longer of the operations at the
+whose results have no name in it: their milliseconds (the least of some runs, each
+kernel waited for by itself), GFLOP/s by the operations of the direct algorithm, bytes
+read and written, weights among them, and the limit: the longer of the operations at the
 arithmetic peak and the bytes at the bandwidth of a copy. Both are measured first.
 Winograd's and Strassen's algorithms do fewer operations, and what lies in a cache may
 be read faster: then a layer stays below the limit. Lines come by the time over the
