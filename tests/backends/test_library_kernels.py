@@ -29,6 +29,7 @@ Make: TypeAlias = Callable[[ConvShape, Affine], Library]
 
 MACHINE = Cpu(2, 1 << 20)
 SAME = ((1, 1), (1, 1))
+WIDE = ((2, 2), (3, 1))
 
 
 def _random(*shape: int, seed: int = 0) -> Any:
@@ -131,6 +132,18 @@ WINOGRAD = [
     (Division(4), ConvShape(2, (13, 14), 24, 20, (3, 3), pads=((0, 2), (3, 1)))),
     (Division(4, 12), ConvShape(2, (8, 20), 16, 32, (3, 3))),
     (Division(4), ConvShape(1, (3, 3), 8, 1, (3, 3))),
+    *(
+        (Division(4, span), ConvShape(1, (9, 11), 32, 40, (3, 3), pads=SAME, groups=2))
+        for span in (0, 6)
+    ),
+    *(
+        (
+            Division(outputs, span, 5),
+            ConvShape(2, (13, 14), 24, 60, (5, 5), pads=WIDE, groups=groups),
+        )
+        for outputs in (2, 4)
+        for span, groups in ((0, 1), (6, 1), (0, 3), (6, 3))
+    ),
 ]
 
 
@@ -144,11 +157,17 @@ def test_winograd_is_the_reference(cut: Division, shape: ConvShape) -> None:
 
 @pytest.mark.parametrize("span", [0, 6])
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 3e38])
-def test_winograd_spreads_no_odd_numbers(odd: float, span: int) -> None:
-    shape = ConvShape(1, (12, 12), 8, 20, (3, 3), pads=SAME)
+@pytest.mark.parametrize(("taps", "groups"), [(3, 1), (5, 1), (3, 2)])
+def test_winograd_spreads_no_odd_numbers(
+    odd: float, span: int, taps: int, groups: int
+) -> None:
+    pads = ((taps // 2, taps // 2),) * 2
+    shape = ConvShape(
+        1, (12, 12), 8 * groups, 20, (taps, taps), pads=pads, groups=groups
+    )
     x, w = _operands(shape)
     x[0, 5, 6, 3] = odd
-    library = winograd(shape, Affine(), MACHINE, OPENCL, Division(4, span))
+    library = winograd(shape, Affine(), MACHINE, OPENCL, Division(4, span, taps))
     got = run(library, {"x": x}, (1, 12, 12, 20), w)
     want = run(_direct(shape, Affine()), {"x": x}, (1, 12, 12, 20), w)
     clean = np.isfinite(want)
@@ -184,6 +203,9 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     assert _kind(wide) == "winograd"
     assert _kind(ConvShape(1, (56, 56), 64, 64, (3, 3), (2, 2), SAME)) == "conv"
     assert _kind(ConvShape(1, (14, 14), 8, 8, (3, 3), groups=8)) == "depthwise"
+    larger = ConvShape(1, (27, 27), 96, 256, (5, 5), pads=((2, 2), (2, 2)), groups=2)
+    assert division(larger, MACHINE) == Division(4, 6, 5)
+    assert _kind(ConvShape(1, (3, 3), 64, 64, (5, 5), pads=WIDE)) == "conv"
     many = division(ConvShape(1, (28, 28), 512, 512, (3, 3), pads=SAME), MACHINE)
     assert many is not None
     assert many.span == 0

@@ -1,6 +1,7 @@
 """The algorithm of a convolution, by what each one costs on its shape."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ from graphwright.backends.mapped import release_part
 
 _BALANCE = 11
 """Operations in the time of a byte of weights: they come from memory in each run."""
-_TRANSFORMS = {2: 80, 4: 285, 6: 640}
-"""Cycles to transform a tile of eight channels, there and back, by outputs."""
+_TRANSFORMS = {4: 80, 6: 285, 8: 640}
+"""Cycles to transform a tile of eight channels, there and back, by its points."""
 _CYCLE = 32
 """Operations of a cycle."""
 _RESIDENT = 5 << 19
@@ -86,11 +87,18 @@ def division(shape: ConvShape, machine: Cpu) -> Division | None:
 
 
 def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
-    for outputs in _TRANSFORMS:
-        together = Division(outputs, TILE.rows)
-        filters = 4 * together.frequencies * shape.channels * shape.filters
+    for outputs in _outputs(shape):
+        together = Division(outputs, TILE.rows, shape.kernel[0])
+        own = shape.group
+        filters = 4 * together.frequencies * own.channels * own.filters
         fits = together.near(shape) <= machine.cache and filters <= _RESIDENT
-        yield together if fits else Division(outputs)
+        yield together if fits else replace(together, span=0)
+
+
+def _outputs(shape: ConvShape) -> Iterator[int]:
+    """Of tiles, in each direction."""
+    found = (points - shape.kernel[0] + 1 for points in _TRANSFORMS)
+    return (outputs for outputs in found if outputs > 1)
 
 
 def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
@@ -98,8 +106,8 @@ def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     best = division(shape, machine)
     if not winograd.accepts(shape):
         return [best]
-    spans = (0, TILE.rows, 2 * TILE.rows)
-    every = (Division(m, span) for m in _TRANSFORMS for span in spans)
+    spans, taps = (0, TILE.rows, 2 * TILE.rows), shape.kernel[0]
+    every = (Division(m, span, taps) for m in _outputs(shape) for span in spans)
     fit = [cut for cut in every if cut.near(shape) <= machine.cache]
     return [best, *(cut for cut in (None, *fit) if cut != best)]
 
@@ -109,22 +117,22 @@ def _rounded(n: int, step: int) -> int:
 
 
 def _direct(shape: ConvShape) -> float:
-    rows, columns = (
-        _rounded(shape.rows, TILE.rows),
-        _rounded(shape.filters, TILE.columns),
+    own = shape.group
+    rows, columns = _rounded(own.rows, TILE.rows), _rounded(own.filters, TILE.columns)
+    depth = own.taps * own.depth
+    return shape.groups * (
+        2 * rows * columns * depth + 4 * _BALANCE * depth * own.filters
     )
-    depth = shape.taps * shape.depth
-    return 2 * rows * columns * depth + 4 * _BALANCE * depth * shape.filters
 
 
 def _cost(shape: ConvShape, cut: Division) -> float:
-    tiles = cut.tiles(shape)
-    rows, columns = _rounded(tiles, TILE.rows), _rounded(shape.filters, TILE.columns)
-    weights = cut.frequencies * shape.channels
-    transforms = tiles * (shape.channels + shape.filters) / 16
+    own, tiles = shape.group, cut.tiles(shape)
+    rows, columns = _rounded(tiles, TILE.rows), _rounded(own.filters, TILE.columns)
+    weights = cut.frequencies * own.channels
+    transforms = tiles * (own.channels + own.filters) / 16
     steps = 1 if cut.span else 2
-    return (
+    return shape.groups * (
         2 * weights * rows * columns
-        + 4 * _BALANCE * weights * shape.filters
-        + steps * _CYCLE * _TRANSFORMS[cut.outputs] * transforms
+        + 4 * _BALANCE * weights * own.filters
+        + steps * _CYCLE * _TRANSFORMS[cut.points] * transforms
     )

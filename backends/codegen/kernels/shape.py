@@ -1,6 +1,6 @@
-"""A convolution's sizes, and the device that it is planned for."""
+"""A convolution's sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,18 @@ class ConvShape:
     def depth(self) -> int:
         """Channels of a group."""
         return self.channels // self.groups
+
+    @property
+    def group(self) -> "ConvShape":
+        """The convolution of one group by itself, in the same images."""
+        return replace(
+            self,
+            channels=self.depth,
+            filters=self.filters // self.groups,
+            groups=1,
+            pixel=self.step,
+            place=self.out_step,
+        )
 
     @property
     def taps(self) -> int:

@@ -1,17 +1,18 @@
-"""Winograd's convolution of 3x3 windows, tiles of outputs at a time.
+"""Winograd's convolution of 3x3 and 5x5 windows, tiles of outputs at a time.
 
-Each tile of ``m`` by ``m`` outputs needs ``(m + 2)**2`` products a channel instead of
-``9 * m * m``. A work-item takes some tiles: it transforms their inputs, ``down``, for
-all channels; then for a panel of filters after the other it multiplies frequency by
-frequency and transforms the sums back, ``up``. What is transformed stays in cache. With
-many filters of many channels these would be read too often: then all tiles go step by
-step, and the products are a batch of matrices.
+Each tile of ``m`` by ``m`` outputs of windows of ``r`` by ``r`` taps needs
+``(m + r - 1)**2`` products a channel instead of ``(m * r)**2``. A work-item takes some
+tiles: it transforms their inputs, ``down``, for all channels; then for a panel of
+filters after the other it multiplies frequency by frequency and transforms the sums
+back, ``up``. What is transformed stays in cache. With many filters of many channels
+these would be read too often: then all tiles go step by step, and the products are a
+batch of matrices.
 
 Numbers that are not finite would spread over a tile. A wrong output is not finite
 itself, so then, and when products overflow, these tiles are computed as written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +29,13 @@ from graphwright.backends.codegen.kernels.finish import (
     size_values,
 )
 from graphwright.backends.codegen.kernels.gemm import GemmShape, multiplied
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Local, Make
+from graphwright.backends.codegen.kernels.launch import (
+    Argument,
+    Launch,
+    Library,
+    Local,
+    Make,
+)
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import (
@@ -45,15 +52,19 @@ _GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
 same few sets of the cache where channels are a power of two."""
 
+_KERNELS, _GROUPS = ((3, 3), (5, 5)), 4
+"""Windows, and most groups: each has its own launches."""
+
 _SIZES = (
     *("height", "width", "channels", "filters", "high", "wide", "up", "left"),
     *("across", "image", "tiles", "span", "pitch", "step", "panels", "edge"),
-    *("pixel", "place"),
+    *("pixel", "place", "channel", "first", "every"),
 )
 """``across`` tiles lie side by side, ``image`` in one image, ``tiles`` in all; ``span``
 go together. The last panel begins at filter ``edge``. Frequencies lie ``pitch`` floats
 apart before, ``step`` after products; pixels of the image ``pixel``, positions of the
-result ``place``."""
+result ``place``. A group begins at ``channel``, and at the ``first`` of its filters, of
+``every`` one that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +74,26 @@ class Division:
     Attributes:
         outputs: Of a tile, in each direction.
         span: Tiles that go through all steps together; 0 for all tiles step by step.
+        taps: Of a window, in each direction.
     """
 
     outputs: int
     span: int = 0
+    taps: int = 3
 
     def __str__(self) -> str:
         together = f", {self.span} together" if self.span else ""
         return f"F({self.outputs}){together}"
 
     @property
+    def points(self) -> int:
+        """Frequencies of a tile, in each direction."""
+        return self.outputs + self.taps - 1
+
+    @property
     def frequencies(self) -> int:
         """Products of a tile and channel."""
-        return (self.outputs + 2) ** 2
+        return self.points**2
 
     def grid(self, shape: ConvShape) -> tuple[int, int]:
         """Tiles down and across an image."""
@@ -83,7 +101,7 @@ class Division:
         return -(-high // self.outputs), -(-wide // self.outputs)
 
     def tiles(self, shape: ConvShape) -> int:
-        """Tiles of all images."""
+        """Tiles of all images, of a group."""
         down, across = self.grid(shape)
         return shape.batch * down * across
 
@@ -91,14 +109,14 @@ class Division:
         """Bytes of local memory."""
         if not self.span:
             return 0
-        floats = self.span * (shape.channels + TILE.columns) + _GAP
+        floats = self.span * (shape.depth + TILE.columns) + _GAP
         return 4 * self.frequencies * floats
 
 
 def accepts(shape: ConvShape) -> bool:
     """Whether the algorithm can compute a convolution."""
-    simple = shape.kernel == (3, 3) and shape.strides == shape.dilations == (1, 1)
-    return simple and shape.groups == 1 and shape.channels % WIDTH == 0
+    simple = shape.kernel in _KERNELS and shape.strides == shape.dilations == (1, 1)
+    return simple and shape.groups <= _GROUPS and shape.depth % WIDTH == 0
 
 
 def winograd(
@@ -109,50 +127,84 @@ def winograd(
     division: Division,
 ) -> Library:
     """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
-    writer = _Writer(division, finish, TILE.ragged(shape.filters), dialect)
-    numbers = _sizes(shape, division)
-    sizes = (*(numbers[name] for name in _SIZES), *size_values(finish))
-    constants: dict[str, Make] = {
-        "u": partial(transformed, division=division),
-        "w": partial(pack, groups=1, columns=TILE.columns),
-        "zeros": partial(outside, shape.channels, FLOATS),
-    }
-    if division.span:
-        name, source = writer.together()
-        near = Local(division.frequencies * numbers["pitch"])
-        sums = Local(division.frequencies * numbers["step"])
-        arrays = ("x", "zeros", "u", "w", *finish.arrays, "out")
-        blocks = -(-numbers["tiles"] // division.span)
-        launch = Launch(name, source, (*arrays, near, sums, *sizes), (blocks,))
-        return Library((launch,), constants)
-    product = GemmShape(
-        *(division.frequencies, numbers["tiles"], shape.channels, shape.filters),
-        gap=_GAP,
-    )
-    multiply = multiplied(product, machine, dialect, "v", "u", "y")
-    items, arrays = (numbers["tiles"],), ("x", "zeros", "w", *finish.arrays)
-    launches = (
-        Launch(*writer.down(), ("x", "zeros", "v", *sizes), items),
+    own = shape.group
+    writer = _Writer(division, finish, TILE.ragged(own.filters), dialect)
+    launches, scratch = list[Launch](), dict[str, int]()
+    constants: dict[str, Make] = {"zeros": partial(outside, own.channels, FLOATS)}
+    for number in range(shape.groups):
+        sizes = _sizes(shape, number, division)
+        made = partial(_of_group, shape.groups, number)
+        constants[f"u{number}"] = made(partial(transformed, division=division))
+        constants[f"w{number}"] = made(partial(pack, groups=1, columns=TILE.columns))
+        if division.span:
+            launches.append(_together(writer, number, sizes, division))
+        else:
+            multiply = _multiplied(own, number, division, machine, dialect)
+            launches += _steps(writer, number, sizes, multiply)
+            scratch[f"v{number}"] = division.frequencies * sizes["pitch"]
+            scratch[f"y{number}"] = division.frequencies * sizes["step"]
+    return Library(tuple(launches), constants, scratch=scratch)
+
+
+def _of_group(groups: int, number: int, make: Make) -> Make:
+    """What is made of the filters of one group."""
+
+    def made(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        own = len(weights) // groups
+        return make(weights[number * own :][:own])
+
+    return made
+
+
+def _together(
+    writer: "_Writer", number: int, sizes: Mapping[str, int], division: Division
+) -> Launch:
+    """All steps of a group."""
+    name, source = writer.together()
+    near = Local(division.frequencies * sizes["pitch"])
+    sums = Local(division.frequencies * sizes["step"])
+    own = (f"u{number}", f"w{number}")
+    arrays = ("x", "zeros", *own, *writer.finish.arrays, "out")
+    blocks = -(-sizes["tiles"] // division.span)
+    every: tuple[Argument, ...] = (*arrays, near, sums, *writer.numbers(sizes))
+    return Launch(name, source, every, (blocks,))
+
+
+def _multiplied(
+    own: ConvShape, number: int, division: Division, machine: Cpu, dialect: Dialect
+) -> Library:
+    """The products of a group's frequencies."""
+    tiles = division.tiles(own)
+    shape = GemmShape(division.frequencies, tiles, own.channels, own.filters, gap=_GAP)
+    names = (f"{array}{number}" for array in "vuy")
+    return multiplied(shape, machine, dialect, *names)
+
+
+def _steps(
+    writer: "_Writer", number: int, sizes: Mapping[str, int], multiply: Library
+) -> Sequence[Launch]:
+    """The steps of a group, one after the other."""
+    items, numbers = (sizes["tiles"],), writer.numbers(sizes)
+    v, y, w = (f"{array}{number}" for array in "vyw")
+    arrays = ("x", "zeros", w, *writer.finish.arrays, y, "out")
+    return (
+        Launch(*writer.down(), ("x", "zeros", v, *numbers), items),
         *multiply.launches,
-        Launch(*writer.up(), (*arrays, "y", "out", *sizes), items),
+        Launch(*writer.up(), (*arrays, *numbers), items),
     )
-    scratch = {
-        "v": division.frequencies * numbers["pitch"],
-        "y": division.frequencies * numbers["step"],
-    }
-    return Library(launches, constants, scratch=scratch)
 
 
-def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
+def _sizes(shape: ConvShape, number: int, division: Division) -> dict[str, int]:
+    """The numbers that kernels of a group take, by name."""
     down, across = division.grid(shape)
-    tiles = division.tiles(shape)
-    pitch = (division.span or tiles) * shape.channels + _GAP
-    step = division.span * TILE.columns or tiles * shape.filters + _GAP
+    tiles, own = division.tiles(shape), shape.group
+    pitch = (division.span or tiles) * own.channels + _GAP
+    step = division.span * TILE.columns or tiles * own.filters + _GAP
     return {
         "height": shape.size[0],
         "width": shape.size[1],
-        "channels": shape.channels,
-        "filters": shape.filters,
+        "channels": own.channels,
+        "filters": own.filters,
         "high": shape.out[0],
         "wide": shape.out[1],
         "up": shape.pads[0][0],
@@ -163,10 +215,13 @@ def _sizes(shape: ConvShape, division: Division) -> dict[str, int]:
         "span": division.span or tiles,
         "pitch": pitch,
         "step": step,
-        "panels": -(-shape.filters // TILE.columns),
-        "edge": TILE.edge(shape.filters),
+        "panels": -(-own.filters // TILE.columns),
+        "edge": TILE.edge(own.filters),
         "pixel": shape.step,
         "place": shape.out_step,
+        "channel": number * own.channels,
+        "first": number * own.filters,
+        "every": shape.filters,
     }
 
 
@@ -181,14 +236,13 @@ def transformed(
 
     Panels come first where tiles go through all steps together.
     """
-    matrix = np.array(toom(division.outputs).filter, np.float64)
+    matrix = np.array(toom(division.outputs, division.taps).filter, np.float64)
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
-    taps = packed(
-        weights.reshape(filters, channels, 9).transpose(2, 1, 0), TILE.columns
-    )
+    flat = weights.reshape(filters, channels, -1)
+    taps = packed(flat.transpose(2, 1, 0), TILE.columns)
     panels = taps.shape[1]
-    rows = taps.reshape(9, panels, -1)
+    rows = taps.reshape(len(taps), panels, -1)
     places = (panels, len(both)) if division.span else (len(both), panels)
     found = np.empty((*places, channels, TILE.columns), np.float32)
     into = found.reshape(*places, -1)
@@ -206,12 +260,16 @@ class _Writer:
     def __init__(
         self, division: Division, finish: Finish, ragged: bool, dialect: Dialect
     ) -> None:
-        self.m, self.a = division.outputs, division.outputs + 2
-        self.toom = toom(division.outputs)
+        self.m, self.a, self.r = division.outputs, division.points, division.taps
+        self.toom = toom(self.m, self.r)
         self.finish, self.ragged = finish, ragged
         self.dialect = dialect
         self.near = "NEAR_" if division.span else ""
         self.space = "__local" if division.span else "__global"
+
+    def numbers(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Those that kernels take, in their order."""
+        return (*(sizes[name] for name in _SIZES), *size_values(self.finish))
 
     # Kernels ------------------------------------------------------------------------
 
@@ -219,9 +277,9 @@ class _Writer:
         """One kernel for all steps."""
         more = ("__local float *restrict v", "__local float *restrict y")
         head = self._head(("x", "zeros", "u", "w", *self.finish.arrays), "out", more)
-        spans = block("for (int t = 0; t < span; t++)", self._down("first + t"))
+        spans = block("for (int t = 0; t < span; t++)", self._down("begin + t"))
         body = [
-            "int first = ITEM(0) * span;",
+            "int begin = ITEM(0) * span;",
             *spans,
             *block("for (int p = 0; p < panels; p++)", self._panel()),
         ]
@@ -276,7 +334,7 @@ class _Writer:
     def _down(self, tile: str) -> list[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
         a, count = self.a, self.a**2
-        at = "x + (((size_t)n * height + y) * width + z) * pixel"
+        at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
         pointers = [
             f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
             f"from[i] = WITHIN(y, height) && WITHIN(z, width) ? {at} : zeros;",
@@ -320,8 +378,8 @@ class _Writer:
     def _panel(self) -> list[str]:
         """The outputs of a span of tiles for a panel of filters."""
         columns = TILE.columns
-        tiles = "for (int t = 0; t < span && first + t < tiles; t++)"
-        place = self._place("first + t")
+        tiles = "for (int t = 0; t < span && begin + t < tiles; t++)"
+        place = self._place("begin + t")
         return [
             f"int column = {TILE.column('p', 'edge')};",
             "int left_over = filters - column;",
@@ -399,23 +457,23 @@ class _Writer:
         left = "left_over - j" if self.ragged else None
         row = f"(n * high + oy + {i}) * wide + ox + {j}"
         return [
-            f"size_t at = (size_t)({row}) * filters + column + j;",
+            f"size_t at = (size_t)({row}) * every + first + column + j;",
             f"__global {out_type(self.finish)} *to =",
-            f"    out + (size_t)({row}) * place + column + j;",
-            *self.finish.statements("r", "at", row, "column + j", left),
+            f"    out + (size_t)({row}) * place + first + column + j;",
+            *self.finish.statements("r", "at", row, "first + column + j", left),
             self.finish.write("to", "r", left),
         ]
 
     def _again(self) -> list[str]:
         """All outputs of a tile as convolution is written."""
         columns, m = TILE.columns, self.m
-        at = "x + (((size_t)n * height + y) * width + z) * pixel"
+        at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
         sums = [
-            "int y = oy + i - up + k / 3, z = ox + o - left + k % 3;",
+            f"int y = oy + i - up + k / {self.r}, z = ox + o - left + k % {self.r};",
             "if (!WITHIN(y, height) || !WITHIN(z, width)) continue;",
             f"const __global float *from = {at};",
             "const __global float *b =",
-            f"    w + ((size_t)p * 9 + k) * channels * {columns} + j;",
+            f"    w + ((size_t)p * {self.r**2} + k) * channels * {columns} + j;",
             "for (int c = 0; c < channels; c++)",
             f"  r = SPLAT(from[c]) * LOAD(b + c * {columns}) + r;",
         ]
@@ -423,7 +481,7 @@ class _Writer:
             f"int i = q / {m}, o = q % {m};",
             "if (oy + i >= high || ox + o >= wide) continue;",
             "vec r = SPLAT(0.0f);",
-            *block("for (int k = 0; k < 9; k++)", sums),
+            *block(f"for (int k = 0; k < {self.r**2}; k++)", sums),
             *self._written("i", "o"),
         ]
         vectors = block(self._vectors(), output)
