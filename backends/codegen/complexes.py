@@ -4,6 +4,7 @@ A value is two values, so that kernels know real numbers alone. Only at the ends
 graph parts lie side by side in memory, in one more axis of two.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
 from graphwright.ir.ops.select import Cast
 from graphwright.ir.ops.signal import Fft
+from graphwright.ir.ops.transcendental import Hypot
 from graphwright.ir.types import TensorType, Type
 
 Parts: TypeAlias = tuple[Value, ...]
@@ -160,6 +162,52 @@ def _mul(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
     return real, b.add(b.mul(a, e), b.mul(c, d))
 
 
+def _dot(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
+    (a, c), (d, e) = xs
+    dot = op.replace(dtype=None if op.dtype is None else real_of(op.dtype))
+    pairs = (a, d), (c, e), (a, e), (c, d)
+    ad, ce, ae, cd = (b.apply(dot, pair)[0] for pair in pairs)
+    return b.sub(ad, ce), b.add(ae, cd)
+
+
+def _div(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
+    """By the larger part of the divisor, as NumPy does; by 0, each part by it.
+
+    Source: R. L. Smith, "Algorithm 116: complex division" (1962).
+    """
+    (a, c), (d, e) = xs
+    turned = b.lt(b.abs(d), b.abs(e))
+    large, small = b.where(turned, e, d), b.where(turned, d, e)
+    ratio = b.div(small, large)
+    scale = b.add(large, b.mul(small, ratio))
+    near = b.where(turned, c, a), b.where(turned, b.neg(a), c)
+    far = b.where(turned, a, c), b.where(turned, c, b.neg(a))
+    whole, nothing = b.abs(large), b.and_(b.eq(d, 0), b.eq(e, 0))
+    return tuple(
+        b.where(nothing, b.div(x, whole), b.div(b.add(y, b.mul(z, ratio)), scale))
+        for x, y, z in zip((a, c), near, far, strict=True)
+    )
+
+
+def _abs(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
+    return (Hypot().rule(b, *xs[0]),)
+
+
+def _exp(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
+    """In two steps where ``e^x`` overflows; infinite ones as in C99, G.6.3.1."""
+    ((x, y),) = xs
+    half, size = b.exp(b.mul(x, 0.5)), b.exp(x)
+    large = b.eq(size, math.inf)
+    plain, odd = b.eq(y, 0), b.not_(b.eq(b.sub(y, y), 0))
+    real, imag = (
+        b.where(large, b.mul(b.mul(half, turn), half), b.mul(size, turn))
+        for turn in (b.emit("cos", y), b.emit("sin", y))
+    )
+    real = b.where(b.and_(odd, b.eq(x, math.inf)), math.inf, real)
+    none = b.and_(odd, b.eq(x, -math.inf))
+    return b.where(none, 0, real), b.where(none, 0, b.where(plain, y, imag))
+
+
 def _complex(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
     (real,), (imag,) = xs
     return real, imag
@@ -185,10 +233,14 @@ def _fft(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
 
 
 _RULES: dict[str, Rule] = {
+    "abs": _abs,
+    "div": _div,
+    "dot": _dot,
     "mul": _mul,
     "complex": _complex,
     "complex_part": _part,
     "eq": _eq,
+    "exp": _exp,
     "cast": _cast,
     "fft": _fft,
 }

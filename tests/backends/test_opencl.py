@@ -655,3 +655,20 @@ def test_parts_of_a_reduction_are_no_lanes() -> None:
     x, rows = normal(400), np.random.default_rng(0).integers(0, 100, (60, 50, 4))
     want = x[rows * 4 + np.arange(4)].sum(dtype=np.float64)
     assert abs(float(exe(x, rows)) - want) <= 1e-4 * abs(want)
+
+
+@device
+@pytest.mark.parametrize("function", [np.sin, np.cos, np.tan])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_angles_near_zero_beside_huge_ones(
+    function: Callable[[Any], Any], dtype: str
+) -> None:
+    """A lane does not hang on what the others are."""
+    sizes = np.concatenate([10.0 ** np.arange(-40, 2), np.linspace(0.05, 0.08, 50)])
+    x = np.tile(np.stack([sizes, -sizes], axis=1), (1, 4)).astype(dtype)
+    x[:, 3] = np.linspace(1e10, 3e38, len(x))
+    found = np.asarray(gw.jit(function, backend="opencl")(x))
+    want = function(x.astype(np.longdouble)).astype(dtype)
+    eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(found, want, 8 * eps, 8 * tiny)
+    assert np.array_equal(np.signbit(found), np.signbit(want))

@@ -179,3 +179,59 @@ def test_what_a_length_comes_to(kind: str, n: int, core: int, passed: int) -> No
     made = lengths(Fft(kind=kind, axis=0, n=n))
     assert (made.core, made.passed) == (core, passed)
     assert np.prod(made.factors) == passed
+
+
+def special(dtype: str) -> Any:
+    """Pairs of numbers of all kinds: zeros, infinities, NaN, very large and small."""
+    ends = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan]
+    numbers = [complex(x, y) for x in ends for y in ends]
+    large, over = (3e38, 170.0) if dtype == "complex64" else (1e308, 800.0)
+    far = np.array([large, 1e-30, over, -over, over / 2 + 0.5], dtype)
+    both = np.concatenate([np.array(numbers, dtype), far, far * 1j, far + 1.5j])
+    return np.repeat(both, len(both)), np.tile(both, len(both))
+
+
+QUOTIENTS: dict[str, Callable[[Any, Any], Any]] = {
+    "div": lambda z, w: z / w,
+    "abs": lambda z, w: np.abs(z) + np.abs(w),
+    "exp": lambda z, w: np.exp(z),
+}
+
+
+@device
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", QUOTIENTS)
+def test_quotients_and_the_like_of_any_numbers(name: str, dtype: str) -> None:
+    z, w = special(dtype)
+    function, limits = QUOTIENTS[name], np.finfo(dtype)
+    with np.errstate(all="ignore"):
+        found = np.asarray(gw.jit(function, backend="opencl")(z, w))
+        want = function(z, w)
+    assert found.dtype == want.dtype
+    pairs = [(found.real, want.real), (found.imag, want.imag)]
+    sizes = [np.where(np.isfinite(part), np.abs(part), 0) for _, part in pairs]
+    reach = 8 * limits.eps * np.maximum(*sizes) + limits.tiny
+    for got, part in pairs:
+        finite = np.isfinite(part)
+        np.testing.assert_array_equal(got[~finite], part[~finite])
+        assert (np.abs(got[finite] - part[finite]) <= reach[finite]).all()
+
+
+@device
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_products_of_matrices(dtype: str) -> None:
+    z, w = drawn(3, 20, 24, dtype=dtype), drawn(3, 24, 33, dtype=dtype)
+    got = gw.jit(lambda z, w: (z @ w) * 2, backend="opencl")(z, w)
+    near(np.asarray(got), (z @ w) * 2)
+
+
+@device
+def test_ops_of_parts_have_no_fallback() -> None:
+    z, w = drawn(8, 8), drawn(8, 8)
+
+    def run(z: Any, w: Any) -> Any:
+        return np.abs(np.exp(z) / w) + np.abs(z @ w)
+
+    graph = gw.trace(run, *(gw.spec("complex128", (8, 8)) for _ in range(2)))
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    near(np.asarray(exe(z, w)), run(z, w))
