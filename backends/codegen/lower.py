@@ -78,13 +78,17 @@ def lowered(graph: Graph, target: Target, choose: Chooser = first) -> Lowered:
         choose: Chooses where there are several ways to compute something.
     """
     stages, arrays = split(graph, target.in_place)
+    read = (v for node in graph.nodes for v in node.operands)
+    wanted = {*read, *graph.outputs}
     steps: list[Step] = []
     packed: dict[Array, Packed] = {}
     for stage in stages:
         if isinstance(stage, Single):
             node = stage.node
             if arrays[node.results[0]].size:
-                made = SINGLES[node.op.name](node, arrays, target)
+                near = [*node.operands, *(v for v in node.results if v in wanted)]
+                given = {v: arrays[v] for v in near if v in arrays}
+                made = SINGLES[node.op.name](node, given, target)
                 steps += [Step(kernel, (node,), node) for kernel in made]
             continue
         if not arrays[stage.results[0][0]].size:

@@ -3,8 +3,8 @@
 An element becomes an unsigned *key* whose order is its own: the bits of a float, turned
 over where it is negative, all ones for NaN; for a descending sort, all turned over. A
 row, or each of some blocks of a long one, is sorted by digits of 8 bits from the lowest
-up; a digit that is the same everywhere is passed over. In short rows it is counted what
-comes before each element. Blocks are merged in pairs, each merge in parts that end
+up; a digit that is the same everywhere is passed over. Short rows are sorted eight at
+once (`network.py`). Blocks are merged in pairs, each merge in parts that end
 at about the same time (Odeh et al., "Merge Path", 2012). What comes first stays first
 among equals. There may be any number of rows, of less than 2**31 elements each.
 """
@@ -18,9 +18,11 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, read
 from graphwright.backends.codegen.expr import Expr, choose, const, signed
 from graphwright.backends.codegen.index import Axis, Item, of
+from graphwright.backends.codegen.kernels import network
 from graphwright.backends.codegen.kernels.table import single
-from graphwright.backends.codegen.kernels.text import block, named
+from graphwright.backends.codegen.kernels.text import WIDTH, block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
+from graphwright.backends.codegen.narrow import carrier
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.schedule import looped
 from graphwright.backends.codegen.schedule_cpu import items_for
@@ -29,8 +31,6 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.index import Sort
 
-_SHORT = 32
-"""Elements that are sorted by counting what comes before, in loops of one length."""
 _BLOCK = 1 << 12
 """Elements that are worth a block of their own."""
 _COST = 64
@@ -42,37 +42,96 @@ def sort(node: Node, arrays: Mapping[Value, Array], target: Target) -> Sequence[
     """Keys, their order, and what is there in that order."""
     (x,), op = node.operands, node.op
     assert isinstance(op, Sort)
-    return _Sort(op, arrays[x], [arrays[v] for v in node.results], target).kernels()
+    results = [arrays.get(v) for v in node.results]
+    made = _Short if arrays[x].shape[op.axis] <= network.MOST else _Sort
+    return made(op, arrays[x], results, target).kernels()
 
 
 _Pair: TypeAlias = tuple[Array, Array]
 """Keys, and where in their row they were."""
 
 
-class _Sort:
+class _Rows:
+    """What is sorted, and what is read of it: values, where they were, or both."""
+
     def __init__(
-        self, op: Sort, x: Array, results: Sequence[Array], target: Target
+        self, op: Sort, x: Array, results: Sequence[Array | None], target: Target
     ) -> None:
         self.op, self.x, self.results, self.target = op, x, results, target
         self.axes = tuple(map(Axis, x.shape))
         self.axis = self.axes[op.axis]
         self.rows = tuple(axis for axis in self.axes if axis is not self.axis)
         self.places = (*self.rows, self.axis)
-        self.key = _key(read(x, x.index(tuple(map(of, self.axes)))), x.dtype)
-        if op.descending:
-            self.key = self.key ^ const(2**self.key.dtype.bits - 1, self.key.dtype)
-        self.work = _COST * x.size
-        rows, most = extent_of(self.rows), self.axis.extent
-        blocks = 1
-        while rows * blocks < target.cores and most >= 2 * blocks * _BLOCK:
-            blocks *= 2
-        self.count, self.blocks = rows, blocks
+        self.element = read(x, x.index(tuple(map(of, self.axes))))
+        self.work, self.count = _COST * x.size, extent_of(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of arrays of keys: rows one after another."""
+        return tuple(axis.extent for axis in self.places)
+
+    def turned(self, key: Expr) -> Expr:
+        """A key, the other way round in a descending sort."""
+        if not self.op.descending:
+            return key
+        return key ^ const(2**key.dtype.bits - 1, key.dtype)
+
+    def near(self, array: Array) -> Expr:
+        """What an array of keys or places has for an element of the result."""
+        return read(array, array.index(tuple(map(of, self.places))))
+
+    def written(self, exprs: Sequence[Expr]) -> Kernel:
+        """The kernel that writes those results that are read."""
+        rows = zip(exprs, self.results, strict=True)
+        found = [(expr, array) for expr, array in rows if array is not None]
+        kept, arrays = zip(*found, strict=True)
+        return looped(self.axes, kept, arrays, self.target)
+
+
+class _Short(_Rows):
+    """Rows that a network sorts."""
 
     def kernels(self) -> list[Kernel]:
         """In the order in which they run."""
-        shape = [axis.extent for axis in self.places]
+        key = self.turned(_exact(self.element, self.x.dtype))
+        a, b = (Array(key.dtype, self.shape) for _ in range(2))
+        order = Array(uint32, self.shape)
+        places = self.results[1] is not None
+        name, text = network.network(
+            key.dtype, self.x.dtype.is_float, self.op.descending, places
+        )
+        units = -(-self.count // WIDTH)
+        sizes = Sizes(int32, [units, self.axis.extent, self.count])
+        items = items_for(units, self.work, self.target)
+        outputs = (a, b, order) if places else (a, b)
+        sorted_ = Written((), outputs, sizes, (), (items,), name=name, text=text)
+        at = tuple(map(of, self.places))
+        value = _element(self.turned(self.near(b)), self.x.dtype)
+        return [
+            looped(self.places, [key], [a], self.target, at),
+            sorted_,
+            self.written([value, self.near(order).to(int64)]),
+        ]
+
+
+class _Sort(_Rows):
+    """Rows that are sorted by digits."""
+
+    def __init__(
+        self, op: Sort, x: Array, results: Sequence[Array | None], target: Target
+    ) -> None:
+        super().__init__(op, x, results, target)
+        self.key = self.turned(_key(self.element, x.dtype))
+        rows, most = self.count, self.axis.extent
+        blocks = 1
+        while rows * blocks < target.cores and most >= 2 * blocks * _BLOCK:
+            blocks *= 2
+        self.blocks = blocks
+
+    def kernels(self) -> list[Kernel]:
+        """In the order in which they run."""
         pairs: list[_Pair] = [
-            (Array(self.key.dtype, tuple(shape)), Array(uint32, tuple(shape)))
+            (Array(self.key.dtype, self.shape), Array(uint32, self.shape))
             for _ in range(2)
         ]
         at = tuple(map(of, self.places))
@@ -88,11 +147,11 @@ class _Sort:
     def _moved(self, order: Array) -> Kernel:
         """The kernel that writes results, by the order."""
         at = tuple(map(of, self.axes))
-        place = read(order, order.index(tuple(map(of, self.places))))
+        place = self.near(order)
         item = of(Item(place.bits(int32), self.axis.extent))
         source = (*at[: self.op.axis], item, *at[self.op.axis + 1 :])
-        found = [read(self.x, self.x.index(source)), place.to(int64)]
-        return looped(self.axes, found, self.results, self.target)
+        value = read(self.x, self.x.index(source))
+        return self.written([value, place.to(int64)])
 
     def _digits(self, pair: _Pair, spare: _Pair) -> Kernel:
         """The kernel that sorts rows, or each block of them, in place."""
@@ -125,6 +184,30 @@ def _key(x: Expr, dtype: DType) -> Expr:
     if dtype.kind == "u":
         return x.to(free)
     return x.to(signed(free)).bits(free) ^ top
+
+
+def _exact(x: Expr, dtype: DType) -> Expr:
+    """The same, of all bits of a float: so that it can be told what it was."""
+    if not x.dtype.is_float:
+        return _key(x, dtype)
+    bits = x.bits(uint64 if x.dtype.bits == 64 else uint32)
+    low = x.bits(signed(bits.dtype)) < 0
+    top = const(1 << (bits.dtype.bits - 1), bits.dtype)
+    return choose(low, bits ^ (2**bits.dtype.bits - 1), bits | top)
+
+
+def _element(key: Expr, dtype: DType) -> Expr:
+    """What has such an exact key."""
+    held = carrier(dtype)
+    if dtype is bool_:
+        return key.differs(0)
+    if dtype.kind == "u":
+        return key.to(held)
+    top = const(1 << (key.dtype.bits - 1), key.dtype)
+    if not held.is_float:
+        return (key ^ top).bits(signed(key.dtype)).to(held)
+    low = key < top
+    return choose(low, key ^ (2**key.dtype.bits - 1), key ^ top).bits(held)
 
 
 # Source ------------------------------------------------------------------------------
@@ -176,7 +259,6 @@ def _digits_text(keys: Array) -> tuple[str, str]:
         f"__global {key} *from = a + row * n + first, *to = b + row * n + first;",
         "__global uint *from_place = a_place + row * n + first;",
         "__global uint *to_place = b_place + row * n + first;",
-        *block(f"if (count <= {_SHORT})", _ranks(key)),
         f"uint counts[{digits}][256];",
         f"for (int d = 0; d < {digits}; d++) "
         "for (int c = 0; c < 256; c++) counts[d][c] = 0;",
@@ -187,23 +269,6 @@ def _digits_text(keys: Array) -> tuple[str, str]:
     ]
     head = _head(key, ("a", "b"), ("units", "n", "blocks"))
     return named("sort", "\n".join(block(head, _units(unit))) + "\n")
-
-
-def _ranks(key: str) -> list[str]:
-    """A short row in order."""
-    each = f"for (int i = 0; i < {_SHORT}; i++)"
-    pair = [
-        f"{key} own = keys[j];",
-        f"{each} rank[i] += (own < keys[i]) | ((own == keys[i]) & (j < i));",
-    ]
-    return [
-        f"{key} keys[{_SHORT}];",
-        f"uint rank[{_SHORT}];",
-        f"{each} {{ keys[i] = i < count ? from[i] : ({key})-1; rank[i] = 0; }}",
-        *block("for (int j = 0; j < count; j++)", pair),
-        f"{_ALL} {{ from[rank[i]] = keys[i]; from_place[rank[i]] = first + i; }}",
-        "continue;",
-    ]
 
 
 def _digit(key: str) -> list[str]:
