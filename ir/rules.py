@@ -19,10 +19,14 @@ from graphwright.ir.types import (
 )
 
 
-def need(condition: bool, message: str) -> None:
-    """Raises ShapeError with the message unless the condition holds."""
+def need(condition: bool, message: str, *parts: object) -> None:
+    """Raises ShapeError with the message unless the condition holds.
+
+    ``parts`` are formatted into it only then: to write a type takes as long as to find
+    it.
+    """
     if not condition:
-        raise ShapeError(message)
+        raise ShapeError(message.format(*parts) if parts else message)
 
 
 def same_dtype(name: str, *types: TensorType) -> DType:

@@ -54,7 +54,7 @@ class Reshape(Movement):
         need_sizes("reshape", self.shape)
         before, after = x.size, product(self.shape)
         verdict = before == after or equal(before, after)
-        need(verdict is not False, f"reshape of {x} ({before}) to {list(self.shape)}")
+        need(verdict is not False, "reshape of {} ({}) to {}", x, before, [*self.shape])
         if verdict is None:
             require(before, "==", after)
         return typed(x.dtype, self.shape, x.contents)
@@ -87,7 +87,7 @@ class Transpose(Movement):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("transpose", x)
         fits = sorted(self.perm) == list(range(x.rank))
-        need(fits, f"transpose: {list(self.perm)} is no permutation of {x.rank} axes")
+        need(fits, "transpose: {} is no permutation of {} axes", [*self.perm], x.rank)
         shape = [x.dims[p] for p in self.perm]
         return typed(x.dtype, shape, _moved(self, x))
 
@@ -126,9 +126,8 @@ class BroadcastTo(Movement):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("broadcast_to", x)
         need_sizes("broadcast_to", self.shape)
-        need(
-            x.rank <= len(self.shape), f"broadcast_to of {x} to rank {len(self.shape)}"
-        )
+        rank = len(self.shape)
+        need(x.rank <= rank, "broadcast_to of {} to rank {}", x, rank)
         if not _repeats(x.dims, self.shape):
             raise ShapeError(f"broadcast_to of {x} to {list(self.shape)}")
         small = small_size(self.shape) is not None
@@ -214,7 +213,7 @@ class Slice(Movement):
     def result_type(self, x: TensorType) -> TensorType:
         ranked("slice", x)
         lengths = {len(self.start), len(self.size), len(self.step)}
-        need(lengths == {x.rank}, f"slice of {x} with {len(self.start)} starts")
+        need(lengths == {x.rank}, "slice of {} with {} starts", x, len(self.start))
         for row in zip(x.dims, self.start, self.size, self.step, strict=True):
             _check_slice(x, *row)
         return typed(x.dtype, self.size, self._contents(x))
@@ -276,7 +275,8 @@ def _check_slice(x: TensorType, dim: Dim, start: Dim, size: Dim, step: Dim) -> N
     last = start + (size - 1) * step
     inside = size == 0 or (0 <= start < dim and 0 <= last < dim)  # type: ignore[operator]
     fits = size >= 0 and step != 0 and inside  # type: ignore[operator]
-    need(fits, f"slice of {x}: {size} elements from {start} by {step} leave the axis")
+    words = "slice of {}: {} elements from {} by {} leave the axis"
+    need(fits, words, x, size, start, step)
 
 
 def _require_inside(dim: Dim, start: Dim, size: Dim, step: Dim) -> None:
@@ -428,7 +428,7 @@ class Concat(Op):
         check_axes("concat", [self.axis], xs[0].rank)
         shape = list(xs[0].dims)
         for t in xs[1:]:
-            need(t.rank == len(shape), f"concat of {xs[0]} and {t}")
+            need(t.rank == len(shape), "concat of {} and {}", xs[0], t)
             for i, dim in enumerate(t.dims):
                 joined = shape[i] + dim if i == self.axis else agree(shape[i], dim)
                 if joined is None:

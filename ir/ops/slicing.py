@@ -27,7 +27,7 @@ class UpdateSlice(Op):
     def result_type(self, x: TensorType, y: TensorType) -> TensorType:
         ranked(self.name, x, y)
         same_dtype(self.name, x, y)
-        need(x.rank == y.rank, f"{self.name} of {y} into {x}")
+        need(x.rank == y.rank, "{} of {} into {}", self.name, y, x)
         self.window(y.dims).result_type(x)
         return typed(x.dtype, x.dims, self._contents(x, y))
 
