@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.lower import Step
 from graphwright.backends.contract import Part
@@ -23,7 +24,7 @@ def _schedule(kernel: Kernel) -> dict[str, object]:
     return {
         "items": list(kernel.items),
         "group": list(kernel.group),
-        "local_bytes": list(kernel.near),
+        "local_bytes": [*kernel.near, *map(nbytes, kernel.local)],
         "sizes": list(kernel.sizes.values),
         "reads": _named(kernel.inputs),
         "writes": _named(kernel.outputs),

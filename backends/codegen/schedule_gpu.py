@@ -267,23 +267,15 @@ class _Schedule:
         """A loop over every so manieth element."""
         sizes, reduction = self.sizes, expr.value
         name, inside = sizes.named(self.names.fresh("k")), scope.inside({})
-        begins = dict[Axis, Expr]()
-        counts = list[tuple[Axis, Expr]]()
-        count: Expr = sizes.const(1)
-        for axis in reduction.axes:
-            begin, end = self._reach(scope, reduction, axis)
-            begins[axis] = begin
-            counts.append((axis, end if begin.op == "const" else end - begin))
-            count = count * counts[-1][1] if len(counts) > 1 else counts[-1][1]
-        where = unravelled(inside, counts, name)
-        inside.where = {
-            **scope.where,
-            **{
-                axis: at if begins[axis].op == "const" else at + begins[axis]
-                for axis, at in where.items()
-            },
-        }
+        reach = {axis: self._reach(scope, reduction, axis) for axis in reduction.axes}
+        counts = [(axis, _difference(*ends)) for axis, ends in reach.items()]
+        places = unravelled(inside, counts, name)
+        where = {axis: _sum(reach[axis][0], at) for axis, at in places.items()}
+        inside.where = {**scope.where, **where}
         self._add(inside, expr, total)
+        count: Expr = sizes.const(1)
+        for number, (_, n) in enumerate(counts):
+            count = count * n if number else n
         end = scope.settled(count)
         scope.body.append(For(name.value, team.mate, end, team.size, inside.body))
 
@@ -300,6 +292,14 @@ class _Schedule:
         part = scope.position(reduction.part)
         begin = scope.let(share(part, end, many), "k")
         return begin, scope.let(share(part + sizes.const(1), end, many), "k")
+
+
+def _difference(begin: Expr, end: Expr) -> Expr:
+    return end if begin.op == "const" else end - begin
+
+
+def _sum(begin: Expr, at: Expr) -> Expr:
+    return at if begin.op == "const" else at + begin
 
 
 def unravelled(
