@@ -240,6 +240,20 @@ def test_products_are_exact(dtype: str) -> None:
 
 
 @device
+def test_long_sums_of_few_tiles_are_added_up_by_parts() -> None:
+    x, y = integers(20, 3001), integers(3001, 24)
+
+    def layer(x: Any, y: Any) -> Any:
+        return gnp.maximum(x @ y + 1, 0)
+
+    graph = gw.trace(layer, *(gw.spec("float32", a.shape) for a in (x, y)))
+    first, last = (step.kernel for step in lowered(graph, Gpu(64)).steps)
+    assert first.outputs == last.inputs
+    assert first.outputs[0].shape == (23, 20, 24)
+    agree(layer, x, y, tolerance=0)
+
+
+@device
 def test_weights_that_lie_in_no_order_are_packed() -> None:
     x, w = integers(3, 20, 11, 11), integers(24, 10, 3, 3)
     body = "y = Conv<group=2,pads=[1,1,0,2],strides=[2,1],dilations=[1,2]>(x, w, b)"

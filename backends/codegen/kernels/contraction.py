@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.codegen.device import Gpu
-from graphwright.backends.codegen.elements import Array, read
-from graphwright.backends.codegen.expr import Expr, choose, const, least
+from graphwright.backends.codegen.elements import Array, Elements, read
+from graphwright.backends.codegen.expr import Expr, choose, const, least, share
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import (
@@ -34,10 +34,12 @@ from graphwright.backends.codegen.loops import (
     index_dtype,
 )
 from graphwright.backends.codegen.nest import Nest, extent_of, simplified
+from graphwright.backends.codegen.pulled_basic import reduced
+from graphwright.backends.codegen.schedule import looped
 from graphwright.backends.codegen.schedule_gpu import unravelled
 from graphwright.backends.codegen.team import load
 from graphwright.backends.codegen.translate import Names, Scope
-from graphwright.backends.codegen.walk import axes_by_expr, ordered
+from graphwright.backends.codegen.walk import axes_by_expr, ordered, substituted
 
 _LEAST = 8
 """Rows and columns from which on tiles are worth it."""
@@ -47,6 +49,9 @@ _FEWEST = 2
 """The same, at least, where larger tiles would leave compute units without work."""
 _DEPTH = 16
 """Products that a tile holds for each element of the result, at most."""
+_TURNS = 8
+"""Tiles along the sum that a part of it has, at least."""
+_MOST_PARTS = 64
 _WAVES = 64
 """Groups for each compute unit; if there are more tiles, they take turns."""
 
@@ -61,7 +66,13 @@ def contraction(site: Site) -> Sequence[Kernel] | None:
     found = _product(site)
     if found is None or min(found.m, found.n) < _LEAST:
         return None
-    return [_Tiles(site, _packed(site, found)).kernel()]
+    parts = _parts(found, site.target)
+    if parts == 1:
+        return [_Tiles(site, _packed(site, found)).kernel()]
+    found = _product(site, parts)
+    assert found is not None
+    before = _Tiles(site, _packed(site, found)).kernel()
+    return [before, _finished(site, found.output)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,9 @@ class _Product:
         left: An element of the left one.
         right: An element of the right one.
         stored: What is stored of a sum, which is ``leaf`` there.
-        place: Where.
+        output: Where results are stored.
+        place: Where in it.
+        part: Which part of a sum it is; None if it is all.
         batch: Axes of both matrices.
         rows: Those of the left one alone.
         columns: Those of the right one alone.
@@ -83,7 +96,9 @@ class _Product:
     right: Expr
     stored: Expr
     leaf: Expr
+    output: Array
     place: Index
+    part: Axis | None
     batch: tuple[Axis, ...]
     rows: tuple[Axis, ...]
     columns: tuple[Axis, ...]
@@ -105,11 +120,18 @@ class _Product:
         return extent_of(self.over)
 
 
-def _product(site: Site) -> _Product | None:
-    """The heavy op of a site as a product; None where it is none."""
+def _product(site: Site, parts: int = 1) -> _Product | None:
+    """The heavy op of a site as a product, or parts of it; None where it is none."""
     axes = tuple(map(Axis, site.output.shape))
     at = tuple(map(of, axes))
-    exprs, place = (site.result(at), *site.epilogue(at)), site.position(at)
+    whole, (stored, leaf) = site.result(at), site.epilogue(at)
+    output, place, part = site.output, site.position(at), None
+    if parts > 1:
+        part, stored = Axis(parts), leaf
+        output = Array(leaf.dtype, (parts, *output.shape))
+        axes, at = (part, *axes), (of(part), *at)
+        place = output.index(at)
+    exprs = whole, stored, leaf
     nest = simplified(Nest(axes, exprs, (place,) * 3))
     whole, stored, leaf = nest.exprs
     factors = _factors(whole)
@@ -119,7 +141,7 @@ def _product(site: Site) -> _Product | None:
     left, right = (hang[x] for x in factors)
     over = sorted(whole.value.axes, key=lambda axis: _step(factors[0], axis) == 1)
     return _Product(
-        *(*factors, stored, leaf, nest.places[0]),
+        *(*factors, stored, leaf, output, nest.places[0], part),
         tuple(a for a in nest.axes if (a in left) == (a in right)),
         tuple(a for a in nest.axes if a in left - right),
         tuple(a for a in nest.axes if a in right - left),
@@ -138,6 +160,27 @@ def _factors(total: Expr) -> tuple[Expr, Expr] | None:
         return None
     left, right = product.args
     return left, right
+
+
+def _parts(product: _Product, target: Gpu) -> int:
+    """In how many parts sums are added up: few tiles do not keep a device busy."""
+    tiles = extent_of(product.batch)
+    for side in _sides(product, target):
+        tiles *= side.tiles
+    most = product.k // (_TURNS * _DEPTH)
+    return max(1, min(2 * target.cores // tiles, most, _MOST_PARTS))
+
+
+def _finished(site: Site, sums: Array) -> Kernel:
+    """The kernel that adds up parts, and computes what is behind the sum."""
+    ((end, _),), (result,) = site.stage.results, site.node.results
+    axes, part = tuple(map(Axis, site.output.shape)), Axis(sums.shape[0])
+    at = tuple(map(of, axes))
+    elements = Elements(site.stage.graph, site.arrays, {end}, {result})
+    element = read(sums, sums.index((of(part), *at)))
+    total = {elements.leaf(result): reduced("sum", element, (part,))}
+    (found,) = substituted([elements.at(end, at)], total)
+    return looped(axes, [found], [site.output], site.target)
 
 
 def _step(x: Expr, axis: Axis) -> int:
@@ -274,7 +317,7 @@ class _Tiles:
         scope.body.append(For(tile.value, *ends, Expr("groups", dtype), inside.body))
         return Kernel(
             tuple(self.names.inputs),
-            (self.site.output,),
+            (self.product.output,),
             sizes,
             tuple(scope.body),
             (self.groups,),
@@ -300,13 +343,13 @@ class _Tiles:
         sums = {at: scope.let(zero, "a", mutable=True) for at in self._own()}
         k = sizes.named(self.names.fresh("k"))
         inside = scope.inside({})
+        low, high = self._reach(scope)
         for side, near, begin in zip(self.sides, self.near, begins, strict=True):
-            self._copy(inside, side, near, (member, begin, k))
+            self._copy(inside, side, near, (member, begin, k, high))
         inside.body.append(Barrier())
         self._add(inside, own, sums)
         inside.body.append(Barrier())
-        end = sizes.number(self.product.k, "k")
-        scope.body.append(For(k.value, sizes.const(0), end, self.depth, inside.body))
+        scope.body.append(For(k.value, low, high, self.depth, inside.body))
         self._store(scope, begins, own, sums)
 
     def _own(self) -> Iterator[tuple[int, int]]:
@@ -321,11 +364,21 @@ class _Tiles:
         counts = [(axis, self.sizes.number(axis.extent, axis)) for axis in axes]
         return unravelled(scope, counts, place)
 
+    def _reach(self, scope: Scope) -> tuple[Expr, Expr]:
+        """Where along the sum a part of it begins and ends."""
+        sizes, part = self.sizes, self.product.part
+        end = sizes.number(self.product.k, "k")
+        if part is None:
+            return sizes.const(0), end
+        many, own = sizes.number(part.extent, part), scope.where[part]
+        low = scope.let(share(own, end, many), "k")
+        return low, scope.let(share(own + sizes.const(1), end, many), "k")
+
     def _copy(
-        self, scope: Scope, side: _Side, near: Array, at: tuple[Expr, Expr, Expr]
+        self, scope: Scope, side: _Side, near: Array, at: tuple[Expr, Expr, Expr, Expr]
     ) -> None:
         """A tile of a matrix to local memory; what lies beyond a sum is 0."""
-        (member, begin, k), sizes = at, self.sizes
+        (member, begin, k, end), sizes = at, self.sizes
         number, inside = sizes.named(self.names.fresh("e")), scope.inside({})
         deep = sizes.const(self.depth if side.across else side.tile)
         low, high = inside.let(number % deep, "e"), inside.let(number / deep, "e")
@@ -335,10 +388,9 @@ class _Tiles:
             last = sizes.number(side.extent - 1, (side.axes, "last"))
             place = inside.let(least(place, last), "i")
         over = inside.let(k + step, "k")
-        if self.product.k % self.depth:
-            last = sizes.number(self.product.k - 1, "last k")
-            fits = inside.let(over <= last)
-            over = inside.let(least(over, last), "k")
+        if self.product.part is not None or self.product.k % self.depth:
+            fits = inside.let(over < end)
+            over = inside.let(least(over, end - 1), "k")
         where = self._along(inside, side.axes, place)
         where |= self._along(inside, self.product.over, over)
         inside.where = {**inside.where, **where}
@@ -400,7 +452,7 @@ class _Tiles:
             inside.bind(self.product.leaf, total.bits(self.product.leaf.dtype))
             value = inside.value(self.product.stored)
             at = inside.position(self.product.place)
-            inside.body.append(Store(self.site.output, at, value))
+            inside.body.append(Store(self.product.output, at, value))
             scope.body += _where(inside.body, (before, below))
 
 

@@ -15,32 +15,32 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global const flo
     float a9 = (0x0.0p+0f);
     float a10 = (0x0.0p+0f);
     float a11 = (0x0.0p+0f);
-    for (int k12 = 0; k12 < n20; k12 += 16) {
+    for (int k12 = 0; k12 < n1; k12 += 16) {
       for (int e13 = m0; e13 < 512; e13 += 256) {
         const int e14 = (e13 % 16);
         const int e15 = (e13 / 16);
         const int i16 = (i6 + e15);
-        const int i17 = ((i16 < n1) ? i16 : n1);
+        const int i17 = ((i16 < n2) ? i16 : n2);
         const int k18 = (k12 + e14);
-        const int i19 = (i17 % n3);
-        const int i20 = (i17 / n3);
-        const int i21 = (k18 % n6);
-        const int i22 = (k18 / n6);
-        const int i23 = (i22 % n5);
-        const int i24 = (i22 / n5);
-        near0[((e14 * 33) + e15)] = ((((0 <= ((i20 + i23) + n11)) & (((i20 + i23) + n11) < n12)) & ((0 <= ((i19 + i21) + n13)) & (((i19 + i21) + n13) < n14))) ? in0[((((((i24 * n7) + (i20 * n8)) + (i23 * n9)) + i19) + i21) + n10)] : (0x0.0p+0f));
+        const int i19 = (i17 % n4);
+        const int i20 = (i17 / n4);
+        const int i21 = (k18 % n7);
+        const int i22 = (k18 / n7);
+        const int i23 = (i22 % n6);
+        const int i24 = (i22 / n6);
+        near0[((e14 * 33) + e15)] = ((((0 <= ((i20 + i23) + n12)) & (((i20 + i23) + n12) < n13)) & ((0 <= ((i19 + i21) + n14)) & (((i19 + i21) + n14) < n15))) ? in0[((((((i24 * n8) + (i20 * n9)) + (i23 * n10)) + i19) + i21) + n11)] : (0x0.0p+0f));
       }
       for (int e25 = m0; e25 < 512; e25 += 256) {
         const int e26 = (e25 % 16);
         const int e27 = (e25 / 16);
         const int i28 = (i4 + e27);
-        const int i29 = ((i28 < n15) ? i28 : n15);
+        const int i29 = ((i28 < n16) ? i28 : n16);
         const int k30 = (k12 + e26);
-        const int i31 = (k30 % n6);
-        const int i32 = (k30 / n6);
-        const int i33 = (i32 % n5);
-        const int i34 = (i32 / n5);
-        near1[((e26 * 33) + e27)] = in1[((((i29 * n17) + (i34 * n18)) + (i33 * n19)) + i31)];
+        const int i31 = (k30 % n7);
+        const int i32 = (k30 / n7);
+        const int i33 = (i32 % n6);
+        const int i34 = (i32 / n6);
+        near1[((e26 * 33) + e27)] = in1[((((i29 * n18) + (i34 * n19)) + (i33 * n20)) + i31)];
       }
       barrier(CLK_LOCAL_MEM_FENCE);
       for (int k35 = 0; k35 < 16; ++k35) {
@@ -57,12 +57,12 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global const flo
     }
     const int i40 = (i6 + m1);
     const int v41 = (i40 < n21);
-    const int i42 = (i40 % n3);
-    const int i43 = (i40 / n3);
+    const int i42 = (i40 % n4);
+    const int i43 = (i40 / n4);
     const int i44 = (i6 + (m1 + 16));
     const int v45 = (i44 < n21);
-    const int i46 = (i44 % n3);
-    const int i47 = (i44 / n3);
+    const int i46 = (i44 % n4);
+    const int i47 = (i44 / n4);
     const int i48 = (i4 + m2);
     const int v49 = (i48 < n22);
     const int i50 = (i4 + (m2 + 16));

@@ -1,12 +1,12 @@
 // groups (4,) of (256,)
-KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *restrict out0, const int n0, const int n1, const int n2, const int n3, const int n4, const int n5, const int n6, const int n7, const int n8, const int n9, const int n10, const int n11, const int n12, const int n13, const int n14 ITEM_ARGUMENTS)
+KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *restrict out0, const int n0, const int n1, const int n2, const int n3, const int n4, const int n5, const int n6, const int n7, const int n8, const int n9, const int n10, const int n11, const int n12, const int n13 ITEM_ARGUMENTS)
 {
   __local float near0[512];
   __local float near1[512];
   const int m0 = ((int)(get_local_id(0)));
   const int m1 = (m0 / 16);
   const int m2 = (m0 % 16);
-  for (int t3 = ((int)(get_group_id(0))); t3 < n14; t3 += ((int)(get_num_groups(0)))) {
+  for (int t3 = ((int)(get_group_id(0))); t3 < n13; t3 += ((int)(get_num_groups(0)))) {
     const int i4 = ((t3 % n0) * 32);
     const int i5 = (t3 / n0);
     const int i6 = ((i5 % n1) * 32);
@@ -15,15 +15,15 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
     float a9 = (0x0.0p+0f);
     float a10 = (0x0.0p+0f);
     float a11 = (0x0.0p+0f);
-    for (int k12 = 0; k12 < n10; k12 += 16) {
+    for (int k12 = 0; k12 < n2; k12 += 16) {
       for (int e13 = m0; e13 < 512; e13 += 256) {
         const int e14 = (e13 % 32);
         const int e15 = (e13 / 32);
         const int i16 = (i6 + e14);
-        const int i17 = ((i16 < n2) ? i16 : n2);
+        const int i17 = ((i16 < n3) ? i16 : n3);
         const int k18 = (k12 + e15);
-        const int v19 = (k18 <= n3);
-        const int k20 = ((k18 < n3) ? k18 : n3);
+        const int v19 = (k18 < n2);
+        const int k20 = ((k18 < (n2 - 1)) ? k18 : (n2 - 1));
         near0[((e15 * 32) + e14)] = (v19 ? in0[((k20 * n6) + i17)] : (0x0.0p+0f));
       }
       for (int e21 = m0; e21 < 512; e21 += 256) {
@@ -32,8 +32,8 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
         const int i24 = (i4 + e22);
         const int i25 = ((i24 < n7) ? i24 : n7);
         const int k26 = (k12 + e23);
-        const int v27 = (k26 <= n3);
-        const int k28 = ((k26 < n3) ? k26 : n3);
+        const int v27 = (k26 < n2);
+        const int k28 = ((k26 < (n2 - 1)) ? k26 : (n2 - 1));
         near1[((e23 * 32) + e22)] = (v27 ? in0[((k28 * n9) + i25)] : (0x0.0p+0f));
       }
       barrier(CLK_LOCAL_MEM_FENCE);
@@ -50,13 +50,13 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
       barrier(CLK_LOCAL_MEM_FENCE);
     }
     const int i34 = (i6 + m1);
-    const int v35 = (i34 < n11);
+    const int v35 = (i34 < n10);
     const int i36 = (i6 + (m1 + 16));
-    const int v37 = (i36 < n11);
+    const int v37 = (i36 < n10);
     const int i38 = (i4 + m2);
-    const int v39 = (i38 < n12);
+    const int v39 = (i38 < n11);
     const int i40 = (i4 + (m2 + 16));
-    const int v41 = (i40 < n12);
+    const int v41 = (i40 < n11);
     if (v35) {
       if (v39) {
         const float v42 = (((0x1.6400000000000p+6f) < a8) ? (0x1.6400000000000p+6f) : a8);
@@ -65,7 +65,7 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
         const float v45 = (v44 - (0x1.8000000000000p+23f));
         const float v46 = ((v43 - (v45 * (0x1.6300000000000p-1f))) - (v45 * (-0x1.bd0105c4242eap-13f)));
         const int v47 = as_int(((v45 * (0x1.0000000000000p-1f)) + (0x1.8000000000000p+23f)));
-        out0[((i34 * n13) + i38)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v46) + (0x1.6e879c3f007ddp-10f)) * v46) + (0x1.11120fb3cb51dp-7f)) * v46) + (0x1.555381d73fd31p-5f)) * v46) + (0x1.555553b661d99p-3f)) * v46) + (0x1.000000672a44fp-1f)) * (v46 * v46)) + v46) + (0x1.0000000000000p+0f)) * as_float(((v47 + 127) << 23))) * as_float((((as_int(v44) - v47) + 127) << 23)));
+        out0[((i34 * n12) + i38)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v46) + (0x1.6e879c3f007ddp-10f)) * v46) + (0x1.11120fb3cb51dp-7f)) * v46) + (0x1.555381d73fd31p-5f)) * v46) + (0x1.555553b661d99p-3f)) * v46) + (0x1.000000672a44fp-1f)) * (v46 * v46)) + v46) + (0x1.0000000000000p+0f)) * as_float(((v47 + 127) << 23))) * as_float((((as_int(v44) - v47) + 127) << 23)));
       }
     }
     if (v35) {
@@ -76,7 +76,7 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
         const float v51 = (v50 - (0x1.8000000000000p+23f));
         const float v52 = ((v49 - (v51 * (0x1.6300000000000p-1f))) - (v51 * (-0x1.bd0105c4242eap-13f)));
         const int v53 = as_int(((v51 * (0x1.0000000000000p-1f)) + (0x1.8000000000000p+23f)));
-        out0[((i34 * n13) + i40)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v52) + (0x1.6e879c3f007ddp-10f)) * v52) + (0x1.11120fb3cb51dp-7f)) * v52) + (0x1.555381d73fd31p-5f)) * v52) + (0x1.555553b661d99p-3f)) * v52) + (0x1.000000672a44fp-1f)) * (v52 * v52)) + v52) + (0x1.0000000000000p+0f)) * as_float(((v53 + 127) << 23))) * as_float((((as_int(v50) - v53) + 127) << 23)));
+        out0[((i34 * n12) + i40)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v52) + (0x1.6e879c3f007ddp-10f)) * v52) + (0x1.11120fb3cb51dp-7f)) * v52) + (0x1.555381d73fd31p-5f)) * v52) + (0x1.555553b661d99p-3f)) * v52) + (0x1.000000672a44fp-1f)) * (v52 * v52)) + v52) + (0x1.0000000000000p+0f)) * as_float(((v53 + 127) << 23))) * as_float((((as_int(v50) - v53) + 127) << 23)));
       }
     }
     if (v37) {
@@ -87,7 +87,7 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
         const float v57 = (v56 - (0x1.8000000000000p+23f));
         const float v58 = ((v55 - (v57 * (0x1.6300000000000p-1f))) - (v57 * (-0x1.bd0105c4242eap-13f)));
         const int v59 = as_int(((v57 * (0x1.0000000000000p-1f)) + (0x1.8000000000000p+23f)));
-        out0[((i36 * n13) + i38)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v58) + (0x1.6e879c3f007ddp-10f)) * v58) + (0x1.11120fb3cb51dp-7f)) * v58) + (0x1.555381d73fd31p-5f)) * v58) + (0x1.555553b661d99p-3f)) * v58) + (0x1.000000672a44fp-1f)) * (v58 * v58)) + v58) + (0x1.0000000000000p+0f)) * as_float(((v59 + 127) << 23))) * as_float((((as_int(v56) - v59) + 127) << 23)));
+        out0[((i36 * n12) + i38)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v58) + (0x1.6e879c3f007ddp-10f)) * v58) + (0x1.11120fb3cb51dp-7f)) * v58) + (0x1.555381d73fd31p-5f)) * v58) + (0x1.555553b661d99p-3f)) * v58) + (0x1.000000672a44fp-1f)) * (v58 * v58)) + v58) + (0x1.0000000000000p+0f)) * as_float(((v59 + 127) << 23))) * as_float((((as_int(v56) - v59) + 127) << 23)));
       }
     }
     if (v37) {
@@ -98,7 +98,7 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
         const float v63 = (v62 - (0x1.8000000000000p+23f));
         const float v64 = ((v61 - (v63 * (0x1.6300000000000p-1f))) - (v63 * (-0x1.bd0105c4242eap-13f)));
         const int v65 = as_int(((v63 * (0x1.0000000000000p-1f)) + (0x1.8000000000000p+23f)));
-        out0[((i36 * n13) + i40)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v64) + (0x1.6e879c3f007ddp-10f)) * v64) + (0x1.11120fb3cb51dp-7f)) * v64) + (0x1.555381d73fd31p-5f)) * v64) + (0x1.555553b661d99p-3f)) * v64) + (0x1.000000672a44fp-1f)) * (v64 * v64)) + v64) + (0x1.0000000000000p+0f)) * as_float(((v65 + 127) << 23))) * as_float((((as_int(v62) - v65) + 127) << 23)));
+        out0[((i36 * n12) + i40)] = ((((((((((((((((0x1.a0d2ce64969e6p-13f) * v64) + (0x1.6e879c3f007ddp-10f)) * v64) + (0x1.11120fb3cb51dp-7f)) * v64) + (0x1.555381d73fd31p-5f)) * v64) + (0x1.555553b661d99p-3f)) * v64) + (0x1.000000672a44fp-1f)) * (v64 * v64)) + v64) + (0x1.0000000000000p+0f)) * as_float(((v65 + 127) << 23))) * as_float((((as_int(v62) - v65) + 127) << 23)));
       }
     }
   }
