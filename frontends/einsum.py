@@ -44,6 +44,14 @@ def einsum(b: Emitter, equation: str, values: Sequence[Value]) -> Value:
     return _contract(b, _without_ones(b, list(diagonals)), output)
 
 
+def sums(equation: str) -> bool:
+    """Whether an equation has a label that is summed over."""
+    left, arrow, right = "".join(equation.split()).partition("->")
+    letters = left.replace(",", "").replace(".", "")
+    kept = right if arrow else [c for c in letters if letters.count(c) == 1]
+    return not set(letters).issubset(kept)
+
+
 def _labels(word: str, rank: int) -> list[str]:
     """The labels of a term; an ellipsis stands for the axes that letters leave."""
     found = _TERM.fullmatch(word)

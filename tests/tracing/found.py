@@ -18,6 +18,11 @@ FOUND: list[Case] = [
     ([("int64", (4,))], ["a0.real[...] = 3", "v0 = np.rint(a0)"]),
     ([("complex128", (3, 4))], ["a0.real[...] = 3", "a0.imag[1] += 2"]),
     ([("int64", (3,))], ["v0 = a0[-2]", "v1 = np.argwhere(v0)"]),
+    (
+        [_A],
+        ["v0 = np.signbit(np.einsum('i,j', a0, a0 > 0))", "v1 = np.einsum('i', a0)"],
+    ),
+    ([_A], ["a0[0] = -0.0", "v0 = 1 / np.einsum('i,i->i', a0, a0 + 3)"]),
     ([("complex64", (3,))], ["v0 = np.abs(np.reciprocal(a0 * [0, 1, 2]))"]),
     ([("bool", (3, 1))], ["v0 = np.rint(a0)", "v1 = np.reciprocal(a0)"]),
     ([("bool", (3, 1))], ["v0 = np.square(a0)", "v1 = np.conj(a0)", "v2 = a0.conj()"]),

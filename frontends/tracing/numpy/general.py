@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.frontends.einsum import einsum as contracted
+from graphwright.frontends.einsum import sums
 from graphwright.frontends.tracing.numpy.creation import asarray
 from graphwright.frontends.tracing.numpy.joining import stack
 from graphwright.frontends.tracing.numpy.manipulation import moveaxis, reshape
@@ -172,7 +173,9 @@ def _einsum(
 ) -> Value:
     values = promote(b, *operands, to=None if dtype is None else dtype_of(dtype))
     if values[0].dtype is not bool_:
-        return contracted(b, equation, values)
+        found = contracted(b, equation, values)
+        whole = found.dtype.kind in "iu" or len(values) == 1 or sums(equation)
+        return found if whole else b.add(found, 0)  # NumPy adds to 0: there is no -0
     counts = [b.cast(v, DTYPES["float32"]) for v in values]
     return b.cast(contracted(b, equation, counts), bool_)
 
