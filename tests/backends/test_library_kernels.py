@@ -126,7 +126,7 @@ def test_direct_convolution_is_the_reference(shape: ConvShape) -> None:
 WINOGRAD = [
     (Division(outputs, span), ConvShape(1, (9, 11), 8, 20, (3, 3), pads=SAME))
     for outputs in (2, 4, 6)
-    for span in (0, 6)
+    for span in (0, 4, 5, 6)
 ] + [
     (Division(4, 6), ConvShape(2, (13, 14), 24, 20, (3, 3), pads=((0, 2), (3, 1)))),
     (Division(4), ConvShape(2, (13, 14), 24, 20, (3, 3), pads=((0, 2), (3, 1)))),
@@ -204,11 +204,21 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     assert _kind(ConvShape(1, (56, 56), 64, 64, (3, 3), (2, 2), SAME)) == "conv"
     assert _kind(ConvShape(1, (14, 14), 8, 8, (3, 3), groups=8)) == "depthwise"
     larger = ConvShape(1, (27, 27), 96, 256, (5, 5), pads=((2, 2), (2, 2)), groups=2)
-    assert division(larger, MACHINE) == Division(4, 6, 5)
+    assert division(larger, MACHINE) == Division(4, 5, 5)
     assert _kind(ConvShape(1, (3, 3), 64, 64, (5, 5), pads=WIDE)) == "conv"
     many = division(ConvShape(1, (28, 28), 512, 512, (3, 3), pads=SAME), MACHINE)
     assert many is not None
     assert many.span == 0
+
+
+def test_tiles_go_together_so_that_cores_end_at_one_time() -> None:
+    def cut(size: int, cores: int) -> Division | None:
+        shape = ConvShape(1, (size, size), 64, 64, (3, 3), pads=SAME)
+        return division(shape, Cpu(cores, 1 << 20))
+
+    assert cut(56, 2) == Division(4, 6)
+    assert cut(28, 2) == Division(4, 5)  # 49 tiles: 25 for one core, not 30
+    assert cut(28, 3) == Division(4, 6)
 
 
 def test_large_weights_are_multiplied_as_written() -> None:

@@ -25,6 +25,8 @@ _CYCLE = 32
 """Operations of a cycle."""
 _RESIDENT = 5 << 19
 """Bytes of transformed filters that each span of tiles may read again."""
+_HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
+"""Time of a row of a register tile, by its rows."""
 _PART = 1 << 20
 """Weights that are looked at before their pages are given back."""
 _LARGEST_WEIGHT = 1e12
@@ -81,18 +83,30 @@ def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
     if not winograd.accepts(shape):
         return None
-    costs = {d: _cost(shape, d) for d in _divisions(shape, machine)}
+    costs = {d: _cost(shape, d, machine) for d in _divisions(shape, machine)}
     best = min(costs, key=lambda d: costs[d])
     return best if costs[best] < _direct(shape) else None
 
 
 def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
     for outputs in _outputs(shape):
-        together = Division(outputs, TILE.rows, shape.kernel[0])
-        own = shape.group
-        filters = 4 * together.frequencies * own.channels * own.filters
-        fits = together.near(shape) <= machine.cache and filters <= _RESIDENT
-        yield together if fits else replace(together, span=0)
+        apart, own = Division(outputs, 0, shape.kernel[0]), shape.group
+        filters = 4 * apart.frequencies * own.channels * own.filters
+        spans = (replace(apart, span=span) for span in _HEIGHTS)
+        fit = [d for d in spans if d.near(shape) <= machine.cache]
+        if filters > _RESIDENT or not fit:
+            yield apart
+        else:
+            yield min(fit, key=lambda d: _rows(shape, d, machine))
+
+
+def _rows(shape: ConvShape, cut: Division, machine: Cpu) -> float:
+    """Rows of products on all cores, until the last one is done with its own."""
+    tiles = cut.tiles(shape)
+    if not cut.span:
+        return _rounded(tiles, TILE.rows)
+    turns = -(-shape.groups * -(-tiles // cut.span) // machine.cores)
+    return turns * machine.cores * cut.span * _HEIGHTS[cut.span] / shape.groups
 
 
 def _outputs(shape: ConvShape) -> Iterator[int]:
@@ -106,7 +120,7 @@ def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     best = division(shape, machine)
     if not winograd.accepts(shape):
         return [best]
-    spans, taps = (0, TILE.rows, 2 * TILE.rows), shape.kernel[0]
+    spans, taps = (0, *_HEIGHTS, 2 * TILE.rows), shape.kernel[0]
     every = (Division(m, span, taps) for m in _outputs(shape) for span in spans)
     fit = [cut for cut in every if cut.near(shape) <= machine.cache]
     return [best, *(cut for cut in (None, *fit) if cut != best)]
@@ -125,9 +139,9 @@ def _direct(shape: ConvShape) -> float:
     )
 
 
-def _cost(shape: ConvShape, cut: Division) -> float:
+def _cost(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     own, tiles = shape.group, cut.tiles(shape)
-    rows, columns = _rounded(tiles, TILE.rows), _rounded(own.filters, TILE.columns)
+    rows, columns = _rows(shape, cut, machine), _rounded(own.filters, TILE.columns)
     weights = cut.frequencies * own.channels
     transforms = tiles * (own.channels + own.filters) / 16
     steps = 1 if cut.span else 2

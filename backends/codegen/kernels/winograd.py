@@ -13,7 +13,7 @@ itself, so then, and when products overflow, these tiles are computed as written
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -45,7 +45,7 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     read,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, packed
+from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
 from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, toom
 
 _GAP = 16
@@ -84,6 +84,11 @@ class Division:
     def __str__(self) -> str:
         together = f", {self.span} together" if self.span else ""
         return f"F({self.outputs}){together}"
+
+    @property
+    def tile(self) -> Tile:
+        """The register tile of products, whose rows are tiles of outputs."""
+        return replace(TILE, rows=min(self.span or TILE.rows, TILE.rows))
 
     @property
     def points(self) -> int:
@@ -261,7 +266,7 @@ class _Writer:
         self, division: Division, finish: Finish, ragged: bool, dialect: Dialect
     ) -> None:
         self.m, self.a, self.r = division.outputs, division.points, division.taps
-        self.toom = toom(self.m, self.r)
+        self.toom, self.tile = toom(self.m, self.r), division.tile
         self.finish, self.ragged = finish, ragged
         self.dialect = dialect
         self.near = "NEAR_" if division.span else ""
@@ -396,10 +401,10 @@ class _Writer:
 
     def _products(self) -> list[str]:
         """Sums over channels of a frequency, kept in ``y``."""
-        columns, count = TILE.columns, self.a**2
+        columns, count = self.tile.columns, self.a**2
         rows = [
             f"const __local float *a{i} = row + {i} * channels;"
-            for i in range(TILE.rows)
+            for i in range(self.tile.rows)
         ]
 
         def keep(i: int, j: int) -> list[str]:
@@ -409,16 +414,16 @@ class _Writer:
             "const __global float *b =",
             f"    u + ((size_t)p * {count} + f) * channels * {columns};",
             *rows,
-            *TILE.sums(),
-            *TILE.multiply("channels", ahead=f"channels * {columns}"),
-            *TILE.each(keep),
-            f"to += {TILE.rows * columns};",
-            f"row += {TILE.rows} * channels;",
+            *self.tile.sums(),
+            *self.tile.multiply("channels", ahead=f"channels * {columns}"),
+            *self.tile.each(keep),
+            f"to += {self.tile.rows * columns};",
+            f"row += {self.tile.rows} * channels;",
         ]
         return [
             "const __local float *row = v + f * pitch;",
             "__local float *to = y + f * step;",
-            *block(f"for (int t = 0; t < span; t += {TILE.rows})", body),
+            *block(f"for (int t = 0; t < span; t += {self.tile.rows})", body),
         ]
 
     def _outputs(self, sums: str) -> list[str]:
