@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ from graphwright.ir.ops.fused import Fused
 GPU = OpenCLBackend(0, "gpu")
 MISSING = GPU.unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+TARGET = Gpu(4)
 GOLDEN = Path(__file__).parent.parent / "data" / "gpu_kernels"
 
 
@@ -49,7 +50,9 @@ def over_all(x: Any) -> Any:
     return x / gnp.sqrt(gnp.sum(x * x) + 1)
 
 
-FAMILIES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+Family: TypeAlias = tuple[Callable[..., Any], tuple[int, ...]]
+
+FAMILIES: dict[str, Family] = {
     "chain": (lambda x: gnp.maximum(x * x[:, :1] + 1, 0), (6, 40)),
     "transpose": (lambda x: gnp.transpose(x) * 2, (6, 40)),
     "row_sum": (lambda x: gnp.sum(x, axis=-1), (3000, 500)),
@@ -59,6 +62,8 @@ FAMILIES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "softmax": (softmax, (300, 2000)),
     "product": (lambda x: gnp.exp(gnp.transpose(x) @ x), (45, 37)),
     "running": (lambda x: gnp.cumsum(x, axis=-1), (300, 70)),
+    "running_blocks": (lambda x: gnp.cumsum(x, axis=-1), (3, 500)),
+    "running_long": (lambda x: gnp.cumsum(x, axis=-1), (3, 5000)),
     "running_columns": (lambda x: gnp.cumsum(x, axis=0), (300, 70)),
 }
 """A function for each family of kernels, and a shape."""
@@ -82,18 +87,19 @@ MODELS = {
 """ONNX models of the other families."""
 
 
-def source(function: Callable[..., Any], shape: tuple[int, ...]) -> str:
-    return source_of_graph(gw.trace(function, gw.spec("float32", shape)))
+def source(family: Family, target: Gpu = TARGET) -> str:
+    function, shape = family
+    return source_of_graph(gw.trace(function, gw.spec("float32", shape)), target)
 
 
-def source_of_model(text: str) -> str:
+def source_of_model(text: str, target: Gpu = TARGET) -> str:
     made, _ = arrange(gw.load(model_of(text)), [GPU])
     (body,) = [n.op.body for n in made.nodes if isinstance(n.op, Fused)]
-    return source_of_graph(body)
+    return source_of_graph(body, target)
 
 
-def source_of_graph(graph: Graph) -> str:
-    steps = lowered(graph, Gpu(4)).steps
+def source_of_graph(graph: Graph, target: Gpu) -> str:
+    steps = lowered(graph, target).steps
     rows = [f"groups {s.kernel.items} of {s.kernel.group}" for s in steps]
     texts = [source_of(s.kernel, f"k{i}", OPENCL) for i, s in enumerate(steps)]
     return "\n".join(f"// {r}\n{t}" for r, t in zip(rows, texts, strict=True))
@@ -102,34 +108,37 @@ def source_of_graph(graph: Graph) -> str:
 @pytest.mark.parametrize("name", [*FAMILIES, *MODELS])
 def test_source_is_as_it_was(name: str, request: pytest.FixtureRequest) -> None:
     model = MODELS.get(name)
-    found = source_of_model(model) if model else source(*FAMILIES[name])
+    found = source_of_model(model) if model else source(FAMILIES[name])
     path = GOLDEN / f"{name}.cl"
     if request.config.getoption("--golden"):
         path.write_text(found)
     assert found == path.read_text()
 
 
-def test_barriers_stand_where_all_of_a_group_come_by() -> None:
-    texts = [source(*family) for family in FAMILIES.values()]
-    texts += map(source_of_model, MODELS.values())
-    heads = [head for text in texts for head in conditions_around_barriers(text)]
+@pytest.mark.parametrize("target", [TARGET, Gpu(4, lanes=8), Gpu(4, group=64)])
+def test_barriers_stand_where_all_of_a_group_come_by(target: Gpu) -> None:
+    texts = [source(family, target) for family in FAMILIES.values()]
+    texts += [source_of_model(text, target) for text in MODELS.values()]
+    heads = [head for text in texts for head in heads_around_barriers(text)]
     assert len(heads) > 20
-    for head in heads:
-        assert head.startswith("for (")
-        own = r"ITEM\(|\b[me]\d+\b|get_local_id"  # what differs within a group
-        assert not re.search(own, head), head
+    assert not [head for head, differs in heads if differs]
 
 
-def conditions_around_barriers(text: str) -> list[str]:
-    """Heads of the blocks, within kernels, that barriers stand in."""
-    open_, found = list[str](), list[str]()
+def heads_around_barriers(text: str) -> list[tuple[str, bool]]:
+    """Heads of blocks that barriers stand in; whether they differ within a group."""
+    differing = {"get_local_id", "ITEM", "ITEMS"}
+    open_, found = list[tuple[str, bool]](), list[tuple[str, bool]]()
     for line in map(str.strip, text.splitlines()):
-        if line.endswith("{"):
-            open_.append(line)
+        words = set(re.findall(r"\w+", line))
+        made = re.match(r"(?:const )?\w+ (\w+) = |for \(\w+ (\w+) = ", line)
+        if made and words & differing:
+            differing.add(made[1] or made[2])
+        if line.endswith("{") or line == "{":
+            open_.append((line, bool(words & differing)))
         elif line == "}":
             open_.pop()
         elif line.startswith("barrier"):
-            found += [head for head in open_[1:] if head != "{"]
+            found += open_[1:]
     return found
 
 
@@ -227,7 +236,7 @@ def integers(*shape: int, dtype: str = "float32") -> Any:
 
 def test_tiles_leave_all_compute_units_some() -> None:
     for size, each in ((64, 2), (2000, 8)):
-        text = source(lambda x: x @ x, (size, size))
+        text = source((lambda x: x @ x, (size, size)))
         assert text.count("float a") == each * each
 
 

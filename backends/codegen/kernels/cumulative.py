@@ -84,8 +84,10 @@ class Running:
     def reach(self, scope: Scope, block: Expr) -> tuple[Expr, Expr]:
         """Where along the axis a block begins and ends."""
         sizes = scope.names.sizes
-        many = sizes.number(self.blocks.extent, "blocks")
         n = sizes.number(self.step.extent, self.step)
+        if self.blocks.extent == 1:
+            return sizes.const(0), n
+        many = sizes.number(self.blocks.extent, "blocks")
         begin = scope.let(share(block, n, many), "k")
         return begin, scope.let(share(block + sizes.const(1), n, many), "k")
 

@@ -88,9 +88,14 @@ class _Teams(Running):
         inside = scope.inside({})
         if turns.team is None:
             self._alone(inside, step, before)
-        else:
-            self._together(inside, turns.team, step, (end, before, turns.own))
-        scope.body.append(For(step.value, begin, end, self.size, inside.body))
+            scope.body.append(For(step.value, begin, end, 1, inside.body))
+            return
+        mine = begin + step + turns.team.mate, end
+        self._together(inside, turns.team, mine, before, turns.own)
+        longest = -(-self.step.extent // self.blocks.extent)  # all teams take as many
+        most = sizes.number(longest, "longest")
+        loop = For(step.value, sizes.const(0), most, self.size, inside.body)
+        scope.body.append(loop)
 
     def _alone(self, scope: Scope, step: Expr, before: Expr) -> None:
         """The next element of a column."""
@@ -101,19 +106,23 @@ class _Teams(Running):
         scope.body.append(Set(before.value, after))
 
     def _together(
-        self, scope: Scope, team: Team, step: Expr, turn: tuple[Expr, Expr, Expr | None]
+        self,
+        scope: Scope,
+        team: Team,
+        mine: tuple[Expr, Expr],
+        before: Expr,
+        own: Expr | None,
     ) -> None:
-        """The next elements of a row, one for each of a team."""
-        end, before, own = turn
-        place = scope.let(step + team.mate, "k")
+        """The next elements of a row, one for each of a team: ``mine`` if below end."""
+        place, end = scope.let(mine[0], "k"), mine[1]
         fits = scope.let(place < end)
         inside = {self.step: scope.let(least(place, end - 1), "k")}
         scope.where = {**scope.where, **inside}
         element = choose(fits, scope.value(self.element), self.neutral)
         found = team.up_to(scope, self.kind, scope.settled(element), self.neutral)
-        mine = scope.let(combined(self.kind, before, found[not self.exclusive]))
+        own_sum = scope.let(combined(self.kind, before, found[not self.exclusive]))
         stored = scope.inside({})
-        self._store(stored, mine)
+        self._store(stored, own_sum)
         scope.body.append(If(fits if own is None else fits & own, stored.body))
         after = combined(self.kind, before, found[2])
         scope.body.append(Set(before.value, after))

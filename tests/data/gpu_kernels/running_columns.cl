@@ -25,8 +25,8 @@ KERNEL(256, 1, 1) void k1(__global const float *restrict in0, __global const flo
     for (int k4 = 0; k4 < i2; ++k4) {
       a3 = (a3 + in1[((k4 * n3) + i1)]);
     }
-    const int k5 = ((int)(((((long)(i2)) * ((long)(n5))) / ((long)(n4)))));
-    const int k6 = ((int)(((((long)((i2 + 1))) * ((long)(n5))) / ((long)(n4)))));
+    const int k5 = ((int)(((((long)(i2)) * ((long)(n4))) / ((long)(n5)))));
+    const int k6 = ((int)(((((long)((i2 + 1))) * ((long)(n4))) / ((long)(n5)))));
     for (int k7 = k5; k7 < k6; ++k7) {
       const float v8 = in0[((k7 * n6) + i1)];
       const float v9 = (a3 + v8);
