@@ -1,8 +1,10 @@
 """Programs on disk: kept, checked, and never trusted."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,35 @@ def test_files_that_others_can_write_are_not_used(place: Path) -> None:
     assert cache.load(KEY) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs users with numbers")
+def test_files_of_others_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.store(KEY, b"binary")
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    assert cache.load(KEY) is None
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_takes_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch, place: Path, number: int
+) -> None:
+    cache.store(KEY, b"binary")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    other = cache.key_of("another source")
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", refused)
+        cache.store(other, b"binary")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", refused)
+        cache.store(other, b"binary")
+    assert cache.load(KEY) == b"binary"
+    assert cache.load(other) is None
+    assert [path.name for path in place.iterdir()] == [KEY.hex()]
+
+
 def test_a_folder_that_cannot_be_made_is_no_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -113,6 +144,17 @@ def test_binaries_that_a_driver_refuses_are_built_anew(place: Path) -> None:
     path.unlink()
     cache.store(bytes.fromhex(path.name), b"not a program of any driver")
     run_anew()
+
+
+@device
+@pytest.mark.parametrize("length", [0, 1, 80, -1])
+def test_programs_that_were_cut_off_are_built_anew(place: Path, length: int) -> None:
+    run_anew()
+    (path,) = place.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length])
+    run_anew()
+    assert len(path.read_bytes()) >= len(whole) // 2  # written again, as a whole
 
 
 SCRIPT = """
