@@ -63,12 +63,15 @@ class Dialect:
     preamble: str = ""
 
 
+def _unaligned(name: str, size: int) -> str:
+    return f"typedef {name}8 {name}8u __attribute__((aligned({size})));"
+
+
 _VECTORS = "\n".join(
-    f"typedef {name}8 {name}8u __attribute__((aligned({size})));"
+    _unaligned(name, size)
     for name, size in (
         *(("char", 1), ("uchar", 1), ("short", 2), ("ushort", 2)),
-        *(("int", 4), ("uint", 4), ("long", 8), ("ulong", 8)),
-        *(("float", 4), ("double", 8)),
+        *(("int", 4), ("uint", 4), ("long", 8), ("ulong", 8), ("float", 4)),
     )
 )
 
@@ -125,6 +128,7 @@ OPENCL = Dialect(
 #endif
 #ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
+{_unaligned("double", 8)}
 #endif
 {_VECTORS}
 """,

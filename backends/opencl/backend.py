@@ -29,7 +29,7 @@ from graphwright.backends.opencl.tuner import Tuner
 from graphwright.backends.progress import Progress
 from graphwright.backends.tuning import Tuning
 from graphwright.ir.dim import Dim, product
-from graphwright.ir.dtype import bool_
+from graphwright.ir.dtype import bool_, float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
@@ -37,6 +37,7 @@ from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.movement import Pad
 from graphwright.ir.ops.select import Bitcast
+from graphwright.ir.ops.signal import Fft
 from graphwright.ir.types import TensorType, Type
 
 
@@ -95,7 +96,14 @@ class OpenCLBackend(GraphBackend):
             return False
         if complexes.is_complex([*types, *ends]) and not complexes.takes(op, types):
             return False
+        if _needs_doubles(op, [*types, *ends]) and not self._doubles:
+            return False
         return _takes(op, types)
+
+    @cached_property
+    def _doubles(self) -> bool:
+        """Whether there is float64; if there is no device, one that has it may come."""
+        return self.unavailable() is not None or self._session.doubles
 
     def _claims_all(self, op: Fused, types: Sequence[Type]) -> bool:
         """Whether all nodes of a body are claimed."""
@@ -196,6 +204,12 @@ def _stored(types: Sequence[Type]) -> bool:
         isinstance(t, TensorType) and is_stored(complexes.real_of(t.dtype))
         for t in types
     )
+
+
+def _needs_doubles(op: Op, types: Sequence[Type]) -> bool:
+    """Whether something is computed in float64; transforms always are."""
+    dtypes = [complexes.real_of(t.dtype) for t in types if isinstance(t, TensorType)]
+    return isinstance(op, Fft) or float64 in dtypes
 
 
 _WHOLE = (

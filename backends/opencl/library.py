@@ -125,6 +125,11 @@ class Session:
         return p.name, p.version, d.name, d.version, d.driver_version
 
     @property
+    def doubles(self) -> bool:
+        """Whether it computes in float64, which some GPUs do not."""
+        return "cl_khr_fp64" in str(self.device.extensions).split()
+
+    @property
     def persists(self) -> bool:
         """Whether one kernel can run a whole plan.
 

@@ -403,3 +403,24 @@ def test_a_schedule_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setenv("GRAPHWRIGHT_OPENCL_SCHEDULE", "gpu")
     assert OpenCLBackend().unavailable() == MISSING
+
+
+@device
+def test_devices_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs it is left to numpy, and no kernel has a word of it."""
+    apart = re.sub(r"#ifdef cl_khr_fp64.*?#endif", "", OPENCL.preamble, flags=re.DOTALL)
+    assert "double" not in apart
+    backend = OpenCLBackend(0, "gpu")
+    monkeypatch.setattr(backend, "_doubles", False, raising=False)
+    x = integers(3, 8)
+
+    def run(x: Any) -> Any:
+        return gnp.astype(gnp.astype(x, "float64") * 0.1, "float32") + x
+
+    graph = gw.trace(run, gw.spec("float32", x.shape))
+    exe = gw.compile(graph, backend=backend)
+    want = np.asarray(gw.compile(graph, backend="numpy")(x))
+    np.testing.assert_array_equal(np.asarray(exe(x)), want)
+    assert exe.fallbacks
+    plain = gw.trace(lambda x: x * 2, gw.spec("float32", x.shape))
+    assert not gw.compile(plain, backend=backend, strict=True).fallbacks
