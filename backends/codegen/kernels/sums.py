@@ -10,7 +10,7 @@ much, ``-zero * sum(weights)``. Whole sums are exact modulo 2**32, on every devi
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,42 +21,25 @@ WORD = 4
 
 @dataclass(frozen=True, slots=True)
 class Floats:
-    """Products of float32."""
+    """Products of float32.
 
-    @property
-    def word(self) -> str:
-        """The type of an element."""
-        return "float"
+    Attributes:
+        word: The type of an element.
+        vector: The type of a vector of them, or of sums.
+        load: Reads such a vector.
+        store: Writes one.
+        dtype: Of an element.
+        head: Whether a panel has a row more, before the others: where sums begin.
+        border: What an element outside of an image is.
+    """
 
-    @property
-    def vector(self) -> str:
-        """The type of a vector of them, or of sums."""
-        return "vec"
-
-    @property
-    def load(self) -> str:
-        """Reads such a vector."""
-        return "LOAD"
-
-    @property
-    def store(self) -> str:
-        """Writes one."""
-        return "STORE"
-
-    @property
-    def dtype(self) -> "np.dtype[Any]":
-        """Of an element."""
-        return np.dtype(np.float32)
-
-    @property
-    def head(self) -> bool:
-        """Whether a panel has a row more, before the others: where sums begin."""
-        return False
-
-    @property
-    def border(self) -> int:
-        """What an element outside of an image is, as bits."""
-        return 0
+    word: ClassVar = "float"
+    vector: ClassVar = "vec"
+    load: ClassVar = "LOAD"
+    store: ClassVar = "STORE"
+    dtype: ClassVar["np.dtype[Any]"] = np.dtype(np.float32)
+    head: ClassVar = False
+    border: ClassVar = 0
 
     def spread(self, x: str) -> str:
         """An element in all lanes."""
@@ -80,41 +63,18 @@ class Bytes:
         signed: Whether those on the left are signed.
         zero: Their zero point.
         fast: Whether the device has an instruction for it.
+        word: The type of four bytes; else as of `Floats`.
     """
 
+    word: ClassVar = "int"
+    vector: ClassVar = "ivec"
+    load: ClassVar = "WORDS"
+    store: ClassVar = "WORDS_STORE"
+    dtype: ClassVar["np.dtype[Any]"] = np.dtype(np.int32)
+    head: ClassVar = True
     signed: bool
     zero: int
     fast: bool
-
-    @property
-    def word(self) -> str:
-        """The type of four bytes."""
-        return "int"
-
-    @property
-    def vector(self) -> str:
-        """The type of a vector of them, or of sums."""
-        return "ivec"
-
-    @property
-    def load(self) -> str:
-        """Reads such a vector."""
-        return "WORDS"
-
-    @property
-    def store(self) -> str:
-        """Writes one."""
-        return "WORDS_STORE"
-
-    @property
-    def dtype(self) -> "np.dtype[Any]":
-        """Of four bytes."""
-        return np.dtype(np.int32)
-
-    @property
-    def head(self) -> bool:
-        """Whether a panel has a row more, before the others: where sums begin."""
-        return True
 
     @property
     def border(self) -> int:
