@@ -116,7 +116,9 @@ class Index:
         whole = tuple((t, f // divisor) for t, f in self.terms if f % divisor == 0)
         rest = tuple((t, f) for t, f in self.terms if f % divisor)
         start, over = divmod(self.start, divisor)
-        return Index(whole, start), Index(rest, over)
+        low, _ = Index(rest, over).bounds
+        more = -(min(low, 0) // divisor)  # so that the rest is never negative
+        return Index(whole, start - more), Index(rest, over + more * divisor)
 
     def axes(self) -> "Iterable[Axis]":
         """Axes that it depends on, inside quotients too; not those of items."""

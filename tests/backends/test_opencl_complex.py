@@ -235,3 +235,13 @@ def test_ops_of_parts_have_no_fallback() -> None:
     graph = gw.trace(run, *(gw.spec("complex128", (8, 8)) for _ in range(2)))
     exe = gw.compile(graph, backend="opencl", strict=True)
     near(np.asarray(exe(z, w)), run(z, w))
+
+
+@device
+def test_what_is_turned_round_is_joined() -> None:
+    """Positions that fall are divided only where they are not negative."""
+    parts = [np.arange(3) + 1j * n for n in (1, 2, 3)]
+    specs = [gw.spec("complex128", (3,))] * 3
+    graph = gw.trace(lambda *xs: gw.numpy.concat([x[::-1] for x in xs]), *specs)
+    found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(*parts))
+    assert np.array_equal(found, np.concatenate([x[::-1] for x in parts]))
