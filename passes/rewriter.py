@@ -5,6 +5,7 @@ node that it emitted made such a value, that node defines the old handle from th
 so that consumers and provenance stay; else the consumers read the new value instead.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -192,10 +193,13 @@ class Rewriter(Builder):
             self._release(v)
 
     def _substitute(self, old: Value, new: Value) -> None:
-        """Lets all readers of one value read another; types follow."""
-        work = [(old, new)]
+        """Lets all readers of one value read another; types follow.
+
+        In the order in which values are replaced: one may be again, by a better known.
+        """
+        work = deque([(old, new)])
         while work:
-            old, new = work.pop()
+            old, new = work.popleft()
             if old is new:
                 continue
             for user in self.users(old):

@@ -22,6 +22,16 @@ FOUND: list[Case] = [
         [_A],
         ["v0 = np.signbit(np.einsum('i,j', a0, a0 > 0))", "v1 = np.einsum('i', a0)"],
     ),
+    (
+        [_A],
+        [
+            "v0 = np.zeros((4,), dtype='uint8')",
+            "v0[v0 != 1] = v0[v0 != 1] * 2",
+            "v1 = v0 - 2",
+            "v2 = v0 ^ v1",
+            "v3 = np.append(v1, v2)",
+        ],
+    ),
     ([_A], ["a0[0] = -0.0", "v0 = 1 / np.einsum('i,i->i', a0, a0 + 3)"]),
     ([("complex64", (3,))], ["v0 = np.abs(np.reciprocal(a0 * [0, 1, 2]))"]),
     ([("bool", (3, 1))], ["v0 = np.rint(a0)", "v1 = np.reciprocal(a0)"]),
