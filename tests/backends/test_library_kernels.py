@@ -147,7 +147,18 @@ WINOGRAD = [
 ]
 
 
-@pytest.mark.parametrize(("cut", "shape"), WINOGRAD, ids=str)
+OFTEN = {0, 3, 5, 7, 10, 12, 14, 15, 17, 19, 20, 23}
+"""Those that run always: each way at least once."""
+
+
+@pytest.mark.parametrize(
+    ("cut", "shape"),
+    [
+        pytest.param(*case, marks=() if number in OFTEN else pytest.mark.full)
+        for number, case in enumerate(WINOGRAD)
+    ],
+    ids=str,
+)
 def test_winograd_is_the_reference(cut: Division, shape: ConvShape) -> None:
     def make(shape: ConvShape, finish: Affine) -> Library:
         return winograd(shape, finish, MACHINE, OPENCL, cut)
@@ -156,7 +167,13 @@ def test_winograd_is_the_reference(cut: Division, shape: ConvShape) -> None:
 
 
 @pytest.mark.parametrize("span", [0, 6])
-@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(np.nan, 3e38),
+        *(pytest.param(n, marks=pytest.mark.full) for n in (np.inf, -np.inf)),
+    ],
+)
 @pytest.mark.parametrize(("taps", "groups"), [(3, 1), (5, 1), (3, 2)])
 def test_winograd_spreads_no_odd_numbers(
     odd: float, span: int, taps: int, groups: int
