@@ -94,7 +94,7 @@ _ORDER = re.compile(
     r"|isin|trunc|fmod|select"
 )
 _NAME = re.compile(r"\b[av]\d+\b")
-_WORDS = re.compile(r"reshape|ravel|flat")
+_WORDS = re.compile(r"reshape|ravel|flat|ascontiguous")
 
 
 def exact(x: Any) -> bool:
