@@ -93,7 +93,7 @@ BYTES = st.sampled_from([int8, uint8])
 
 @device
 @pytest.mark.usefixtures("dots")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_convolutions_are_exact(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
@@ -120,7 +120,7 @@ def test_convolutions_are_exact(data: st.DataObject) -> None:
 
 @device
 @pytest.mark.usefixtures("dots")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_products_are_exact(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
