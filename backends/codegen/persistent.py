@@ -125,6 +125,15 @@ class Table:
         self.numbers: NDArray[np.uint64] = np.array([*rows, *arguments], np.uint64)
         self.count = len(steps)
 
+    def alone(self, numbers: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
+        """The numbers of a plan of one step, of those of the whole plan."""
+        found = numbers.copy()
+        before, own = numbers[HEADER * step :][: 2 * HEADER].reshape(2, HEADER)
+        found[:HEADER], found[HEADER : 2 * HEADER] = 0, own
+        found[HEADER + 1] -= before[1]  # its tickets
+        found[HEADER + 6] = 0  # it waits for none
+        return found
+
 
 def _offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
     """Where parts of local memory begin, and the bytes of all."""

@@ -15,21 +15,11 @@ import numpy as np
 
 from graphwright.backends.arena import aligned
 from graphwright.backends.codegen.turns import DESK, JOB, LINE
+from graphwright.backends.opencl.objects import Code
 
 Lead: TypeAlias = Callable[[int, int], None]
 
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-
-
-class _Found(ctypes.Structure):
-    """What ``dladdr`` says of an address."""
-
-    _fields_ = (
-        ("file", ctypes.c_char_p),
-        ("base", ctypes.c_void_p),
-        ("name", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,27 +31,10 @@ class Entry:
     library: object
 
 
-def held(address: int) -> object:
-    """A handle of the shared object that an address lies in; None if it is unknown.
-
-    Drivers unload what they have not used for some time.
-    """
-    found = _Found()
-    look = getattr(ctypes.CDLL(None), "dladdr", None)
-    if not address or look is None:
-        return None
-    if not look(ctypes.c_void_p(address), ctypes.byref(found)) or not found.file:
-        return None
-    try:
-        return ctypes.CDLL(os.fsdecode(found.file))
-    except OSError:
-        return None
-
-
-def entry(lead: int, join: int) -> Entry | None:
-    """Functions at these addresses; None where they cannot be held."""
-    library = held(lead)
-    return None if library is None else Entry(_FUNCTION(lead), join, library)
+def entry(code: Code) -> Entry | None:
+    """A program's way in, of its two functions; None where they cannot be held."""
+    lead, join = code.addresses
+    return None if code.library is None else Entry(_FUNCTION(lead), join, code.library)
 
 
 def job_of(numbers: Mapping[str, int]) -> Any:
@@ -73,7 +46,7 @@ class Helpers:
     """Threads that help whoever leads a plan: one less than there are cores.
 
     Args:
-        help_always: The address of what they run.
+        help_always: What they run.
         count: How many.
         near: Bytes of local memory that each of them needs.
 
@@ -81,13 +54,13 @@ class Helpers:
         desk: The address at which leaders lay their jobs.
     """
 
-    def __init__(self, help_always: int, count: int, near: int) -> None:
-        self._library = held(help_always)
+    def __init__(self, help_always: Code, count: int, near: int) -> None:
+        self._code = help_always
         self._numbers = aligned(8 * LINE * len(DESK)).view(np.uint64)
         self._numbers[:] = 0
         self.desk = int(self._numbers.ctypes.data)
         self._near = [aligned(near) for _ in range(count)]
-        self._function = _FUNCTION(help_always)
+        self._function = _FUNCTION(*help_always.addresses)
         for memory in self._near:
             threading.Thread(
                 target=self._help,

@@ -16,7 +16,8 @@ from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.turns import HELP, HELPERS
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
-from graphwright.backends.opencl.helpers import Helpers, held
+from graphwright.backends.opencl.helpers import Helpers
+from graphwright.backends.opencl.objects import Code, code_at, packed, unpacked
 from graphwright.backends.opencl.processor import has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of
 from graphwright.backends.progress import Progress
@@ -139,21 +140,24 @@ class Session:
         return self._probed is not None
 
     @cached_property
-    def _probed(self) -> int | None:
-        """Where what helpers run lies, or 0; None where memory is not shared so."""
+    def _probed(self) -> Code | None:
+        """What helpers run; None where memory is not shared so."""
         if not self.shares or self.schedule != "cpu":
             return None
-        library, seen = pyopencl(), np.zeros(2, np.uint64)
         try:
-            program = self.program(HELPERS)
-            kernel = library.Kernel(program, HELP)
-            buffer = self.buffer(seen)  # which the kernel does not keep alive
-            kernel.set_args(buffer, library.LocalMemory(64))
-            library.enqueue_nd_range_kernel(self.queue, kernel, (1,), (1,))
-            self.queue.finish()
-        except (library.Error, BuildError):
+            return self.code(HELPERS, self._probe)
+        except (pyopencl().Error, BuildError):
             return None
-        return int(seen[1]) if int(seen[0]) == seen.ctypes.data else None
+
+    def _probe(self, program: Any) -> Code | None:
+        """The same, of its program."""
+        library, seen = pyopencl(), np.zeros(2, np.uint64)
+        kernel = library.Kernel(program, HELP)
+        buffer = self.buffer(seen)  # which the kernel does not keep alive
+        kernel.set_args(buffer, library.LocalMemory(64))
+        library.enqueue_nd_range_kernel(self.queue, kernel, (1,), (1,))
+        self.queue.finish()
+        return code_at([int(seen[1])]) if int(seen[0]) == seen.ctypes.data else None
 
     @cached_property
     def dots(self) -> bool:
@@ -163,20 +167,43 @@ class Session:
         """
         if not self.persists or not has_dots():
             return False
+        text = OPENCL.preamble + prelude(OPENCL) + DOTS
         try:
-            self.program(OPENCL.preamble + prelude(OPENCL) + DOTS)
+            return load(self._key(text)) is not None or bool(self.program(text))
         except BuildError:
             return False
-        return True
 
     @cached_property
     def helpers(self) -> Helpers | None:
         """Who helps threads that lead plans; None where plans are launched."""
-        if not self._probed or held(self._probed) is None:
+        if self._probed is None or self._probed.library is None:
             return None
         device = self.device
         count, near = int(device.max_compute_units) - 1, int(device.local_mem_size)
         return Helpers(self._probed, count, near)
+
+    def _key(self, *parts: str) -> bytes:
+        return key_of(*parts, *self.identity)
+
+    def code(self, text: str, ask: Callable[[Any], Code | None]) -> Code | None:
+        """Functions of the program of a source: from disk if it was built before.
+
+        Args:
+            text: The source.
+            ask: Launches the program, whose kernel tells where its functions lie.
+
+        Raises:
+            BuildError: If the compiler refuses it.
+        """
+        key = self._key("code", text)
+        kept = load(key)
+        found = None if kept is None else unpacked(kept)
+        if found is None:
+            found = ask(self._compiled(text))
+            data = None if found is None else packed(found)
+            if data is not None:
+                store(key, data)
+        return found
 
     def program(self, text: str) -> Any:
         """The program of a source: from disk if it was built before.
@@ -184,7 +211,7 @@ class Session:
         Raises:
             BuildError: If the compiler refuses it.
         """
-        key = key_of(text, *self.identity)
+        key = self._key(text)
         kept = load(key)
         program = None if kept is None else self._from_binary(kept)
         if program is None:
@@ -276,14 +303,14 @@ class Session:
             pyopencl().enqueue_copy(self.queue, held, buffer, is_blocking=False)
 
 
-_TIMED = 3
+TIMED = 3
 """Runs of a launch of which the shortest counts."""
 
 
 def seconds_of(enqueue: Callable[[], Any]) -> float:
     """The seconds that a launch takes, on a queue that times."""
     found: list[int] = []
-    for _ in range(_TIMED):
+    for _ in range(TIMED):
         event = enqueue()
         event.wait()
         found.append(event.profile.end - event.profile.start)

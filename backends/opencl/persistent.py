@@ -15,7 +15,7 @@ from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.persistent import Step, Table
 from graphwright.backends.codegen.turns import PLAN, STRIDE
 from graphwright.backends.opencl.helpers import Entry, Helpers, job_of
-from graphwright.backends.opencl.library import Session, pyopencl, seconds_of
+from graphwright.backends.opencl.library import TIMED, Session, pyopencl, seconds_of
 from graphwright.backends.trial import Trial
 from graphwright.ir.errors import IndexBoundsError
 
@@ -34,7 +34,8 @@ class Persistent:
 
     Args:
         session: The device.
-        program: Of all functions, numbered in the order of their names; and its entry.
+        program: Of all functions, numbered in the order of their names: an entry, or
+            what is launched.
         kernels: What runs, in order.
         offsets: Where arrays lie in a run's own memory.
         ends: Arrays that a caller brings.
@@ -54,7 +55,7 @@ class Persistent:
         constants: Mapping[Array, Any],
         fault: Array,
     ) -> None:
-        self._session, (self._program, self._entry) = session, program
+        self._session, self._program = session, program
         self._held = list(constants.values())
         functions = sorted({name for name, _ in kernels})
         number = {name: i for i, name in enumerate(functions)}
@@ -90,10 +91,11 @@ class Persistent:
         addresses = np.array([_address(x) for x in arrays], np.uint64)
         numbers[self._given] = addresses[self._ends] + self._begins
         held = scratch, arrays, self._held
-        plan = self._session, self._program, self._table, numbers, fault, held
-        if self._entry is None or self._session.helpers is None:
-            return PlanRunner(*plan)
-        return LedRunner(self._session.helpers, self._entry, self._trial, *plan)
+        plan = self._table, numbers, fault, held
+        helpers = self._session.helpers
+        if helpers is None or not isinstance(self._program, Entry):
+            return PlanRunner(self._session, self._program, *plan)
+        return LedRunner(helpers, self._program, self._trial, *plan)
 
 
 def _columns(rows: Sequence[_Argument]) -> tuple[Any, Any, Any]:
@@ -108,28 +110,39 @@ def _address(array: Any) -> int:
 class LedRunner:
     """Runs a plan on the calling thread, and on those that help it where they pay."""
 
-    __slots__ = ("_alone", "_fault", "_held", "_plan", "_together", "_trial")
+    __slots__ = (
+        *("_alone", "_entry", "_fault", "_held", "_helpers", "_job", "_numbers"),
+        *("_table", "_together", "_trial"),
+    )
 
     def __init__(
-        self, helpers: Helpers, entry: Entry, trial: Trial, *plan: Any
+        self,
+        helpers: Helpers,
+        entry: Entry,
+        trial: Trial,
+        table: Table,
+        numbers: Any,
+        fault: Any,
+        held: object,
     ) -> None:
-        _, _, table, numbers, self._fault, held = plan
         done, near = _counters(table), aligned(table.near)
-        numbers_of_job = {
+        self._helpers, self._entry = helpers, entry
+        self._table, self._numbers, self._fault = table, numbers, fault
+        self._trial = trial if table.widest > 1 else None
+        self._job = {
             "table": _address(numbers),
             "done": _address(done),
             "near": _address(near),
             "last": table.count,
             "join": entry.join,
         }
+        jobs = [job_of({**self._job, "open": few}) for few in (0, 1)]
+        self._held = held, done, near, jobs
+        self._alone, self._together = map(self._led, jobs)
 
-        def led(job: Any) -> Callable[[], None]:
-            return partial(entry.lead, _address(job), helpers.desk)
-
-        jobs = [job_of({**numbers_of_job, "open": few}) for few in (0, 1)]
-        self._plan, self._trial = plan, trial if table.widest > 1 else None
-        self._held = held, numbers, done, near, jobs, entry, helpers
-        self._alone, self._together = map(led, jobs)
+    def _led(self, job: Any) -> Callable[[], None]:
+        """What does a job, which the caller keeps alive."""
+        return partial(self._entry.lead, _address(job), self._helpers.desk)
 
     def __call__(self) -> None:
         """Runs it."""
@@ -154,7 +167,22 @@ class LedRunner:
 
     def timed(self) -> list[float]:
         """Runs it step by step; gives the seconds of each."""
-        return PlanRunner(*self._plan).timed()
+        if self._fault is not None:
+            self._fault[0] = 0
+        found = [self._seconds(step) for step in range(self._table.count)]
+        _check(self._fault)
+        return found
+
+    def _seconds(self, step: int) -> float:
+        """The shortest of some runs of a step."""
+        numbers, found = self._table.alone(self._numbers, step), list[float]()
+        job = job_of({**self._job, "table": _address(numbers), "last": 1, "open": 1})
+        run = self._led(job)
+        for _ in range(TIMED):
+            begin = time.perf_counter()
+            run()
+            found.append(time.perf_counter() - begin)
+        return min(found)
 
 
 def _counters(table: Table) -> Any:

@@ -15,6 +15,7 @@ from graphwright.backends.codegen.printer import source_of
 from graphwright.backends.codegen.turns import PLAN
 from graphwright.backends.opencl.helpers import Entry, entry
 from graphwright.backends.opencl.library import Session, pyopencl
+from graphwright.backends.opencl.objects import Code, code_at
 
 _PLACEHOLDER = "kernel_name"
 _HEAD = OPENCL.preamble + prelude(OPENCL)
@@ -61,7 +62,7 @@ class Programs:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._built: dict[str, Any] = {}
-        self._plans: dict[frozenset[str], tuple[Any, Entry | None]] = {}
+        self._plans: dict[frozenset[str], Any] = {}
         self._lock = Lock()
 
     def build(self, sources: Sequence[tuple[str, str]]) -> None:
@@ -76,12 +77,10 @@ class Programs:
                 program = self._session.program("\n".join([_HEAD, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
-    def plan(
-        self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]
-    ) -> tuple[Any, Entry | None]:
-        """The program of a kernel that runs all of these; they are numbered by name.
+    def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
+        """What runs all of these kernels, which are numbered by name.
 
-        The host's threads can run them by its entry, if there is one.
+        An `Entry` where the host's threads can call it, else the program of a kernel.
 
         Raises:
             BuildError: If the compiler refuses it.
@@ -93,22 +92,27 @@ class Programs:
                 functions = [sources[name] for name in names]
                 behind = plan_source({name: kernels[name] for name in names}, OPENCL)
                 text = "\n".join([FUNCTIONS, _HEAD, *functions, behind])
-                program = self._session.program(text)
-                found = self._plans[key] = program, self._entry(program)
+                found = self._entry(text) or self._session.program(text)
+                self._plans[key] = found
             return found
 
-    def _entry(self, program: Any) -> Entry | None:
-        """How the host's threads run a plan."""
-        session, library = self._session, pyopencl()
-        if session.helpers is None:
+    def _entry(self, text: str) -> Entry | None:
+        """How the host's threads run a plan, if they do."""
+        if self._session.helpers is None:
             return None
+        code = self._session.code(text, self._ask)
+        return None if code is None else entry(code)
+
+    def _ask(self, program: Any) -> Code:
+        """The functions of a plan, by a launch of its kernel."""
+        session, library = self._session, pyopencl()
         seen = np.zeros(2, np.uint64)
         kernel = library.Kernel(program, PLAN)
         buffer, near = session.buffer(seen), library.LocalMemory(64)
         kernel.set_args(buffer, buffer, near, np.int32(-1), np.int32(0))
         library.enqueue_nd_range_kernel(session.queue, kernel, (1,), (1,))
         session.queue.finish()
-        return entry(*map(int, seen))
+        return code_at([*map(int, seen)])
 
     def kernel(self, name: str) -> Any:
         """A kernel, whose arguments are the caller's to set."""

@@ -13,6 +13,8 @@ import pytest
 import graphwright as gw
 from graphwright.backends.opencl import cache
 from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.backends.opencl.library import Session
+from graphwright.backends.opencl.objects import unpacked
 
 MISSING = OpenCLBackend().unavailable()
 device = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -127,14 +129,45 @@ def run_anew() -> None:
     assert np.array_equal(np.asarray(found), x * 2 + np.float32(0.125))
 
 
+def unbuilt(*_: object) -> None:
+    raise AssertionError("a program is built")
+
+
 @device
 def test_programs_are_built_once(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     run_anew()
     (path,) = place.iterdir()
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr(cache, "store", None)
+    monkeypatch.setattr(Session, "_compiled", unbuilt)
     run_anew()
     assert path.stat().st_mtime_ns == before
+
+
+@device
+def test_each_kept_program_is_loaded_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(20, dtype=np.float32)
+
+    def results() -> list[list[float]]:
+        own = [OpenCLBackend() for _ in range(3)]
+        graphs = [
+            gw.trace(lambda v, i=i: v * 2.0**i + 0.25, gw.spec("float32", (20,)))
+            for i in range(3)
+        ]
+        exes = [
+            gw.compile(graph, backend=backend, strict=True)
+            for graph, backend in zip(graphs, own, strict=True)
+        ]
+        return [np.asarray(exe(x)).tolist() for exe in exes]
+
+    want = [(x * 2**i + np.float32(0.25)).tolist() for i in range(3)]
+    assert results() == want
+    monkeypatch.setattr(Session, "_compiled", unbuilt)
+    assert results() == want
+
+
+@pytest.mark.parametrize("data", [b"", b"short", bytes(8), bytes(100), b"\xff" * 100])
+def test_what_is_no_shared_object_is_not_loaded(data: bytes) -> None:
+    assert unpacked(data) is None
 
 
 @device
