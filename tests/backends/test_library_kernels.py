@@ -223,9 +223,11 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     larger = ConvShape(1, (27, 27), 96, 256, (5, 5), pads=((2, 2), (2, 2)), groups=2)
     assert division(larger, MACHINE) == Division(4, 5, 5)
     assert _kind(ConvShape(1, (3, 3), 64, 64, (5, 5), pads=WIDE)) == "conv"
-    many = division(ConvShape(1, (28, 28), 512, 512, (3, 3), pads=SAME), MACHINE)
-    assert many is not None
-    assert many.span == 0
+    for size, filters in ((28, 512), (14, 256)):  # though weights are 4 times as large
+        many = ConvShape(1, (size, size), filters, filters, (3, 3), pads=SAME)
+        assert division(many, MACHINE) == Division(4)
+    few = ConvShape(1, (56, 56), 128, 32, (3, 3), pads=SAME)
+    assert division(few, Cpu(2, 1 << 19)) == Division(6, 5)
 
 
 def test_tiles_go_together_so_that_cores_end_at_one_time() -> None:

@@ -13,13 +13,15 @@ from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.text import WIDTH
 from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.mapped import release_part
 
-_BALANCE = 11
-"""Operations in the time of a byte of weights: they come from memory in each run."""
-_TRANSFORMS = {4: 80, 6: 285, 8: 640}
+_BALANCE = 3
+"""Operations in the time of a byte of weights: they come from memory in each run, but
+most of that is waited for behind products."""
+_TRANSFORMS = {4: (40, 40), 6: (140, 145), 8: (220, 560)}
 """Cycles to transform a tile of eight channels, there and back, by its points."""
 _CYCLE = 32
 """Operations of a cycle."""
@@ -104,7 +106,7 @@ def _rows(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     """Rows of products on all cores, until the last one is done with its own."""
     tiles = cut.tiles(shape)
     if not cut.span:
-        return _rounded(tiles, TILE.rows)
+        return _computed(tiles)
     turns = -(-shape.groups * -(-tiles // cut.span) // machine.cores)
     return turns * machine.cores * cut.span * _HEIGHTS[cut.span] / shape.groups
 
@@ -130,9 +132,16 @@ def _rounded(n: int, step: int) -> int:
     return -(-n // step) * step
 
 
+def _computed(rows: int) -> float:
+    """Rows of register tiles, in the time of those of a whole tile."""
+    tiles, longs = TILE.split(rows)
+    short = (tiles - longs) * (TILE.rows - 1)
+    return longs * TILE.rows + _HEIGHTS[TILE.rows - 1] * short
+
+
 def _direct(shape: ConvShape) -> float:
     own = shape.group
-    rows, columns = _rounded(own.rows, TILE.rows), _rounded(own.filters, TILE.columns)
+    rows, columns = _computed(own.rows), _rounded(own.filters, TILE.columns)
     depth = own.taps * own.depth
     return shape.groups * (
         2 * rows * columns * depth + 4 * _BALANCE * depth * own.filters
@@ -143,10 +152,10 @@ def _cost(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     own, tiles = shape.group, cut.tiles(shape)
     rows, columns = _rows(shape, cut, machine), _rounded(own.filters, TILE.columns)
     weights = cut.frequencies * own.channels
-    transforms = tiles * (own.channels + own.filters) / 16
-    steps = 1 if cut.span else 2
+    down, up = _TRANSFORMS[cut.points]
+    transforms = tiles * (down * own.channels + up * own.filters) / WIDTH
     return shape.groups * (
         2 * weights * rows * columns
         + 4 * _BALANCE * weights * own.filters
-        + steps * _CYCLE * _TRANSFORMS[cut.points] * transforms
+        + _CYCLE * transforms
     )
