@@ -4,12 +4,14 @@ A value is two values, so that kernels know real numbers alone. Only at the ends
 graph parts lie side by side in memory, in one more axis of two.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphwright.backends.codegen import complex_functions as functions
+from graphwright.backends.codegen.complex_functions import Complex
+from graphwright.backends.codegen.complex_products import multiplied, running
 from graphwright.backends.codegen.elements import sizes_of
 from graphwright.backends.codegen.spectra import transformed
 from graphwright.ir.builder import Builder
@@ -17,9 +19,9 @@ from graphwright.ir.dtype import DTYPES, DType, complex64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
+from graphwright.ir.ops.reduce import ReduceWindow
 from graphwright.ir.ops.select import Cast
 from graphwright.ir.ops.signal import Fft
-from graphwright.ir.ops.transcendental import Hypot
 from graphwright.ir.types import TensorType, Type
 
 Parts: TypeAlias = tuple[Value, ...]
@@ -38,14 +40,14 @@ def takes(op: Op, types: Sequence[Type]) -> bool:
     Complex transforms in single precision are left to NumPy: ONNX's own tests hold
     results to the last bits of it, which ours, computed in float64, do not have.
     """
-    if getattr(op, "kind", "sum") != "sum" and not isinstance(op, Fft):
-        return False
     if isinstance(op, Fft):
         dtypes = [t.dtype for t in types if isinstance(t, TensorType)]
         single = op.kind in ("fft", "ifft") and complex64 in dtypes
         return not single and all(dtype.bits >= 32 for dtype in dtypes)
     if isinstance(op, Cast):
         return op.dtype.kind == "c"
+    if isinstance(op, ReduceWindow):
+        return op.kind == "sum"
     return op.name in _RULES or op.name in _EACH
 
 
@@ -141,9 +143,9 @@ class _Apart:
 
 _EACH = frozenset(
     {
-        *("add", "sub", "neg", "where", "reduce", "sum_to", "cumulative"),
-        *("reshape", "transpose", "broadcast_to", "slice", "concat", "pad"),
-        *("gather", "dynamic_update_slice", "barrier"),
+        *("add", "sub", "neg", "where", "sum_to", "reshape", "transpose"),
+        *("broadcast_to", "slice", "concat", "pad", "gather", "scatter"),
+        *("dynamic_update_slice", "barrier", "reduce_window"),
     }
 )
 """Ops that do the same to both parts."""
@@ -156,12 +158,6 @@ def _each(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
     )
 
 
-def _mul(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
-    (a, c), (d, e) = xs
-    real = b.sub(b.mul(a, d), b.mul(c, e))
-    return real, b.add(b.mul(a, e), b.mul(c, d))
-
-
 def _dot(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
     (a, c), (d, e) = xs
     dot = op.replace(dtype=None if op.dtype is None else real_of(op.dtype))
@@ -170,42 +166,28 @@ def _dot(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
     return b.sub(ad, ce), b.add(ae, cd)
 
 
-def _div(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
-    """By the larger part of the divisor, as NumPy does; by 0, each part by it.
+def _pair(parts: Parts) -> Complex:
+    real, imag = parts
+    return real, imag
 
-    Source: R. L. Smith, "Algorithm 116: complex division" (1962).
-    """
-    (a, c), (d, e) = xs
-    turned = b.lt(b.abs(d), b.abs(e))
-    large, small = b.where(turned, e, d), b.where(turned, d, e)
-    ratio = b.div(small, large)
-    scale = b.add(large, b.mul(small, ratio))
-    near = b.where(turned, c, a), b.where(turned, b.neg(a), c)
-    far = b.where(turned, a, c), b.where(turned, c, b.neg(a))
-    whole, nothing = b.abs(large), b.and_(b.eq(d, 0), b.eq(e, 0))
-    return tuple(
-        b.where(nothing, b.div(x, whole), b.div(b.add(y, b.mul(z, ratio)), scale))
-        for x, y, z in zip((a, c), near, far, strict=True)
-    )
+
+def _function(function: Callable[..., Complex]) -> Rule:
+    def apply(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
+        return function(b, *map(_pair, xs))
+
+    return apply
 
 
 def _abs(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
-    return (Hypot().rule(b, *xs[0]),)
+    return (functions.modulus(b, _pair(xs[0])),)
 
 
-def _exp(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
-    """In two steps where ``e^x`` overflows; infinite ones as in C99, G.6.3.1."""
-    ((x, y),) = xs
-    half, size = b.exp(b.mul(x, 0.5)), b.exp(x)
-    large = b.eq(size, math.inf)
-    plain, odd = b.eq(y, 0), b.not_(b.eq(b.sub(y, y), 0))
-    real, imag = (
-        b.where(large, b.mul(b.mul(half, turn), half), b.mul(size, turn))
-        for turn in (b.emit("cos", y), b.emit("sin", y))
-    )
-    real = b.where(b.and_(odd, b.eq(x, math.inf)), math.inf, real)
-    none = b.and_(odd, b.eq(x, -math.inf))
-    return b.where(none, 0, real), b.where(none, 0, b.where(plain, y, imag))
+def _reduce(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
+    return _each(b, op, xs) if op.kind == "sum" else multiplied(b, op, _pair(xs[0]))
+
+
+def _cumulative(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
+    return _each(b, op, xs) if op.kind == "sum" else running(b, op, _pair(xs[0]))
 
 
 def _complex(b: Builder, _: Any, xs: Sequence[Parts]) -> Parts:
@@ -233,14 +215,21 @@ def _fft(b: Builder, op: Any, xs: Sequence[Parts]) -> Parts:
 
 
 _RULES: dict[str, Rule] = {
+    **{
+        name: _function(getattr(functions, name))
+        for name in (
+            *("mul", "div", "exp", "expm1", "log", "log1p", "sqrt"),
+            *("sin", "cos", "tanh"),
+        )
+    },
+    "pow": _function(functions.power),
     "abs": _abs,
-    "div": _div,
     "dot": _dot,
-    "mul": _mul,
+    "reduce": _reduce,
+    "cumulative": _cumulative,
     "complex": _complex,
     "complex_part": _part,
     "eq": _eq,
-    "exp": _exp,
     "cast": _cast,
     "fft": _fft,
 }

@@ -103,10 +103,7 @@ def _pad(e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]) -
     inner = list[Index]()
     for i, n in enumerate(sizes_of(x.type)):
         moved = at[i] + -op.low[i]
-        low, high = moved.bounds
-        if low < 0 or high >= n:
-            places.append(Within(moved, 0, n))
-        inner.append(moved)
+        inner.append(spread_place(moved, n, op.interior[i] + 1, places))
     part = e.at(x, tuple(inner), (*guards, *places))
     fill = e.at(value, (), guards)
     for place in places:

@@ -35,7 +35,6 @@ from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.index import Scatter
-from graphwright.ir.ops.movement import Pad
 from graphwright.ir.ops.select import Bitcast
 from graphwright.ir.ops.signal import Fft
 from graphwright.ir.types import TensorType, Type
@@ -213,8 +212,8 @@ def _needs_doubles(op: Op, types: Sequence[Type]) -> bool:
 
 
 _WHOLE = (
-    *("reshape", "transpose", "broadcast_to", "slice", "concat", "cast", "where"),
-    "sort",
+    *("reshape", "transpose", "broadcast_to", "slice", "concat", "pad", "gather"),
+    *("dynamic_update_slice", "cast", "where", "sort"),
 )
 """Ops that keep elements as they are, or convert them."""
 
@@ -222,8 +221,6 @@ _WHOLE = (
 def _takes(op: Op, types: Sequence[Type]) -> bool:
     """What loops are not too slow for, and no arithmetic on parts of bytes."""
     tensors = [t for t in types if isinstance(t, TensorType)]
-    if isinstance(op, Pad) and any(op.interior):
-        return False
     if isinstance(op, Scatter):
         few = _few(tensors[1].dims[op.batch_dims :])
         return few or tensors[0].dtype is not bool_

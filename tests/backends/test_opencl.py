@@ -261,6 +261,20 @@ def test_joined_arrays_that_are_empty() -> None:
 
 
 @device
+@pytest.mark.parametrize("low", [-3, 0, 2])
+@pytest.mark.parametrize("interior", [1, 2])
+def test_borders_with_gaps_inside(low: int, interior: int) -> None:
+    b = gw.Builder("borders")
+    x = b.input("x", TensorType(float32, (3, 5)))
+    padded = b.pad(b.mul(x, 2), (low, 0), (1, -2), 7.0, (interior, 1))
+    graph = b.finish([b.add(padded, 1)], ["y"])
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    array = normal(3, 5)
+    want = gw.compile(graph, backend="numpy")(array)
+    np.testing.assert_array_equal(np.asarray(exe(array)), np.asarray(want))
+
+
+@device
 def test_bits_of_every_float8() -> None:
     """Each NaN stays the one that it is: on the host."""
     b = gw.Builder("bits")

@@ -217,6 +217,68 @@ def test_quotients_and_the_like_of_any_numbers(name: str, dtype: str) -> None:
         assert (np.abs(got[finite] - part[finite]) <= reach[finite]).all()
 
 
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    name: getattr(np, name)
+    for name in ("sqrt", "log", "log1p", "expm1", "sin", "cos", "tanh")
+}
+
+
+@device
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_any_numbers(name: str, dtype: str) -> None:
+    """As NumPy has them where no part is NaN."""
+    some, function, limits = special(dtype)[1][:64], FUNCTIONS[name], np.finfo(dtype)
+    z = np.concatenate(
+        [some, 4 * drawn(200, dtype=dtype), 0.1 * drawn(100, dtype=dtype)]
+    )
+    with np.errstate(all="ignore"):
+        found = np.asarray(gw.jit(function, backend="opencl")(z))
+        want = function(z)
+    assert found.dtype == want.dtype
+    held = ~np.isnan(want)
+    got, want = found[held], want[held]
+    ends = ~np.isfinite(want)
+    np.testing.assert_array_equal(got[ends], want[ends])
+    scale = np.maximum(np.abs(want[~ends]), 1.0 if name == "log1p" else limits.tiny)
+    assert (np.abs(got[~ends] - want[~ends]) <= 8 * limits.eps * scale).all()
+
+
+@device
+@pytest.mark.parametrize("name", ["sqrt", "log", "tanh"])
+def test_sides_of_branch_cuts(name: str) -> None:
+    z = np.array([complex(x, y) for x in (-2, -0.0, 0.0, 2) for y in (-0.0, 0.0)])
+    with np.errstate(all="ignore"):
+        want = FUNCTIONS[name](z)
+    got = np.asarray(gw.jit(FUNCTIONS[name], backend="opencl")(z))
+    for part, other in ((got.real, want.real), (got.imag, want.imag)):
+        np.testing.assert_array_equal(np.signbit(part), np.signbit(other))
+
+
+@device
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 64, 101])
+def test_products_of_many_numbers(n: int) -> None:
+    z = np.exp(1j * drawn(3, n, 2))
+    graph = gw.trace(
+        lambda z: (z.prod(axis=1), np.cumprod(z, axis=1), z.prod()),
+        gw.spec("complex128", z.shape),
+    )
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    wanted = z.prod(axis=1), np.cumprod(z, axis=1), z.prod()
+    for got, want in zip(exe(z), wanted, strict=True):
+        np.testing.assert_allclose(np.asarray(got), want, rtol=1e-12 * max(n, 1))
+
+
+@device
+@pytest.mark.parametrize("exponent", [-3, -1, 0, 1, 2, 5, 99, 0.5, 2.25 - 1j, 150])
+def test_powers(exponent: complex) -> None:
+    z = np.exp(1j * RNG.uniform(-3, 3, 40)) * RNG.uniform(0.8, 1.2, 40)
+    got = np.asarray(gw.jit(lambda z, w: z**w, backend="opencl")(z, z * 0 + exponent))
+    want = z ** (z * 0 + exponent)
+    size = max(abs(exponent), 1.0)
+    assert (np.abs(got - want) <= 16 * size * 2.3e-16 * np.abs(want)).all()
+
+
 @device
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 def test_products_of_matrices(dtype: str) -> None:
