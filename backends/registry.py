@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from threading import Lock
 
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
-from graphwright.backends.cuda.backend import CudaBackend
-from graphwright.backends.numpy.backend import NumpyBackend
-from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.errors import BackendUnavailable
 
 GROUP = "graphwright.backends"
@@ -23,10 +21,22 @@ Not OpenCL yet: it has no kernels of its own for every product and convolution.
 _LIBRARIES = {"opencl": "pyopencl"}
 """The optional library of a backend, which an extra of the backend's name brings."""
 
+
+def _own(name: str, attribute: str) -> Callable[[], Backend]:
+    """The factory of one of ours, whose kernels are loaded when it is wanted."""
+
+    def made() -> Backend:
+        module = import_module(f"graphwright.backends.{name}.backend")
+        backend: Backend = getattr(module, attribute)()
+        return backend
+
+    return made
+
+
 _factories: dict[str, Callable[[], Backend]] = {
-    "numpy": NumpyBackend,
-    "cuda": CudaBackend,
-    "opencl": OpenCLBackend,
+    "numpy": _own("numpy", "NumpyBackend"),
+    "cuda": _own("cuda", "CudaBackend"),
+    "opencl": _own("opencl", "OpenCLBackend"),
 }
 _instances: dict[str, Backend] = {}
 _lock = Lock()

@@ -100,7 +100,10 @@ def pack(
     filters, depth = weights.shape[:2]
     own = filters // groups
     cut = weights.reshape(groups, own, depth, -1).transpose(0, 3, 2, 1)
-    return packed(sums.rows(cut), columns, sums.dtype)
+    if sums is not FLOATS:
+        return packed(sums.rows(cut), columns, sums.dtype)
+    found = packed(cut, columns, axes=2)  # reads weights once, where they lie
+    return found.reshape(groups, -1, cut.shape[1] * depth, columns)
 
 
 def _same(order: NDArray[np.int32], weights: NDArray[Any]) -> NDArray[np.int32]:

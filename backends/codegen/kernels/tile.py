@@ -192,17 +192,22 @@ def fitting(rows: int, columns: int, sums: Sums = FLOATS) -> Tile:
 
 
 def packed(
-    matrices: NDArray[Any], columns: int, dtype: "np.dtype[Any]" = FLOATS.dtype
+    matrices: NDArray[Any],
+    columns: int,
+    dtype: "np.dtype[Any]" = FLOATS.dtype,
+    axes: int = 1,
 ) -> NDArray[Any]:
     """Panels ``[..., panels, depth, columns]`` of matrices ``[..., depth, n]``.
 
-    The last one ends with its matrix; a single one may be filled up with zeros.
+    The last one ends with its matrix; a single one may be filled up with zeros. The
+    depth may have several axes.
     """
-    *lead, depth, n = matrices.shape
+    *lead, n = matrices.shape
     starts = range(0, n, columns)
-    found = np.zeros((*lead, len(starts), depth, columns), dtype)
-    for p, start in enumerate(starts):
+    outer, depth = lead[:-axes], lead[-axes:]
+    found = np.zeros((*outer, len(starts), *depth, columns), dtype)
+    for start, into in zip(starts, np.moveaxis(found, len(outer), 0), strict=True):
         cut = matrices[..., max(0, min(start, n - columns)) :][..., :columns]
-        found[..., p, :, : cut.shape[-1]] = cut
+        into[..., : cut.shape[-1]] = cut
         release_part(cut)
     return found
