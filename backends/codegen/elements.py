@@ -205,10 +205,13 @@ REDUCING = frozenset({"reduce", "sum_to", "arg_reduce"})
 HEAVY = frozenset(
     {
         *("dot", "conv", "reduce_window", "window_argmax"),
-        *("cumulative", "scatter", "fused"),
+        *("cumulative", "scatter", "fused", "attention"),
     }
 )
 """Ops that read each element of their operands many times: these lie in memory."""
+
+VIEWED = frozenset({"attention"})
+"""Those among them that read and write any views of what lies there."""
 
 
 def is_pulled(op: Op) -> bool:
@@ -323,6 +326,14 @@ class _Body(Elements):
         if v in self._inputs:
             return self._outer.at(self._inputs[v], at, guards)
         return super()._element(v, at, guards)
+
+
+@pulled("attention")
+def _attention(
+    e: Elements, node: Node, at: Coordinates, guards: tuple[Within, ...]
+) -> Expr:
+    """What its kernel computes: it has one in any case, or is decomposed."""
+    return e.leaf(node.results[0])
 
 
 @pulled("fused")

@@ -193,6 +193,11 @@ def _exp_within(x: Expr) -> Expr:
     return found * form.power_of_two(n)
 
 
+def weight(x: Expr) -> Expr:
+    """``e^x`` of a float32 of at most 0, or NaN; 0 where that is no normal number."""
+    return choose(x < -87.0, const(0.0, x.dtype), _exp_within(x))
+
+
 def _power(x: Expr, form: _Format) -> tuple[Expr, Expr, Expr]:
     """``n``, as an integer and as a float, and ``e^r``."""
     n, whole = form.whole(x * _LOG2_E)

@@ -8,6 +8,7 @@ from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels import (
+    attention,
     combine,
     contraction,
     convolution,
@@ -34,7 +35,8 @@ from graphwright.ir.graph import Graph, Node
 
 TABLES = (
     *(pulled_basic, pulled_more),
-    *(combine, contraction, convolution, cumulative, dot, fft, scan, scatter, sort),
+    *(attention, combine, contraction, convolution, cumulative, dot, fft),
+    *(scan, scatter, sort),
 )
 """Modules whose ops and kernels are registered by importing them."""
 

@@ -14,6 +14,7 @@ from graphwright.backends.codegen.elements import (
     FREE,
     HEAVY,
     REDUCING,
+    VIEWED,
     Array,
     Elements,
     is_pulled,
@@ -25,6 +26,7 @@ from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.joints import Part, parts
 from graphwright.backends.codegen.routes import Routes, takes_elsewhere
 from graphwright.backends.codegen.shuffles import unshuffled
+from graphwright.backends.codegen.views import placed, source
 from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
@@ -207,7 +209,7 @@ class _Splitter:
             if node.op.name in HEAVY:
                 plain = (v for v in node.operands if v not in self._bytes)
                 weighty = (v for v in plain if self._weights.get(v, 0))
-                kept.update(unshuffled(self.graph, v) for v in weighty)
+                kept.update(self._stored(node, v) for v in weighty)
             below = [inside[v] for v in node.operands if v in inside and v not in kept]
             nodes = frozenset([node] if _cost(node) else ()).union(*below)
             weight = sum(map(_cost, nodes))
@@ -220,6 +222,11 @@ class _Splitter:
                 if not unread[v]:
                     inside.pop(v, None)
         return kept
+
+    def _stored(self, node: Node, v: Value) -> Value:
+        """What lies in memory for an operand of a heavy op."""
+        viewed = node.op.name in VIEWED
+        return source(self.graph, v) if viewed else unshuffled(self.graph, v)
 
     def _narrowed(self, v: Value) -> Value | None:
         """What a value is rounded to, if nothing else reads it: less is stored so."""
@@ -253,7 +260,7 @@ class _Splitter:
             return not joins
         if node.op.name in HEAVY:
             leads = len(roots) == 1 and not self._is_slow_behind(node, *roots)
-            leads = leads and self._leads(v, *roots)
+            leads = leads and self._leads(node, *roots)
             narrow = None if leads else self._narrowed(v)
             if narrow is not None:
                 self.misplaced |= {narrow} - self.refused
@@ -312,10 +319,36 @@ class _Splitter:
         same = count == product(sizes_of(root.type))
         return same and row <= _SHORT_ROW and behind * count >= _MUCH_BEHIND
 
-    def _leads(self, v: Value, root: Value) -> bool:
-        """Whether only elementwise ops lie between a heavy op and what is stored."""
+    def _leads(self, node: Node, root: Value) -> bool:
+        """Whether what is stored can be what a heavy op's kernel makes of its result.
+
+        These are elementwise ops behind it, or views, if it writes any.
+        """
         if root in self._led or root in self._joined:
             return False
+        (v,) = node.results
+        if node.op.name in VIEWED:
+            leads = self._is_view(v, root)
+        else:
+            leads = self._is_elementwise(v, root)
+        self._led |= {root} if leads else set()
+        return leads
+
+    def _is_view(self, v: Value, root: Value) -> bool:
+        """Whether a value's elements lie evenly in what is stored, and only there."""
+        axes, nodes, end = tuple(map(Axis, sizes_of(v.type))), list[Node](), v
+        while end is not root:
+            users = self._users.get(end, ())
+            if len(users) != 1:
+                return False
+            nodes += users
+            (end,) = users[0].results
+        found, at = placed(nodes, v, tuple(map(of, axes)))
+        terms = {term for index in at for term, _ in index.terms}
+        return found is root and terms <= set(axes)
+
+    def _is_elementwise(self, v: Value, root: Value) -> bool:
+        """Whether only elementwise ops lie between a value and what is stored."""
         shape, reached = sizes_of(v.type), [v]
         while reached:
             for user in self._users.get(reached.pop(), ()):
@@ -325,7 +358,6 @@ class _Splitter:
                     return False
                 if result is not root:
                     reached.append(result)
-        self._led.add(root)
         return True
 
     # Stages -----------------------------------------------------------------------

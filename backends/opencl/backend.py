@@ -8,6 +8,7 @@ import numpy as np
 
 from graphwright.backends.codegen import complexes
 from graphwright.backends.codegen.elements import HEAVY, Array, is_pulled
+from graphwright.backends.codegen.kernels import attention
 from graphwright.backends.codegen.kernels.table import SINGLES, Packed
 from graphwright.backends.codegen.lower import Lowered, lowered
 from graphwright.backends.codegen.narrow import is_stored
@@ -33,6 +34,7 @@ from graphwright.ir.dtype import bool_, float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph
 from graphwright.ir.op import Op
+from graphwright.ir.ops.attention import Attention
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.index import Scatter
 from graphwright.ir.ops.select import Bitcast
@@ -146,6 +148,7 @@ class OpenCLBackend(GraphBackend):
         own = self._session
         target = target_of(own.device, own.schedule, own.shares, strict, own.dots)
         types, graph = graph.output_types, complexes.in_parts(graph)
+        graph = attention.decomposed(graph, target)
         heavy = sum(node.op.name in HEAVY for node in graph.nodes)
         progress = Progress("tuning kernels", heavy)
         tuner = Tuner(self._session, self._programs, self._tuning, progress)
@@ -221,6 +224,8 @@ _WHOLE = (
 def _takes(op: Op, types: Sequence[Type]) -> bool:
     """What loops are not too slow for, and no arithmetic on parts of bytes."""
     tensors = [t for t in types if isinstance(t, TensorType)]
+    if isinstance(op, Attention):
+        return attention.accepts(op, types)
     if isinstance(op, Scatter):
         few = _few(tensors[1].dims[op.batch_dims :])
         return few or tensors[0].dtype is not bool_

@@ -1,9 +1,9 @@
 """Launches of a library as kernels on the arrays of a site."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from graphwright.backends.codegen.elements import Array
-from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.table import Site
@@ -14,10 +14,24 @@ MOST = (1 << 31) - (1 << 16)
 """Elements that 32 bits count."""
 
 
+class Reads(Protocol):
+    """What an expression within a kernel reads."""
+
+    @property
+    def arrays(self) -> Sequence[str]:
+        """Names of arrays."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[Array]:
+        """The arrays."""
+        ...
+
+
 def launched(
     site: Site,
     library: Library,
-    finish: Behind,
+    finish: Reads,
     operands: Mapping[str, Array],
     key: str = "",
     sums: Sums = FLOATS,
@@ -27,7 +41,7 @@ def launched(
     Args:
         site: Where they stand.
         library: What is launched.
-        finish: What is done to sums.
+        finish: What is done to sums; the arrays that it reads.
         operands: Arrays by the names that launches have for them.
         key: What else tells packings of the second operand apart.
         sums: What is added up.

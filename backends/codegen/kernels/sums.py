@@ -29,6 +29,7 @@ class Floats:
         load: Reads such a vector.
         store: Writes one.
         dtype: Of an element.
+        space: Where panels of them are.
         head: Whether a panel has a row more, before the others: where sums begin.
         border: What an element outside of an image is.
     """
@@ -38,6 +39,7 @@ class Floats:
     load: ClassVar = "LOAD"
     store: ClassVar = "STORE"
     dtype: ClassVar["np.dtype[Any]"] = np.dtype(np.float32)
+    space: ClassVar = "__global"
     head: ClassVar = False
     border: ClassVar = 0
 
@@ -56,6 +58,15 @@ class Floats:
 
 
 @dataclass(frozen=True, slots=True)
+class Near(Floats):
+    """The same, by panels in local memory."""
+
+    load: ClassVar = "NEAR_LOAD"
+    store: ClassVar = "NEAR_STORE"
+    space: ClassVar = "__local"
+
+
+@dataclass(frozen=True, slots=True)
 class Bytes:
     """Products of bytes, less a zero point, by signed ones.
 
@@ -71,6 +82,7 @@ class Bytes:
     load: ClassVar = "WORDS"
     store: ClassVar = "WORDS_STORE"
     dtype: ClassVar["np.dtype[Any]"] = np.dtype(np.int32)
+    space: ClassVar = "__global"
     head: ClassVar = True
     signed: bool
     zero: int
@@ -119,3 +131,4 @@ KERNEL(1, 1, 1) void dots(__global int *restrict out ITEM_ARGUMENTS) {
 Sums: TypeAlias = Floats | Bytes
 
 FLOATS = Floats()
+NEAR = Near()

@@ -84,7 +84,8 @@ class Tile:
         return [*short, *block("else", text(self))]
 
     def _kept(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
-        lines = [f"const __global {self.sums_of.word} *b = panel;"]
+        sums = self.sums_of
+        lines = [f"const {sums.space} {sums.word} *b = panel;"]
 
         def keep(i: int, j: int) -> list[str]:
             return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
