@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.kernels.table import Pack, Packed
 from graphwright.backends.mapped import forget, release
@@ -86,7 +84,6 @@ def _key(packed: Packed) -> _Key:
 def _packings(constant: Constant, packs: Sequence[Pack]) -> Sequence[Any]:
     array = constant.array()
     found = [pack(array) for pack in packs]
-    if not any(np.may_share_memory(array, x) for x in found):
-        release(array)
-        forget(constant)
+    release(array)  # what is read as it lies is read from the file again
+    forget(constant)
     return found

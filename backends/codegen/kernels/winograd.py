@@ -14,14 +14,14 @@ itself, so then, and when products overflow, these tiles are computed as written
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.conv import outside, pack
+from graphwright.backends.codegen.kernels.conv import outside
 from graphwright.backends.codegen.kernels.finish import (
     Finish,
     out_type,
@@ -140,7 +140,7 @@ def winograd(
         sizes = _sizes(shape, number, division)
         made = partial(_of_group, shape.groups, number)
         constants[f"u{number}"] = made(partial(transformed, division=division))
-        constants[f"w{number}"] = made(partial(pack, groups=1, columns=TILE.columns))
+        constants[f"w{number}"] = made(_as_they_are)
         if division.span:
             launches.append(_together(writer, number, sizes, division))
         else:
@@ -159,6 +159,11 @@ def _of_group(groups: int, number: int, make: Make) -> Make:
         return make(weights[number * own :][:own])
 
     return made
+
+
+def _as_they_are(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filters for tiles that are computed again: hardly ever read, so not packed."""
+    return np.require(weights, requirements=["C", "A"])
 
 
 def _together(
@@ -259,12 +264,69 @@ def transformed(
     return found
 
 
+def _place(outputs: int, tile: str) -> list[str]:
+    """Where a tile's outputs begin."""
+    return [
+        f"int n = ({tile}) / image, oy = ({tile}) / across * {outputs};",
+        f"int ox = ({tile}) % across * {outputs};",
+        f"oy -= n * (image / across) * {outputs};",
+    ]
+
+
+@cache
+def _down(division: Division, tile: str) -> Sequence[str]:
+    """The inputs of a tile transformed to place ``t`` of ``v``."""
+    a, count = division.points, division.frequencies
+    near, space = ("NEAR_", "__local") if division.span else ("", "__global")
+    at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
+    pointers = [
+        f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
+        f"from[i] = WITHIN(y, height) && WITHIN(z, width) ? {at} : zeros;",
+    ]
+    columns: list[str] = []
+    for j in range(a):
+        values = (f"LOAD(from[{i * a + j}] + c)" for i in range(a))
+        columns += _step(division, values, _into("d", a, j))
+    rows: list[str] = []
+    for i in range(a):
+
+        def keep(j: int, value: str, i: int = i) -> str:
+            return f"{near}STORE(to + {i * a + j} * pitch, {value})"
+
+        rows += _step(division, (f"d[{i * a + j}]" for j in range(a)), keep)
+    return [
+        f"int tile = {tile} < tiles ? {tile} : tiles - 1;",
+        *_place(division.outputs, "tile"),
+        f"const __global float *from[{count}];",
+        *block(f"for (int i = 0; i < {count}; i++)", pointers),
+        *block(
+            f"for (int c = 0; c < channels; c += {WIDTH})",
+            [
+                f"vec d[{count}];",
+                f"{space} float *to = v + (size_t)t * channels + c;",
+                *columns,
+                *rows,
+            ],
+        ),
+    ]
+
+
+def _step(division: Division, values: Iterable[str], put: Put) -> list[str]:
+    """One direction of the transform of inputs."""
+    names = [f"x{i}" for i in range(division.points)]
+    pairs = zip(names, values, strict=True)
+    declared = ", ".join(f"{name} = {value}" for name, value in pairs)
+    matrix = toom(division.outputs, division.taps).down
+    return ["{", f"vec {declared};", *rows_of(matrix, names, put), "}"]
+
+
 class _Writer:
     """The source of one kind of tile and finish."""
 
     def __init__(
         self, division: Division, finish: Finish, ragged: bool, dialect: Dialect
     ) -> None:
+        self.division = division
         self.m, self.a, self.r = division.outputs, division.points, division.taps
         self.toom, self.tile = toom(self.m, self.r), division.tile
         self.finish, self.ragged = finish, ragged
@@ -300,7 +362,7 @@ class _Writer:
         """The kernel that transforms products back, a tile an item."""
         body = [
             "int t = ITEM(0);",
-            *self._place("t"),
+            *_place(self.m, "t"),
             *block(
                 "for (int p = 0; p < panels; p++)",
                 [
@@ -328,63 +390,15 @@ class _Writer:
 
     # Parts --------------------------------------------------------------------------
 
-    def _place(self, tile: str) -> list[str]:
-        """Where a tile's outputs begin."""
-        return [
-            f"int n = ({tile}) / image, oy = ({tile}) / across * {self.m};",
-            f"int ox = ({tile}) % across * {self.m};",
-            f"oy -= n * (image / across) * {self.m};",
-        ]
-
-    def _down(self, tile: str) -> list[str]:
+    def _down(self, tile: str) -> Sequence[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
-        a, count = self.a, self.a**2
-        at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
-        pointers = [
-            f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
-            f"from[i] = WITHIN(y, height) && WITHIN(z, width) ? {at} : zeros;",
-        ]
-        columns: list[str] = []
-        for j in range(a):
-            columns += self._step(
-                (f"LOAD(from[{i * a + j}] + c)" for i in range(a)),
-                _into("d", a, j),
-            )
-        rows: list[str] = []
-        for i in range(a):
-            values = (f"d[{i * a + j}]" for j in range(a))
-            rows += self._step(values, partial(self._kept, i))
-        return [
-            f"int tile = {tile} < tiles ? {tile} : tiles - 1;",
-            *self._place("tile"),
-            f"const __global float *from[{count}];",
-            *block(f"for (int i = 0; i < {count}; i++)", pointers),
-            *block(
-                f"for (int c = 0; c < channels; c += {WIDTH})",
-                [
-                    f"vec d[{count}];",
-                    f"{self.space} float *to = v + (size_t)t * channels + c;",
-                    *columns,
-                    *rows,
-                ],
-            ),
-        ]
-
-    def _step(self, values: Iterable[str], put: Put) -> list[str]:
-        """One direction of the transform of inputs."""
-        names = [f"x{i}" for i in range(self.a)]
-        pairs = zip(names, values, strict=True)
-        declared = ", ".join(f"{name} = {value}" for name, value in pairs)
-        return ["{", f"vec {declared};", *rows_of(self.toom.down, names, put), "}"]
-
-    def _kept(self, i: int, j: int, value: str) -> str:
-        return f"{self.near}STORE(to + {i * self.a + j} * pitch, {value})"
+        return _down(self.division, tile)
 
     def _panel(self) -> list[str]:
         """The outputs of a span of tiles for a panel of filters."""
         columns = TILE.columns
         tiles = "for (int t = 0; t < span && begin + t < tiles; t++)"
-        place = self._place("begin + t")
+        place = _place(self.m, "begin + t")
         return [
             f"int column = {TILE.column('p', 'edge')};",
             "int left_over = filters - column;",
@@ -471,26 +485,31 @@ class _Writer:
 
     def _again(self) -> list[str]:
         """All outputs of a tile as convolution is written."""
-        columns, m = TILE.columns, self.m
+        m, taps = self.m, self.r**2
         at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
+        lanes = ", ".join(f"b[own[{i}]]" for i in range(WIDTH))
+        filters = [
+            "int lane = column + j + i;",
+            "lane = lane < filters ? lane : filters - 1;",
+            f"own[i] = (size_t)lane * channels * {taps};",
+        ]
         sums = [
             f"int y = oy + i - up + k / {self.r}, z = ox + o - left + k % {self.r};",
             "if (!WITHIN(y, height) || !WITHIN(z, width)) continue;",
-            f"const __global float *from = {at};",
-            "const __global float *b =",
-            f"    w + ((size_t)p * {self.r**2} + k) * channels * {columns} + j;",
-            "for (int c = 0; c < channels; c++)",
-            f"  r = SPLAT(from[c]) * LOAD(b + c * {columns}) + r;",
+            f"const __global float *from = {at}, *b = w + k;",
+            f"for (int c = 0; c < channels; c++, b += {taps})",
+            f"  r = SPLAT(from[c]) * (vec)({lanes}) + r;",
         ]
         output = [
             f"int i = q / {m}, o = q % {m};",
             "if (oy + i >= high || ox + o >= wide) continue;",
             "vec r = SPLAT(0.0f);",
-            *block(f"for (int k = 0; k < {self.r**2}; k++)", sums),
+            *block(f"for (int k = 0; k < {taps}; k++)", sums),
             *self._written("i", "o"),
         ]
-        vectors = block(self._vectors(), output)
-        return block(f"for (int q = 0; q < {m * m}; q++)", vectors)
+        outputs = block(f"for (int q = 0; q < {m * m}; q++)", output)
+        each = block(f"for (int i = 0; i < {WIDTH}; i++)", filters)
+        return block(self._vectors(), [f"size_t own[{WIDTH}];", *each, *outputs])
 
 
 def _into(array: str, width: int, column: int) -> Put:
