@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -96,6 +97,20 @@ def suiting_passes(backend: Backend, optimize: bool = True) -> list[Pass]:
         fuses = backend.fuses if backend.fusable() else None
         passes += lowering_passes(backend.layout(), fuses)
     return [*passes, claiming(backend)] if backend.regions else passes
+
+
+def suited(
+    graph: Graph,
+    backend: Backend,
+    *,
+    optimize: bool = True,
+    fast_math: bool = False,
+    strict_float: bool = False,
+) -> Graph:
+    """A graph that came up in a run, as a backend runs it."""
+    passes = suiting_passes(backend, optimize)
+    run = manager(passes, fast_math=fast_math, strict_float=strict_float, verify=False)
+    return run(graph)
 
 
 def arrange(
@@ -202,4 +217,8 @@ def lower(
         *(graph.name, names, before, after, seconds),
     )
     limits = limits or Limits()
-    return lowered, Options(chosen[0], limits, strict, strict_float, devices, shown)
+    suit = partial(
+        suited, optimize=optimize, fast_math=fast_math, strict_float=strict_float
+    )
+    own = chosen[0]
+    return lowered, Options(own, limits, strict, strict_float, devices, shown, suit)

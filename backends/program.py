@@ -267,7 +267,8 @@ class Program:
                     placed(x, v.type, backend)
                     for x, v in zip(args, graph.inputs, strict=True)
                 ]
-                found = self.subprogram(graph, env).run(values, run, env)
+                part = self.subprogram(graph, env, anew=isinstance(node.op, Foreign))
+                found = part.run(values, run, env)
                 return remote(found, graph.output_types, backend)
 
             op = node.op.bind(env)
@@ -313,15 +314,24 @@ class Program:
         return Loop(node, plan, dict(env), limit).kernel(step)
 
     def subprogram(
-        self, graph: Graph, env: Env, options: Options | None = None
+        self,
+        graph: Graph,
+        env: Env,
+        options: Options | None = None,
+        anew: bool = False,
     ) -> "Program":
-        """The program of a sub-graph, made once."""
+        """The program of a sub-graph, made once.
+
+        ``anew`` says that the graph came up in the run: no backend has seen it yet.
+        """
         with self._lock:
             found = self._subprograms.get(id(graph))
             if found is None:
                 if len(self._subprograms) >= _MAX_KERNELS:
                     self._subprograms.pop(next(iter(self._subprograms)))
-                made = Program(graph, options or self.options, outer_symbols(graph))
+                own = options or self.options
+                body = own.suit(graph, own.backend) if anew else graph
+                made = Program(body, own, outer_symbols(body))
                 made.fallbacks = self.fallbacks
                 found = self._subprograms[id(graph)] = (graph, made)
         return found[1]

@@ -8,6 +8,8 @@ import pytest
 from composites import same_decomposed
 from onnx_graphs import model_of, node_model, output_types, run, same_as_ort
 
+import graphwright as gw
+from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.errors import GraphwrightError
 
 RNG = np.random.default_rng(19)
@@ -204,3 +206,20 @@ def test_opset_11_has_a_coordinate_of_its_own() -> None:
 def test_scales_that_mean_nothing(scale: float) -> None:
     with pytest.raises(GraphwrightError, match="scales"):
         run(*resize(draw(1, 1, 4, 4), scales=(1, 1, 2, scale)))
+
+
+OPENCL = OpenCLBackend().unavailable()
+
+
+@pytest.mark.skipif(OPENCL is not None, reason=str(OPENCL))
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_sizes_that_a_run_finds_suit_the_backend(mode: str) -> None:
+    x = draw(1, 2, 5, 7)
+    sizes = [np.array([1, 2, h, w]) for h, w in ((9, 4), (3, 11))]
+    model, _ = node_model("Resize", [x, None, None, sizes[0]], opset=19, mode=mode)
+    exe = gw.compile(model, backend="opencl", strict=True)
+    plain = gw.compile(model, backend="numpy", optimize=False)
+    for wanted in sizes:
+        found, want = np.asarray(exe(x, wanted)), np.asarray(plain(x, wanted))
+        assert found.shape == tuple(wanted)
+        np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
