@@ -1,6 +1,7 @@
 """Kernels of convolutions and products against the reference, on an OpenCL CPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -193,6 +194,48 @@ def test_winograd_spreads_no_odd_numbers(
     assert np.allclose(got[clean], want[clean], rtol=1e-4, atol=1e-4)
 
 
+SEVEN = ConvShape(2, (31, 33), 3, 24, (7, 7), (2, 2), ((3, 3), (2, 4)))
+ELEVEN = ConvShape(1, (43, 47), 3, 20, (11, 11), (4, 4), ((2, 1), (0, 3)))
+FIVE = ConvShape(1, (26, 27), 24, 32, (5, 5), (2, 2), ((1, 1), (-1, 2)))
+STRIDED = [
+    *((Division(5, span, 4), SEVEN) for span in (0, 6)),
+    *((Division(4, span), shape) for shape in (ELEVEN, FIVE) for span in (0, 5)),
+    (Division(3, 4, 4), ConvShape(1, (20, 9), 2, 16, (8, 8), (2, 2))),
+    (Division(2, 6), ConvShape(1, (17, 16), 2, 16, (7, 7), (3, 3), SAME)),
+]
+
+
+def _chosen(cut: Division) -> Make:
+    def make(shape: ConvShape, finish: Affine) -> Library:
+        return convolution(shape, finish, MACHINE, OPENCL, cut)
+
+    return make
+
+
+@pytest.mark.parametrize(("cut", "shape"), STRIDED, ids=str)
+def test_strided_convolutions_are_ones_of_phases(
+    cut: Division, shape: ConvShape
+) -> None:
+    _check(shape, _chosen(cut), 1e-5)
+    library = _chosen(cut)(shape, Affine())
+    assert library.launches[0].kernel.startswith("phases")
+
+
+@pytest.mark.parametrize("span", [0, 6])
+@pytest.mark.parametrize("odd", [np.inf, np.nan])
+def test_what_is_no_tap_of_a_strided_window_is_not_read(odd: float, span: int) -> None:
+    shape = replace(SEVEN, batch=1, strides=(3, 3))  # each 9 phases of 3x3
+    x, w = _operands(shape)
+    x[0, 10] = odd
+    got = run(_chosen(Division(4, span))(shape, Affine()), {"x": x}, (1, 11, 12, 24), w)
+    want = run(_direct(shape, Affine()), {"x": x}, (1, 11, 12, 24), w)
+    clean = np.isfinite(want)
+    assert clean.any()
+    assert not clean.all()
+    assert np.array_equal(np.isfinite(got), clean)
+    assert np.allclose(got[clean], want[clean], rtol=1e-4, atol=1e-4)
+
+
 DEPTHWISE = [
     ConvShape(2, (9, 11), 20, 20, (3, 3), (2, 1), SAME, (2, 1), 20),
     ConvShape(1, (9, 31), 24, 24, (5, 3), (2, 1), ((2, 2), (0, 3)), (1, 3), 24),
@@ -226,6 +269,9 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     for size, filters in ((28, 512), (14, 256)):  # though weights are 4 times as large
         many = ConvShape(1, (size, size), filters, filters, (3, 3), pads=SAME)
         assert division(many, MACHINE) == Division(4)
+    first = ConvShape(1, (224, 224), 3, 64, (7, 7), (2, 2), ((3, 3), (3, 3)))
+    assert _kind(first) == "winograd"
+    assert _kind(replace(first, pixel=4)) == "conv"
     few = ConvShape(1, (56, 56), 128, 32, (3, 3), pads=SAME)
     assert division(few, Cpu(2, 1 << 19)) == Division(6, 5)
 
@@ -258,11 +304,15 @@ def _filtered(matrices: tuple[Matrix, Matrix, Matrix], g: Any, d: Any) -> list[A
     return by(up, products)
 
 
-@pytest.mark.parametrize("outputs", [2, 4, 6])
-def test_minimal_filtering_is_exact(outputs: int) -> None:
-    found = toom(outputs)
-    g, d = [3, -5, 7], [i * i - 3 * i + 2 for i in range(outputs + 2)]
-    want = [sum(g[k] * d[i + k] for k in range(3)) for i in range(outputs)]
+@pytest.mark.parametrize(
+    ("outputs", "taps"),
+    [(2, 3), (4, 3), (5, 3), (6, 3), (3, 4), (4, 4), (5, 4), (4, 5)],
+)
+def test_minimal_filtering_is_exact(outputs: int, taps: int) -> None:
+    found = toom(outputs, taps)
+    g = [3, -5, 7, 4, -9][:taps]
+    d = [i * i - 3 * i + 2 for i in range(outputs + taps - 1)]
+    want = [sum(g[k] * d[i + k] for k in range(taps)) for i in range(outputs)]
     assert _filtered((found.up, found.filter, found.down), g, d) == want
 
 

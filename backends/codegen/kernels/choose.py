@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels import depthwise, winograd
+from graphwright.backends.codegen.kernels import depthwise, phases, winograd
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
@@ -21,10 +21,12 @@ from graphwright.backends.mapped import release_part
 _BALANCE = 3
 """Operations in the time of a byte of weights: they come from memory in each run, but
 most of that is waited for behind products."""
-_TRANSFORMS = {4: (40, 40), 6: (140, 145), 8: (220, 560)}
+_TRANSFORMS = {4: (40, 40), 6: (140, 145), 7: (180, 350), 8: (220, 560)}
 """Cycles to transform a tile of eight channels, there and back, by its points."""
 _CYCLE = 32
 """Operations of a cycle."""
+_COPIED = 40
+"""Operations in the time of a float of phases."""
 _RESIDENT = 5 << 19
 """Bytes of transformed filters that each span of tiles may read again."""
 _HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
@@ -60,7 +62,13 @@ def convolution(
         return depthwise.depthwise(shape, finish, machine, dialect)
     if cut is None:
         return conv(shape, finish, machine, dialect)
-    return winograd.winograd(shape, finish, machine, dialect, cut)
+
+    def made(shape: ConvShape) -> Library:
+        return winograd.winograd(shape, finish, machine, dialect, cut)
+
+    if phases.accepts(shape):
+        return phases.phased(shape, dialect, made)
+    return made(shape)
 
 
 def are_small(weights: NDArray[np.float32]) -> bool:
@@ -83,11 +91,18 @@ def takes_any_order(shape: ConvShape) -> bool:
 
 def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
-    if not winograd.accepts(shape):
+    own = _unstrided(shape)
+    if not winograd.accepts(own):
         return None
-    costs = {d: _cost(shape, d, machine) for d in _divisions(shape, machine)}
+    costs = {d: _cost(own, d, machine) for d in _divisions(own, machine)}
     best = min(costs, key=lambda d: costs[d])
-    return best if costs[best] < _direct(shape) else None
+    copied = _COPIED * own.pixels if own is not shape else 0
+    return best if costs[best] + copied < _direct(shape) else None
+
+
+def _unstrided(shape: ConvShape) -> ConvShape:
+    """What Winograd's algorithm is to compute."""
+    return phases.inner(shape) if phases.accepts(shape) else shape
 
 
 def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
@@ -120,6 +135,7 @@ def _outputs(shape: ConvShape) -> Iterator[int]:
 def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     """How a convolution can be cut, None for not at all: first what should be best."""
     best = division(shape, machine)
+    shape = _unstrided(shape)
     if not winograd.accepts(shape):
         return [best]
     spans, taps = (0, *_HEIGHTS, 2 * TILE.rows), shape.kernel[0]

@@ -31,7 +31,7 @@ class Toom:
 
 @cache
 def toom(outputs: int, taps: int = 3) -> Toom:
-    """The matrices for so many outputs, 2, 4 or 6 of three taps."""
+    """The matrices for so many outputs: with the taps, at most 9."""
     points = _POINTS[: outputs + taps - 2]
     up: Matrix = [
         [*(p**i for p in points), Fraction(i == outputs - 1)] for i in range(outputs)

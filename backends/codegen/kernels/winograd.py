@@ -1,4 +1,4 @@
-"""Winograd's convolution of 3x3 and 5x5 windows, tiles of outputs at a time.
+"""Winograd's convolution of 3x3 to 5x5 windows, tiles of outputs at a time.
 
 Each tile of ``m`` by ``m`` outputs of windows of ``r`` by ``r`` taps needs
 ``(m + r - 1)**2`` products a channel instead of ``(m * r)**2``. A work-item takes some
@@ -52,7 +52,7 @@ _GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
 same few sets of the cache where channels are a power of two."""
 
-_KERNELS, _GROUPS = ((3, 3), (5, 5)), 4
+_KERNELS, _GROUPS = ((3, 3), (4, 4), (5, 5)), 4
 """Windows, and most groups: each has its own launches."""
 
 _SIZES = (
@@ -121,7 +121,7 @@ class Division:
 def accepts(shape: ConvShape) -> bool:
     """Whether the algorithm can compute a convolution."""
     simple = shape.kernel in _KERNELS and shape.strides == shape.dilations == (1, 1)
-    return simple and shape.groups <= _GROUPS and shape.depth % WIDTH == 0
+    return simple and shape.groups <= _GROUPS and shape.depth >= WIDTH
 
 
 def winograd(
@@ -133,7 +133,7 @@ def winograd(
 ) -> Library:
     """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
     own = shape.group
-    writer = _Writer(division, finish, TILE.ragged(own.filters), dialect)
+    writer = _Writer(division, finish, own, dialect)
     launches, scratch = list[Launch](), dict[str, int]()
     constants: dict[str, Make] = {"zeros": partial(outside, own.channels, FLOATS)}
     for number in range(shape.groups):
@@ -273,9 +273,15 @@ def _place(outputs: int, tile: str) -> list[str]:
     ]
 
 
+_OVERLAPPED = f"k < channels - {WIDTH} ? k : channels - {WIDTH}"
+
+
 @cache
-def _down(division: Division, tile: str) -> Sequence[str]:
-    """The inputs of a tile transformed to place ``t`` of ``v``."""
+def _down(division: Division, whole: bool, tile: str) -> Sequence[str]:
+    """The inputs of a tile transformed to place ``t`` of ``v``.
+
+    Where channels are no whole vectors, the last one overlaps the one before.
+    """
     a, count = division.points, division.frequencies
     near, space = ("NEAR_", "__local") if division.span else ("", "__global")
     at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
@@ -300,8 +306,9 @@ def _down(division: Division, tile: str) -> Sequence[str]:
         f"const __global float *from[{count}];",
         *block(f"for (int i = 0; i < {count}; i++)", pointers),
         *block(
-            f"for (int c = 0; c < channels; c += {WIDTH})",
+            f"for (int k = 0; k < channels; k += {WIDTH})",
             [
+                f"int c = {'k' if whole else _OVERLAPPED};",
                 f"vec d[{count}];",
                 f"{space} float *to = v + (size_t)t * channels + c;",
                 *columns,
@@ -324,12 +331,13 @@ class _Writer:
     """The source of one kind of tile and finish."""
 
     def __init__(
-        self, division: Division, finish: Finish, ragged: bool, dialect: Dialect
+        self, division: Division, finish: Finish, own: ConvShape, dialect: Dialect
     ) -> None:
         self.division = division
         self.m, self.a, self.r = division.outputs, division.points, division.taps
         self.toom, self.tile = toom(self.m, self.r), division.tile
-        self.finish, self.ragged = finish, ragged
+        self.finish, self.ragged = finish, TILE.ragged(own.filters)
+        self.whole = own.channels % WIDTH == 0
         self.dialect = dialect
         self.near = "NEAR_" if division.span else ""
         self.space = "__local" if division.span else "__global"
@@ -392,7 +400,7 @@ class _Writer:
 
     def _down(self, tile: str) -> Sequence[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
-        return _down(self.division, tile)
+        return _down(self.division, self.whole, tile)
 
     def _panel(self) -> list[str]:
         """The outputs of a span of tiles for a panel of filters."""
@@ -484,7 +492,7 @@ class _Writer:
         ]
 
     def _again(self) -> list[str]:
-        """All outputs of a tile as convolution is written."""
+        """All outputs of a tile as convolution is written; NaN is no tap."""
         m, taps = self.m, self.r**2
         at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
         lanes = ", ".join(f"b[own[{i}]]" for i in range(WIDTH))
@@ -497,8 +505,10 @@ class _Writer:
             f"int y = oy + i - up + k / {self.r}, z = ox + o - left + k % {self.r};",
             "if (!WITHIN(y, height) || !WITHIN(z, width)) continue;",
             f"const __global float *from = {at}, *b = w + k;",
-            f"for (int c = 0; c < channels; c++, b += {taps})",
-            f"  r = SPLAT(from[c]) * (vec)({lanes}) + r;",
+            f"for (int c = 0; c < channels; c++, b += {taps}) {{",
+            f"  vec tap = (vec)({lanes});",
+            "  r = tap == tap ? SPLAT(from[c]) * tap + r : r;",
+            "}",
         ]
         output = [
             f"int i = q / {m}, o = q % {m};",
