@@ -1,12 +1,14 @@
 """Kernels as profiles and dumps show them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import nbytes
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.lower import Step
 from graphwright.backends.contract import Part
+from graphwright.ir.dtype import bool_, int32
 from graphwright.ir.graph import Graph
 
 
@@ -24,11 +26,16 @@ def _schedule(kernel: Kernel) -> dict[str, object]:
     return {
         "items": list(kernel.items),
         "group": list(kernel.group),
-        "local_bytes": [*kernel.near, *map(nbytes, kernel.local)],
+        "local_bytes": [*kernel.near, *map(_local_bytes, kernel.local)],
         "sizes": list(kernel.sizes.values),
         "reads": _named(kernel.inputs),
         "writes": _named(kernel.outputs),
     }
+
+
+def _local_bytes(array: Array) -> int:
+    """What an array of a work-group takes, where truth is an ``int``."""
+    return nbytes(replace(array, dtype=int32) if array.dtype is bool_ else array)
 
 
 def _named(arrays: Sequence[Array]) -> list[str]:

@@ -28,7 +28,7 @@ from graphwright.backends.codegen.over import pointwise
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
-    indices_of,
+    lie_along,
     ordered,
     reductions_of,
 )
@@ -67,14 +67,8 @@ def parts_of(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     results, terms = extent_of(axes), extent_of(whole.value.axes)
     work = results * terms * (1 + len(ordered(whole.args)))
     many = items_for(terms, work, target)
-    units = results // LANES if _are_lanes(whole, axes) else results
+    units = results // LANES if lie_along(whole, axes) else results
     return many if 2 * units <= many else 1
-
-
-def _are_lanes(whole: Expr, axes: Sequence[Axis]) -> bool:
-    """Whether results that lie side by side are reduced of what does, too."""
-    below = (x for expr in ordered(whole.args) for x in indices_of(expr))
-    return bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
 
 
 class _Schedule:
@@ -158,8 +152,7 @@ class _Schedule:
         own = reduction.value.axes[-1:]
         if not own or own[0].extent < LANES:
             return False
-        below = [x for e in ordered(reduction.args) for x in indices_of(e)]
-        return not any(x.factor(axis) == 1 for x in below) or axis.extent < LANES
+        return axis.extent < LANES or not lie_along(reduction, [axis])
 
     def _division(self) -> tuple[int, int, int]:
         """Rows, blocks of a row, and elements of a block."""

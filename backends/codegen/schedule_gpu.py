@@ -32,8 +32,7 @@ from graphwright.backends.codegen.team import Team, Turns
 from graphwright.backends.codegen.translate import Names, Scope
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
-    indices_of,
-    ordered,
+    lie_along,
     reductions_of,
 )
 from graphwright.ir.ops.reduce import identity
@@ -85,10 +84,8 @@ def groups_for(units: int, team: int, target: Gpu) -> int:
 
 def _is_beside(reduction: Expr, axes: Sequence[Axis]) -> bool:
     """Whether results that lie side by side are reduced of what does, too."""
-    own = reduction.value.axes
-    below = [x for expr in ordered(reduction.args) for x in indices_of(expr)]
-    along = bool(own) and any(x.factor(own[-1]) == 1 for x in below)
-    return not along and bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
+    along = lie_along(reduction, reduction.value.axes)
+    return not along and lie_along(reduction, axes)
 
 
 @dataclass(frozen=True, slots=True)

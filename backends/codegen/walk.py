@@ -49,6 +49,12 @@ def reductions_of(exprs: Iterable[Expr]) -> list[Expr]:
     return [expr for expr in ordered(exprs) if expr.op == "reduce"]
 
 
+def lie_along(reduction: Expr, axes: Sequence[Axis]) -> bool:
+    """Whether what is reduced lies side by side along the last of some axes."""
+    below = (x for expr in ordered(reduction.args) for x in indices_of(expr))
+    return bool(axes) and any(x.factor(axes[-1]) == 1 for x in below)
+
+
 def axes_by_expr(exprs: Iterable[Expr]) -> dict[Expr, frozenset[Axis]]:
     """For all expressions below some, the axes that each hangs on."""
     found: dict[Expr, frozenset[Axis]] = {}

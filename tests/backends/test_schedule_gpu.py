@@ -22,6 +22,7 @@ import graphwright.numpy as gnp
 from graphwright.backends.codegen.device import Cpu, Gpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.lower import lowered
+from graphwright.backends.codegen.parts import part_of
 from graphwright.backends.codegen.printer import source_of
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
@@ -140,6 +141,22 @@ def heads_around_barriers(text: str) -> list[tuple[str, bool]]:
         elif line.startswith("barrier"):
             found += open_[1:]
     return found
+
+
+@pytest.mark.parametrize("name", ["row_sum", "long_row_sum", "some"])
+def test_dumps_count_local_memory_as_it_is_declared(name: str) -> None:
+    families = {**FAMILIES, "some": (lambda x: gnp.any(x > 2, axis=-1), (300, 5000))}
+    function, shape = families[name]
+    graph = gw.trace(function, gw.spec("float32", shape))
+    sizes, found = {"float": 4, "int": 4, "long": 8}, list[int]()
+    counted = list[int]()
+    for step in lowered(graph, TARGET).steps:
+        text = source_of(step.kernel, "k", OPENCL)
+        rows = re.findall(r"__local (\w+) near\d+\[(\d+)\]", text)
+        found += [sizes[word] * int(count) for word, count in rows]
+        schedule: Any = part_of(step, "k", text, graph).schedule
+        counted += schedule["local_bytes"]
+    assert found == counted != []
 
 
 # Values ----------------------------------------------------------------------------
