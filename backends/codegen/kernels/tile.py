@@ -192,6 +192,11 @@ def fitting(rows: int, columns: int, sums: Sums = FLOATS) -> Tile:
     return replace(_NARROW if narrow else TILE, sums_of=sums)
 
 
+def panel_starts(n: int, columns: int) -> list[int]:
+    """Where panels of ``n`` columns begin: the last one ends with them."""
+    return [max(0, min(start, n - columns)) for start in range(0, n, columns)]
+
+
 def packed(
     matrices: NDArray[Any],
     columns: int,
@@ -204,11 +209,11 @@ def packed(
     depth may have several axes.
     """
     *lead, n = matrices.shape
-    starts = range(0, n, columns)
+    starts = panel_starts(n, columns)
     outer, depth = lead[:-axes], lead[-axes:]
     found = np.zeros((*outer, len(starts), *depth, columns), dtype)
     for start, into in zip(starts, np.moveaxis(found, len(outer), 0), strict=True):
-        cut = matrices[..., max(0, min(start, n - columns)) :][..., :columns]
+        cut = matrices[..., start:][..., :columns]
         into[..., : cut.shape[-1]] = cut
         release_part(cut)
     return found

@@ -45,7 +45,12 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     read,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, Tile, packed
+from graphwright.backends.codegen.kernels.tile import (
+    TILE,
+    Tile,
+    packed,
+    panel_starts,
+)
 from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, toom
 
 _GAP = 16
@@ -250,16 +255,16 @@ def transformed(
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
     flat = weights.reshape(filters, channels, -1)
-    taps = packed(flat.transpose(2, 1, 0), TILE.columns)
-    panels = taps.shape[1]
-    rows = taps.reshape(len(taps), panels, -1)
-    places = (panels, len(both)) if division.span else (len(both), panels)
+    starts = panel_starts(filters, TILE.columns)
+    places = (len(starts), len(both)) if division.span else (len(both), len(starts))
     found = np.empty((*places, channels, TILE.columns), np.float32)
     into = found.reshape(*places, -1)
     into = into.swapaxes(0, 1) if division.span else into
-    for p in range(panels):
-        for low in range(0, rows.shape[2], _NEAR):  # in float64, while it is near
-            part = rows[:, p, low : low + _NEAR].astype(np.float64)
+    for p, start in enumerate(starts):  # of all at once, memory would be touched twice
+        panel = packed(flat[start:][: TILE.columns].transpose(2, 1, 0), TILE.columns)
+        taps = panel.reshape(len(panel), -1)
+        for low in range(0, taps.shape[1], _NEAR):  # in float64, while it is near
+            part = taps[:, low : low + _NEAR].astype(np.float64)
             into[:, p, low : low + _NEAR] = both @ part
     return found
 
