@@ -1,6 +1,7 @@
 """Constant tensors: in memory, mapped from a file, or computed when they are needed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -25,6 +26,7 @@ class Constant:
         shape: Sizes, all known.
         handle: Where the data lies in a file, if it does.
         source: The constant that it is computed from each time, if it is.
+        factors: What its elements are products of, if that is known.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Constant:
         "_keep",
         "_load",
         "dtype",
+        "factors",
         "handle",
         "shape",
         "source",
@@ -51,6 +54,7 @@ class Constant:
         self._array, self._load, self._digest = array, load, digest
         self._keep = True
         self.source: Constant | None = None
+        self.factors: Factors | None = None
 
     @classmethod
     def of(cls, value: Any, type_: DType | None = None) -> "Constant":
@@ -82,10 +86,11 @@ class Constant:
         shape: tuple[int, ...],
         compute: "Callable[[], np.ndarray[Any, Any]]",
         source: "Constant | None" = None,
+        factors: "Factors | None" = None,
     ) -> "Constant":
         """A constant that is computed each time its data is read: it keeps none."""
         found = cls(dtype, shape, None, compute)
-        found._keep, found.source = False, source
+        found._keep, found.source, found.factors = False, source, factors
         return found
 
     @property
@@ -187,3 +192,16 @@ class Constant:
             return None
         flat: list[int] = self.array().ravel().tolist()
         return tuple(map(int, flat))
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class Factors:
+    """Two constants of one shape, whose product another one is.
+
+    Attributes:
+        codes: As a rule integers of few bits, whatever their dtype.
+        scales: As a rule the same ones for whole blocks.
+    """
+
+    codes: Constant
+    scales: Constant

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from graphwright.ir.constant import Constant
+from graphwright.ir.constant import Constant, Factors
+from graphwright.ir.dtype import float32
 from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.graph import Graph, Node
@@ -28,7 +30,7 @@ def derive_weights(graph: Graph) -> Graph:
     wanted = [v for v in dict.fromkeys(read) if v in fixed and _is_sized(v)]
     if not wanted:
         return graph
-    made = {v: _derived(graph, v, fixed) for v in wanted}
+    made = {v: _derived(graph, v, fixed, _factors(graph, v, fixed)) for v in wanted}
     needed, nodes = {*graph.outputs}, list[Node]()
     for node in reversed(graph.nodes):
         pure = not node.op.defined_symbols() and Trait.EFFECT not in node.op.traits
@@ -59,8 +61,62 @@ def _fixed(graph: Graph) -> dict[Value, Node]:
     return found
 
 
-def _derived(graph: Graph, v: Value, fixed: dict[Value, Node]) -> Constant:
-    """A value as a constant that is computed each time it is read."""
+def _factors(graph: Graph, v: Value, fixed: dict[Value, Node]) -> Factors | None:
+    """Two factors of a weight, of which the second one repeats fewer numbers."""
+    views, node = list[Node](), fixed.get(v)
+    while node is not None and _keeps_numbers(node):
+        views.append(node)
+        node = fixed.get(node.operands[0])
+    if node is None or node.op.name != "mul" or node.results[0].dtype is not float32:
+        return None
+    counts = {x: _count(x, fixed) for x in node.operands}
+    codes, scales = sorted(node.operands, key=lambda x: -counts[x])
+    if counts[codes] < 2 * counts[scales]:
+        return None
+    return Factors(*(_viewed(graph, x, views, fixed) for x in (codes, scales)))
+
+
+def _keeps_numbers(node: Node) -> bool:
+    """Whether elements are those of the operand elsewhere."""
+    same = node.results[0].dtype is node.operands[0].dtype
+    return same and (Trait.VIEW in node.op.traits or node.op.name == "cast")
+
+
+def _count(v: Value, fixed: dict[Value, Node]) -> int:
+    """Elements of what a value is a view of, or repeats."""
+    while (node := fixed.get(v)) is not None and (
+        Trait.VIEW in node.op.traits or node.op.name == "cast"
+    ):
+        (v,) = node.operands
+    return prod(d for d in v.shape if isinstance(d, int))
+
+
+def _viewed(
+    graph: Graph, v: Value, views: Sequence[Node], fixed: dict[Value, Node]
+) -> Constant:
+    """Views, the last one first, of a value, as a constant."""
+    more, found = dict[Value, Node](), v
+    for node in reversed(views):
+        type_ = node.op.result_type(found.type)
+        assert isinstance(type_, TensorType)
+        node = Node(node.op, (found,), (Value(type_),), node.source)  # noqa: PLW2901
+        (found,) = node.results
+        more[found] = node
+    whole = replace(graph, nodes=(*graph.nodes, *more.values()))
+    return _derived(whole, found, {**fixed, **more}, dense=False)
+
+
+def _derived(
+    graph: Graph,
+    v: Value,
+    fixed: dict[Value, Node],
+    factors: Factors | None = None,
+    dense: bool = True,
+) -> Constant:
+    """A value as a constant that is computed each time it is read.
+
+    If not ``dense``, its elements may lie in any order.
+    """
     inside, wanted = dict[Value, Node](), [v]
     while wanted:
         node = fixed.get(wanted.pop())
@@ -71,11 +127,12 @@ def _derived(graph: Graph, v: Value, fixed: dict[Value, Node]) -> Constant:
     own = Graph("weights", (), (v,), nodes, graph.constants)
     assert isinstance(v.type, TensorType)
     shape = tuple(d for d in v.type.dims if isinstance(d, int))
-    return Constant.derived(v.type.dtype, shape, partial(_computed, own))
+    compute = partial(_computed, own, dense)
+    return Constant.derived(v.type.dtype, shape, compute, factors=factors)
 
 
-def _computed(graph: Graph) -> Any:
+def _computed(graph: Graph, dense: bool) -> Any:
     feeds: Sequence[Any] = ()
     with np.errstate(all="ignore"):
         (found,) = Evaluator(np).run(graph, feeds)
-    return np.ascontiguousarray(found)
+    return np.ascontiguousarray(found) if dense else found.view()

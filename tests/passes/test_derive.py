@@ -68,3 +68,32 @@ def test_left_operands_stay() -> None:
     z = b.input("z", TensorType(dt.float32, (4, 2)))
     graph = b.finish([b.dot(w, z)])
     assert derive_weights(graph) is graph
+
+
+# Factors ------------------------------------------------------------------------------
+
+
+def test_scales_of_blocks_are_factors_through_views() -> None:
+    b = Builder("blocks")
+    x = b.input("x", TensorType(dt.float32, (3, 6)))
+    scales = np.arange(1, 9, dtype=np.float32).reshape(4, 2, 1)
+    codes = np.arange(24, dtype=np.int8).reshape(4, 2, 3)
+    whole = b.mul(b.cast(b.constant(codes), dt.float32), b.constant(scales))
+    w = b.transpose(b.reshape(whole, (4, 6)), (1, 0))
+    found = derive_weights(b.finish([b.dot(x, w)]))
+    constant = found.constants[found.nodes[0].operands[1]]
+    factors = constant.factors
+    assert factors is not None
+    assert factors.codes.shape == factors.scales.shape == (6, 4)
+    assert np.array_equal(factors.codes.array(), codes.reshape(4, 6).T)
+    assert np.array_equal(factors.scales.array()[:, 1], np.repeat([3, 4], 3))
+    product = factors.codes.array() * factors.scales.array()
+    assert np.array_equal(product, constant.array())
+
+
+def test_products_of_as_many_numbers_have_no_factors() -> None:
+    b = Builder("both")
+    x = b.input("x", TensorType(dt.float32, (3, 5)))
+    w = b.mul(b.cast(b.constant(W), dt.float32), b.cast(b.constant(-W), dt.float32))
+    found = derive_weights(b.finish([b.dot(x, w)]))
+    assert found.constants[found.nodes[0].operands[1]].factors is None

@@ -16,7 +16,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
-from graphwright.backends.codegen.kernels import integers
+from graphwright.backends.codegen.kernels import coded_dot, integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import are_small
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
@@ -52,6 +52,9 @@ def dot(site: Site) -> Sequence[Kernel] | None:
     dtypes = [v.dtype for v in (*site.node.operands, *site.node.results)]
     if dtypes == [int16, int16, int32]:
         return integers.dot(site, product(lead), m, k, n)
+    found = coded_dot.dot(site, product(lead) * m) if m else None
+    if found is not None:
+        return found
     plain = set(dtypes) in ({float32}, {float64})
     if not plain or n < _width(site) or k < LANES or m < 1:
         return None
