@@ -26,6 +26,7 @@ class Constant:
         shape: Sizes, all known.
         handle: Where the data lies in a file, if it does.
         source: The constant that it is computed from each time, if it is.
+        growth: How many times as large as that its elements are at most, if known.
         factors: What its elements are products of, if that is known.
     """
 
@@ -36,6 +37,7 @@ class Constant:
         "_load",
         "dtype",
         "factors",
+        "growth",
         "handle",
         "shape",
         "source",
@@ -54,6 +56,7 @@ class Constant:
         self._array, self._load, self._digest = array, load, digest
         self._keep = True
         self.source: Constant | None = None
+        self.growth: float | None = None
         self.factors: Factors | None = None
 
     @classmethod
@@ -87,11 +90,23 @@ class Constant:
         compute: "Callable[[], np.ndarray[Any, Any]]",
         source: "Constant | None" = None,
         factors: "Factors | None" = None,
+        growth: float | None = None,
     ) -> "Constant":
         """A constant that is computed each time its data is read: it keeps none."""
         found = cls(dtype, shape, None, compute)
-        found._keep, found.source, found.factors = False, source, factors
+        found._keep, found.source, found.growth = False, source, growth
+        found.factors = factors
         return found
+
+    def scaled_from(self) -> "tuple[Constant, float]":
+        """The constant that it is a multiple of, and by how much at most.
+
+        Itself and 1, if it is none: so its size is known without computing it.
+        """
+        if self.source is None or self.growth is None:
+            return self, 1.0
+        root, growth = self.source.scaled_from()
+        return root, growth * self.growth
 
     @property
     def size(self) -> int:

@@ -54,8 +54,10 @@ def _scaled(b: Rewriter, weights: Value, factor: Any) -> Value | None:
             array = held.array() * factor.astype(dtype.numpy)
         return np.asarray(array, dtype.numpy)
 
-    if held.size > _LARGE and dtype.bits >= 32 and np.abs(same).max() <= _TAME:
-        return b.constant_of(Constant.derived(dtype, held.shape, product, held))
+    most = float(np.abs(same).max(initial=0))
+    if held.size > _LARGE and dtype.bits >= 32 and most <= _TAME:
+        made = Constant.derived(dtype, held.shape, product, held, growth=most)
+        return b.constant_of(made)
     array = product()
     with np.errstate(over="ignore"):  # of float64
         finite = np.isfinite(array.astype(np.float32)).all()

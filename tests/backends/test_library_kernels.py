@@ -24,6 +24,7 @@ from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
 from graphwright.backends.codegen.kernels.winograd import Division, winograd
+from graphwright.ir.constant import Constant
 from graphwright.ir.ops.linalg import Conv
 
 Make: TypeAlias = Callable[[ConvShape, Affine], Library]
@@ -288,10 +289,27 @@ def test_tiles_go_together_so_that_cores_end_at_one_time() -> None:
 
 def test_large_weights_are_multiplied_as_written() -> None:
     weights = np.full((64, 64, 3, 3), 0.5, np.float32)
-    assert are_small(weights)
+    assert are_small(Constant.of(weights))
     for large in (1e20, -1e20, np.nan, np.inf):
-        weights[1, 2, 0, 1] = large
-        assert not are_small(weights)
+        changed = weights.copy()
+        changed[1, 2, 0, 1] = large
+        assert not are_small(Constant.of(changed))
+
+
+def test_multiples_of_weights_are_known_to_be_small_without_computing_them() -> None:
+    weights = Constant.of(np.full((64, 64, 3, 3), -0.5, np.float32))
+
+    def scaled(source: Constant, growth: float) -> Constant:
+        def compute() -> Any:
+            raise AssertionError("it is computed")
+
+        shape = weights.shape
+        return Constant.derived(weights.dtype, shape, compute, source, growth=growth)
+
+    twice = scaled(scaled(weights, 3.0), 1e3)
+    assert twice.scaled_from() == (weights, 3e3)
+    assert are_small(twice)
+    assert not are_small(scaled(twice, 1e20))
 
 
 def _filtered(matrices: tuple[Matrix, Matrix, Matrix], g: Any, d: Any) -> list[Any]:

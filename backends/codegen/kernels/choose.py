@@ -17,6 +17,7 @@ from graphwright.backends.codegen.kernels.text import WIDTH
 from graphwright.backends.codegen.kernels.tile import TILE
 from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.mapped import release_part
+from graphwright.ir.constant import Constant
 
 _BALANCE = 3
 """Operations in the time of a byte of weights: they come from memory in each run, but
@@ -71,17 +72,20 @@ def convolution(
     return made(shape)
 
 
-def are_small(weights: NDArray[np.float32]) -> bool:
+def are_small(weights: Constant) -> bool:
     """Whether products of what they are transformed to stay finite, as a rule."""
-    step = max(1, _PART * len(weights) // max(1, weights.size))
-    parts = (weights[low : low + step] for low in range(0, len(weights), step))
-    return all(map(_is_small, parts))
+    root, growth = weights.scaled_from()
+    array = root.array()
+    step = max(1, _PART * len(array) // max(1, array.size))
+    parts = (array[low : low + step] for low in range(0, len(array), step))
+    return all(_largest(part) * growth < _LARGEST_WEIGHT for part in parts)
 
 
-def _is_small(part: NDArray[np.float32]) -> bool:
-    high, low = part.max(initial=0), part.min(initial=0)
+def _largest(part: NDArray[np.float32]) -> float:
+    """The largest magnitude, without a copy; of a part with NaN, that."""
+    found = max(float(part.max(initial=0)), -float(part.min(initial=0)))
     release_part(part)
-    return bool(max(high, -low) < _LARGEST_WEIGHT)  # no copy is made; NaN is not small
+    return found
 
 
 def takes_any_order(shape: ConvShape) -> bool:

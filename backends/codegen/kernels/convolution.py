@@ -51,7 +51,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     machine: Cpu = site.target
     shape = replace(shape, pixel=image.pixel)
     found = [None] if machine.strict else cuts(shape, machine)
-    if len(found) > 1 and not are_small(weights.array()):
+    if len(found) > 1 and not are_small(weights):
         found = [None]
     order = b"" if image.order is None else image.order.tobytes()
     key = f"{shape.groups} {blake2s(order, digest_size=6).hexdigest()}"

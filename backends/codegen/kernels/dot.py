@@ -99,7 +99,7 @@ def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:
     constant = site.constant(1)
     if constant is None or site.target.strict or not pays(shape):
         return [_TILES]
-    return [_STRASSEN, _TILES] if are_small(constant.array()) else [_TILES]
+    return [_STRASSEN, _TILES] if are_small(constant) else [_TILES]
 
 
 def _width(site: Site) -> int:

@@ -63,11 +63,19 @@ def _value(coefficients: Sequence[Fraction], x: Fraction) -> Fraction:
 
 # Sums -------------------------------------------------------------------------------
 
+Numbers: TypeAlias = Sequence[Sequence[float]]
+
+
+def in_floats(matrix: Matrix) -> Numbers:
+    """A matrix as it is written: fractions are slow to look at."""
+    return [[float(c) for c in row] for row in matrix]
+
+
 Put: TypeAlias = Callable[[int, str], str]
 """The statement that does something with a row's number and its value."""
 
 
-def rows_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
+def rows_of(matrix: Numbers, xs: Sequence[str], put: Put) -> list[str]:
     """Rows times ``xs``: rows that differ in the signs of odd columns share sums."""
     lines: list[str] = []
     left = list(range(len(matrix)))
@@ -86,21 +94,21 @@ def rows_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
     return ["{", "  vec e, o;", *(f"  {line}" for line in lines), "}"]
 
 
-def _even(row: Sequence[Fraction]) -> list[Fraction]:
+def _even(row: Sequence[float]) -> list[float]:
     return [c for j, c in enumerate(row) if j % 2 == 0]
 
 
-def _mirrored(x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
+def _mirrored(x: Sequence[float], y: Sequence[float]) -> bool:
     """Whether rows have both kinds of columns, and differ in the signs of one."""
     both = any(_even(x)) and any(x[1::2])
     signs = [c * (-1) ** j for j, c in enumerate(x)]
     return both and list(y) in (signs, [-c for c in signs])
 
 
-def columns_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
+def columns_of(matrix: Numbers, xs: Sequence[str], put: Put) -> list[str]:
     """Rows times ``xs``: columns that differ in the signs of odd rows are paired."""
     columns = list(zip(*matrix, strict=True))
-    terms: list[tuple[Sequence[Fraction], tuple[str, str]]] = []
+    terms: list[tuple[Sequence[float], tuple[str, str]]] = []
     lines: list[str] = []
     left = list(range(len(columns)))
     while left:
@@ -119,12 +127,12 @@ def columns_of(matrix: Matrix, xs: Sequence[str], put: Put) -> list[str]:
     return ["{", *(f"  {line}" for line in lines), "}"]
 
 
-def _sum(row: Sequence[Fraction], xs: Sequence[str]) -> str:
+def _sum(row: Sequence[float], xs: Sequence[str]) -> str:
     text = ""
     for c, x in zip(row, xs, strict=True):
         if not c:
             continue
-        part = x if abs(c) == 1 else f"{number(float(abs(c)))} * {x}"
+        part = x if abs(c) == 1 else f"{number(abs(c))} * {x}"
         sign = "-" if c < 0 else "+"
         text = f"{text} {sign} {part}" if text else f"-{part}" if c < 0 else part
     return text or "SPLAT(0.0f)"

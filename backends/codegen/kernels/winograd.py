@@ -51,7 +51,13 @@ from graphwright.backends.codegen.kernels.tile import (
     packed,
     panel_starts,
 )
-from graphwright.backends.codegen.kernels.toom import Put, columns_of, rows_of, toom
+from graphwright.backends.codegen.kernels.toom import (
+    Put,
+    columns_of,
+    in_floats,
+    rows_of,
+    toom,
+)
 
 _GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
@@ -328,7 +334,7 @@ def _step(division: Division, values: Iterable[str], put: Put) -> list[str]:
     names = [f"x{i}" for i in range(division.points)]
     pairs = zip(names, values, strict=True)
     declared = ", ".join(f"{name} = {value}" for name, value in pairs)
-    matrix = toom(division.outputs, division.taps).down
+    matrix = in_floats(toom(division.outputs, division.taps).down)
     return ["{", f"vec {declared};", *rows_of(matrix, names, put), "}"]
 
 
@@ -340,7 +346,7 @@ class _Writer:
     ) -> None:
         self.division = division
         self.m, self.a, self.r = division.outputs, division.points, division.taps
-        self.toom, self.tile = toom(self.m, self.r), division.tile
+        self.back, self.tile = in_floats(toom(self.m, self.r).up), division.tile
         self.finish, self.ragged = finish, TILE.ragged(own.filters)
         self.whole = own.channels % WIDTH == 0
         self.dialect = dialect
@@ -463,11 +469,11 @@ class _Writer:
                 f"{x} = {self._sum(f's + {i * a + j} * step')}"
                 for i, x in enumerate(names)
             )
-            put = columns_of(self.toom.up, names, _into("d", a, j))
+            put = columns_of(self.back, names, _into("d", a, j))
             lines += ["{", f"vec {loads};", *put, "}"]
         for i in range(m):
             loads = ", ".join(f"x{j} = d[{i * a + j}]" for j in range(a))
-            put = columns_of(self.toom.up, names, partial(self._output, i))
+            put = columns_of(self.back, names, partial(self._output, i))
             lines += block(f"if (oy + {i} < high)", [f"vec {loads};", *put])
         return block(self._vectors(), lines)
 
