@@ -14,6 +14,7 @@ from graphwright.passes.fuse_separable import fuse_separable
 from graphwright.passes.fuse_shuffle import fuse_shuffles
 from graphwright.passes.fuse_views import fuse_views
 from graphwright.passes.layout import channels_last, sink_reshapes
+from graphwright.passes.phases import in_phases
 from graphwright.passes.sink_shuffle import sink_shuffles
 from graphwright.passes.squeeze import raise_squeezes
 
@@ -43,7 +44,7 @@ def lowering_passes(
 
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
-        last = [channels_last, remove_dead, merge_common]
+        last = [in_phases, channels_last, remove_dead, merge_common]
     if layout.get("shuffle") == "read":
         last += [sink_shuffles, remove_dead]
     joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []

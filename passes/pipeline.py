@@ -20,6 +20,7 @@ from graphwright.passes.loops import simplify_control
 from graphwright.passes.manager import Pass, PassManager, register_pass
 from graphwright.passes.masks import MASKS
 from graphwright.passes.movement import MOVEMENT
+from graphwright.passes.phases import in_phases
 from graphwright.passes.precision import PRECISIONS
 from graphwright.passes.recognize import COMPOSITES
 from graphwright.passes.roll import roll_loops
@@ -53,6 +54,7 @@ register_pass("simplify_control", simplify_control)
 register_pass("hoist_invariants", hoist_invariants)
 register_pass("fuse_epilogues", fuse_epilogues)
 register_pass("fuse_elementwise", fuse_all)
+register_pass("in_phases", in_phases)
 register_pass("channels_last", channels_last)
 register_pass("sink_reshapes", sink_reshapes)
 register_pass("decompose", decompose_all)

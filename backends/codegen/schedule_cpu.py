@@ -2,11 +2,14 @@
 
 A work-item runs a range of *units*. A unit is a row (all axes but the innermost one),
 or a block of one. Along the innermost axis, or along the last axis of a reduction that
-does not hang on it, loops work on vectors, then on what is left one by one.
+does not hang on it, loops work on vectors, then on what is left one by one. Where
+operands lie the other way round, a unit is several rows, a vector of each at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import prod
+from typing import TypeAlias
 
 from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
@@ -34,11 +37,17 @@ from graphwright.backends.codegen.walk import (
 )
 from graphwright.ir.ops.reduce import identity
 
+_Stores: TypeAlias = Callable[[Scope], None]
+
 LANES = 8
 _AGAIN = 4
 """Elements of a row for each that all blocks of it reduce again."""
 _ITEM = 1 << 14
 """Operations that are worth a work-item of their own."""
+_TILE = 32
+"""Rows of a unit that has several: two lines of a cache of what lies along them."""
+_ROWS = 16
+"""As many rows there must be."""
 
 
 def looped(
@@ -71,6 +80,11 @@ def parts_of(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     return many if 2 * units <= many else 1
 
 
+def _tiles(axis: Axis) -> int:
+    """In how many parts an axis is that units have several rows of."""
+    return -(-axis.extent // _TILE)
+
+
 class _Schedule:
     """A nest as statements.
 
@@ -87,7 +101,9 @@ class _Schedule:
         self.reductions = reductions_of(nest.exprs)
         self.axes = axes_by_expr(nest.exprs)
         self.inner = self._inner_axis()
-        self.rows = tuple(axis for axis in nest.axes if axis is not self.inner)
+        self.tiles = self._tile_axes()
+        apart = {self.inner, *self.tiles}
+        self.rows = tuple(axis for axis in nest.axes if axis not in apart)
 
     def modelled(self) -> Kernel:
         """The kernel: new, or of the source of one that was scheduled before."""
@@ -95,7 +111,10 @@ class _Schedule:
         items = self._items(units * blocks)
         form = Form(self.nest, self.outputs, LANES)
         named = {"units": units * blocks, "blocks": blocks, "block": block}
-        key = form.key, self.sizes.dtype, *(n if n < 2 else 2 for n in named.values())
+        named |= {f"tiles {i}": _tiles(axis) for i, axis in enumerate(self.tiles)}
+        tiles = tuple(map(self.nest.axes.index, self.tiles))
+        counts = (n if n < 2 else 2 for n in named.values())
+        key = form.key, self.sizes.dtype, tiles, *counts
         model = MODELS.get(key)
         if model is None:
             made = self.kernel(units, blocks, block, items)
@@ -147,6 +166,28 @@ class _Schedule:
             return None
         return axis
 
+    def _tile_axes(self) -> tuple[Axis, ...]:
+        """Axes of which a unit has several rows.
+
+        These are one along which an operand lies, if that is not the innermost one,
+        and one around an innermost one that is short.
+        """
+        inner = self.inner
+        if inner is None or self.reductions:
+            return ()
+        around = self.nest.axes[-2:-1] if inner.extent < LANES else ()
+        found = {axis for axis in around if axis.extent >= _ROWS}
+        for expr in ordered(self.nest.exprs):
+            if expr.op == "read" and abs(expr.value.index.factor(inner)) >= LANES:
+                found.update(self._lies_along(expr.value.index))
+                break
+        return tuple(axis for axis in reversed(self.nest.axes) if axis in found)
+
+    def _lies_along(self, index: Index) -> Iterator[Axis]:
+        for axis in self.nest.axes:
+            if abs(index.factor(axis)) == 1 and axis.extent >= _ROWS:
+                yield axis
+
     def _is_along(self, reduction: Expr, axis: Axis) -> bool:
         """Whether neighbours that a reduction reads are along its own axis."""
         own = reduction.value.axes[-1:]
@@ -156,7 +197,7 @@ class _Schedule:
 
     def _division(self) -> tuple[int, int, int]:
         """Rows, blocks of a row, and elements of a block."""
-        rows = extent_of(self.rows)
+        rows = extent_of(self.rows) * prod(map(_tiles, self.tiles))
         if self.inner is None:
             return rows, 1, 1
         n = self.inner.extent
@@ -182,6 +223,9 @@ class _Schedule:
         if blocks > 1:
             many = sizes.number(blocks, "blocks")
             rest = row.let(unit / many, "i")
+        stores: _Stores = self._stores
+        for number, axis in enumerate(self.tiles):
+            rest, stores = self._tiled(row, rest, number, axis, stores)
         row.where = {**row.where, **self._coordinates(row, rest)}
         for reduction in self.reductions:
             if self.inner is None or self.inner not in self.axes[reduction]:
@@ -195,7 +239,26 @@ class _Schedule:
             width = sizes.number(block, "block")
             begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
             end = row.let(least(begin + width, extent), "j")
-        row.body += vectors(row, self.inner, begin, end, self._stores)
+        row.body += vectors(row, self.inner, begin, end, stores)
+
+    def _tiled(
+        self, row: Scope, rest: Expr, number: int, axis: Axis, body: _Stores
+    ) -> tuple[Expr, _Stores]:
+        """What is left of a unit's number, and a loop over the axis within the unit."""
+        sizes = self.sizes
+        many = sizes.number(_tiles(axis), f"tiles {number}")
+        begin = row.let((rest % many) * sizes.const(_TILE), "i")
+        extent = sizes.number(axis.extent, axis)
+        end = row.let(least(begin + sizes.const(_TILE), extent), "i")
+
+        def stores(scope: Scope) -> None:
+            name = self.names.fresh("i")
+            where = {axis: sizes.named(name)}
+            inside = scope.inside(where, scope.inner, scope.lanes)
+            body(inside)
+            scope.body.append(For(name, begin, end, 1, inside.body))
+
+        return row.let(rest / many, "i"), stores
 
     def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
         found: dict[Axis, Expr] = {}

@@ -260,6 +260,31 @@ def test_joined_arrays_that_are_empty() -> None:
     agree(lambda x: gnp.concatenate([x, x * 2], axis=1), x)
 
 
+TURNED: dict[str, Callable[[Any], Any]] = {
+    "plain": lambda x: x.T,
+    "backwards": lambda x: x[:, ::-1].T,
+    "sums": lambda x: x[:, : len(x)] + x[:, : len(x)].T,
+    "blocks": lambda x: x[:16].reshape(4, 4, -1).transpose(2, 0, 1),
+    "pairs": lambda x: gnp.stack([x[0], x[1]], -1),
+    "middle": lambda x: gnp.stack([x[:16], x[:16]], 0).transpose(2, 0, 1),
+}
+
+
+@device
+@pytest.mark.parametrize("name", TURNED)
+@pytest.mark.parametrize("shape", [(17, 63), (65, 160)])
+@pytest.mark.parametrize("dtype", ["float32", "bool", "complex128"])
+def test_what_lies_the_other_way_round(
+    name: str, shape: tuple[int, int], dtype: str
+) -> None:
+    x = (100 * normal(*shape)).astype(dtype)
+    graph = gw.trace(TURNED[name], gw.spec(dtype, shape))
+    got = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
+    want = np.asarray(gw.compile(graph, backend="numpy")(x))
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+
+
 @device
 @pytest.mark.parametrize("low", [-3, 0, 2])
 @pytest.mark.parametrize("interior", [1, 2])

@@ -134,17 +134,84 @@ def test_each_convolution_is_one_kernel_with_what_follows(name: str) -> None:
     assert others <= 2 + (name == "residual")  # channels last, and back
 
 
-def test_three_axes_are_left_to_loops() -> None:
-    body = "y = Conv(x, w, b)"
-    graph = _model(body, (1, 4, 5, 6, 7), (1, 8, 3, 4, 5), (8, 4, 3, 3, 3))
-    assert not any(isinstance(k, Written) for k in _kernels(graph))
+VOLUMES = {
+    "plain": ("Conv", (1, 4, 5, 6, 7), (8, 4, 3, 3, 3)),
+    "same": ("Conv<pads=[1,1,1,1,1,1]>", (2, 5, 4, 9, 10), (17, 5, 3, 3, 3)),
+    "steps": (
+        "Conv<strides=[2,1,2],pads=[0,1,2,1,1,2]>",
+        *((2, 8, 5, 6, 7), (16, 8, 3, 3, 3)),
+    ),
+    "apart": ("Conv<dilations=[2,1,1]>", (1, 8, 7, 6, 7), (16, 8, 3, 2, 2)),
+    "points": ("Conv", (2, 16, 3, 4, 5), (24, 16, 1, 1, 1)),
+    "planes": ("Conv<pads=[0,1,1,0,1,1]>", (2, 8, 3, 9, 9), (16, 8, 1, 3, 3)),
+    "depth": ("Conv<pads=[1,0,0,1,0,0]>", (2, 8, 5, 4, 4), (16, 8, 3, 1, 1)),
+    "groups": ("Conv<group=2>", (1, 12, 4, 5, 6), (16, 6, 2, 3, 3)),
+    "each": ("Conv<group=12>", (1, 12, 4, 5, 6), (12, 1, 3, 3, 3)),
+}
+TRANSPOSED = {
+    "line": ("ConvTranspose<strides=[3],pads=[1,0]>", (2, 12, 9), (12, 10, 4)),
+    "doubled": ("ConvTranspose<strides=[2,2]>", (1, 16, 7, 9), (16, 24, 2, 2)),
+    "uneven": (
+        "ConvTranspose<strides=[2,2],pads=[1,1,1,1],output_padding=[1,1]>",
+        *((2, 16, 7, 8), (16, 9, 3, 3)),
+    ),
+    "groups": (
+        "ConvTranspose<group=2,strides=[2,3],pads=[1,2,0,1]>",
+        *((1, 16, 6, 5), (16, 5, 5, 4)),
+    ),
+    "one step": ("ConvTranspose<pads=[1,1,1,1]>", (1, 16, 7, 9), (16, 16, 3, 3)),
+    "volume": ("ConvTranspose<strides=[2,2,2]>", (1, 8, 3, 4, 5), (8, 9, 2, 2, 2)),
+}
+
+
+def _alone(name: str) -> tuple[Graph, Any]:
+    """A graph of one convolution with a bias and what follows, and an input."""
+    kind, x, w = (VOLUMES | TRANSPOSED)[name]
+    sizes = ",".join(map(str, x))
+    ends = ",".join("abcde"[: len(x)])
+    text = (
+        f"g (float[{sizes}] x) => (float[{ends}] y)"
+        f" {{ c = {kind}(x, w, b) r = Relu(c) y = Sigmoid(r) }}"
+    )
+    group = int(kind.partition("group=")[2][:1] or 1)
+    filters = w[1] * group if kind.startswith("ConvT") else w[0]
+    if "group=12" in kind:
+        filters = 12
+    made = model_of(text, w=_random(*w, seed=1), b=_random(filters, seed=2))
+    return gw.load(made), _random(*x, seed=3)
 
 
 @device
-def test_three_axes_agree_too() -> None:
-    body = "y = Conv(x, w, b)"
-    graph = _model(body, (1, 4, 5, 6, 7), (1, 8, 3, 4, 5), (8, 4, 3, 3, 3))
-    x = _random(1, 4, 5, 6, 7, seed=3)
+@pytest.mark.parametrize("name", [*VOLUMES, *TRANSPOSED])
+def test_volumes_and_transposed_ones_agree(name: str) -> None:
+    graph, x = _alone(name)
+    (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+    (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+    assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("name", [*VOLUMES, *TRANSPOSED])
+def test_volumes_and_transposed_ones_are_no_loops(name: str) -> None:
+    written = [k for k in _kernels(_alone(name)[0]) if isinstance(k, Written)]
+    assert bool(written) is (name != "each")
+
+
+@device
+def test_volumes_may_be_computed_before_they_are_read() -> None:
+    """What is 0 outside is the volume, not what it is made of."""
+    text = (
+        "g (float[1,8,3,4,5] x) => (float[1,16,3,4,5] y)"
+        " { e = Expand(o, s) t = Add(e, one)"
+        " y = Conv<pads=[1,1,1,1,1,1]>(t, w) }"
+    )
+    made = model_of(
+        text,
+        o=_random(1, 8, 1, 4, 5),
+        s=np.array([1, 8, 3, 4, 5]),
+        one=np.float32(1),
+        w=_random(16, 8, 3, 3, 3, seed=1),
+    )
+    graph, x = gw.load(made), _random(1, 8, 3, 4, 5)
     (found,) = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
     (want,) = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
     assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()

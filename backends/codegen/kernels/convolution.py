@@ -14,7 +14,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index, linear, numbers, of
-from graphwright.backends.codegen.kernels import integers
+from graphwright.backends.codegen.kernels import integers, volume
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import (
     are_small,
@@ -35,8 +35,9 @@ from graphwright.ir.ops.linalg import Conv
 @kernel_for("fused")
 def conv_last(site: Site) -> Sequence[Kernel] | None:
     """A convolution between transpositions; None where loops must do."""
-    shape, weights = _shape(site), site.constant(1)
-    if shape is None or len(site.stage.results) != 1 or weights is None:
+    conv, weights = _conv(site), site.constant(1)
+    shape = None if conv is None else _shape(site, conv)
+    if conv is None or shape is None or len(site.stage.results) != 1 or weights is None:
         return None
     place = _pitch(site.output)
     if place is None:
@@ -45,7 +46,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if site.node.results[0].dtype is int32:
         return integers.conv_last(site, shape)
     finish = Behind(site, OPENCL)
-    image = _image(site, takes_any_order(shape))
+    image = _image(site, conv, shape)
     if not finish.is_plain or image is None:
         return None
     machine: Cpu = site.target
@@ -58,6 +59,8 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
 
     def made(cut: Division | None, target: Cpu, own: Site) -> Sequence[Kernel]:
         library = convolution(shape, finish, target, OPENCL, cut, image.order)
+        if len(own.shape(1)) == 5:
+            library = library.behind(volume.filters)
         kernels = launched(own, library, finish, {"x": image.array}, key)
         return [*image.before, *kernels]
 
@@ -65,20 +68,28 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     return site.best(f"conv {shape} and {len(finish.arrays)} arrays", ways)
 
 
-def _shape(site: Site) -> ConvShape | None:
-    """Its sizes; lines are images of height 1."""
+def _conv(site: Site) -> Conv | None:
+    """The convolution, if its dtypes and sizes are such as kernels know."""
     body: Any = site.node.op
     nodes = body.body.nodes
     conv = next((n.op for n in nodes if isinstance(n.op, Conv)), None)
-    x, w, y = site.shape(0), site.shape(1), site.output.shape
-    if conv is None or len(nodes) != 3 or len(x) not in (3, 4):
+    if conv is None or len(nodes) != 3 or len(site.shape(0)) not in (3, 4, 5):
         return None
     dtypes = [v.dtype for v in (*site.node.operands, *site.node.results)]
-    known = dtypes in ([float32] * 3, [int16, int16, int32])
+    images = [int16, int16, int32] if len(site.shape(0)) < 5 else None
     plain = conv.batch_groups == 1 and set(conv.lhs_dilation) == {1}
-    sizes = map(np.prod, (x, w, y))
-    if not known or not plain or not all(0 < n < MOST for n in sizes):
+    return conv if plain and dtypes in ([float32] * 3, images) else None
+
+
+def _shape(site: Site, conv: Conv) -> ConvShape | None:
+    """Its sizes; lines are images of height 1, volumes many images."""
+    x, w, y = site.shape(0), site.shape(1), site.output.shape
+    planes = y[1] * w[2] if len(x) == 5 else 1
+    sizes = map(np.prod, (x, w, y, (planes, *x)))
+    if not all(0 < n < MOST for n in sizes):
         return None
+    if len(x) == 5:
+        return volume.shape_of(conv, x, w, y)
     one: tuple[int, ...] = (1,) * (4 - len(x))
     pads: Any = (*(((0, 0),) * len(one)), *conv.padding)
     size: Any = (*one, *x[1:-1])
@@ -114,15 +125,18 @@ class _Image:
     before: Sequence[Kernel] = ()
 
 
-def _image(site: Site, any_order: bool) -> _Image | None:
+def _image(site: Site, conv: Conv, shape: ConvShape) -> _Image | None:
     """What is convolved; None where it lies in no way that kernels read."""
+    if len(site.shape(0)) == 5 and not volume.is_read_as_it_lies(conv, site.shape(1)):
+        images, made = volume.images(site, conv, shape)
+        return _Image(images, before=(made,))
     known = site.arrays.get(site.node.operands[0])
     if known is not None:
         pixel = _pitch(known)
         return None if pixel is None else _Image(known, pixel)
     axes = tuple(map(Axis, site.shape(0)))
     value = site.operand(0, tuple(map(of, axes)))
-    found = _shuffled(value, axes) if any_order else None
+    found = _shuffled(value, axes) if takes_any_order(shape) else None
     if found is not None:
         return found
     x = Array(float32, site.shape(0))

@@ -24,7 +24,7 @@ from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import convolution
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
-from graphwright.backends.codegen.kernels.launch import Library, Make
+from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS, WORD, Bytes, Sums
@@ -54,7 +54,7 @@ def conv_last(site: Site, shape: ConvShape) -> Sequence[Kernel] | None:
 
         def words(machine: Cpu, finish: Behind) -> Library:
             found = conv(own, finish, machine, OPENCL, sums=bytes_)
-            return replace(found, constants=_after(split, found.constants))
+            return found.behind(split)
 
         return _made(site, f"conv {own}", words, {"x": rows.array}, rows.before, bytes_)
     if _most(x, weights, tuple(range(1, weights.ndim))) > _EXACT:
@@ -84,7 +84,7 @@ def dot(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | No
 
         def words(machine: Cpu, finish: Behind) -> Library:
             found = gemm(shape, True, finish, machine, OPENCL, bytes_)
-            return replace(found, constants=_after(split, found.constants))
+            return found.behind(split)
 
         return _made(
             site, f"dot {shape}", words, {"x": rows.array}, rows.before, bytes_
@@ -215,14 +215,3 @@ def _split(count: int, axis: int, weights: NDArray[Any]) -> NDArray[Any]:
         parts.append(np.pad(np.clip(rest, *_BYTE), fill))
         rest = rest - np.clip(rest, *_BYTE)
     return np.concatenate(parts, axis=axis)
-
-
-def _after(
-    split: Callable[[NDArray[Any]], NDArray[Any]], makes: Mapping[str, Make]
-) -> dict[str, Make]:
-    """What makes arrays of weights, of those that were split."""
-
-    def behind(make: Make, weights: NDArray[Any]) -> NDArray[Any]:
-        return make(split(weights))
-
-    return {name: partial(behind, make) for name, make in makes.items()}

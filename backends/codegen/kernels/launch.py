@@ -1,7 +1,8 @@
 """What a library kernel is to those who run it: source, launches, packed constants."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -56,3 +57,12 @@ class Library:
     constants: Mapping[str, Make] = field(default_factory=dict[str, Make])
     indices: Mapping[str, Make] = field(default_factory=dict[str, Make])
     scratch: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def behind(self, first: Make) -> "Library":
+        """The same, its constants made of what ``first`` makes of the weights."""
+
+        def both(make: Make, weights: NDArray[Any]) -> NDArray[Any]:
+            return make(first(weights))
+
+        makes = {name: partial(both, make) for name, make in self.constants.items()}
+        return replace(self, constants=makes)

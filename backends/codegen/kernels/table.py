@@ -17,6 +17,7 @@ from graphwright.backends.codegen.elements import (
     Array,
     Coordinates,
     Elements,
+    Within,
     sizes_of,
 )
 from graphwright.backends.codegen.expr import Expr
@@ -89,15 +90,19 @@ class Site:
         """What an operand always is, or None."""
         return self.stage.graph.constants.get(self.node.operands[number])
 
-    def operand(self, number: int, at: Coordinates) -> Expr:
+    def operand(
+        self, number: int, at: Coordinates, guards: tuple[Within, ...] = ()
+    ) -> Expr:
         """An element of an operand, in the dtype in which it is computed."""
-        return self.element(self.node.operands[number], at)
+        return self.element(self.node.operands[number], at, guards)
 
-    def element(self, v: Value, at: Coordinates) -> Expr:
-        """An element of a value that is computed before the op."""
+    def element(
+        self, v: Value, at: Coordinates, guards: tuple[Within, ...] = ()
+    ) -> Expr:
+        """An element of a value that is computed before the op; see `Elements.at`."""
         inside = {v for v, _ in self.stage.results}
         elements = Elements(self.stage.graph, self.arrays, inside)
-        (found,) = expanded([elements.at(v, at)])
+        (found,) = expanded([elements.at(v, at, guards)])
         return found
 
     def result(self, at: Coordinates) -> Expr:
