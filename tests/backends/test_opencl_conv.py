@@ -171,7 +171,7 @@ def _alone(name: str) -> tuple[Graph, Any]:
     ends = ",".join("abcde"[: len(x)])
     text = (
         f"g (float[{sizes}] x) => (float[{ends}] y)"
-        f" {{ c = {kind}(x, w, b) r = Relu(c) y = Sigmoid(r) }}"
+        f" {{ c = {kind}(x, w, b) y = Relu(c) }}"
     )
     group = int(kind.partition("group=")[2][:1] or 1)
     filters = w[1] * group if kind.startswith("ConvT") else w[0]
