@@ -1,11 +1,13 @@
 """Attention on OpenCL as one kernel: its numbers, what it reads and what it keeps."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 import graphwright as gw
+from graphwright.backends.codegen.device import Cpu, Gpu
+from graphwright.backends.codegen.kernels.attention import pays
 from graphwright.backends.executable import Executable
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.library import Session
@@ -323,10 +325,45 @@ def test_as_written_it_is_products() -> None:
     assert not any(name.startswith("attend") for name in kernels(exe, feeds))
 
 
-def test_on_gpus_it_is_products() -> None:
-    graph = attention((1, 2, 2, 20, 20, 16, 16))
+# In work-groups -----------------------------------------------------------------------
+
+Mask: TypeAlias = tuple[str, tuple[bool, ...]] | None
+GROUPED: list[tuple[tuple[int, ...], Mask, dict[str, Any]]] = [
+    ((2, 4, 2, 70, 300, 40, 48), ("bool", (True, False, True, True)), {}),
+    (
+        (1, 2, 1, 70, 130, 24, 17),
+        ("added", (True, False, True, True)),
+        {"causal": True},
+    ),
+    ((1, 1, 1, 130, 90, 8, 8), None, {"left": 5, "right": 3, "softcap": 2.5}),
+    ((1, 2, 2, 16, 9, 64, 64), None, {"lengths": True}),
+]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [0, *(pytest.param(i, marks=pytest.mark.full) for i in range(1, len(GROUPED)))],
+)
+def test_in_work_groups(number: int) -> None:
+    sizes, mask, fields = GROUPED[number]
+    graph = attention(sizes, None if mask is None else _mask(*mask, sizes), **fields)
     feeds = random(graph)
-    exe = compiled(graph, OpenCLBackend(schedule="gpu"))
+    if "lengths" in fields:
+        feeds["lengths"] = np.array([7])
+    exe, right = compiled(graph, OpenCLBackend(schedule="gpu")), wanted(graph, feeds)
     (found,) = exe.run(None, feeds)
-    np.testing.assert_allclose(found, wanted(graph, feeds), rtol=1e-5, atol=1e-6)
-    assert not any(name.startswith("attend") for name in kernels(exe, feeds))
+    np.testing.assert_allclose(found, right, rtol=0, atol=BOUND * np.abs(right).max())
+    assert is_one(kernels(exe, feeds))
+
+
+def test_what_does_not_fit_registers_is_products_there() -> None:
+    graph = attention((1, 1, 1, 20, 20, 16, 160))
+    (attend,) = (node for node in graph.nodes if isinstance(node.op, Attention))
+    types = [v.type for v in attend.operands]
+    assert isinstance(attend.op, Attention)
+    assert pays(attend.op, types, Cpu())
+    assert not pays(attend.op, types, Gpu())
+    few = [v.type for v in attention((1, 1, 1, 20, 20, 16, 16)).inputs]
+    assert pays(attend.op, few, Gpu())
+    assert not pays(attend.op, few, Gpu(near=1 << 9))
+    assert not pays(attend.op, few, Gpu(group=32))

@@ -9,7 +9,7 @@ softmax", 2018; Dao et al., "FlashAttention", 2022). A work-item has some panels
 head: each block of keys and values is read from memory once for all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphwright.backends.codegen.device import Cpu
@@ -38,7 +38,7 @@ _UNITS = 4
 _FAR = 1 << 29
 """More keys than there are."""
 
-_SIZES = (
+SIZES = (
     *("heads", "share", "rows", "columns", "depth", "width"),
     *("panels", "own", "span", "below", "above"),
     *(f"{x}_{step}" for x in "qkvo" for step in ("start", "image", "head", "row")),
@@ -99,13 +99,13 @@ def attend(
         machine: The device.
         dialect: Its language.
     """
-    sizes = _sizes(shape, machine)
-    near = _near(shape, sizes)
-    numbers = (*(sizes[s] for s in _SIZES), *scores.sizes)
+    own, span = _own(shape, machine), pieces(shape.columns, _KEYS)
+    near = Local(_near(shape, span, own))
+    numbers = (*sizes_of(shape, span, own), *scores.sizes)
     arrays = ("q", "k", "v", *scores.arrays, "out")
-    items = -(-sizes["panels"] // sizes["own"]), shape.images * shape.heads
+    items = -(-shape.rows // (QUERIES * own)), shape.images * shape.heads
     writer = _Writer(scale, scores, shape.strides[1].steps[3] == 1, dialect)
-    return Library((Launch(*writer.kernel(), (*arrays, Local(near), *numbers), items),))
+    return Library((Launch(*writer.kernel(), (*arrays, near, *numbers), items),))
 
 
 def _wide(width: int) -> int:
@@ -113,16 +113,21 @@ def _wide(width: int) -> int:
     return -(-width // QUERIES) * QUERIES
 
 
-def _near(shape: AttendShape, sizes: Mapping[str, int]) -> int:
+def _near(shape: AttendShape, span: int, own: int) -> int:
     """Floats of local memory: weights, and for each panel queries, sums, and so on."""
     each = shape.depth + _wide(shape.width) + 2
-    return QUERIES * (sizes["span"] + 1 + sizes["own"] * each)
+    return QUERIES * (span + 1 + own * each)
 
 
-def _sizes(shape: AttendShape, machine: Cpu) -> dict[str, int]:
-    """The numbers that the kernel takes, by name."""
+def _own(shape: AttendShape, machine: Cpu) -> int:
+    """Panels of a work-item."""
     panels, every = -(-shape.rows // QUERIES), shape.images * shape.heads
     most = panels * every // (_UNITS * machine.cores)
+    return pieces(panels, max(1, min(_PANELS, most)))
+
+
+def sizes_of(shape: AttendShape, span: int, own: int) -> tuple[int, ...]:
+    """The numbers that a kernel takes, as `SIZES` says."""
     found = {
         "heads": shape.heads,
         "share": shape.heads // shape.groups,
@@ -130,9 +135,9 @@ def _sizes(shape: AttendShape, machine: Cpu) -> dict[str, int]:
         "columns": shape.columns,
         "depth": shape.depth,
         "width": shape.width,
-        "panels": panels,
-        "own": pieces(panels, max(1, min(_PANELS, most))),
-        "span": pieces(shape.columns, _KEYS),
+        "panels": -(-shape.rows // QUERIES),
+        "own": own,
+        "span": span,
         "below": -_FAR if shape.below is None else shape.below,
         "above": _FAR if shape.above is None else shape.above,
         "k_step": shape.strides[1].steps[3],
@@ -141,7 +146,7 @@ def _sizes(shape: AttendShape, machine: Cpu) -> dict[str, int]:
         found[f"{letter}_start"] = strides.start
         names = (f"{letter}_{step}" for step in ("image", "head", "row"))
         found |= zip(names, strides.steps, strict=False)
-    return found
+    return tuple(found[name] for name in SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ class _Writer:
         more = [f"n{i}" for i in range(len(self.scores.sizes))]
         types = dict(zip(self.scores.arrays, self.scores.words, strict=True))
         own = arguments(("q", "k", "v", *self.scores.arrays), (), "out", types)
-        numbers = [f"int {name}" for name in (*_SIZES, *more)]
+        numbers = [f"int {name}" for name in (*SIZES, *more)]
         every = [own, "__local float *restrict near", *numbers]
         head = self.dialect.kernel.format(
             name="NAME", group="1, 1, 1", arguments=", ".join(every)

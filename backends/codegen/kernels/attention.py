@@ -1,8 +1,8 @@
-"""Attention on CPU devices without the matrix of its scores, where that pays."""
+"""Attention without the matrix of its scores, where that pays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from graphwright.backends.codegen.device import Cpu, Target
+from graphwright.backends.codegen.device import Gpu, Target
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import (
     Array,
@@ -17,6 +17,9 @@ from graphwright.backends.codegen.kernels.attend import (
     Strides,
     attend,
 )
+from graphwright.backends.codegen.kernels.attend_groups import accepts as in_groups
+from graphwright.backends.codegen.kernels.attend_groups import attend_groups
+from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.scores import Scores, reach
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
@@ -48,12 +51,15 @@ def pays(op: Attention, types: Sequence[Type], target: Target) -> bool:
 
     All sizes are known.
     """
-    if not isinstance(target, Cpu) or target.strict or not accepts(op, types):
+    if target.strict or not accepts(op, types):
         return False
     q, k, v = map(sizes_of, types[:3])
-    large = all(product(sizes_of(t)) <= MOST for t in types)
-    fits = q[2] >= QUERIES and v[3] >= QUERIES and q[3] >= WIDTH
-    return large and fits and min(*q, *k, *v) > 0
+    counted = all(product(sizes_of(t)) <= MOST for t in types)
+    if not counted or q[2] < QUERIES or min(*q, *k, *v) == 0:
+        return False
+    if isinstance(target, Gpu):
+        return in_groups(q[3], v[3], target)
+    return v[3] >= QUERIES and q[3] >= WIDTH
 
 
 def decomposed(graph: Graph, target: Target) -> Graph:
@@ -70,12 +76,29 @@ def decomposed(graph: Graph, target: Target) -> Graph:
 
 @kernel_for("attention")
 def attention(site: Site) -> Sequence[Kernel]:
-    """One kernel, after those that copy what does not lie in rows."""
-    op, (result,) = site.node.op, site.node.results
-    assert isinstance(op, Attention)
+    """One kernel for a CPU, after those that copy what does not lie in rows."""
+    return _made(site, attend, Scores(site, OPENCL))
+
+
+@kernel_for("attention", Gpu)
+def attention_in_groups(site: Site) -> Sequence[Kernel]:
+    """The same for a GPU."""
+    return _made(site, attend_groups, Scores(site, OPENCL, lanes=1))
+
+
+def _made(site: Site, make: Callable[..., Library], scores: Scores) -> Sequence[Kernel]:
     before = list[Kernel]()
     found = [_operand(site, i, before) for i in range(3)]
-    ends = [strides for _, strides in found]
+    assert isinstance(site.node.op, Attention)
+    shape = _shape(site, site.node.op, [strides for _, strides in found])
+    library = make(shape, site.node.op.scale, scores, site.target, OPENCL)
+    arrays = {name: array for name, (array, _) in zip("qkv", found, strict=True)}
+    return [*before, *launched(site, library, scores, arrays)]
+
+
+def _shape(site: Site, op: Attention, ends: Sequence[Strides]) -> AttendShape:
+    """Sizes, and where operands and the result are."""
+    (result,) = site.node.results
     axes = tuple(map(Axis, sizes_of(result.type)))
     end, at = placed(site.stage.nodes, result, tuple(map(of, axes)))
     assert site.stage.results[0][0] is end
@@ -85,16 +108,12 @@ def attention(site: Site) -> Sequence[Kernel]:
     _, groups, columns, width = site.shape(2)
     below, above = (None, None) if op.lengths else reach(op)
     offset = op.offset if isinstance(op.offset, int) else 0
-    shape = AttendShape(
+    return AttendShape(
         *(images, heads, groups, rows, columns, depth, width),
         None if below is None else offset - below,
         None if above is None else offset + above,
         (ends[0], ends[1], ends[2], out),
     )
-    scores = Scores(site, OPENCL)
-    library = attend(shape, op.scale, scores, site.target, OPENCL)
-    arrays = {name: array for name, (array, _) in zip("qkv", found, strict=True)}
-    return [*before, *launched(site, library, scores, arrays)]
 
 
 def _operand(site: Site, number: int, before: list[Kernel]) -> tuple[Array, Strides]:

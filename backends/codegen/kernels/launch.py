@@ -31,13 +31,15 @@ class Launch:
         source: The function, without the prelude (`text.prelude`); the same for all
             nodes whose inner loops are the same, so that a program has it once.
         arguments: Arrays that are read, the one that is written, local memory, sizes.
-        items: In each direction.
+        items: In each direction: work-groups, of one work-item each as a rule.
+        group: Work-items of a group.
     """
 
     kernel: str
     source: str
     arguments: tuple[Argument, ...]
     items: tuple[int, ...]
+    group: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True)

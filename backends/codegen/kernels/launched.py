@@ -70,6 +70,7 @@ def _written(launch: Launch, arrays: Mapping[str, Array]) -> Written:
         Sizes(int32, sizes),
         (),
         launch.items,
+        launch.group,
         near=near,
         name=launch.kernel,
         text=launch.source,

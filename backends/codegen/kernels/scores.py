@@ -1,6 +1,6 @@
 """Scores of attention, before and after the softmax, as statements of a kernel in text.
 
-A vector has the scores of `WIDTH` neighbouring queries for one key.
+They are a vector's, of neighbouring queries for one key, or one at a time.
 """
 
 import math
@@ -31,11 +31,13 @@ class Scores:
     Args:
         site: Where the attention stands.
         dialect: The language.
+        lanes: Queries of a vector.
     """
 
-    def __init__(self, site: Site, dialect: Dialect) -> None:
+    def __init__(self, site: Site, dialect: Dialect, lanes: int = WIDTH) -> None:
         assert isinstance(site.node.op, Attention)
         self._site, self._op, self._dialect = site, site.node.op, dialect
+        self._lanes = lanes
         sizes = (*site.shape(0)[:3], site.shape(1)[2])
         self._axes = tuple(map(Axis, sizes))
         self._sizes, self._inputs = Sizes(int32), dict[Array, None]()
@@ -119,8 +121,9 @@ class Scores:
         self._inputs |= names.inputs
         named = map(self._sizes.named, _WHERE)
         where = dict(zip(self._axes, named, strict=True))
-        scope = Scope(names, where, self._axes[2], WIDTH)
-        scope.bind(leaf, Expr("var", float32, value=_SUM, lanes=WIDTH))
+        inner = self._axes[2] if self._lanes > 1 else None
+        scope = Scope(names, where, inner, self._lanes)
+        scope.bind(leaf, Expr("var", float32, value=_SUM, lanes=self._lanes))
         scope.body.append(Set(_RESULT, scope.value(found)))
         kernel = Kernel(self.inputs, (), self._sizes, tuple(scope.body), (1,))
         return statements_of(kernel, self._dialect)
