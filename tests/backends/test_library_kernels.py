@@ -242,7 +242,18 @@ DEPTHWISE = [
     ConvShape(1, (9, 31), 24, 24, (5, 3), (2, 1), ((2, 2), (0, 3)), (1, 3), 24),
     ConvShape(1, (3, 2), 5, 5, (2, 2), (1, 1), SAME, (1, 1), 5),
     ConvShape(1, (9, 9), 8, 8, (7, 7), (1, 1), ((3, 3), (3, 3)), (1, 1), 8),
+    ConvShape(1, (70, 70), 60, 60, (3, 3), (1, 1), SAME, (1, 1), 60),
+    ConvShape(1, (67, 66), 132, 132, (3, 3), (2, 2), SAME, (1, 1), 132),
 ]
+
+
+def test_depthwise_convolutions_ask_ahead_where_images_do_not_lie_near() -> None:
+    near, far = (
+        depthwise(shape, Affine(), MACHINE, OPENCL).launches[0].source
+        for shape in DEPTHWISE[3:5]
+    )
+    assert "AHEAD" in far
+    assert "AHEAD" not in near
 
 
 @pytest.mark.parametrize("shape", DEPTHWISE, ids=str)

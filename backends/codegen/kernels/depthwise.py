@@ -40,6 +40,8 @@ _SUMS = 8
 """Sums at once: more would not fit in registers with what they are made of."""
 _MOST_TAPS = 16
 """Taps in a line that are written out."""
+_LINE = 16
+"""Floats of a line of cache."""
 
 
 def accepts(shape: ConvShape) -> bool:
@@ -57,7 +59,8 @@ def depthwise(
     """A convolution of ``x`` to ``out``; see `conv`."""
     reach = (shape.kernel[1] - 1) * shape.dilations[1] + 1
     count = max(1, min(_SUMS, shape.out[1], 14 - reach))
-    writer = _Writer(shape, finish, count, dialect)
+    far = 4 * shape.pixels > machine.cache * shape.strides[0]
+    writer = _Writer(shape, finish, count, far, dialect)
     name, source = writer.kernel()
     lines = shape.batch * shape.out[0]
     span = max(1, lines // (16 * machine.cores))
@@ -87,6 +90,7 @@ class _Writer:
     shape: ConvShape
     finish: Finish
     count: int
+    far: bool
     dialect: Dialect
 
     def kernel(self) -> tuple[str, str]:
@@ -161,10 +165,26 @@ class _Writer:
                 for i in range(self.count)
             )
         return [
+            *(self._ahead() if self.far else []),
             *(f"vec s{i} = SPLAT(0.0f);" for i in range(self.count)),
             *block("for (int ky = 0; ky < taps_y; ky++)", taps),
             *self._stores(left),
         ]
+
+    def _ahead(self) -> list[str]:
+        """Asks for what is new under the next windows of this line.
+
+        It pays where images do not lie near: all lines but these were read before.
+        """
+        every, (high, _) = len(self._columns), self.shape.kernel
+        new = min(self.count * self.shape.strides[1], every)
+        lines = range(max(0, high - self.shape.strides[0]), high)
+        asked = [
+            f"AHEAD(from[{ky * every + q}] + {new} * step + c)"
+            for ky in lines
+            for q in range(every - new, every)
+        ]
+        return block(f"if (c % {_LINE} == 0)", asked)
 
     def _stores(self, left: str | None) -> Sequence[str]:
         lines: list[str] = []
