@@ -78,9 +78,10 @@ def test_sizes_are_no_part_of_the_source() -> None:
 
 
 def test_it_is_for_quarters_of_whole_vectors_that_are_deep() -> None:
-    assert pays(GemmShape(1, 64, 768, 64))
-    assert not pays(GemmShape(1, 64, 256, 64))
-    assert not pays(GemmShape(1, 8, 768, 64))
+    assert pays(GemmShape(1, 64, 768, 1408))
+    assert not pays(GemmShape(1, 64, 768, 768))
+    assert not pays(GemmShape(1, 64, 256, 4224))
+    assert not pays(GemmShape(1, 8, 768, 1408))
     assert not pays(GemmShape(1, 64, 16 * 12289, 64))  # twice eight by a prime
     for shape in ((1, 64, 776, 64), (1, 64, 768, 65), (1, 64, 768, 30), (2, 8, 16, 64)):
         assert not accepts(GemmShape(*shape))
@@ -97,7 +98,7 @@ def _kernels(weights: Any, x: Any, **options: Any) -> tuple[Any, set[str]]:
 
 
 def test_the_backend_takes_it_for_constant_weights() -> None:
-    x, weights = _random(33, 768), _random(768, 64, seed=1)
+    x, weights = _random(33, 768), _random(768, 1408, seed=1)
     want = np.maximum(x.astype(np.float64) @ weights, -1)
     for options, taken in (({}, True), ({"strict_float": True}, False)):
         found, names = _kernels(weights, x, **options)
@@ -106,10 +107,10 @@ def test_the_backend_takes_it_for_constant_weights() -> None:
 
 
 def test_large_weights_are_multiplied_as_written() -> None:
-    x, weights = _random(40, 768), _random(768, 64, seed=1)
+    x, weights = _random(40, 768), _random(768, 1408, seed=1)
     weights[3, 5] = np.inf
     found, names = _kernels(weights, np.abs(x))
     assert "strassen" not in names
     assert np.array_equal(
-        np.isinf(found), np.broadcast_to(np.arange(64) == 5, (40, 64))
+        np.isinf(found), np.broadcast_to(np.arange(1408) == 5, (40, 1408))
     )
