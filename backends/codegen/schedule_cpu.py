@@ -31,6 +31,7 @@ from graphwright.backends.codegen.over import pointwise
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
+    indices_of,
     lie_along,
     ordered,
     reductions_of,
@@ -48,6 +49,10 @@ _TILE = 32
 """Rows of a unit that has several: two lines of a cache of what lies along them."""
 _ROWS = 16
 """As many rows there must be."""
+_WIDE = 8
+"""Vectors that are reduced side by side: whole lines of a cache in each row."""
+_SIMPLE = 8
+"""Expressions of which so many sums fit into registers, at most."""
 
 
 def looped(
@@ -102,6 +107,7 @@ class _Schedule:
         self.axes = axes_by_expr(nest.exprs)
         self.inner = self._inner_axis()
         self.tiles = self._tile_axes()
+        self.wide = LANES * _WIDE if self._is_wide() else LANES
         apart = {self.inner, *self.tiles}
         self.rows = tuple(axis for axis in nest.axes if axis not in apart)
 
@@ -114,7 +120,7 @@ class _Schedule:
         named |= {f"tiles {i}": _tiles(axis) for i, axis in enumerate(self.tiles)}
         tiles = tuple(map(self.nest.axes.index, self.tiles))
         counts = (n if n < 2 else 2 for n in named.values())
-        key = form.key, self.sizes.dtype, tiles, *counts
+        key = form.key, self.sizes.dtype, tiles, self.wide, *counts
         model = MODELS.get(key)
         if model is None:
             made = self.kernel(units, blocks, block, items)
@@ -188,6 +194,16 @@ class _Schedule:
             if abs(index.factor(axis)) == 1 and axis.extent >= _ROWS:
                 yield axis
 
+    def _is_wide(self) -> bool:
+        """Whether simple sums of what lies in rows have results side by side."""
+        inner = self.inner
+        if inner is None or not self.reductions or inner.extent < LANES * _WIDE:
+            return False
+        below = ordered([arg for r in self.reductions for arg in r.args])
+        factors = {x.factor(inner) for e in below for x in indices_of(e)}
+        hang = all(inner in self.axes[r] for r in self.reductions)
+        return hang and 1 in factors and factors <= {0, 1} and len(below) <= _SIMPLE
+
     def _is_along(self, reduction: Expr, axis: Axis) -> bool:
         """Whether neighbours that a reduction reads are along its own axis."""
         own = reduction.value.axes[-1:]
@@ -206,7 +222,7 @@ class _Schedule:
         want = -(-self._items(rows * -(-n // LANES)) // max(rows, 1))
         if want <= 1 or again * want * _AGAIN > n:
             return rows, 1, n
-        block = -(-n // (want * LANES)) * LANES
+        block = -(-n // (want * self.wide)) * self.wide
         return rows, -(-n // block), block
 
     def _items(self, units: int) -> int:
@@ -239,7 +255,43 @@ class _Schedule:
             width = sizes.number(block, "block")
             begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
             end = row.let(least(begin + width, extent), "j")
+        if self.wide > LANES:
+            begin = self._side_by_side(row, self.inner, begin, end)
         row.body += vectors(row, self.inner, begin, end, stores)
+
+    def _side_by_side(self, row: Scope, inner: Axis, begin: Expr, end: Expr) -> Expr:
+        """A loop over several vectors at once; where what is left of them begins."""
+        sizes, name = self.sizes, self.names.fresh("j")
+        first = row.inside({inner: sizes.named(name)}, inner, LANES)
+        starts = [first.where[inner] + sizes.const(LANES * n) for n in range(_WIDE)]
+        spots = [first.beside({inner: at}, inner, LANES) for at in starts]
+        for expr in self.reductions:
+            self._reduced_beside(first, expr, spots)
+        for spot in spots:
+            self._stores(spot)
+        last = end - sizes.const(self.wide - 1)
+        row.body.append(For(name, begin, last, self.wide, first.body))
+        return row.let(end - (end - begin) % sizes.const(self.wide), "j")
+
+    def _reduced_beside(self, scope: Scope, expr: Expr, spots: Sequence[Scope]) -> None:
+        """A reduction at several spots in one loop."""
+        reduction: Reduction = expr.value
+        neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
+        totals = [scope.let(splat(neutral, LANES), "a", mutable=True) for _ in spots]
+        loops = _Nested(scope, self, reduction.axes, reduction)
+        for spot, total in zip(spots, totals, strict=True):
+            at = Scope(
+                self.names,
+                {**loops.scope.where, **spot.where},
+                *(spot.inner, LANES, spot, self._reduced),
+            )
+            at.body = loops.scope.body
+            element = at.settled(at.value(expr.args[0]))
+            found = combined(reduction.kind, total, element)
+            at.body.append(Set(total.value, found))
+        loops.close()
+        for spot, total in zip(spots, totals, strict=True):
+            spot.bind(expr, total)
 
     def _tiled(
         self, row: Scope, rest: Expr, number: int, axis: Axis, body: _Stores

@@ -260,6 +260,27 @@ def test_joined_arrays_that_are_empty() -> None:
     agree(lambda x: gnp.concatenate([x, x * 2], axis=1), x)
 
 
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "sum": lambda x: gnp.sum(x, axis=0),
+    "max": lambda x: gnp.max(x, axis=0),
+    "both": lambda x: gnp.max(x, axis=0) - gnp.min(x * x, axis=0),
+    "var": lambda x: gnp.var(x, axis=0),
+    "middle": lambda x: gnp.sum(gnp.stack([x, x + x, x]), axis=1),
+    "kept": lambda x: x - gnp.mean(x, axis=0, keepdims=True),
+}
+
+
+@device
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("columns", [64, 127, 200, 1031])
+def test_columns_are_reduced_side_by_side(name: str, columns: int) -> None:
+    x = normal(37, columns)
+    x[5, columns // 2] = np.nan
+    agree(COLUMNS[name], x)
+    if name in ("sum", "max"):
+        agree(COLUMNS[name], (100 * normal(50, columns)).astype(np.int16))
+
+
 TURNED: dict[str, Callable[[Any], Any]] = {
     "plain": lambda x: x.T,
     "backwards": lambda x: x[:, ::-1].T,
