@@ -8,6 +8,8 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from graphwright.ir.collector import collector_paused
+
 if TYPE_CHECKING:
     from graphwright import backends as backends
     from graphwright import onnx_backend as onnx_backend
@@ -167,8 +169,9 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'graphwright' has no attribute {name!r}")
     module, _, attribute = home.partition(":")
-    found = getattr(importlib.import_module(f"graphwright.{module}"), attribute or name)
-    globals()[name] = found
+    with collector_paused():  # modules are not garbage
+        loaded = importlib.import_module(f"graphwright.{module}")
+    found = globals()[name] = getattr(loaded, attribute or name)
     return found
 
 

@@ -42,6 +42,7 @@ from graphwright.backends.steps import (
     nbytes_of,
     outer_symbols,
 )
+from graphwright.ir.collector import collector_paused
 from graphwright.ir.constant import Constant
 from graphwright.ir.errors import (
     GraphwrightError,
@@ -106,7 +107,8 @@ class Program:
                 if len(self._plans) >= _MAX_PLANS:
                     self._plans.pop(next(iter(self._plans)))
                 known = {k: v for k, v in env.items() if k not in self._late}
-                found = self._plans[key] = Plan(self, known)
+                with collector_paused():
+                    found = self._plans[key] = Plan(self, known)
                 if not (self._keys or self.graph.guards):
                     self._only = found
         return found

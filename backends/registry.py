@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from threading import Lock
 
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
+from graphwright.ir.collector import collector_paused
 from graphwright.ir.errors import BackendUnavailable
 
 GROUP = "graphwright.backends"
@@ -26,7 +27,8 @@ def _own(name: str, attribute: str) -> Callable[[], Backend]:
     """The factory of one of ours, whose kernels are loaded when it is wanted."""
 
     def made() -> Backend:
-        module = import_module(f"graphwright.backends.{name}.backend")
+        with collector_paused():  # modules are not garbage
+            module = import_module(f"graphwright.backends.{name}.backend")
         backend: Backend = getattr(module, attribute)()
         return backend
 

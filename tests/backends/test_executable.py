@@ -1,5 +1,6 @@
 """Executables: bindings, threads, state, budgets, read-out, what crosses the border."""
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -389,3 +390,24 @@ def test_sizes_that_a_run_finds_out_are_checked(name: str) -> None:
     for row in ([1, 2], [0, 5]):
         with pytest.raises(gw.ShapeError, match="== 4"):
             exe(x_, np.array(row))
+
+
+def test_plans_are_made_without_cyclic_collection() -> None:
+    def chain(b: Builder, x: Value) -> Value:
+        for number in range(400):
+            x = b.transpose(b.add(x, number), (1, 0))
+        return x
+
+    exe = gw.compile(graph_of(chain, N, 4), backend="numpy", optimize=False)
+    seen: list[str] = []
+
+    def note(phase: str, _: object) -> None:
+        seen.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        exe.plan_for(n=3)
+    finally:
+        gc.callbacks.remove(note)
+    assert seen.count("start") <= 1  # once it is on again
+    assert gc.isenabled()
