@@ -47,7 +47,7 @@ def forget(weights: Constant) -> None:
     """Drop the pages of a constant that is packed, and of those it was made of."""
     found: Constant | None = weights
     while found is not None:
-        if found.handle is not None:
+        if found.is_held:
             release(found.array())
         found = found.source
 

@@ -109,6 +109,11 @@ class Constant:
         return root, growth * self.growth
 
     @property
+    def is_held(self) -> bool:
+        """Whether its data is somewhere; else it is computed each time it is read."""
+        return self._keep
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         n = 1

@@ -128,7 +128,14 @@ def _derived(
     assert isinstance(v.type, TensorType)
     shape = tuple(d for d in v.type.dims if isinstance(d, int))
     compute = partial(_computed, own, dense)
-    return Constant.derived(v.type.dtype, shape, compute, factors=factors)
+    return Constant.derived(v.type.dtype, shape, compute, _largest(own), factors)
+
+
+def _largest(graph: Graph) -> Constant | None:
+    """The largest of the constants from which all is computed."""
+    read = {v for node in graph.nodes for v in node.operands} & graph.constants.keys()
+    found = (graph.constants[v] for v in read)
+    return max(found, key=lambda constant: constant.nbytes, default=None)
 
 
 def _computed(graph: Graph, dense: bool) -> Any:

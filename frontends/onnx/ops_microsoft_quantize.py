@@ -162,13 +162,12 @@ def unpacked(c: Context, x: Value, bits: int) -> Value:
         return x
     if bits not in (2, 4):
         raise ModelError(f"{c.op_type} with {bits} bits")
-    low = b.scalar((1 << bits) - 1, x.dtype)
-    fields = [
-        b.and_(b.emit("shr", *b.align(x, k)), low) if k else b.and_(x, low)
-        for k in range(0, 8, bits)
-    ]
-    wide = b.stack(fields, x.rank)
-    return b.reshape(wide, (*x.shape[:-1], x.shape[-1] * len(fields)))
+    shifts = b.constant(np.arange(0, 8, bits, dtype=x.dtype.numpy))
+    count = shifts.shape[0]
+    # first repeated, so that bytes of a file are not folded to as many others
+    wide = b.broadcast_to(b.expand_dims(x, [x.rank]), (*x.shape, count))
+    fields = b.and_(b.emit("shr", *b.align(wide, shifts)), (1 << bits) - 1)
+    return b.reshape(fields, (*x.shape[:-1], x.shape[-1] * count))
 
 
 def block_weights(

@@ -97,3 +97,13 @@ def test_products_of_as_many_numbers_have_no_factors() -> None:
     w = b.mul(b.cast(b.constant(W), dt.float32), b.cast(b.constant(-W), dt.float32))
     found = derive_weights(b.finish([b.dot(x, w)]))
     assert found.constants[found.nodes[0].operands[1]].factors is None
+
+
+def test_what_it_is_computed_from_is_known() -> None:
+    b, x, w = _begun()
+    found = derive_weights(b.finish([b.dot(x, w)]))
+    constant = found.constants[found.nodes[0].operands[1]]
+    assert not constant.is_held
+    assert constant.source is not None
+    assert constant.source.is_held
+    assert np.array_equal(constant.source.array(), W)

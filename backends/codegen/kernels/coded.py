@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.mapped import forget
 from graphwright.ir.constant import Constant, Factors
 from graphwright.ir.dtype import float32, int32
 
@@ -73,9 +74,12 @@ def _made(factors: Factors) -> Coded | None:
         return None
     scales = np.asarray(factors.scales.array(), np.float32)
     block = _block(scales)
+    scales = np.ascontiguousarray(scales[::block])
     codes = _integers(factors.codes.array()) if block >= _LEAST else None
     if codes is None:
         return None
+    for constant in (factors.codes, factors.scales):
+        forget(constant)
     bits, lows = _range(codes, block)
     steps = _WORD // max(bits, 1)
     if not bits or block % steps or len(codes) % steps:
@@ -89,7 +93,7 @@ def _made(factors: Factors) -> Coded | None:
         bits,
         block,
         Constant.of(_words(codes, spread, bits), int32),
-        Constant.of(_panels(scales[::block]), float32),
+        Constant.of(_panels(scales), float32),
         float(own) if own.ndim == 0 else Constant.of(_panels(own), float32),
     )
 
