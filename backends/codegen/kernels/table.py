@@ -7,7 +7,7 @@ the loop IR, to be run one after the other, or None where plain loops do.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -187,18 +187,24 @@ class Way:
     finer: tuple["Way", ...] = ()
 
 
-def divided(
-    name: str, machine: Cpu, make: Callable[[Cpu, Site], Sequence[Kernel]]
-) -> Way:
-    """A way that divides its work for a device, and for others like it."""
-    others = {
+@cache
+def _others(machine: Cpu) -> Mapping[str, Cpu]:
+    """Devices like one, for which work is divided otherwise."""
+    return {
         "4 items": replace(machine, items=4),
         "16 items": replace(machine, items=16),
         "32 items": replace(machine, items=32),
         "half the cache": replace(machine, cache=machine.cache // 2),
         "twice the cache": replace(machine, cache=machine.cache * 2),
     }
-    finer = (Way(f"{name}, {x}", partial(make, m)) for x, m in others.items())
+
+
+def divided(
+    name: str, machine: Cpu, make: Callable[[Cpu, Site], Sequence[Kernel]]
+) -> Way:
+    """A way that divides its work for a device, and for others like it."""
+    others = _others(machine).items()
+    finer = (Way(f"{name}, {x}", partial(make, other)) for x, other in others)
     return Way(name, partial(make, machine), tuple(finer))
 
 
