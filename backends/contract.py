@@ -280,7 +280,8 @@ class Backend(ABC):
         op and the views around it, and never copies for them. ``quantize: region``:
         products and sums between integers of 8 bits reach it as one region. ``shuffle:
         conv``: a region of a pointwise convolution may end by interleaving channels.
-        ``reduce_window: mean``: a sum over windows may be divided by constants.
+        ``reduce_window: mean``: a sum over windows may be divided by constants;
+        ``apart``: extremes of large windows are to be taken axis by axis.
         ``gather: region``: what makes negative indices count from the end joins it.
         """
         return {}

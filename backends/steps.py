@@ -212,6 +212,8 @@ class Resident:
         """The device's array."""
         if self._array is None:
             array = self.constant.array()
+            if self.backend.regions and not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array)  # or each run would copy it
             self._array = placed(array, self.constant.type, self.backend)
         return self._array
 

@@ -17,6 +17,7 @@ from graphwright.passes.layout import channels_last, sink_reshapes
 from graphwright.passes.phases import in_phases
 from graphwright.passes.sink_shuffle import sink_shuffles
 from graphwright.passes.squeeze import raise_squeezes
+from graphwright.passes.windows_apart import windows_apart
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 
@@ -32,7 +33,8 @@ def lowering_passes(
     interleaves its channels, ``read`` that it reads them in any order; ``separable``
     for ``depthwise`` that such convolutions run with the pointwise ones around them,
     ``mean`` for ``reduce_window`` that sums over windows are divided by numbers of its
-    positions. One that fuses nothing is given no ``fused`` nodes.
+    positions, ``apart`` that extremes of large ones are taken axis by axis. One that
+    fuses nothing is given no ``fused`` nodes.
     """
     strided = frozenset(name for name, like in layout.items() if like == "strided")
 
@@ -45,6 +47,8 @@ def lowering_passes(
     last: list[Pass] = []
     if layout.get("conv") == "NHWC":
         last = [in_phases, channels_last, remove_dead, merge_common]
+    if layout.get("reduce_window") == "apart":
+        last.append(windows_apart)
     if layout.get("shuffle") == "read":
         last += [sink_shuffles, remove_dead]
     joined: list[Pass] = [fuse_shuffles] if layout.get("shuffle") == "conv" else []

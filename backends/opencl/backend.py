@@ -121,7 +121,7 @@ class OpenCLBackend(GraphBackend):
 
     def layout(self) -> Mapping[str, str]:
         """Channels last suit vectors along them; shuffled ones are read as they lie."""
-        return {"conv": "NHWC", "shuffle": "read"}
+        return {"conv": "NHWC", "shuffle": "read", "reduce_window": "apart"}
 
     @property
     def integer_products(self) -> bool:

@@ -260,6 +260,24 @@ def test_joined_arrays_that_are_empty() -> None:
     agree(lambda x: gnp.concatenate([x, x * 2], axis=1), x)
 
 
+@device
+def test_weights_that_lie_the_other_way_round_are_copied_once() -> None:
+    """Those of a loop's turns, too: what is not contiguous cannot be bound."""
+    w, x = normal(6, 6), normal(4, 3, 6)
+
+    def run(x: Any) -> Any:
+        return gw.scan(lambda h, row: (gnp.tanh(h @ w.T + row),) * 2, x[0], x)[1]
+
+    exe = gw.compile(gw.trace(run, gw.spec("float32", x.shape)), backend="opencl")
+    held = [c.value for c in exe.program.constants.values()]
+    assert any(c.shape == (6, 6) for c in held)
+    assert all(c.flags.c_contiguous for c in held)
+    h = x[0]
+    for got, row in zip(np.asarray(exe(x)), x, strict=True):
+        h = np.tanh(h @ w.T + row)
+        np.testing.assert_allclose(got, h, rtol=1e-5, atol=1e-5)
+
+
 COLUMNS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: gnp.sum(x, axis=0),
     "max": lambda x: gnp.max(x, axis=0),
