@@ -287,7 +287,8 @@ def test_a_new_length_is_no_new_program(monkeypatch: pytest.MonkeyPatch) -> None
     rows, columns = symbol("rows"), symbol("columns")
     q = b.input("q", TensorType(float32, (1, 2, rows, 16)))
     k, v = (b.input(x, TensorType(float32, (1, 2, columns, 16))) for x in "kv")
-    graph = b.finish([b.emit("attention", q, k, v, scale=0.5)], ["y"])
+    fields: dict[str, Any] = {"scale": 0.5, "causal": True, "offset": columns - rows}
+    graph = b.finish([b.emit("attention", q, k, v, **fields)], ["y"])
     exe, built = compiled(graph), list[object]()
     program = Session.program
 
@@ -296,12 +297,13 @@ def test_a_new_length_is_no_new_program(monkeypatch: pytest.MonkeyPatch) -> None
         return program(self, text)
 
     monkeypatch.setattr(Session, "program", noted)
-    for number, (m, n) in enumerate([(20, 40), (64, 300), (128, 129)]):
+    for number, (m, n) in enumerate([(20, 40), (64, 300), (128, 140)]):
         rng = np.random.default_rng(0)
         shapes = (1, 2, m, 16), (1, 2, n, 16), (1, 2, n, 16)
         feeds = [rng.standard_normal(s, np.float32) for s in shapes]
         (found,) = exe.run(None, dict(zip("qkv", feeds, strict=True)))
-        right = Attention(scale=0.5).compute(np, *(x.astype("f8") for x in feeds))
+        op = Attention(scale=0.5, causal=True, offset=n - m)
+        right = op.compute(np, *(x.astype("f8") for x in feeds))
         np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
         assert len(built) <= 1, f"after {number + 1} lengths"
 

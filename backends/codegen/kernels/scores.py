@@ -102,19 +102,23 @@ class Scores:
     def _tests(self, at: Coordinates) -> Iterator[Expr]:
         """What the fields ask of a query's and a key's position."""
         op, (*_, query, key) = self._op, at
-        place, own = (Expr("index", int32, (), x) for x in (query, key))
+        own, count = Expr("index", int32, (), key), const(0, int32)
+        first = op.offset if isinstance(op.offset, int) else 0
         if op.lengths:
             count = self._site.operand(3 + op.masked, (at[0],)).to(int32)
-            place = place + (count - self._axes[2].extent)
+            first = -self._axes[2].extent
             yield own < count
-        elif any(limit is not None for limit in reach(op)):
-            assert isinstance(op.offset, int)
-            place = place + op.offset
+
+        def place(shift: int) -> Expr:
+            """As an index, so that numbers are arguments of the kernel."""
+            found = Expr("index", int32, (), query + (first + shift))
+            return found + count if op.lengths else found
+
         below, above = reach(op)
         if below is not None:
-            yield own >= place - below
+            yield own >= place(-below)
         if above is not None:
-            yield own <= place + above
+            yield own <= place(above)
 
     def _written(self, leaf: Expr, found: Expr) -> list[str]:
         names = Names([found], self._sizes)
