@@ -369,3 +369,14 @@ def test_what_does_not_fit_registers_is_products_there() -> None:
     assert pays(attend.op, few, Gpu())
     assert not pays(attend.op, few, Gpu(near=1 << 9))
     assert not pays(attend.op, few, Gpu(group=32))
+
+
+def test_attention_of_constants_is_a_result() -> None:
+    b, k = gw.Builder("constants"), symbol("k")
+    x = b.input("x", TensorType(float32, (k,)))
+    one = b.constant(np.float32(1))
+    q, kv = (b.broadcast_to(one, (2, heads, k, 3)) for heads in (2, 1))
+    y = b.emit("attention", q, kv, kv, scale=0.5, causal=True)
+    exe = gw.compile(b.finish([y, b.exp(x)]), backend="opencl", optimize=False)
+    found, _ = exe(np.zeros(4, np.float32))
+    np.testing.assert_allclose(np.asarray(found), np.ones((2, 2, 4, 3)), rtol=1e-6)

@@ -71,7 +71,10 @@ def decomposed(graph: Graph, target: Target) -> Graph:
     found = decompose_unsupported(graph, stays)
     if found is graph:
         return graph
-    return remove_dead(sink_reshapes(fold_constants(found)))
+    folded = fold_constants(found)
+    if any(v in folded.constants for v in folded.outputs):
+        folded = found  # kernels write all results, those of constants too
+    return remove_dead(sink_reshapes(folded))
 
 
 @kernel_for("attention")
