@@ -99,9 +99,17 @@ def _new_name(number: int) -> str:
     return f"/proc/self/fd{''.join(steps)}/{number}"
 
 
+def _of_linker(name: str) -> Any:
+    """A function of the dynamic linker; None where there is no such one."""
+    try:
+        return getattr(ctypes.CDLL(None), name, None)
+    except (OSError, TypeError):  # Windows asks for a file
+        return None
+
+
 def _path_of(address: int) -> str | None:
     """The file of the shared object that an address lies in."""
-    found, look = _Found(), getattr(ctypes.CDLL(None), "dladdr", None)
+    found, look = _Found(), _of_linker("dladdr")
     if not address or look is None:
         return None
     if not look(ctypes.c_void_p(address), ctypes.byref(found)) or not found.file:
@@ -111,7 +119,7 @@ def _path_of(address: int) -> str | None:
 
 def _base_of(library: Any) -> int | None:
     """Where a shared object begins."""
-    look, place = getattr(ctypes.CDLL(None), "dlinfo", None), ctypes.c_void_p()
+    look, place = _of_linker("dlinfo"), ctypes.c_void_p()
     if library is None or look is None or not hasattr(os, "memfd_create"):
         return None
     handle = ctypes.c_void_p(library._handle)

@@ -290,7 +290,7 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
 
 @device
 @pytest.mark.parametrize("name", COLUMNS)
-@pytest.mark.parametrize("columns", [64, 127, 200, 1031])
+@pytest.mark.parametrize("columns", [127, 1031])
 def test_columns_are_reduced_side_by_side(name: str, columns: int) -> None:
     x = normal(37, columns)
     x[5, columns // 2] = np.nan
@@ -312,7 +312,7 @@ TURNED: dict[str, Callable[[Any], Any]] = {
 @device
 @pytest.mark.parametrize("name", TURNED)
 @pytest.mark.parametrize("shape", [(17, 63), (65, 160)])
-@pytest.mark.parametrize("dtype", ["float32", "bool", "complex128"])
+@pytest.mark.parametrize("dtype", ["bool", "complex128"])
 def test_what_lies_the_other_way_round(
     name: str, shape: tuple[int, int], dtype: str
 ) -> None:
