@@ -255,12 +255,22 @@ class Executable:
         finally:
             self._observer = before
 
-    def profile(self, feeds: Sequence[Any]) -> list[StepTime]:
-        """Wall time of each step of one run, in order; of each kernel of a device."""
+    def profile(self, feeds: Sequence[Any] | Mapping[str, Any]) -> list[StepTime]:
+        """Wall time of each step of one run, in order; of each kernel of a device.
+
+        Args:
+            feeds: Inputs, in order or by name.
+
+        Raises:
+            FeedError: If they do not fit.
+        """
         return self.run_timed(feeds)[1]
 
-    def run_timed(self, feeds: Sequence[Any]) -> tuple[list[Any], list[StepTime]]:
+    def run_timed(
+        self, feeds: Sequence[Any] | Mapping[str, Any]
+    ) -> tuple[list[Any], list[StepTime]]:
         """Outputs as ``execute`` gives them, and wall time of each step, in order."""
+        given = self.positional(feeds) if isinstance(feeds, Mapping) else feeds
         rows: list[StepTime] = []
         last = time.perf_counter()
 
@@ -272,7 +282,7 @@ class Executable:
 
         with self.observe(note, timed=True):
             last = time.perf_counter()
-            results = self.execute(feeds)
+            results = self.execute(given)
         return results, rows
 
     def plan_for(self, **sizes: int) -> Plan:

@@ -83,7 +83,7 @@ def best(
 def profile(executable: Any, feeds: Feeds) -> None:
     """Prints the time of each kind of step."""
     rows: dict[str, list[float]] = defaultdict(list)
-    for step in executable.profile([feeds[n] for n in executable.input_names]):
+    for step in executable.profile(feeds):
         rows[step.op].append(1e3 * step.seconds)
     for op, times in sorted(rows.items(), key=lambda row: -sum(row[1]))[:10]:
         print(f"    {op:20s} {len(times):4d} {sum(times):9.2f}")

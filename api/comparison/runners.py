@@ -187,7 +187,7 @@ class GraphwrightRunner(Runner):
         return self.exe.digest(**_sizes_of(self.original.graph, feeds))
 
     def profile(self, feeds: Feeds) -> list[StepTime]:
-        return self.exe.profile(self.exe.positional(feeds))
+        return self.exe.profile(feeds)
 
     def peak_bytes(self, feeds: Feeds) -> int | None:
         sizes = _sizes_of(self.original.graph, feeds)

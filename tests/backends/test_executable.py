@@ -285,7 +285,10 @@ def test_an_observed_run_that_fails_shows_each_step_once() -> None:
 def test_profile_and_costs_name_the_source() -> None:
     exe = gw.compile(graph_of(lambda b, x: b.dot(x, x), 4, 4), backend="numpy")
     (row,) = exe.profile([numbers(4, 4)])
-    assert row.op == "dot"
+    (same,) = exe.profile({exe.input_names[0]: numbers(4, 4)})
+    assert row.op == same.op == "dot"
+    with pytest.raises(gw.FeedError, match="nothing"):
+        exe.profile({"nothing": numbers(4, 4)})
     assert "first" in row.source
     assert exe.cost_analysis()["flops"] == 128
     assert exe.memory_analysis() == {"constants": 0, "peak": 64}
