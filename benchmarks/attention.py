@@ -10,8 +10,7 @@ and the error of the first against float64, of the largest result.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from turns import timed
 
 import graphwright as gw
 from graphwright.ir.builder import Builder
@@ -84,18 +84,6 @@ def ours(graph: Graph) -> tuple[Run, float]:
     steps = exe.plan_for().steps
     taken = sum(step.into.scratch_bytes for step in steps if step.into is not None)
     return lambda feeds: exe.run(None, feeds)[0], taken / 1e6
-
-
-def timed(runs: Mapping[str, Run], feeds: Feeds, rounds: int) -> dict[str, float]:
-    """Milliseconds of each, the least of some rounds in turns."""
-    found = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(feeds)
-            found[name] = min(found[name], 1e3 * (time.perf_counter() - start))
-            time.sleep(0.01)
-    return found
 
 
 def error(feeds: Feeds, found: Any, options: argparse.Namespace) -> float:

@@ -10,7 +10,6 @@ megabytes of weights.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ import onnxruntime
 import openvino
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from turns import timed
 
 import graphwright as gw
 
@@ -82,18 +82,6 @@ def openvino_(text: bytes) -> Run:
     settings = {"INFERENCE_NUM_THREADS": 2, "INFERENCE_PRECISION_HINT": "f32"}
     own = core.compile_model(core.read_model(text), "CPU", settings)
     return lambda x: own(x)[0]
-
-
-def timed(runs: dict[str, Run], x: Any, rounds: int) -> dict[str, float]:
-    """Milliseconds of each, the least of some rounds in turns."""
-    found = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(x)
-            found[name] = min(found[name], 1e3 * (time.perf_counter() - start))
-            time.sleep(0.01)
-    return found
 
 
 def main() -> None:

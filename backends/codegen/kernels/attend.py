@@ -149,6 +149,16 @@ def sizes_of(shape: AttendShape, span: int, own: int) -> tuple[int, ...]:
     return tuple(found[name] for name in SIZES)
 
 
+def head_of(scores: Scores, dialect: Dialect, group: int) -> str:
+    """The head of a kernel of groups of so many work-items."""
+    more = [f"n{i}" for i in range(len(scores.sizes))]
+    types = dict(zip(scores.arrays, scores.words, strict=True))
+    own = arguments(("q", "k", "v", *scores.arrays), (), "out", types)
+    numbers = [f"int {name}" for name in (*SIZES, *more)]
+    every = ", ".join([own, "__local float *restrict near", *numbers])
+    return dialect.kernel.format(name="NAME", group=f"{group}, 1, 1", arguments=every)
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """The kernel's source.
@@ -167,14 +177,7 @@ class _Writer:
 
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
-        more = [f"n{i}" for i in range(len(self.scores.sizes))]
-        types = dict(zip(self.scores.arrays, self.scores.words, strict=True))
-        own = arguments(("q", "k", "v", *self.scores.arrays), (), "out", types)
-        numbers = [f"int {name}" for name in (*SIZES, *more)]
-        every = [own, "__local float *restrict near", *numbers]
-        head = self.dialect.kernel.format(
-            name="NAME", group="1, 1, 1", arguments=", ".join(every)
-        )
+        head = head_of(self.scores, self.dialect, 1)
         panels = "for (int p = begin; p < end; p++)"
         passing = [
             "int until = from + span < columns ? from + span : columns;",

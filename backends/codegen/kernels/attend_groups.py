@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from graphwright.backends.codegen.device import Gpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels.attend import SIZES, AttendShape, sizes_of
+from graphwright.backends.codegen.kernels.attend import (
+    AttendShape,
+    head_of,
+    sizes_of,
+)
 from graphwright.backends.codegen.kernels.launch import (
     Argument,
     Launch,
@@ -18,7 +22,6 @@ from graphwright.backends.codegen.kernels.launch import (
 )
 from graphwright.backends.codegen.kernels.scores import Scores
 from graphwright.backends.codegen.kernels.text import (
-    arguments,
     block,
     named,
     number,
@@ -72,14 +75,7 @@ class _Writer:
 
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
-        more = [f"n{i}" for i in range(len(self.scores.sizes))]
-        types = dict(zip(self.scores.arrays, self.scores.words, strict=True))
-        own = arguments(("q", "k", "v", *self.scores.arrays), (), "out", types)
-        numbers = [f"int {name}" for name in (*SIZES, *more)]
-        every = [own, "__local float *restrict near", *numbers]
-        head = self.dialect.kernel.format(
-            name="NAME", group=f"{GROUP}, 1, 1", arguments=", ".join(every)
-        )
+        head = head_of(self.scores, self.dialect, GROUP)
         steps = block(f"for (int t = 0; t < many; t += {_FEW})", self._few())
         passing = [
             "int many = until - from < span ? until - from : span;",
