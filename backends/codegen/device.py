@@ -18,6 +18,7 @@ class Cpu:
         dots: Whether a processor has an instruction that adds products of bytes to sums
             (see `kernels/sums.py`).
         items: Work-items for each core: they take turns, and end at about one time.
+        lanes: Elements of 32 bits that a register has: of vectors in kernels.
     """
 
     cores: int = 1
@@ -26,6 +27,7 @@ class Cpu:
     strict: bool = False
     dots: bool = False
     items: int = 8
+    lanes: int = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,10 @@ class Dialect:
 
 
 def _unaligned(name: str, size: int) -> str:
-    return f"typedef {name}8 {name}8u __attribute__((aligned({size})));"
+    types = (f"{name}{lanes}" for lanes in (8, 16))
+    return "\n".join(
+        f"typedef {t} {t}u __attribute__((aligned({size})));" for t in types
+    )
 
 
 _VECTORS = "\n".join(

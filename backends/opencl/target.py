@@ -13,6 +13,8 @@ VARIABLE = "GRAPHWRIGHT_OPENCL_SCHEDULE"
 
 _GROUP = 256
 """Work-items of a group where a device takes more: so several groups fit on a unit."""
+_WIDTHS = (8, 16)
+"""Elements of 32 bits that a vector of a kernel for a CPU can have."""
 _LANES = 32
 """Work-items that run in step, where a device does not say."""
 _SAID = (
@@ -54,9 +56,15 @@ def target_of(
     """
     cores, near = int(device.max_compute_units), int(device.local_mem_size)
     if schedule == "cpu":
-        return Cpu(cores, near, shares, strict, dots)
+        return Cpu(cores, near, shares, strict, dots, lanes=width_of(device))
     group = _power_of_two(min(_GROUP, int(device.max_work_group_size)))
     return Gpu(cores, group, min(_lanes(device), group), near, strict)
+
+
+def width_of(device: Any) -> int:
+    """Elements of 32 bits that vectors of kernels for a CPU have: a register's."""
+    own = int(device.native_vector_width_float)
+    return max((width for width in _WIDTHS if width <= own), default=_WIDTHS[0])
 
 
 def _lanes(device: Any) -> int:

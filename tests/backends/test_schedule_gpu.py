@@ -6,6 +6,7 @@ Groups and barriers run on CPU devices, too: slowly, but as the standard says.
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -383,6 +384,7 @@ def test_of_onnx_suite(name: str, cases: dict[str, Any]) -> None:
 
 def described(**properties: Any) -> Any:
     usual = {"type": 4, "max_compute_units": 132, "local_mem_size": 49152}
+    usual["native_vector_width_float"] = 4
     return SimpleNamespace(**{**usual, "max_work_group_size": 1024, **properties})
 
 
@@ -392,6 +394,8 @@ def test_properties_decide() -> None:
     assert schedule_of(described(type=2), cpu=2) == "cpu"
     cpu = target_of(described(type=2), "cpu", shares=True, strict=False)
     assert cpu == Cpu(132, 49152, in_place=True)
+    wide = described(type=2, native_vector_width_float=16)
+    assert target_of(wide, "cpu", shares=True, strict=False) == replace(cpu, lanes=16)
     gpu = target_of(described(), "gpu", shares=False, strict=True)
     assert gpu == Gpu(132, 256, 32, 49152, strict=True)
 
