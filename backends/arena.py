@@ -117,6 +117,15 @@ def aligned(size: int) -> Any:
     return raw[-raw.ctypes.data % _ALIGN :][:size]
 
 
+def empty(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
+    """A new array that begins where a line of cache does: so do all of its vectors.
+
+    Those of 512 bits take twice the time where each lies in two lines (x86).
+    """
+    found: np.ndarray[Any, Any] = aligned(math.prod(shape) * dtype.itemsize)
+    return found.view(dtype).reshape(shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Places of the results of steps in an arena of ``size`` bytes.

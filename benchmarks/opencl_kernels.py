@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 import graphwright as gw
+from graphwright.backends.arena import empty
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.choose import convolution, division
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.text import WIDTH, arguments, block, named
+from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.opencl.library import pyopencl, session
 from graphwright.backends.opencl.programs import Programs
 
@@ -36,6 +37,7 @@ _SMALL = 256
 """Sizes of products that are queued, to be waited for once."""
 _QUEUED = 50
 _REST = 0.05
+_FLOAT = np.dtype(np.float32)
 
 Layer = tuple[int, int, int, int, int, int]
 LAYERS: Mapping[str, Layer] = {  # size, channels, filters, kernel, stride, groups
@@ -75,7 +77,7 @@ class Bench:
         self.clock = time.process_time if cpu else time.perf_counter
         device = self.session.device
         self.cores = int(device.max_compute_units)
-        self.machine = Cpu(self.cores, device.local_mem_size)
+        self.machine = Cpu(self.cores, device.local_mem_size, lanes=self.session.lanes)
         self.programs = Programs(self.session)
         self.share = self.cores if cpu else 1
 
@@ -92,7 +94,7 @@ class Bench:
         cl, queue = pyopencl(), self.session.queue
         makes = {**library.constants, **library.indices}
         packed = {name: make(weights) for name, make in makes.items()}
-        scratch = {n: np.zeros(size, np.float32) for n, size in library.scratch.items()}
+        scratch = {n: empty((size,), _FLOAT) for n, size in library.scratch.items()}
         held = {**packed, **scratch, **arrays}
         buffers = {name: self.session.buffer(array) for name, array in held.items()}
         self.programs.build([(x.kernel, x.source) for x in library.launches])
@@ -127,7 +129,7 @@ class Bench:
 
     def peak(self) -> float:
         """Operations a second of multiply-adds in registers, on all cores."""
-        sums = range(_SUMS)
+        sums, lanes = range(_SUMS), self.machine.lanes
         total = " + ".join(f"s{i}" for i in sums)
         body = [
             "float g = x[ITEM(0)];",
@@ -136,16 +138,16 @@ class Bench:
                 "for (int k = 0; k < steps; k++)",
                 [f"s{i} = s{i} * SPLAT(0.999f) + SPLAT(g);" for i in sums],
             ),
-            f"STORE(out + {WIDTH} * ITEM(0), {total})",
+            f"STORE(out + {lanes} * ITEM(0), {total})",
         ]
         head = OPENCL.kernel.format(
             name="NAME", group="1, 1, 1", arguments=arguments(("x",), ("steps",), "out")
         )
         kernel = named("peak", "\n".join(block(head, body)) + "\n")
         launch = Launch(*kernel, ("x", "out", _STEPS), (self.cores,))
-        size = WIDTH * self.cores
-        known = {n: np.zeros(size, np.float32) for n in ("x", "out")}
-        work = 2 * _SUMS * WIDTH * _STEPS * self.cores
+        size = lanes * self.cores
+        known = {n: np.ones(size, np.float32) for n in ("x", "out")}
+        work = 2 * _SUMS * lanes * _STEPS * self.cores
         return work / self.seconds(Library((launch,)), known)
 
     def convolutions(self, only: str) -> Iterator[tuple[str, str, float, int]]:
@@ -163,7 +165,7 @@ class Bench:
             known = {
                 "x": rng.standard_normal((size * size, channels), np.float32),
                 "bias": rng.standard_normal(filters, np.float32),
-                "out": np.zeros(shape.rows * filters, np.float32),
+                "out": empty((shape.rows * filters,), _FLOAT),
             }
             taps = (filters, shape.depth, kernel, kernel)
             w = rng.standard_normal(taps, np.float32)

@@ -13,6 +13,9 @@ from graphwright.backends.codegen.kernels.text import prelude
 
 cl = pytest.importorskip("pyopencl", reason="PyOpenCL runs these kernels")
 
+BOTH = [8, pytest.param(16, marks=pytest.mark.full)]
+"""Widths of vectors. Where registers are wider, all other tests run these."""
+
 
 @cache
 def queue() -> Any:
@@ -25,8 +28,8 @@ def queue() -> Any:
 
 
 @cache
-def _program(source: str) -> Any:
-    text = OPENCL.preamble + prelude(OPENCL) + source
+def _program(source: str, lanes: int) -> Any:
+    text = OPENCL.preamble + prelude(OPENCL, lanes) + source
     return cl.Program(queue().context, text).build()
 
 
@@ -39,8 +42,12 @@ def run(
     arrays: Mapping[str, Any],
     shape: tuple[int, ...],
     weights: Any = None,
+    lanes: int = 8,
 ) -> Any:
-    """The array ``out`` after all launches, filled with NaN before."""
+    """The array ``out`` after all launches, filled with NaN before.
+
+    Kernels are for vectors of so many ``lanes``.
+    """
     context, flags = queue().context, cl.mem_flags
     out = np.full(shape, np.nan, np.float32)
 
@@ -60,7 +67,7 @@ def run(
         return buffers[found] if isinstance(found, str) else np.int32(found)
 
     for launch in library.launches:
-        kernel = cl.Kernel(_program(launch.source), launch.kernel)
+        kernel = cl.Kernel(_program(launch.source, lanes), launch.kernel)
         kernel.set_args(*map(argument, launch.arguments))
         group = (1,) * len(launch.items)
         cl.enqueue_nd_range_kernel(queue(), kernel, launch.items, group)

@@ -31,12 +31,21 @@ _MOST = (1 << 16) - (1 << 12)
 """Tickets that are counted."""
 
 FUNCTIONS = """\
+#ifdef __has_attribute
+#if __has_attribute(min_vector_width)
+#define KERNEL(...) static __attribute__((noinline, min_vector_width(512)))
+#endif
+#endif
+#ifndef KERNEL
 #define KERNEL(...) static __attribute__((noinline))
+#endif
 #define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items
 #define ITEM(axis) item##axis
 #define ITEMS items
 """
-"""What makes functions of the sources of kernels."""
+"""What makes functions of the sources of kernels. Clang splits vectors of 512 bits for
+processors that it takes to be slower by them, but where a function asks for them.
+"""
 
 
 def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:

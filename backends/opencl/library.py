@@ -19,7 +19,7 @@ from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers
 from graphwright.backends.opencl.objects import Code, code_at, packed, unpacked
 from graphwright.backends.opencl.processor import has_dots
-from graphwright.backends.opencl.target import Schedule, schedule_of
+from graphwright.backends.opencl.target import Schedule, schedule_of, width_of
 from graphwright.backends.progress import Progress
 from graphwright.ir.errors import DeviceMemoryError
 
@@ -131,6 +131,11 @@ class Session:
         return "cl_khr_fp64" in str(self.device.extensions).split()
 
     @property
+    def lanes(self) -> int:
+        """Elements of 32 bits of a vector of a kernel for CPUs."""
+        return width_of(self.device)
+
+    @property
     def persists(self) -> bool:
         """Whether one kernel can run a whole plan.
 
@@ -167,7 +172,7 @@ class Session:
         """
         if not self.persists or not has_dots():
             return False
-        text = OPENCL.preamble + prelude(OPENCL) + DOTS
+        text = OPENCL.preamble + prelude(OPENCL, self.lanes) + DOTS
         try:
             return load(self._key(text)) is not None or bool(self.program(text))
         except BuildError:

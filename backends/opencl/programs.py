@@ -18,8 +18,6 @@ from graphwright.backends.opencl.library import Session, pyopencl
 from graphwright.backends.opencl.objects import Code, code_at
 
 _PLACEHOLDER = "kernel_name"
-_HEAD = OPENCL.preamble + prelude(OPENCL)
-
 
 _APART = "#pragma OPENCL FP_CONTRACT OFF\n"
 _TOGETHER = "\n#pragma OPENCL FP_CONTRACT ON"
@@ -61,6 +59,7 @@ class Programs:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._head = OPENCL.preamble + prelude(OPENCL, session.lanes)
         self._built: dict[str, Any] = {}
         self._plans: dict[frozenset[str], Any] = {}
         self._lock = Lock()
@@ -74,7 +73,7 @@ class Programs:
         with self._lock:
             new = {n: text for n, text in sources if n not in self._built}
             if new:
-                program = self._session.program("\n".join([_HEAD, *new.values()]))
+                program = self._session.program("\n".join([self._head, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
     def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
@@ -91,7 +90,7 @@ class Programs:
             if found is None:
                 functions = [sources[name] for name in names]
                 behind = plan_source({name: kernels[name] for name in names}, OPENCL)
-                text = "\n".join([FUNCTIONS, _HEAD, *functions, behind])
+                text = "\n".join([FUNCTIONS, self._head, *functions, behind])
                 found = self._entry(text) or self._session.program(text)
                 self._plans[key] = found
             return found

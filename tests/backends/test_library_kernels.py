@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from library_runs import run
+from library_runs import BOTH, run
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
@@ -21,13 +21,13 @@ from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.tile import TILE
+from graphwright.backends.codegen.kernels.tile import Tile
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
 from graphwright.backends.codegen.kernels.winograd import Division, winograd
 from graphwright.ir.constant import Constant
 from graphwright.ir.ops.linalg import Conv
 
-Make: TypeAlias = Callable[[ConvShape, Affine], Library]
+Make: TypeAlias = Callable[[ConvShape, Affine, Cpu], Library]
 
 MACHINE = Cpu(2, 1 << 20)
 SAME = ((1, 1), (1, 1))
@@ -56,7 +56,9 @@ def _operands(shape: ConvShape) -> tuple[Any, Any]:
     return x, _random(shape.filters, shape.depth, *shape.kernel, seed=1)
 
 
-def _check(shape: ConvShape, make: Make, bound: float = 1e-6) -> None:
+def _check(
+    shape: ConvShape, make: Make, bound: float = 1e-6, machine: Cpu = MACHINE
+) -> None:
     """With all that a finish can do."""
     x, w = _operands(shape)
     want = _reference(shape, x, w)
@@ -64,13 +66,13 @@ def _check(shape: ConvShape, make: Make, bound: float = 1e-6) -> None:
     bias, residual = _random(shape.filters, seed=2), _random(*want.shape, seed=3)
     finish = Affine(bias=True, residual=True, low=-2.0, high=9.0)
     known = {"x": x, "bias": bias, "residual": residual}
-    got = run(make(shape, finish), known, want.shape, w)
+    got = run(make(shape, finish, machine), known, want.shape, w, machine.lanes)
     want = np.clip(want + bias + residual, -2, 9)
     assert np.abs(got - want).max() <= bound * scale
 
 
-def _direct(shape: ConvShape, finish: Affine) -> Library:
-    return conv(shape, finish, MACHINE, OPENCL)
+def _direct(shape: ConvShape, finish: Affine, machine: Cpu = MACHINE) -> Library:
+    return conv(shape, finish, machine, OPENCL)
 
 
 DIRECT = [
@@ -120,9 +122,10 @@ def test_random_convolutions_are_the_reference(seed: int) -> None:
     _check(shape, _direct)
 
 
+@pytest.mark.parametrize("lanes", BOTH)
 @pytest.mark.parametrize("shape", DIRECT, ids=str)
-def test_direct_convolution_is_the_reference(shape: ConvShape) -> None:
-    _check(shape, _direct)
+def test_direct_convolution_is_the_reference(shape: ConvShape, lanes: int) -> None:
+    _check(shape, _direct, machine=replace(MACHINE, lanes=lanes))
 
 
 WINOGRAD = [
@@ -161,11 +164,18 @@ OFTEN = {0, 3, 5, 7, 10, 12, 14, 15, 17, 19, 20, 23}
     ],
     ids=str,
 )
-def test_winograd_is_the_reference(cut: Division, shape: ConvShape) -> None:
-    def make(shape: ConvShape, finish: Affine) -> Library:
-        return winograd(shape, finish, MACHINE, OPENCL, cut)
+@pytest.mark.parametrize("lanes", BOTH)
+def test_winograd_is_the_reference(cut: Division, shape: ConvShape, lanes: int) -> None:
+    def make(shape: ConvShape, finish: Affine, machine: Cpu) -> Library:
+        return winograd(shape, finish, machine, OPENCL, cut)
 
-    _check(shape, make, 1e-5)
+    _check(_deep(shape, lanes), make, 1e-5, replace(MACHINE, lanes=lanes))
+
+
+def _deep(shape: ConvShape, lanes: int) -> ConvShape:
+    """A shape with channels enough for vectors of so many lanes."""
+    few = shape.strides[0] ** 2 * shape.depth < lanes
+    return replace(shape, channels=2 * shape.channels) if few else shape
 
 
 @pytest.mark.parametrize("span", [0, 6])
@@ -207,18 +217,20 @@ STRIDED = [
 
 
 def _chosen(cut: Division) -> Make:
-    def make(shape: ConvShape, finish: Affine) -> Library:
-        return convolution(shape, finish, MACHINE, OPENCL, cut)
+    def make(shape: ConvShape, finish: Affine, machine: Cpu) -> Library:
+        return convolution(shape, finish, machine, OPENCL, cut)
 
     return make
 
 
+@pytest.mark.parametrize("lanes", BOTH)
 @pytest.mark.parametrize(("cut", "shape"), STRIDED, ids=str)
 def test_strided_convolutions_are_ones_of_phases(
-    cut: Division, shape: ConvShape
+    cut: Division, shape: ConvShape, lanes: int
 ) -> None:
-    _check(shape, _chosen(cut), 1e-5)
-    library = _chosen(cut)(shape, Affine())
+    machine, shape = replace(MACHINE, lanes=lanes), _deep(shape, lanes)
+    _check(shape, _chosen(cut), 1e-5, machine)
+    library = _chosen(cut)(shape, Affine(), machine)
     assert library.launches[0].kernel.startswith("phases")
 
 
@@ -228,7 +240,12 @@ def test_what_is_no_tap_of_a_strided_window_is_not_read(odd: float, span: int) -
     shape = replace(SEVEN, batch=1, strides=(3, 3))  # each 9 phases of 3x3
     x, w = _operands(shape)
     x[0, 10] = odd
-    got = run(_chosen(Division(4, span))(shape, Affine()), {"x": x}, (1, 11, 12, 24), w)
+    got = run(
+        _chosen(Division(4, span))(shape, Affine(), MACHINE),
+        {"x": x},
+        (1, 11, 12, 24),
+        w,
+    )
     want = run(_direct(shape, Affine()), {"x": x}, (1, 11, 12, 24), w)
     clean = np.isfinite(want)
     assert clean.any()
@@ -256,12 +273,13 @@ def test_depthwise_convolutions_ask_ahead_where_images_do_not_lie_near() -> None
     assert "AHEAD" not in near
 
 
+@pytest.mark.parametrize("lanes", BOTH)
 @pytest.mark.parametrize("shape", DEPTHWISE, ids=str)
-def test_depthwise_convolution_is_the_reference(shape: ConvShape) -> None:
-    def make(shape: ConvShape, finish: Affine) -> Library:
-        return depthwise(shape, finish, MACHINE, OPENCL)
+def test_depthwise_convolution_is_the_reference(shape: ConvShape, lanes: int) -> None:
+    def make(shape: ConvShape, finish: Affine, machine: Cpu) -> Library:
+        return depthwise(shape, finish, machine, OPENCL)
 
-    _check(shape, make)
+    _check(shape, make, machine=replace(MACHINE, lanes=lanes))
 
 
 def _kind(shape: ConvShape) -> str:
@@ -362,24 +380,29 @@ PRODUCTS = [
 
 @pytest.mark.parametrize("shape", PRODUCTS, ids=str)
 @pytest.mark.parametrize("constant", [False, True])
-def test_products_are_those_of_numpy(shape: GemmShape, constant: bool) -> None:
+@pytest.mark.parametrize("lanes", BOTH)
+def test_products_are_those_of_numpy(
+    shape: GemmShape, constant: bool, lanes: int
+) -> None:
     x = _random(shape.batch, shape.rows, shape.depth)
     w = _random(shape.matrices, shape.depth, shape.columns, seed=1)
     bias = _random(shape.columns, seed=2)
     finish = Affine(bias=True, low=0.0)
-    library = gemm(shape, constant, finish, MACHINE, OPENCL)
+    machine = replace(MACHINE, lanes=lanes)
+    library = gemm(shape, constant, finish, machine, OPENCL)
     known = {"x": x, "bias": bias} | ({} if constant else {"w": w})
     want = np.maximum(x.astype(np.float64) @ w + bias, 0)
-    got = run(library, known, want.shape, w)
+    got = run(library, known, want.shape, w, lanes)
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
 @pytest.mark.parametrize("rows", [*range(1, 40), 49, 128, 197])
 def test_tiles_cover_all_rows_and_few_that_are_not_there(rows: int) -> None:
-    tiles, longs = TILE.split(rows)
-    lengths = [TILE.rows] * longs + [TILE.rows - 1] * (tiles - longs)
-    assert rows <= sum(lengths) < rows + TILE.rows
-    assert sum(lengths) == rows or rows < TILE.rows * (TILE.rows - 1)
+    tile = Tile()
+    tiles, longs = tile.split(rows)
+    lengths = [tile.rows] * longs + [tile.rows - 1] * (tiles - longs)
+    assert rows <= sum(lengths) < rows + tile.rows
+    assert sum(lengths) == rows or rows < tile.rows * (tile.rows - 1)
 
 
 def test_sizes_are_no_part_of_the_source() -> None:

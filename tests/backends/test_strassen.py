@@ -1,10 +1,11 @@
 """Strassen's products against NumPy's, and where the OpenCL backend takes them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from library_runs import run
+from library_runs import BOTH, run
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
@@ -24,7 +25,7 @@ def _product(x: Any, w: Any, machine: Cpu = MACHINE, **known: Any) -> Any:
     shape = GemmShape(1, len(x), *w.shape)
     finish = Affine(**dict.fromkeys(known, True))
     library = strassen(shape, finish, machine, OPENCL)
-    return run(library, {"x": x, **known}, (len(x), w.shape[1]), w)
+    return run(library, {"x": x, **known}, (len(x), w.shape[1]), w, machine.lanes)
 
 
 SHAPES = [
@@ -38,12 +39,18 @@ SHAPES = [
 ]
 
 
+@pytest.mark.parametrize("lanes", BOTH)
 @pytest.mark.parametrize(("rows", "depth", "columns"), SHAPES, ids=str)
-def test_products_are_those_of_numpy(rows: int, depth: int, columns: int) -> None:
+def test_products_are_those_of_numpy(
+    rows: int, depth: int, columns: int, lanes: int
+) -> None:
+    machine = replace(MACHINE, lanes=lanes)
+    if not accepts(GemmShape(1, rows, depth, columns), lanes):
+        depth, columns = 2 * depth, 2 * columns
     x, w = _random(rows, depth), _random(depth, columns, seed=1)
     bias, residual = _random(columns, seed=2), _random(rows, columns, seed=3)
     want = x.astype(np.float64) @ w + bias + residual
-    got = _product(x, w, bias=bias, residual=residual)
+    got = _product(x, w, machine, bias=bias, residual=residual)
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
@@ -78,13 +85,13 @@ def test_sizes_are_no_part_of_the_source() -> None:
 
 
 def test_it_is_for_quarters_of_whole_vectors_that_are_deep() -> None:
-    assert pays(GemmShape(1, 64, 768, 1408))
-    assert not pays(GemmShape(1, 64, 768, 768))
-    assert not pays(GemmShape(1, 64, 256, 4224))
-    assert not pays(GemmShape(1, 8, 768, 1408))
-    assert not pays(GemmShape(1, 64, 16 * 12289, 64))  # twice eight by a prime
+    assert pays(GemmShape(1, 64, 768, 1408), 8)
+    assert not pays(GemmShape(1, 64, 768, 768), 8)
+    assert not pays(GemmShape(1, 64, 256, 4224), 8)
+    assert not pays(GemmShape(1, 8, 768, 1408), 8)
+    assert not pays(GemmShape(1, 64, 16 * 12289, 64), 8)  # twice eight by a prime
     for shape in ((1, 64, 776, 64), (1, 64, 768, 65), (1, 64, 768, 30), (2, 8, 16, 64)):
-        assert not accepts(GemmShape(*shape))
+        assert not accepts(GemmShape(*shape), 8)
 
 
 def _kernels(weights: Any, x: Any, **options: Any) -> tuple[Any, set[str]]:

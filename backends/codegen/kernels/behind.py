@@ -7,7 +7,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, linear, of
 from graphwright.backends.codegen.kernels.table import Site
-from graphwright.backends.codegen.kernels.text import WIDTH, block
+from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel, Set, Sizes
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.nest import Nest, simplified
@@ -32,10 +32,13 @@ class Behind:
     Args:
         site: Where the kernel stands.
         dialect: Its language.
-        sums: Of which dtype the kernel's sums are.
+        lanes: Of a vector of sums.
+        sums: Of which dtype these are.
     """
 
-    def __init__(self, site: Site, dialect: Dialect, sums: DType = float32) -> None:
+    def __init__(
+        self, site: Site, dialect: Dialect, lanes: int, sums: DType = float32
+    ) -> None:
         shape = site.output.shape
         axes = tuple(map(Axis, shape))
         stored, leaf = site.epilogue(tuple(map(of, axes)), apart=sums is int32)
@@ -44,11 +47,11 @@ class Behind:
         self._axes, self._dialect = nest.axes, dialect
         self._stored, self._leaf = nest.exprs
         self._columns, self._sums = shape[-1], sums
-        self._sizes = Sizes(int32)
+        self._sizes, self._lanes = Sizes(int32), lanes
         self._inputs: dict[Array, None] = {}
         self._texts: dict[int, str] = {}
-        for lanes in (WIDTH, 1):  # so that all sizes have their names
-            self._computed("x", "y", lanes)
+        for count in (lanes, 1):  # so that all sizes have their names
+            self._computed("x", "y", count)
 
     @property
     def is_plain(self) -> bool:
@@ -93,8 +96,8 @@ class Behind:
             return []
         word, sum_ = self.types["out"], self._dialect.types[self._sums.name]
         where = [f"const int place = {place}, row = {row}, column_ = {column};"]
-        whole = [*where, *self._computed(value, _DONE, WIDTH)]
-        declared = f"{word}{WIDTH} {_DONE};"
+        whole = [*where, *self._computed(value, _DONE, self._lanes)]
+        declared = f"{word}{self._lanes} {_DONE};"
         if left is None:
             return [declared, *block("", whole)]
         lanes = [
@@ -102,15 +105,15 @@ class Behind:
             f"const int column_ = {column} + lane;",
             *self._computed("lanes[lane]", "each[lane]", 1),
         ]
-        names = ", ".join(f"{value}.s{i:x}" for i in range(WIDTH))
-        all_ = ", ".join(f"each[{i}]" for i in range(WIDTH))
+        names = ", ".join(f"{value}.s{i:x}" for i in range(self._lanes))
+        all_ = ", ".join(f"each[{i}]" for i in range(self._lanes))
         each = [
-            f"{sum_} lanes[{WIDTH}] = {{{names}}};",
-            f"{word} each[{WIDTH}] = {{0}};",
+            f"{sum_} lanes[{self._lanes}] = {{{names}}};",
+            f"{word} each[{self._lanes}] = {{0}};",
             *block(f"for (int lane = 0; lane < {left}; lane++)", lanes),
-            f"{_DONE} = ({word}{WIDTH})({all_});",
+            f"{_DONE} = ({word}{self._lanes})({all_});",
         ]
-        head = f"if ({left} >= {WIDTH})"
+        head = f"if ({left} >= {self._lanes})"
         return [declared, *block(head, whole), *block("else", each)]
 
     def write(self, address: str, value: str, left: str | None) -> str:
@@ -118,7 +121,7 @@ class Behind:
         word, found = self.types["out"], value if self._is_bare else _DONE
         if left is not None:
             return f"PUT({word}, {address}, {found}, {left})"
-        vector = f"{word}{WIDTH}"
+        vector = f"{word}{self._lanes}"
         return self._dialect.store.format(vector=vector, address=address, value=found)
 
     @property

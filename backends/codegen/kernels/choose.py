@@ -13,23 +13,24 @@ from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.text import WIDTH
-from graphwright.backends.codegen.kernels.tile import TILE
+from graphwright.backends.codegen.kernels.tile import Tile
 from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.mapped import release_part
 from graphwright.ir.constant import Constant
 
-_BALANCE = 3
-"""Operations in the time of a byte of weights: they come from memory in each run, but
-most of that is waited for behind products."""
+_BALANCE = 3 / 8
+"""Operations of a lane in the time of a byte of weights: they come from memory in each
+run, but most of that is waited for behind products."""
 _TRANSFORMS = {4: (40, 40), 6: (140, 145), 7: (180, 350), 8: (220, 560)}
-"""Cycles to transform a tile of eight channels, there and back, by its points."""
-_CYCLE = 32
-"""Operations of a cycle."""
-_COPIED = 40
-"""Operations in the time of a float of phases."""
+"""Cycles to transform a tile of a vector of channels, there and back, by its points."""
+_CYCLE = 4
+"""Operations of a cycle, of each lane."""
+_COPIED = 5
+"""Operations of a lane in the time of a float of phases."""
 _RESIDENT = 5 << 19
 """Bytes of transformed filters that each span of tiles may read again."""
+_TILE = Tile()
+"""What is multiplied: so many rows, whatever the width of vectors is."""
 _HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
 """Time of a row of a register tile, by its rows."""
 _PART = 1 << 20
@@ -68,7 +69,7 @@ def convolution(
         return winograd.winograd(shape, finish, machine, dialect, cut)
 
     if phases.accepts(shape):
-        return phases.phased(shape, dialect, made)
+        return phases.phased(shape, machine.lanes, dialect, made)
     return made(shape)
 
 
@@ -96,12 +97,12 @@ def takes_any_order(shape: ConvShape) -> bool:
 def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
     own = _unstrided(shape)
-    if not winograd.accepts(own):
+    if not winograd.accepts(own, machine.lanes):
         return None
     costs = {d: _cost(own, d, machine) for d in _divisions(own, machine)}
     best = min(costs, key=lambda d: costs[d])
-    copied = _COPIED * own.pixels if own is not shape else 0
-    return best if costs[best] + copied < _direct(shape) else None
+    copied = _COPIED * machine.lanes * own.pixels if own is not shape else 0
+    return best if costs[best] + copied < _direct(shape, machine) else None
 
 
 def _unstrided(shape: ConvShape) -> ConvShape:
@@ -114,7 +115,7 @@ def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
         apart, own = Division(outputs, 0, shape.kernel[0]), shape.group
         filters = 4 * apart.frequencies * own.channels * own.filters
         spans = (replace(apart, span=span) for span in _HEIGHTS)
-        fit = [d for d in spans if d.near(shape) <= machine.cache]
+        fit = [d for d in spans if d.near(shape, machine.lanes) <= machine.cache]
         if filters > _RESIDENT or not fit:
             yield apart
         else:
@@ -140,11 +141,11 @@ def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     """How a convolution can be cut, None for not at all: first what should be best."""
     best = division(shape, machine)
     shape = _unstrided(shape)
-    if not winograd.accepts(shape):
+    if not winograd.accepts(shape, machine.lanes):
         return [best]
-    spans, taps = (0, *_HEIGHTS, 2 * TILE.rows), shape.kernel[0]
+    spans, taps = (0, *_HEIGHTS, 2 * _TILE.rows), shape.kernel[0]
     every = (Division(m, span, taps) for m in _outputs(shape) for span in spans)
-    fit = [cut for cut in every if cut.near(shape) <= machine.cache]
+    fit = [cut for cut in every if cut.near(shape, machine.lanes) <= machine.cache]
     return [best, *(cut for cut in (None, *fit) if cut != best)]
 
 
@@ -154,28 +155,29 @@ def _rounded(n: int, step: int) -> int:
 
 def _computed(rows: int) -> float:
     """Rows of register tiles, in the time of those of a whole tile."""
-    tiles, longs = TILE.split(rows)
-    short = (tiles - longs) * (TILE.rows - 1)
-    return longs * TILE.rows + _HEIGHTS[TILE.rows - 1] * short
+    tiles, longs = _TILE.split(rows)
+    short = (tiles - longs) * (_TILE.rows - 1)
+    return longs * _TILE.rows + _HEIGHTS[_TILE.rows - 1] * short
 
 
-def _direct(shape: ConvShape) -> float:
-    own = shape.group
-    rows, columns = _computed(own.rows), _rounded(own.filters, TILE.columns)
+def _direct(shape: ConvShape, machine: Cpu) -> float:
+    own, tile = shape.group, Tile(lanes=machine.lanes)
+    rows, columns = _computed(own.rows), _rounded(own.filters, tile.columns)
     depth = own.taps * own.depth
     return shape.groups * (
-        2 * rows * columns * depth + 4 * _BALANCE * depth * own.filters
+        2 * rows * columns * depth + 4 * _BALANCE * machine.lanes * depth * own.filters
     )
 
 
 def _cost(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     own, tiles = shape.group, cut.tiles(shape)
-    rows, columns = _rows(shape, cut, machine), _rounded(own.filters, TILE.columns)
+    rows, tile = _rows(shape, cut, machine), Tile(lanes=machine.lanes)
+    columns = _rounded(own.filters, tile.columns)
     weights = cut.frequencies * own.channels
     down, up = _TRANSFORMS[cut.points]
-    transforms = tiles * (down * own.channels + up * own.filters) / WIDTH
+    transforms = tiles * (down * own.channels + up * own.filters)
     return shape.groups * (
         2 * weights * rows * columns
-        + 4 * _BALANCE * weights * own.filters
+        + 4 * _BALANCE * machine.lanes * weights * own.filters
         + _CYCLE * transforms
     )

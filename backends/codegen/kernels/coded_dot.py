@@ -56,7 +56,7 @@ are many, ``own`` rows."""
 
 def dot(site: Site, rows: int) -> Sequence[Kernel] | None:
     """A product by a constant of few bits; None where the second operand is none."""
-    constant, finish = site.constant(1), Behind(site, OPENCL)
+    constant, finish = site.constant(1), Behind(site, OPENCL, site.target.lanes)
     factors = None if constant is None else constant.factors
     plain = finish.is_plain and len(site.stage.results) == 1
     plain = plain and site.output.is_dense and not site.target.strict

@@ -25,12 +25,7 @@ from graphwright.backends.codegen.kernels.finish import (
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
-from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
-    arguments,
-    block,
-    named,
-)
+from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import Tile, fitting, packed
 
 _FEW_CHANNELS = 16
@@ -74,7 +69,7 @@ def conv(
         order: Where each channel lies in a pixel, if ``shape.is_product``.
         sums: What is added up; sizes of images are in its elements.
     """
-    tile = fitting(shape.rows, shape.filters // shape.groups, sums)
+    tile = fitting(shape.rows, shape.filters // shape.groups, machine.lanes, sums)
     constants: dict[str, Make] = {
         "w": partial(pack, groups=shape.groups, columns=tile.columns, sums=sums),
         "zeros": partial(outside, shape.depth, sums),
@@ -90,7 +85,8 @@ def conv(
     if merged is None:
         return Library((launch,), constants, indices)
     scratch = {"padded": merged.batch * merged.image}
-    return Library((_padding(shape, dialect, sums), launch), constants, scratch=scratch)
+    padding = _padding(shape, tile, dialect)
+    return Library((padding, launch), constants, scratch=scratch)
 
 
 def pack(
@@ -323,8 +319,9 @@ def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
     return tile.stores(store, finish.is_long)
 
 
-def _padding(shape: ConvShape, dialect: Dialect, sums: Sums) -> Launch:
+def _padding(shape: ConvShape, tile: Tile, dialect: Dialect) -> Launch:
     """Copies images into larger ones with zeros around."""
+    sums, lanes = tile.sums_of, tile.lanes
     word, types = sums.word, dict.fromkeys(("x", "padded"), sums.word)
     put = f"{sums.store}(to + i, {sums.load}(from + i))"
     names = ("height", "width", "channels", "up", "left", "high", "wide")
@@ -343,7 +340,7 @@ def _padding(shape: ConvShape, dialect: Dialect, sums: Sums) -> Launch:
         "if (end == 0) begin = 0;",
         f"for (int i = 0; i < begin; i++) to[i] = {sums.border};",
         "int i = begin;",
-        f"for (; i + {WIDTH} <= end; i += {WIDTH}) {put}",
+        f"for (; i + {lanes} <= end; i += {lanes}) {put}",
         "for (; i < end; i++) to[i] = from[i];",
         f"for (i = end; i < size; i++) to[i] = {sums.border};",
     ]

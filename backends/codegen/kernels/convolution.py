@@ -45,7 +45,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     shape = replace(shape, place=place)
     if site.node.results[0].dtype is int32:
         return integers.conv_last(site, shape)
-    finish = Behind(site, OPENCL)
+    finish = Behind(site, OPENCL, site.target.lanes)
     image = _image(site, conv, shape)
     if not finish.is_plain or image is None:
         return None

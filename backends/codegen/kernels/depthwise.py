@@ -24,13 +24,7 @@ from graphwright.backends.codegen.kernels.finish import (
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
-from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
-    arguments,
-    block,
-    named,
-    read,
-)
+from graphwright.backends.codegen.kernels.text import arguments, block, named, read
 
 _SIZES = (
     *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
@@ -60,7 +54,7 @@ def depthwise(
     reach = (shape.kernel[1] - 1) * shape.dilations[1] + 1
     count = max(1, min(_SUMS, shape.out[1], 14 - reach))
     far = 4 * shape.pixels > machine.cache * shape.strides[0]
-    writer = _Writer(shape, finish, count, far, dialect)
+    writer = _Writer(shape, finish, count, far, dialect, machine.lanes)
     name, source = writer.kernel()
     lines = shape.batch * shape.out[0]
     span = max(1, lines // (16 * machine.cores))
@@ -92,6 +86,7 @@ class _Writer:
     count: int
     far: bool
     dialect: Dialect
+    lanes: int
 
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
@@ -140,7 +135,7 @@ class _Writer:
             pointers.append(
                 f"from[ky * {len(columns)} + {q}] = {inside} ? {place} : zeros;"
             )
-        loop = f"for (int c = 0; c < channels; c += {WIDTH})"
+        loop = f"for (int c = 0; c < channels; c += {self.lanes})"
         return [
             f"const __global float *from[{high * len(columns)}];",
             *block(f"for (int ky = 0; ky < {high}; ky++)", pointers),
@@ -148,10 +143,10 @@ class _Writer:
         ]
 
     def _vector(self) -> list[str]:
-        """Eight channels."""
+        """A vector of channels."""
         step, dilation = self.shape.strides[1], self.shape.dilations[1]
         wide, columns = self.shape.kernel[1], self._columns
-        left = "channels - c" if self.shape.channels % WIDTH else None
+        left = "channels - c" if self.shape.channels % self.lanes else None
         place = {column: q for q, column in enumerate(columns)}
         taps = [
             f"vec x{q} = {read(f'from[ky * {len(columns)} + {q}] + c', left)};"

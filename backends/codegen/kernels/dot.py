@@ -68,7 +68,7 @@ def dot(site: Site) -> Sequence[Kernel] | None:
 def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | None:
     """The kernels of a library; None where an operand is no plain array."""
     x, w = map(site.arrays.get, site.node.operands)
-    constant, finish = site.constant(1), Behind(site, OPENCL)
+    constant, finish = site.constant(1), Behind(site, OPENCL, site.target.lanes)
     plain = finish.is_plain and len(site.stage.results) == 1
     plain = plain and site.node.results[0].dtype is float32
     arrays = (x, w, site.output)
@@ -97,7 +97,7 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
 def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:
     """How a product can be computed: first what should be best."""
     constant = site.constant(1)
-    if constant is None or site.target.strict or not pays(shape):
+    if constant is None or site.target.strict or not pays(shape, site.target.lanes):
         return [_TILES]
     return [_STRASSEN, _TILES] if are_small(constant) else [_TILES]
 

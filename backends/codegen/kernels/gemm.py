@@ -24,13 +24,12 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library
 from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
     arguments,
     block,
     named,
     read,
 )
-from graphwright.backends.codegen.kernels.tile import TILE, Tile, fitting, packed
+from graphwright.backends.codegen.kernels.tile import Tile, fitting, packed
 
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
@@ -102,7 +101,10 @@ def gemm(
         shape = GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
     few = _VECTORS.get(shape.rows)
     size = shape.rows, shape.columns
-    tile = Tile(shape.rows, few, sums) if few else fitting(*size, sums)
+    if few:
+        tile = Tile(shape.rows, few, sums, machine.lanes)
+    else:
+        tile = fitting(*size, machine.lanes, sums)
     name, source = _source(tile, finish, tile.ragged(shape.columns), dialect)
     near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
@@ -129,8 +131,9 @@ def multiplied(
     shape: GemmShape, machine: Cpu, dialect: Dialect, x: str, w: str, out: str
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
-    kernel = _source(TILE, Affine(), TILE.ragged(shape.columns), dialect)
-    sizes = _sizes(shape, TILE, machine, lies=False)
+    tile = Tile(lanes=machine.lanes)
+    kernel = _source(tile, Affine(), tile.ragged(shape.columns), dialect)
+    sizes = _sizes(shape, tile, machine, lies=False)
     return Library((_launch(kernel, (x, w, out), shape, sizes),))
 
 
@@ -239,12 +242,13 @@ def _packing(
         name="NAME", group="1, 1, 1", arguments=arguments(("w",), names, "to")
     )
     ragged = tile.ragged(shape.columns)
-    lefts = [f"columns - {WIDTH * j}" if ragged else None for j in range(tile.vectors)]
+    starts = [tile.lanes * j for j in range(tile.vectors)]
+    lefts = [f"columns - {start}" if ragged else None for start in starts]
     each = [
-        f"vec v{j} = {read(f'from + {WIDTH * j}', left)};"
-        for j, left in enumerate(lefts)
+        f"vec v{j} = {read(f'from + {start}', left)};"
+        for j, (start, left) in enumerate(zip(starts, lefts, strict=True))
     ]
-    puts = [f"STORE(b + {WIDTH * j}, v{j})" for j in range(tile.vectors)]
+    puts = [f"STORE(b + {start}, v{j})" for j, start in enumerate(starts)]
     width = tile.columns
     row = [
         f"int column = {tile.column('p', 'edge')};",

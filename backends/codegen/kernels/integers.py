@@ -123,7 +123,9 @@ def _made(
     sums: Sums,
 ) -> Sequence[Kernel] | None:
     """The kernels of a library, and those that write its operands."""
-    finish = Behind(site, OPENCL, float32 if sums is FLOATS else int32)
+    finish = Behind(
+        site, OPENCL, site.target.lanes, float32 if sums is FLOATS else int32
+    )
     if not finish.is_plain:
         return None
 

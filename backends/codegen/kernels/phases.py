@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.text import WIDTH, arguments, block, named
+from graphwright.backends.codegen.kernels.text import arguments, block, named
 
 _SIZES = ("height", "size", "up", "left", "stride", "chunk", "whole", "high", "wide")
 """``size`` floats of a line of the image, of which ``chunk`` make a phase's part of a
@@ -48,12 +48,16 @@ def inner(shape: ConvShape) -> ConvShape:
 
 
 def phased(
-    shape: ConvShape, dialect: Dialect, make: Callable[[ConvShape], Library]
+    shape: ConvShape,
+    lanes: int,
+    dialect: Dialect,
+    make: Callable[[ConvShape], Library],
 ) -> Library:
     """A convolution of ``x`` to ``out`` by one of its phases.
 
     Args:
         shape: Its sizes.
+        lanes: Floats of a vector.
         dialect: The device's language.
         make: Makes that one. Its constants ``w...`` are of weights as they are, in
             which what is no tap is NaN; all others have 0 there.
@@ -67,7 +71,7 @@ def phased(
         for name, make in made.constants.items()
     }
     scratch = {**made.scratch, "phases": within.pixels}
-    copying = _copying(shape, within, dialect)
+    copying = _copying(shape, within, lanes, dialect)
     return Library((copying, *launches), constants, scratch=scratch)
 
 
@@ -93,13 +97,15 @@ def spread(weights: NDArray[Any], stride: int, absent: float) -> NDArray[Any]:
     return cut.transpose(0, 3, 5, 1, 2, 4).reshape(filters, -1, taps, taps)
 
 
-def _copying(shape: ConvShape, within: ConvShape, dialect: Dialect) -> Launch:
+def _copying(
+    shape: ConvShape, within: ConvShape, lanes: int, dialect: Dialect
+) -> Launch:
     """Writes the phases, a line an item, pixel by pixel.
 
     What whole vectors write too much is written over by the next ones; so the last
     pixel of a line is copied float by float.
     """
-    vectors = f"for (int j = 0; j < chunk; j += {WIDTH})"
+    vectors = f"for (int j = 0; j < chunk; j += {lanes})"
     phase = [
         "int y = oy * stride + p - up, inside = WITHIN(y, height);",
         "const __global float *from = x + ((size_t)n * height + y) * size + q;",
@@ -125,7 +131,7 @@ def _copying(shape: ConvShape, within: ConvShape, dialect: Dialect) -> Launch:
     name, text = named("phases", "\n".join(block(head, body)) + "\n")
     stride, ((up, _), (left, _)) = shape.strides[0], shape.pads
     chunk = stride * shape.channels
-    size, whole = shape.size[1] * shape.channels, -(-chunk // WIDTH) * WIDTH
+    size, whole = shape.size[1] * shape.channels, -(-chunk // lanes) * lanes
     lines = (shape.size[0], size, up, left * shape.channels)
     numbers = (*lines, stride, chunk, whole, *within.size)
     return Launch(

@@ -18,19 +18,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.arena import empty
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import Finish, size_names, size_values
 from graphwright.backends.codegen.kernels.gemm import GemmShape
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.shape import pieces
-from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
-    arguments,
-    block,
-    named,
-)
-from graphwright.backends.codegen.kernels.tile import TILE, Tile
+from graphwright.backends.codegen.kernels.sums import FLOATS
+from graphwright.backends.codegen.kernels.text import arguments, block, named
+from graphwright.backends.codegen.kernels.tile import Tile
 
 _PRODUCTS = 7
 _SUMS = ("a + d", "c + d", "a + b", "c - a", "b - d")
@@ -59,18 +56,18 @@ apart. A work-item computes ``block`` of ``tiles``, of which ``longs`` are whole
 ``span`` of ``panels``, of which the last begins at column ``edge``."""
 
 
-def accepts(shape: GemmShape) -> bool:
-    """Whether the algorithm can compute a product."""
-    across = shape.columns // 2
-    even = shape.depth % (2 * WIDTH) == 0 and shape.columns % 2 == 0
-    return shape.batch == 1 and even and across >= TILE.columns and shape.rows > 1
+def accepts(shape: GemmShape, lanes: int) -> bool:
+    """Whether the algorithm can compute a product by vectors of so many lanes."""
+    wide = shape.columns // 2 >= Tile(lanes=lanes).columns
+    even = shape.depth % (2 * lanes) == 0 and shape.columns % 2 == 0
+    return shape.batch == 1 and even and wide and shape.rows > 1
 
 
-def pays(shape: GemmShape) -> bool:
+def pays(shape: GemmShape, lanes: int) -> bool:
     """Whether seven products take less time than eight."""
     deep = shape.depth >= _DEPTH and 4 * _piece(shape) >= _DEPTH
     large = shape.rows >= _ROWS and shape.depth * shape.columns >= _WEIGHTS
-    return accepts(shape) and deep and large
+    return accepts(shape, lanes) and deep and large
 
 
 def _piece(shape: GemmShape) -> int:
@@ -84,30 +81,32 @@ def strassen(
     shape: GemmShape, finish: Finish, machine: Cpu, dialect: Dialect
 ) -> Library:
     """A product of ``x`` by a constant to ``out``; see `gemm.gemm`."""
-    numbers = _sizes(shape, machine)
+    tile = Tile(lanes=machine.lanes)
+    numbers = _sizes(shape, tile, machine)
     values = tuple(numbers[name] for name in _SIZES)
     near = Local(5 * numbers["slab"])
     arrays = ("x", "s", "u", *finish.arrays, "out")
     blocks = -(-numbers["tiles"] // numbers["block"])
     spans = -(-numbers["panels"] // numbers["span"])
-    sizes = (*values, *size_values(finish))
+    sizes, items = (*values, *size_values(finish)), (blocks, spans)
     launches = (
-        Launch(*_summing(dialect), ("x", "s", *values), (numbers["upper"],)),
-        Launch(*_source(finish, dialect), (*arrays, near, *sizes), (blocks, spans)),
+        Launch(*_summing(tile, dialect), ("x", "s", *values), (numbers["upper"],)),
+        Launch(*_source(tile, finish, dialect), (*arrays, near, *sizes), items),
     )
     scratch = {"s": len(_SUMS) * numbers["upper"] * numbers["inner"]}
-    constants = {"u": partial(quarters, shape, _piece(shape))}
+    constants = {"u": partial(quarters, shape, _piece(shape), tile.columns)}
     return Library(launches, constants, scratch=scratch)
 
 
 def quarters(
-    shape: GemmShape, piece: int, weights: NDArray[np.float32]
+    shape: GemmShape, piece: int, columns: int, weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Panels ``[panels, cuts, products, piece, columns]`` of right operands."""
     inner, across = shape.depth // 2, shape.columns // 2
     w = weights.reshape(2, inner, 2, across)
-    panels, columns = -(-across // TILE.columns), TILE.columns
-    found = np.empty((panels, inner // piece, _PRODUCTS, piece, columns), np.float32)
+    panels = -(-across // columns)
+    sizes = panels, inner // piece, _PRODUCTS, piece, columns
+    found = empty(sizes, FLOATS.dtype)
     for p in range(panels):
         start = min(p * columns, across - columns)
         (a, b), (c, d) = np.moveaxis(w[..., start : start + columns], 2, 1)
@@ -116,15 +115,15 @@ def quarters(
     return found
 
 
-def _sizes(shape: GemmShape, machine: Cpu) -> Mapping[str, int]:
+def _sizes(shape: GemmShape, tile: Tile, machine: Cpu) -> Mapping[str, int]:
     upper, inner, across = -(-shape.rows // 2), shape.depth // 2, shape.columns // 2
-    panels = -(-across // TILE.columns)
+    panels = -(-across // tile.columns)
     piece = _piece(shape)
-    most = max(TILE.rows, machine.cache // (4 * _PRODUCTS * piece))
-    own = pieces(upper, most, TILE.rows)
+    most = max(tile.rows, machine.cache // (4 * _PRODUCTS * piece))
+    own = pieces(upper, most, tile.rows)
     blocks = -(-upper // own)
     parts = machine.cores * machine.items
-    tiles, longs = TILE.split(upper)
+    tiles, longs = tile.split(upper)
     return {
         "rows": shape.rows,
         "depth": shape.depth,
@@ -135,16 +134,16 @@ def _sizes(shape: GemmShape, machine: Cpu) -> Mapping[str, int]:
         "cuts": inner // piece,
         "piece": piece,
         "panels": panels,
-        "edge": TILE.edge(across),
+        "edge": tile.edge(across),
         "tiles": tiles,
         "longs": longs,
-        "block": own // TILE.rows,
+        "block": own // tile.rows,
         "span": pieces(panels, max(1, panels * blocks // parts)),
-        "slab": own * TILE.columns,
+        "slab": own * tile.columns,
     }
 
 
-def _summing(dialect: Dialect) -> tuple[str, str]:
+def _summing(tile: Tile, dialect: Dialect) -> tuple[str, str]:
     """The kernel that adds quarters of the left operand, a row an item."""
     puts = [
         f"STORE(to + {i} * upper * inner, {value})" for i, value in enumerate(_SUMS)
@@ -154,7 +153,7 @@ def _summing(dialect: Dialect) -> tuple[str, str]:
         "const __global float *up = x + (size_t)r * depth;",
         "const __global float *down = x + (size_t)low * depth;",
         *block(
-            f"for (int k = 0; k < inner; k += {WIDTH})",
+            f"for (int k = 0; k < inner; k += {tile.lanes})",
             [
                 "vec a = LOAD(up + k), b = LOAD(up + inner + k);",
                 "vec c = LOAD(down + k), d = LOAD(down + inner + k);",
@@ -169,37 +168,37 @@ def _summing(dialect: Dialect) -> tuple[str, str]:
     return named("strassen_sums", "\n".join(block(head, body)) + "\n")
 
 
-def _source(finish: Finish, dialect: Dialect) -> tuple[str, str]:
+def _source(tile: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
     """The kernel of the products."""
     declared = arguments(("x", "s", "u", *finish.arrays), (), "out", finish.types)
     sizes = (f"int {name}" for name in (*_SIZES, *size_names(finish)))
     more = ", ".join([declared, "__local float *restrict y", *sizes])
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=more)
     panel = [
-        f"int column = {TILE.column('p', 'edge')};",
-        f"for (int i = 0; i < 4 * slab; i += {WIDTH})",
+        f"int column = {tile.column('p', 'edge')};",
+        f"for (int i = 0; i < 4 * slab; i += {tile.lanes})",
         "  NEAR_STORE(y + i, SPLAT(0.0f))",
-        *block("for (int cut = 0; cut < cuts; cut++)", _products()),
-        *_check(),
-        *_written(finish),
+        *block("for (int cut = 0; cut < cuts; cut++)", _products(tile)),
+        *_check(tile),
+        *_written(tile, finish),
     ]
     body = [
         "int first = ITEM(0) * block, p = ITEM(1) * span;",
         "int last = first + block < tiles ? first + block : tiles;",
         "int end = p + span < panels ? p + span : panels;",
-        f"const int start = {TILE.row('first')}, behind = {TILE.row('last')};",
+        f"const int start = {tile.row('first')}, behind = {tile.row('last')};",
         "const int stop = behind < upper ? behind : upper;",
         *block("for (; p < end; p++)", panel),
     ]
     return named("strassen", "\n".join(block(head, body)) + "\n")
 
 
-def _products() -> list[str]:
+def _products(whole: Tile) -> list[str]:
     """Adds the products of a piece of the depth to the sums of a work-item."""
-    columns = TILE.columns
+    columns = whole.columns
 
     def add(i: int, j: int) -> list[str]:
-        at = i * columns + j * WIDTH
+        at = i * columns + j * whole.lanes
         return [
             f"NEAR_STORE({to}, NEAR_LOAD({to}) + SPLAT({sign}) * c{i}_{j})"
             for to, sign in ((f"one + {at}", "sign"), (f"two + {at}", "other"))
@@ -216,10 +215,10 @@ def _products() -> list[str]:
         return [start, *tile.sums(), *rows, *multiply, *tile.each(add)]
 
     tiles = [
-        *TILE.place("t", "upper"),
+        *whole.place("t", "upper"),
         f"__local float *one = y + (into * slab + (r - start) * {columns});",
         f"__local float *two = y + (also * slab + (r - start) * {columns});",
-        *TILE.by_height(products),
+        *whole.by_height(products),
     ]
     return [
         *block(
@@ -241,9 +240,9 @@ def _products() -> list[str]:
     ]
 
 
-def _check() -> list[str]:
+def _check(tile: Tile) -> list[str]:
     """Sums as they are written, where one is not finite."""
-    columns = TILE.columns
+    columns = tile.columns
     at = f"(((size_t)p * cuts + c) * {_PRODUCTS} + {{}}) * piece * {columns}"
     step = [
         f"const __global float *own = u + {at.format('(1 + right)')} + j;",
@@ -264,15 +263,15 @@ def _check() -> list[str]:
         *block("for (int c = 0; c < cuts; c++)", step),
         "NEAR_STORE(y + i, sum)",
     ]
-    every = f"for (int i = 0; i < 4 * slab; i += {WIDTH})"
-    odd = " + ".join(f"odd.s{i:x}" for i in range(WIDTH))
+    every = f"for (int i = 0; i < 4 * slab; i += {tile.lanes})"
+    odd = " + ".join(f"odd.s{i:x}" for i in range(tile.lanes))
     return [
         "vec odd = SPLAT(0.0f), even = odd;",
         *block(
             f"for (int i = 0; i < 4 * slab; i += {columns})",
             [
                 "odd += NEAR_LOAD(y + i) * 0.0f;",
-                f"even += NEAR_LOAD(y + i + {WIDTH}) * 0.0f;",
+                f"even += NEAR_LOAD(y + i + {tile.lanes}) * 0.0f;",
             ],
         ),
         "odd += even;",
@@ -280,9 +279,9 @@ def _check() -> list[str]:
     ]
 
 
-def _written(finish: Finish) -> list[str]:
+def _written(tile: Tile, finish: Finish) -> list[str]:
     """Sums finished and written."""
-    columns = TILE.columns
+    columns = tile.columns
     vector = [
         f"vec sum = NEAR_LOAD(y + quarter * slab + (r - start) * {columns} + j);",
         "size_t at = (size_t)line * columns + along + j;",
@@ -293,7 +292,7 @@ def _written(finish: Finish) -> list[str]:
         "int low = quarter / 2 * upper, along = column + quarter % 2 * across;",
         *block(
             "for (int r = start, line; r < stop && (line = r + low) < rows; r++)",
-            block(f"for (int j = 0; j < {columns}; j += {WIDTH})", vector),
+            block(f"for (int j = 0; j < {columns}; j += {tile.lanes})", vector),
         ),
     ]
     return block("for (int quarter = 0; quarter < 4; quarter++)", body)

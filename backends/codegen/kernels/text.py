@@ -1,8 +1,8 @@
 """Words that all library kernels for CPU devices are written in.
 
-``vec`` holds `WIDTH` floats. What a compiler does not inline, such as ``vload8`` and
-``fma``, costs more than the arithmetic: so vectors are read by casts of pointers to an
-unaligned type, and ``a * b + c`` contracts by itself.
+``vec`` holds as many floats as a register. What a compiler does not inline, such as
+``vload8`` and ``fma``, costs more than the arithmetic: so vectors are read by casts of
+pointers to an unaligned type, and ``a * b + c`` contracts by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,18 +11,22 @@ from hashlib import blake2s
 from graphwright.backends.codegen.dialect import Dialect
 
 WIDTH = 8
-"""Floats of a vector: a register of 256 bits. Wider ones were split and spilled where
-the compiler's target has no such registers (0.5x, LLVM 14)."""
 
 
-def prelude(dialect: Dialect) -> str:
-    """Definitions before the kernels of a program."""
-    vector = dialect.vector.format(type="float", lanes=WIDTH)
+def prelude(dialect: Dialect, lanes: int) -> str:
+    """Definitions before the kernels of a program.
+
+    Args:
+        dialect: Its language.
+        lanes: Floats of a vector, as many as registers have: wider ones are split and
+            spilled (0.5x, LLVM 14).
+    """
+    vector = dialect.vector.format(type="float", lanes=lanes)
     load = dialect.load.format(vector=vector, address="p")
     store = dialect.store.format(vector=vector, address="p", value="(v)")
     near = load.replace("__global", "__local")
     keep = store.replace("__global", "__local")
-    words = dialect.vector.format(type="int", lanes=WIDTH)
+    words = dialect.vector.format(type="int", lanes=lanes)
     fours = dialect.load.format(vector=words, address="p")
     keep_fours = dialect.store.format(vector=words, address="p", value="(v)")
     return f"""\
@@ -51,27 +55,27 @@ static inline ivec dot4(ivec c, ivec x, ivec w) {{
 #define AHEAD(p)
 #endif
 static inline vec part(const __global float *p, int left) {{
-  if (left >= {WIDTH}) return LOAD(p);
-  float v[{WIDTH}];
-  for (int i = 0; i < {WIDTH}; i++) v[i] = i < left ? p[i] : 0.0f;
-  return (vec)({", ".join(f"v[{i}]" for i in range(WIDTH))});
+  if (left >= {lanes}) return LOAD(p);
+  float v[{lanes}];
+  for (int i = 0; i < {lanes}; i++) v[i] = i < left ? p[i] : 0.0f;
+  return (vec)({", ".join(f"v[{i}]" for i in range(lanes))});
 }}
 static inline void put(__global float *p, vec x, int left) {{
-  float v[{WIDTH}] = {{{_lanes("x")}}};
-  for (int i = 0; i < {WIDTH}; i++) if (i < left) p[i] = v[i];
+  float v[{lanes}] = {{{_lanes("x", lanes)}}};
+  for (int i = 0; i < {lanes}; i++) if (i < left) p[i] = v[i];
 }}
 #define PUT(type, p, v, left) {{ \\
-  type##{WIDTH} whole = (v); \\
-  if ((left) >= {WIDTH}) {{ *(__global type##{WIDTH}u *)(p) = whole; }} \\
-  else {{ type each[{WIDTH}] = {{{_lanes("whole")}}}; \\
-    for (int e = 0; e < {WIDTH}; e++) if (e < (left)) (p)[e] = each[e]; }} }}
+  type##{lanes} whole = (v); \\
+  if ((left) >= {lanes}) {{ *(__global type##{lanes}u *)(p) = whole; }} \\
+  else {{ type each[{lanes}] = {{{_lanes("whole", lanes)}}}; \\
+    for (int e = 0; e < {lanes}; e++) if (e < (left)) (p)[e] = each[e]; }} }}
 #define PART_STORE(p, v, left) \\
-  if ((left) >= {WIDTH}) {{ STORE(p, v) }} else put(p, v, left);
+  if ((left) >= {lanes}) {{ STORE(p, v) }} else put(p, v, left);
 """
 
 
-def _lanes(vector: str) -> str:
-    return ", ".join(f"{vector}.s{i:x}" for i in range(WIDTH))
+def _lanes(vector: str, lanes: int) -> str:
+    return ", ".join(f"{vector}.s{i:x}" for i in range(lanes))
 
 
 def read(address: str, left: str | None) -> str:

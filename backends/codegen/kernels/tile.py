@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.arena import empty
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
-from graphwright.backends.codegen.kernels.text import WIDTH, block
+from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.mapped import release_part
+
+_ROWS, _VECTORS = 6, 2
+"""What is fastest where there are enough rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,18 @@ class Tile:
         rows: How many.
         vectors: How many.
         sums_of: What is added up.
+        lanes: Columns of a vector.
     """
 
-    rows: int = 6
-    vectors: int = 2
+    rows: int = _ROWS
+    vectors: int = _VECTORS
     sums_of: Sums = FLOATS
+    lanes: int = 8
 
     @property
     def columns(self) -> int:
         """Columns of a panel."""
-        return self.vectors * WIDTH
+        return self.vectors * self.lanes
 
     def split(self, rows: int) -> tuple[int, int]:
         """How many tiles so many rows make, and how many of these are not shorter.
@@ -64,8 +70,8 @@ class Tile:
     @property
     def _shorter(self) -> "Tile | None":
         """A tile with one row less that is about as fast, if there is one."""
-        pair = self.rows, self.vectors
-        return replace(self, rows=5) if pair == (TILE.rows, TILE.vectors) else None
+        whole = (self.rows, self.vectors) == (_ROWS, _VECTORS)
+        return replace(self, rows=_ROWS - 1) if whole else None
 
     def products(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
         """The sums of ``count`` rows of a tile by a ``panel``, as an array ``c``.
@@ -108,13 +114,15 @@ class Tile:
         """
         if long:
             head = f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)"
-            where = f"int i = q / {self.vectors}, j = q % {self.vectors} * {WIDTH};"
+            where = (
+                f"int i = q / {self.vectors}, j = q % {self.vectors} * {self.lanes};"
+            )
             own = f"{self.vector} sum = c[q];"
             return block(head, [where, own, *form("j")])
         body: list[str] = []
         for j in range(self.vectors):
             own = f"{self.vector} sum = c[i * {self.vectors} + {j}];"
-            body += ["{", own, *form(str(WIDTH * j)), "}"]
+            body += ["{", own, *form(str(self.lanes * j)), "}"]
         return block("for (int i = 0; i < count; i++)", body)
 
     def ragged(self, columns: int) -> bool:
@@ -140,7 +148,7 @@ class Tile:
         lines = list[str]()
         first = [sums.spread("0")] * self.vectors
         if sums.head:
-            each = (f"f{j} = {sums.load}(b + {WIDTH * j})" for j in own)
+            each = (f"f{j} = {sums.load}(b + {self.lanes * j})" for j in own)
             lines += [f"{sums.vector} {', '.join(each)};", f"b += {self.columns};"]
             first = [f"f{j}" for j in own]
         for i in range(self.rows):
@@ -158,7 +166,7 @@ class Tile:
         the way. Step ``k`` of a row is its number ``at``.
         """
         sums, own = self.sums_of, range(self.vectors)
-        row = ", ".join(f"b{j} = {sums.load}(b + {WIDTH * j})" for j in own)
+        row = ", ".join(f"b{j} = {sums.load}(b + {self.lanes * j})" for j in own)
         body = [f"{sums.vector} {row};", f"{sums.vector} s;"]
         for i in range(self.rows):
             steps = (sums.step(f"c{i}_{j}", "s", f"b{j}") for j in own)
@@ -174,22 +182,21 @@ class Tile:
         return [line for i, j in pairs for line in form(i, j)]
 
 
-TILE = Tile()
-"""What is fastest where there are enough rows and columns."""
-_NARROW = Tile(4, 3)
+_NARROW = 4, 3
 _WASTE = 1.08
 """What that one must save in rows and columns to be faster."""
 
 
-def fitting(rows: int, columns: int, sums: Sums = FLOATS) -> Tile:
+def fitting(rows: int, columns: int, lanes: int, sums: Sums = FLOATS) -> Tile:
     """The tile that is fastest, also by rows and columns more than there are."""
+    whole = Tile(sums_of=sums, lanes=lanes)
+    narrow = Tile(*_NARROW, sums, lanes)
 
     def computed(tile: Tile) -> int:
         high, wide = -(-rows // tile.rows), -(-columns // tile.columns)
         return high * tile.rows * wide * tile.columns
 
-    narrow = computed(_NARROW) * _WASTE < computed(TILE)
-    return replace(_NARROW if narrow else TILE, sums_of=sums)
+    return narrow if computed(narrow) * _WASTE < computed(whole) else whole
 
 
 def panel_starts(n: int, columns: int) -> list[int]:
@@ -211,7 +218,9 @@ def packed(
     *lead, n = matrices.shape
     starts = panel_starts(n, columns)
     outer, depth = lead[:-axes], lead[-axes:]
-    found = np.zeros((*outer, len(starts), *depth, columns), dtype)
+    found = empty((*outer, len(starts), *depth, columns), dtype)
+    if n < columns:
+        found[..., n:] = 0
     for start, into in zip(starts, np.moveaxis(found, len(outer), 0), strict=True):
         cut = matrices[..., start:][..., :columns]
         into[..., : cut.shape[-1]] = cut

@@ -19,6 +19,7 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.backends.arena import empty
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.conv import outside
@@ -38,19 +39,8 @@ from graphwright.backends.codegen.kernels.launch import (
 )
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
-from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
-    arguments,
-    block,
-    named,
-    read,
-)
-from graphwright.backends.codegen.kernels.tile import (
-    TILE,
-    Tile,
-    packed,
-    panel_starts,
-)
+from graphwright.backends.codegen.kernels.text import arguments, block, named, read
+from graphwright.backends.codegen.kernels.tile import Tile, packed, panel_starts
 from graphwright.backends.codegen.kernels.toom import (
     Put,
     columns_of,
@@ -96,10 +86,10 @@ class Division:
         together = f", {self.span} together" if self.span else ""
         return f"F({self.outputs}){together}"
 
-    @property
-    def tile(self) -> Tile:
+    def tile(self, lanes: int) -> Tile:
         """The register tile of products, whose rows are tiles of outputs."""
-        return replace(TILE, rows=min(self.span or TILE.rows, TILE.rows))
+        whole = Tile(lanes=lanes)
+        return replace(whole, rows=min(self.span or whole.rows, whole.rows))
 
     @property
     def points(self) -> int:
@@ -121,18 +111,18 @@ class Division:
         down, across = self.grid(shape)
         return shape.batch * down * across
 
-    def near(self, shape: ConvShape) -> int:
+    def near(self, shape: ConvShape, lanes: int) -> int:
         """Bytes of local memory."""
         if not self.span:
             return 0
-        floats = self.span * (shape.depth + TILE.columns) + _GAP
+        floats = self.span * (shape.depth + Tile(lanes=lanes).columns) + _GAP
         return 4 * self.frequencies * floats
 
 
-def accepts(shape: ConvShape) -> bool:
-    """Whether the algorithm can compute a convolution."""
+def accepts(shape: ConvShape, lanes: int) -> bool:
+    """Whether the algorithm can compute a convolution by vectors of so many lanes."""
     simple = shape.kernel in _KERNELS and shape.strides == shape.dilations == (1, 1)
-    return simple and shape.groups <= _GROUPS and shape.depth >= WIDTH
+    return simple and shape.groups <= _GROUPS and shape.depth >= lanes
 
 
 def winograd(
@@ -144,13 +134,15 @@ def winograd(
 ) -> Library:
     """A convolution of ``x`` to ``out``, cut in some way; see `conv`."""
     own = shape.group
-    writer = _Writer(division, finish, own, dialect)
+    tile = division.tile(machine.lanes)
+    writer = _Writer(division, tile, finish, own, dialect)
     launches, scratch = list[Launch](), dict[str, int]()
     constants: dict[str, Make] = {"zeros": partial(outside, own.channels, FLOATS)}
     for number in range(shape.groups):
-        sizes = _sizes(shape, number, division)
+        sizes = _sizes(shape, number, division, tile)
         made = partial(_of_group, shape.groups, number)
-        constants[f"u{number}"] = made(partial(transformed, division=division))
+        filters = partial(transformed, division=division, columns=tile.columns)
+        constants[f"u{number}"] = made(filters)
         constants[f"w{number}"] = made(_as_they_are)
         if division.span:
             launches.append(_together(writer, number, sizes, division))
@@ -215,12 +207,14 @@ def _steps(
     )
 
 
-def _sizes(shape: ConvShape, number: int, division: Division) -> dict[str, int]:
+def _sizes(
+    shape: ConvShape, number: int, division: Division, tile: Tile
+) -> dict[str, int]:
     """The numbers that kernels of a group take, by name."""
     down, across = division.grid(shape)
     tiles, own = division.tiles(shape), shape.group
     pitch = (division.span or tiles) * own.channels + _GAP
-    step = division.span * TILE.columns or tiles * own.filters + _GAP
+    step = division.span * tile.columns or tiles * own.filters + _GAP
     return {
         "height": shape.size[0],
         "width": shape.size[1],
@@ -236,8 +230,8 @@ def _sizes(shape: ConvShape, number: int, division: Division) -> dict[str, int]:
         "span": division.span or tiles,
         "pitch": pitch,
         "step": step,
-        "panels": -(-own.filters // TILE.columns),
-        "edge": TILE.edge(own.filters),
+        "panels": -(-own.filters // tile.columns),
+        "edge": tile.edge(own.filters),
         "pixel": shape.step,
         "place": shape.out_step,
         "channel": number * own.channels,
@@ -251,7 +245,7 @@ _NEAR = 1024
 
 
 def transformed(
-    weights: NDArray[np.float32], division: Division
+    weights: NDArray[np.float32], division: Division, columns: int
 ) -> NDArray[np.float32]:
     """Panels ``[frequencies, panels, channels, columns]`` of filters, rounded once.
 
@@ -261,13 +255,13 @@ def transformed(
     both = np.kron(matrix, matrix)
     filters, channels = weights.shape[:2]
     flat = weights.reshape(filters, channels, -1)
-    starts = panel_starts(filters, TILE.columns)
+    starts = panel_starts(filters, columns)
     places = (len(starts), len(both)) if division.span else (len(both), len(starts))
-    found = np.empty((*places, channels, TILE.columns), np.float32)
+    found = empty((*places, channels, columns), FLOATS.dtype)
     into = found.reshape(*places, -1)
     into = into.swapaxes(0, 1) if division.span else into
     for p, start in enumerate(starts):  # of all at once, memory would be touched twice
-        panel = packed(flat[start:][: TILE.columns].transpose(2, 1, 0), TILE.columns)
+        panel = packed(flat[start:][:columns].transpose(2, 1, 0), columns)
         taps = panel.reshape(len(panel), -1)
         for low in range(0, taps.shape[1], _NEAR):  # in float64, while it is near
             part = taps[:, low : low + _NEAR].astype(np.float64)
@@ -284,17 +278,15 @@ def _place(outputs: int, tile: str) -> list[str]:
     ]
 
 
-_OVERLAPPED = f"k < channels - {WIDTH} ? k : channels - {WIDTH}"
-
-
 @cache
-def _down(division: Division, whole: bool, tile: str) -> Sequence[str]:
+def _down(division: Division, lanes: int, whole: bool, tile: str) -> Sequence[str]:
     """The inputs of a tile transformed to place ``t`` of ``v``.
 
     Where channels are no whole vectors, the last one overlaps the one before.
     """
     a, count = division.points, division.frequencies
     near, space = ("NEAR_", "__local") if division.span else ("", "__global")
+    overlapped = f"k < channels - {lanes} ? k : channels - {lanes}"
     at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
     pointers = [
         f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
@@ -317,9 +309,9 @@ def _down(division: Division, whole: bool, tile: str) -> Sequence[str]:
         f"const __global float *from[{count}];",
         *block(f"for (int i = 0; i < {count}; i++)", pointers),
         *block(
-            f"for (int k = 0; k < channels; k += {WIDTH})",
+            f"for (int k = 0; k < channels; k += {lanes})",
             [
-                f"int c = {'k' if whole else _OVERLAPPED};",
+                f"int c = {'k' if whole else overlapped};",
                 f"vec d[{count}];",
                 f"{space} float *to = v + (size_t)t * channels + c;",
                 *columns,
@@ -342,13 +334,18 @@ class _Writer:
     """The source of one kind of tile and finish."""
 
     def __init__(
-        self, division: Division, finish: Finish, own: ConvShape, dialect: Dialect
+        self,
+        division: Division,
+        tile: Tile,
+        finish: Finish,
+        own: ConvShape,
+        dialect: Dialect,
     ) -> None:
         self.division = division
         self.m, self.a, self.r = division.outputs, division.points, division.taps
-        self.back, self.tile = in_floats(toom(self.m, self.r).up), division.tile
-        self.finish, self.ragged = finish, TILE.ragged(own.filters)
-        self.whole = own.channels % WIDTH == 0
+        self.back, self.tile = in_floats(toom(self.m, self.r).up), tile
+        self.finish, self.ragged = finish, tile.ragged(own.filters)
+        self.whole = own.channels % tile.lanes == 0
         self.dialect = dialect
         self.near = "NEAR_" if division.span else ""
         self.space = "__local" if division.span else "__global"
@@ -385,7 +382,7 @@ class _Writer:
             *block(
                 "for (int p = 0; p < panels; p++)",
                 [
-                    f"int column = {TILE.column('p', 'edge')};",
+                    f"int column = {self.tile.column('p', 'edge')};",
                     "int left_over = filters - column;",
                     "vec odd = SPLAT(0.0f);",
                     *self._outputs("y + (size_t)t * filters + column + j"),
@@ -411,15 +408,15 @@ class _Writer:
 
     def _down(self, tile: str) -> Sequence[str]:
         """The inputs of a tile transformed to place ``t`` of ``v``."""
-        return _down(self.division, self.whole, tile)
+        return _down(self.division, self.tile.lanes, self.whole, tile)
 
     def _panel(self) -> list[str]:
         """The outputs of a span of tiles for a panel of filters."""
-        columns = TILE.columns
+        columns = self.tile.columns
         tiles = "for (int t = 0; t < span && begin + t < tiles; t++)"
         place = _place(self.m, "begin + t")
         return [
-            f"int column = {TILE.column('p', 'edge')};",
+            f"int column = {self.tile.column('p', 'edge')};",
             "int left_over = filters - column;",
             "vec odd = SPLAT(0.0f);",
             *block(f"for (int f = 0; f < {self.a**2}; f++)", self._products()),
@@ -429,7 +426,7 @@ class _Writer:
 
     def _check(self, again: list[str]) -> list[str]:
         """Does it again where a number was not finite."""
-        sum_ = " + ".join(f"odd.s{i:x}" for i in range(WIDTH))
+        sum_ = " + ".join(f"odd.s{i:x}" for i in range(self.tile.lanes))
         return block(f"if ({sum_} != 0.0f)", again)
 
     def _products(self) -> list[str]:
@@ -441,7 +438,7 @@ class _Writer:
         ]
 
         def keep(i: int, j: int) -> list[str]:
-            return [f"NEAR_STORE(to + {i * columns + j * WIDTH}, c{i}_{j})"]
+            return [f"NEAR_STORE(to + {i * columns + j * self.tile.lanes}, c{i}_{j})"]
 
         body = [
             "const __global float *b =",
@@ -478,13 +475,13 @@ class _Writer:
         return block(self._vectors(), lines)
 
     def _sum(self, address: str) -> str:
-        """Eight sums of a frequency; in global memory nothing lies behind the last."""
+        """A vector of sums of a frequency; in global memory none is behind the last."""
         if self.ragged and not self.near:
             return read(address, "left_over - j")
         return f"{self.near}LOAD({address})"
 
     def _vectors(self) -> str:
-        return f"for (int j = 0; j < {TILE.columns}; j += {WIDTH})"
+        return f"for (int j = 0; j < {self.tile.columns}; j += {self.tile.lanes})"
 
     def _output(self, i: int, j: int, value: str) -> str:
         body = [f"vec r = {value};", "odd += r * 0.0f;", *self._written(str(i), str(j))]
@@ -506,7 +503,7 @@ class _Writer:
         """All outputs of a tile as convolution is written; NaN is no tap."""
         m, taps = self.m, self.r**2
         at = "x + (((size_t)n * height + y) * width + z) * pixel + channel"
-        lanes = ", ".join(f"b[own[{i}]]" for i in range(WIDTH))
+        lanes = ", ".join(f"b[own[{i}]]" for i in range(self.tile.lanes))
         filters = [
             "int lane = column + j + i;",
             "lane = lane < filters ? lane : filters - 1;",
@@ -529,8 +526,10 @@ class _Writer:
             *self._written("i", "o"),
         ]
         outputs = block(f"for (int q = 0; q < {m * m}; q++)", output)
-        each = block(f"for (int i = 0; i < {WIDTH}; i++)", filters)
-        return block(self._vectors(), [f"size_t own[{WIDTH}];", *each, *outputs])
+        each = block(f"for (int i = 0; i < {self.tile.lanes}; i++)", filters)
+        return block(
+            self._vectors(), [f"size_t own[{self.tile.lanes}];", *each, *outputs]
+        )
 
 
 def _into(array: str, width: int, column: int) -> Put:
