@@ -26,7 +26,7 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
-from graphwright.backends.codegen.kernels.tile import Tile, fitting, packed
+from graphwright.backends.codegen.kernels.tile import Tile, ahead, fitting, packed
 
 _FEW_CHANNELS = 16
 """Below it the pointers of a tap cost more than its products."""
@@ -39,7 +39,7 @@ _SIZES = (
     "head",
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
     *("filters", "place", "own", "edge", "panels", "parts", "tiles", "longs"),
-    *("block", "span", "by_rows"),
+    *("block", "span", "by_rows", "ahead"),
 )
 """In elements: from image to image, line to line, pixel to pixel; depth of a tap; from
 ``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
@@ -134,6 +134,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     block, span = _division(shape, tile, machine, panels * shape.groups)
     tiles, longs = tile.split(shape.rows)
     taps_y, taps_x = (shape.kernel[0], 1) if shape.merged else shape.kernel
+    panel = (tile.sums_of.head + shape.taps * shape.depth) * tile.columns
     return {
         "height": shape.size[0],
         "width": shape.size[1],
@@ -164,6 +165,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "block": block // tile.rows,
         "span": span,
         "by_rows": int(shape.filters * shape.taps * shape.depth <= shape.pixels),
+        "ahead": ahead(panel),
     }
 
 
@@ -220,8 +222,8 @@ def _source(
     panel = [
         "int group = p / panels, offset = group * depth, left = own;",
         f"int column = group * own + ({tile.column('p % panels', 'edge')});",
-        f"size_t ahead = (head + (size_t)taps_y * taps_x * depth) * {tile.columns};",
-        f"const __global {word} *panel = w + p * ahead;",
+        f"size_t every = (head + (size_t)taps_y * taps_x * depth) * {tile.columns};",
+        f"const __global {word} *panel = w + p * every;",
     ]
 
     def sums(tile: Tile) -> list[str]:
