@@ -13,9 +13,6 @@ from graphwright.backends.codegen.kernels.text import prelude
 
 cl = pytest.importorskip("pyopencl", reason="PyOpenCL runs these kernels")
 
-BOTH = [8, pytest.param(16, marks=pytest.mark.full)]
-"""Widths of vectors. Where registers are wider, all other tests run these."""
-
 
 @cache
 def queue() -> Any:

@@ -37,7 +37,7 @@ FUNCTIONS = """\
 #endif
 #endif
 #ifndef KERNEL
-#define KERNEL(...) static __attribute__((noinline, min_vector_width(512)))
+#define KERNEL(...) static __attribute__((noinline))
 #endif
 #define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items
 #define ITEM(axis) item##axis

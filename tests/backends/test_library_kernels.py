@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from library_runs import BOTH, run
+from library_runs import run
+from widths import BOTH
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL

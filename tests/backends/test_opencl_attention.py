@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from widths import BOTH, of_width
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu, Gpu
@@ -108,9 +109,11 @@ def is_one(names: list[str]) -> bool:
     return len(names) == 1 and names[0].startswith("attend")
 
 
-def checked(graph: Graph, feeds: dict[str, Any], bound: float = BOUND) -> None:
+def checked(
+    graph: Graph, feeds: dict[str, Any], bound: float = BOUND, backend: Any = "opencl"
+) -> None:
     """One kernel, with the right numbers, in each of two runs."""
-    exe, right = compiled(graph), wanted(graph, feeds)
+    exe, right = compiled(graph, backend), wanted(graph, feeds)
     largest = np.abs(right[np.isfinite(right)]).max(initial=0)
     for _ in range(2):
         (found,) = exe.run(None, feeds)
@@ -139,6 +142,15 @@ def test_numbers(
     type_ = None if mask is None else _mask(*mask, sizes)
     graph = attention(sizes, type_)
     checked(graph, random(graph))
+
+
+@pytest.mark.parametrize("lanes", BOTH)
+@pytest.mark.parametrize("sizes", SIZES[1:3])
+def test_vectors_of_both_widths(
+    lanes: int, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = attention(sizes, _mask("bool", (True,) * 4, sizes), causal=True, offset=9)
+    checked(graph, random(graph), backend=of_width(monkeypatch, lanes))
 
 
 @pytest.mark.parametrize("fields", FIELDS)

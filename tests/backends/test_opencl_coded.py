@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from widths import BOTH, of_width
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
@@ -94,13 +95,13 @@ def few_bits(rows: int, bits: int, block: int, zeros: bool) -> bytes:
     return _model(nodes, inits, rows, COLUMNS)
 
 
-def compared(model: bytes, kernel: str) -> None:
+def compared(model: bytes, kernel: str, backend: Any = "opencl") -> None:
     """One kernel of this name, within bounds of the host's numbers."""
     graph = gw.load(model)
     rows = graph.inputs[0].shape[0]
     assert isinstance(rows, int)
     x = _random(rows, DEPTH, seed=5)
-    exe = gw.compile(graph, backend="opencl", strict=True)
+    exe = gw.compile(graph, backend=backend, strict=True)
     (right,) = gw.compile(graph, backend="numpy").run(None, {"x": x})
     for _ in range(2):
         (found,) = exe.run(None, {"x": x})
@@ -119,6 +120,14 @@ def compared(model: bytes, kernel: str) -> None:
 def test_products_of_few_bits(rows: int, zeros: bool, bits: int, block: int) -> None:
     kernel = "coded_rows" if rows <= 4 else "coded"
     compared(few_bits(rows, bits, block, zeros), kernel)
+
+
+@device
+@pytest.mark.parametrize("lanes", BOTH)
+def test_vectors_of_both_widths(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = of_width(monkeypatch, lanes)
+    compared(few_bits(3, 4, 32, zeros=True), "coded_rows", backend)
+    compared(few_bits(9, 4, 32, zeros=True), "coded", backend)
 
 
 INT4, UINT4, INT8, UINT8 = (
@@ -214,7 +223,7 @@ def test_as_written_weights_are_floats() -> None:
 
 def _coded(codes: Any, scales: Any) -> Coded | None:
     wide = np.broadcast_to(np.asarray(scales, np.float32), np.shape(codes))
-    return coded(Factors(*(Constant.of(x, float32) for x in (codes, wide))))
+    return coded(Factors(*(Constant.of(x, float32) for x in (codes, wide))), 16)
 
 
 def test_blocks_and_middles_are_found() -> None:
@@ -265,4 +274,6 @@ def test_what_is_no_code(codes: Any, scales: Any) -> None:
 def test_factors_are_coded_once() -> None:
     pair = [Constant.of(x, float32) for x in (np.ones((32, 4)), np.ones((32, 4)))]
     factors = Factors(*pair)
-    assert coded(factors) is coded(factors)
+    assert coded(factors, 16) is coded(factors, 16)
+    both = [coded(factors, wide) for wide in (16, 32)]
+    assert [found.wide for found in both if found is not None] == [16, 32]

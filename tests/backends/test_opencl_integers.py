@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from widths import BOTH, of_width
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
@@ -51,9 +52,9 @@ def _centred(b: gw.Builder, x: Value, zero: Any) -> Value:
     return b.sub(b.cast(x, int16), b.broadcast_to(wide, x.shape))
 
 
-def _same(graph: Graph, *operands: Any) -> None:
+def _same(graph: Graph, *operands: Any, backend: Any = "opencl") -> None:
     """What it gives, without falling back, is what the reference gives."""
-    exe = gw.compile(graph, backend="opencl", strict=True)
+    exe = gw.compile(graph, backend=backend, strict=True)
     (want,) = evaluate(graph, list(operands))
     np.testing.assert_array_equal(np.asarray(exe(*operands)), want)
 
@@ -138,6 +139,19 @@ def test_products_are_exact(data: st.DataObject) -> None:
         w = _centred(b, b.input("w", TensorType(right, weights.shape)), zeros[1])
     graph = b.finish([b.emit("dot", _centred(b, own, zeros[0]), w, dtype=int32)])
     _same(graph, x, *([] if constant else [weights]))
+
+
+@device
+@pytest.mark.usefixtures("dots")
+@pytest.mark.parametrize("lanes", BOTH)
+def test_vectors_of_both_widths(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, weights = _numbers(rng, uint8, 9, 70), _numbers(rng, int8, 70, 45)
+    b = gw.Builder("product")
+    own = b.input("x", TensorType(uint8, x.shape))
+    w = b.constant(weights.astype(np.int16))
+    graph = b.finish([b.emit("dot", _centred(b, own, 3), w, dtype=int32)])
+    _same(graph, x, backend=of_width(monkeypatch, lanes))
 
 
 @device

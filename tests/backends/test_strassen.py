@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from library_runs import BOTH, run
+from library_runs import run
+from widths import BOTH
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu

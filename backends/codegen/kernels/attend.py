@@ -1,6 +1,6 @@
 """Attention as text: softmax over blocks of keys, while they pass.
 
-A *panel* of 16 queries is turned, so that a vector has neighbouring queries: then the
+A *panel* of queries is turned, so that a vector has neighbouring queries: then the
 products with keys are tiles whose rows are keys as they lie, and maxima and sums over
 keys have no step across lanes. The weights of a block stay in cache, are multiplied by
 its values, as they lie, too, and added to what was there, made less by as much as the
@@ -10,7 +10,7 @@ head: each block of keys and values is read from memory once for all of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
@@ -19,7 +19,6 @@ from graphwright.backends.codegen.kernels.scores import Scores
 from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import NEAR
 from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
     arguments,
     block,
     named,
@@ -27,8 +26,8 @@ from graphwright.backends.codegen.kernels.text import (
 )
 from graphwright.backends.codegen.kernels.tile import Tile
 
-QUERIES = 2 * WIDTH
-"""Queries of a panel."""
+_VECTORS = 2
+"""Vectors of queries of a panel, and of columns of values, if there are as many."""
 _PANELS = 4
 """Panels of a work-item."""
 _KEYS = 128
@@ -99,34 +98,39 @@ def attend(
         machine: The device.
         dialect: Its language.
     """
-    own, span = _own(shape, machine), pieces(shape.columns, _KEYS)
-    near = Local(_near(shape, span, own))
-    numbers = (*sizes_of(shape, span, own), *scores.sizes)
+    queries = _fitting(shape.rows, machine.lanes)
+    values = _fitting(shape.width, machine.lanes)
+    own = _own(shape, queries.columns, machine)
+    span = pieces(shape.columns, _KEYS)
+    near = Local(_near(shape, queries, values, span, own))
+    panels = -(-shape.rows // queries.columns)
+    numbers = (*sizes_of(shape, panels, span, own), *scores.sizes)
     arrays = ("q", "k", "v", *scores.arrays, "out")
-    items = -(-shape.rows // (QUERIES * own)), shape.images * shape.heads
-    writer = _Writer(scale, scores, shape.strides[1].steps[3] == 1, dialect)
+    items = -(-panels // own), shape.images * shape.heads
+    even = shape.strides[1].steps[3] == 1
+    writer = _Writer(scale, scores, even, dialect, queries, values)
     return Library((Launch(*writer.kernel(), (*arrays, near, *numbers), items),))
 
 
-def _wide(width: int) -> int:
-    """Columns that a row of sums has room for."""
-    return -(-width // QUERIES) * QUERIES
+def _fitting(columns: int, lanes: int) -> Tile:
+    """A tile that is no wider than so many columns."""
+    return Tile(vectors=min(_VECTORS, columns // lanes), lanes=lanes)
 
 
-def _near(shape: AttendShape, span: int, own: int) -> int:
+def _near(shape: AttendShape, queries: Tile, values: Tile, span: int, own: int) -> int:
     """Floats of local memory: weights, and for each panel queries, sums, and so on."""
-    each = shape.depth + _wide(shape.width) + 2
-    return QUERIES * (span + 1 + own * each)
+    wide = -(-shape.width // values.columns) * values.columns
+    return queries.columns * (span + 1 + own * (shape.depth + wide + 2))
 
 
-def _own(shape: AttendShape, machine: Cpu) -> int:
+def _own(shape: AttendShape, queries: int, machine: Cpu) -> int:
     """Panels of a work-item."""
-    panels, every = -(-shape.rows // QUERIES), shape.images * shape.heads
+    panels, every = -(-shape.rows // queries), shape.images * shape.heads
     most = panels * every // (_UNITS * machine.cores)
     return pieces(panels, max(1, min(_PANELS, most)))
 
 
-def sizes_of(shape: AttendShape, span: int, own: int) -> tuple[int, ...]:
+def sizes_of(shape: AttendShape, panels: int, span: int, own: int) -> tuple[int, ...]:
     """The numbers that a kernel takes, as `SIZES` says."""
     found = {
         "heads": shape.heads,
@@ -135,7 +139,7 @@ def sizes_of(shape: AttendShape, span: int, own: int) -> tuple[int, ...]:
         "columns": shape.columns,
         "depth": shape.depth,
         "width": shape.width,
-        "panels": -(-shape.rows // QUERIES),
+        "panels": panels,
         "own": own,
         "span": span,
         "below": -_FAR if shape.below is None else shape.below,
@@ -168,64 +172,114 @@ class _Writer:
         scores: What is done to them.
         even: Whether the elements of a key lie side by side.
         dialect: The language.
+        queries: The tile of keys by a panel of queries.
+        values: The tile of queries by columns of values.
     """
 
     scale: float
     scores: Scores
     even: bool
     dialect: Dialect
+    queries: Tile
+    values: Tile
 
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
         head = head_of(self.scores, self.dialect, 1)
-        panels = "for (int p = begin; p < end; p++)"
+        panels, panel = "for (int p = begin; p < end; p++)", self._panel()
         passing = [
             "int until = from + span < columns ? from + span : columns;",
-            *block(panels, [*_PANEL, *self._block()]),
+            *block(panels, [*panel, *self._block()]),
         ]
         body = [
-            *_PLACES,
-            *block(panels, [*_PANEL, *self._begun()]),
+            *self._places(),
+            *block(panels, [*panel, *self._begun()]),
             *block("for (int from = 0; from < columns; from += span)", passing),
-            *block(panels, [*_PANEL, *_ended()]),
+            *block(panels, [*panel, *self._ended()]),
         ]
         return named("attend", "\n".join(block(head, body)) + "\n")
 
+    @property
+    def _lanes(self) -> int:
+        return self.queries.lanes
+
+    @property
+    def _high(self) -> int:
+        """Queries of a panel."""
+        return self.queries.columns
+
+    @property
+    def _parts(self) -> range:
+        """Where vectors of a panel's queries begin."""
+        return range(0, self._high, self._lanes)
+
+    def _places(self) -> list[str]:
+        """What does not change in a work-item."""
+        high, wide = self._high, self.values.columns
+        return [
+            *_PLACES,
+            f"int wide = (width + {wide - 1}) / {wide} * {wide};",
+            f"int edge = width - {wide}, each = (depth + wide + 2) * {high};",
+            f"__local float *powers = near, *fade = near + span * {high};",
+            f"__local float *state = fade + {high};",
+        ]
+
+    def _panel(self) -> list[str]:
+        """Where a panel's numbers are; the last panel ends with the queries."""
+        high = self._high
+        return [
+            f"int row = p * {high} < rows - {high} ? p * {high} : rows - {high};",
+            "__local float *turned = state + (p - begin) * each;",
+            f"__local float *sums = turned + depth * {high};",
+            f"__local float *totals = sums + wide * {high}, *high = totals + {high};",
+        ]
+
     def _begun(self) -> list[str]:
         """Queries turned, sums of nothing."""
-        scale = f"SPLAT({number(self.scale)})"
-        puts = [f"NEAR_STORE(to + {QUERIES * i}, b{i} * {scale})" for i in range(WIDTH)]
-        rows = [f"vec a{i} = LOAD(from + (size_t){i} * q_row);" for i in range(WIDTH)]
+        high, lanes, scale = self._high, self._lanes, number(self.scale)
+        rows = [f"vec a{i} = LOAD(from + (size_t){i} * q_row);" for i in range(lanes)]
+        puts = (f"NEAR_STORE(to + {high * i}, b{i} * scale)" for i in range(lanes))
         turn = [
-            f"int d = e < depth - {WIDTH} ? e : depth - {WIDTH};",
+            f"int d = e < depth - {lanes} ? e : depth - {lanes};",
             "const __global float *from = queries + (size_t)(row + j) * q_row + d;",
-            f"__local float *to = turned + d * {QUERIES} + j;",
+            f"__local float *to = turned + d * {high} + j;",
             *rows,
-            *_turned(),
+            *_turned(lanes),
             *puts,
         ]
-        halves = block(f"for (int j = 0; j < {QUERIES}; j += {WIDTH})", turn)
-        zeros = f"for (int i = 0; i < (wide + 1) * {QUERIES}; i += {WIDTH})"
+        one = "queries[(size_t)(row + j) * q_row + d]"
+        few = [
+            *block(
+                f"for (int j = 0; j < {high}; j++)",
+                [f"turned[d * {high} + j] = {one} * {scale};"],
+            )
+        ]
+        vectors = block(f"for (int j = 0; j < {high}; j += {lanes})", turn)
+        zeros = f"for (int i = 0; i < (wide + 1) * {high}; i += {lanes})"
         return [
-            *block(f"for (int e = 0; e < depth; e += {WIDTH})", halves),
+            f"vec scale = SPLAT({scale});",
+            f"if (depth < {lanes})",
+            *block("for (int d = 0; d < depth; d++)", few),
+            *block(f"else for (int e = 0; e < depth; e += {lanes})", vectors),
             *block(zeros, ["NEAR_STORE(sums + i, SPLAT(0.0f))"]),
-            *(f"NEAR_STORE(high + {j}, SPLAT(-INFINITY))" for j in (0, WIDTH)),
+            *(f"NEAR_STORE(high + {j}, SPLAT(-INFINITY))" for j in self._parts),
         ]
 
     def _block(self) -> list[str]:
         """A panel of queries and a block of keys."""
         return [
             "int low = from > row + below ? from : row + below;",
-            f"int last = row + {QUERIES - 1} + above;",
+            f"int last = row + {self._high - 1} + above;",
             "int many = (until <= last ? until : last + 1) - low;",
             "if (many <= 0) continue;",
             *self._products(),
-            *(line for j in (0, WIDTH) for line in block("", self._weights(j))),
-            *_added(),
+            *(line for j in self._parts for line in block("", self._weights(j))),
+            *self._added(),
         ]
 
     def _products(self) -> list[str]:
         """Scores of all keys of a block, and the greatest of each query."""
+        high, lanes = self._high, self._lanes
         at = "k" if self.even else "k * k_step"
 
         def sums(tile: Tile) -> list[str]:
@@ -237,22 +291,23 @@ class _Writer:
             return [*rows, *tile.multiply("depth", at=at)]
 
         def store(j: str) -> list[str]:
-            top = f"top[{j} / {WIDTH}]"
+            top = f"top[{j} / {lanes}]"
             return [
                 *self.scores.scored("sum", f"row + {j}", "low + r + i"),
-                f"NEAR_STORE(powers + (r + i) * {QUERIES} + {j}, sum)",
+                f"NEAR_STORE(powers + (r + i) * {high} + {j}, sum)",
                 f"{top} = sum > {top} ? sum : {top};",
             ]
 
-        tile = Tile(sums_of=NEAR)
+        tile = replace(self.queries, sums_of=NEAR)
         body = [
             *tile.place("t", "many"),
             *tile.products(sums),
             *tile.stores(store, self.scores.is_long),
         ]
         least = tile.rows - 1
+        tops = ", ".join(f"NEAR_LOAD(high + {j})" for j in self._parts)
         return [
-            f"vec top[2] = {{NEAR_LOAD(high), NEAR_LOAD(high + {WIDTH})}};",
+            f"vec top[{tile.vectors}] = {{{tops}}};",
             "const __local float *panel = turned;",
             f"int tiles = (many + {least}) / {tile.rows};",
             f"int longs = many - tiles * {least};",
@@ -263,14 +318,14 @@ class _Writer:
     def _weights(self, j: int) -> list[str]:
         """Weights of all keys of a block, their sums, and by what older ones fade."""
         step = [
-            f"__local float *at = powers + t * {QUERIES} + {j};",
+            f"__local float *at = powers + t * {self._high} + {j};",
             "vec x = NEAR_LOAD(at) - base;",
             *self.scores.weighed("x"),
             "total = total + x;",
             "NEAR_STORE(at, x)",
         ]
         return [
-            f"vec best = top[{j // WIDTH}];",
+            f"vec best = top[{j // self._lanes}];",
             "vec base = best == SPLAT(-INFINITY) ? SPLAT(0.0f) : best;",
             f"vec x = NEAR_LOAD(high + {j}) - base;",
             *self.scores.weighed("x"),
@@ -280,6 +335,52 @@ class _Writer:
             *block("for (int t = 0; t < many; t++)", step),
             f"NEAR_STORE(totals + {j}, total)",
         ]
+
+    def _added(self) -> list[str]:
+        """Values by the weights of a block, added to what there was."""
+        high, tile = self._high, self.values
+
+        def sums(tile: Tile) -> list[str]:
+            rows = (
+                f"const __local float *a{i} = powers + r + {i};"
+                for i in range(tile.rows)
+            )
+            return [*rows, *tile.multiply("many", step="v_row", at=f"k * {high}")]
+
+        def store(j: str) -> list[str]:
+            return [
+                f"__local float *at = sums + (r + i) * wide + e + {j};",
+                "NEAR_STORE(at, NEAR_LOAD(at) * SPLAT(fade[r + i]) + sum)",
+            ]
+
+        tiles, longs = tile.split(high)
+        rows = [
+            *tile.place("t", str(high)),
+            *tile.products(sums),
+            *tile.stores(store, long=False),
+        ]
+        panel = "values + (size_t)low * v_row + (e < edge ? e : edge)"
+        columns = [
+            f"const __global float *panel = {panel};",
+            f"const int longs = {longs};",
+            *block(f"for (int t = 0; t < {tiles}; t++)", rows),
+        ]
+        return block(f"for (int e = 0; e < wide; e += {tile.columns})", columns)
+
+    def _ended(self) -> list[str]:
+        """Sums over weights' sums, stored; zeros where there was no key to attend."""
+        store = [
+            "__global float *to = results + (size_t)(row + i) * o_row;",
+            "float over = totals[i] == 0.0f ? 1.0f : 1.0f / totals[i];",
+        ]
+        wide = self.values.columns
+        vectors = [
+            f"STORE(to + (e < edge ? e : edge) + {j}, "
+            f"NEAR_LOAD(sums + i * wide + e + {j}) * SPLAT(over))"
+            for j in range(0, wide, self._lanes)
+        ]
+        columns = block(f"for (int e = 0; e < wide; e += {wide})", vectors)
+        return block(f"for (int i = 0; i < {self._high}; i++)", [*store, *columns])
 
 
 _PLACES = (
@@ -295,90 +396,40 @@ _PLACES = (
         )
     ),
     "int begin = ITEM(0) * own, end = begin + own < panels ? begin + own : panels;",
-    f"int wide = (width + {QUERIES - 1}) / {QUERIES} * {QUERIES};",
-    f"int edge = width - {QUERIES}, each = (depth + wide + 2) * {QUERIES};",
-    f"__local float *powers = near, *fade = near + span * {QUERIES};",
-    f"__local float *state = fade + {QUERIES};",
 )
-"""What does not change in a work-item."""
-_PANEL = (
-    f"int row = p * {QUERIES} < rows - {QUERIES} ? p * {QUERIES} : rows - {QUERIES};",
-    "__local float *turned = state + (p - begin) * each;",
-    f"__local float *sums = turned + depth * {QUERIES};",
-    f"__local float *totals = sums + wide * {QUERIES}, *high = totals + {QUERIES};",
-)
-"""Where a panel's numbers are; the last panel ends with the queries."""
+"""Where a work-item's operands are, and its panels."""
 
 
-def _added() -> list[str]:
-    """Values by the weights of a block, added to what there was."""
-
-    def sums(tile: Tile) -> list[str]:
-        rows = (
-            f"const __local float *a{i} = powers + r + {i};" for i in range(tile.rows)
-        )
-        return [*rows, *tile.multiply("many", step="v_row", at=f"k * {QUERIES}")]
-
-    def store(j: str) -> list[str]:
-        return [
-            f"__local float *at = sums + (r + i) * wide + e + {j};",
-            "NEAR_STORE(at, NEAR_LOAD(at) * SPLAT(fade[r + i]) + sum)",
-        ]
-
-    tile = Tile()
-    tiles, longs = tile.split(QUERIES)
-    rows = [
-        *tile.place("t", str(QUERIES)),
-        *tile.products(sums),
-        *tile.stores(store, long=False),
-    ]
-    panel = "values + (size_t)low * v_row + (e < edge ? e : edge)"
-    columns = [
-        f"const __global float *panel = {panel};",
-        f"const int longs = {longs};",
-        *block(f"for (int t = 0; t < {tiles}; t++)", rows),
-    ]
-    return block(f"for (int e = 0; e < wide; e += {QUERIES})", columns)
-
-
-def _ended() -> list[str]:
-    """Sums over weights' sums, stored; zeros where there was no key to attend."""
-    store = [
-        "__global float *to = results + (size_t)(row + i) * o_row;",
-        "float over = totals[i] == 0.0f ? 1.0f : 1.0f / totals[i];",
-    ]
-    vectors = [
-        f"STORE(to + (e < edge ? e : edge) + {j}, "
-        f"NEAR_LOAD(sums + i * wide + e + {j}) * SPLAT(over))"
-        for j in (0, WIDTH)
-    ]
-    columns = block(f"for (int e = 0; e < wide; e += {QUERIES})", vectors)
-    return block(f"for (int i = 0; i < {QUERIES}; i++)", [*store, *columns])
-
-
-def _turned() -> Sequence[str]:
-    """Vectors ``b0`` to ``b7`` of the rows ``a0`` to ``a7``, turned."""
+def _turned(lanes: int) -> Sequence[str]:
+    """Vectors ``b0``, ``b1``, ... of as many rows ``a0``, ``a1``, ..., turned."""
     lines = list[str]()
 
-    def mixed(to: str, x: str, y: str, lanes: str) -> None:
-        """The lanes of ``x``, and the same ones of ``y`` behind each pair of them."""
-        lines.append(f"vec {to} = (vec)({_lanes(x, y, lanes)});")
+    def mixed(to: str, x: str, y: str, first: int, width: int) -> None:
+        """Of each four lanes two: from ``first`` on, of ``x`` and ``y`` by turns."""
+        own = (
+            f"{name}.s{part}"
+            for four in range(0, lanes, 4)
+            for part in _lanes_of(four + first, width, 2)
+            for name in (x, y)
+        )
+        lines.append(f"vec {to} = (vec)({', '.join(own)});")
 
-    for i in range(0, WIDTH, 2):
-        mixed(f"t{i}", f"a{i}", f"a{i + 1}", "0 0 1 1 4 4 5 5")
-        mixed(f"t{i + 1}", f"a{i}", f"a{i + 1}", "2 2 3 3 6 6 7 7")
-    for i in (0, 4):
+    for i in range(0, lanes, 2):
         for low in (0, 1):
-            x, y = f"t{i + low}", f"t{i + 2 + low}"
-            mixed(f"u{i + 2 * low}", x, y, "01 01 45 45")
-            mixed(f"u{i + 2 * low + 1}", x, y, "23 23 67 67")
-    for i in range(4):
-        mixed(f"b{i}", f"u{i}", f"u{i + 4}", "0123 0123")
-        mixed(f"b{i + 4}", f"u{i}", f"u{i + 4}", "4567 4567")
+            mixed(f"t{i + low}", f"a{i}", f"a{i + 1}", 2 * low, 1)
+    for i in range(0, lanes, 4):
+        for low in (0, 1):
+            for high in (0, 1):
+                own = f"t{i + low}", f"t{i + 2 + low}"
+                mixed(f"u{i + 2 * low + high}", *own, 2 * high, 2)
+    for i in range(lanes):
+        (four,) = _lanes_of(i // 4 * 4, 4, 4)
+        parts = (f"u{j + i % 4}.s{four}" for j in range(0, lanes, 4))
+        lines.append(f"vec b{i} = (vec)({', '.join(parts)});")
     return lines
 
 
-def _lanes(x: str, y: str, lanes: str) -> str:
-    """Lanes of two vectors by turns, as scalars or shorter vectors."""
-    turns = enumerate(lanes.split())
-    return ", ".join(f"{(x, y)[i % 2]}.s{lane}" for i, lane in turns)
+def _lanes_of(first: int, width: int, count: int) -> list[str]:
+    """So many lanes, so many at a time, as words say it."""
+    digits = [f"{i:x}" for i in range(first, first + count)]
+    return ["".join(digits[i : i + width]) for i in range(0, count, width)]

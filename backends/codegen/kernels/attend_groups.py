@@ -54,7 +54,7 @@ def attend_groups(
 ) -> Library:
     """Attention of ``q``, ``k`` and ``v`` to ``out``, as one launch; see `attend`."""
     span = _span(shape.depth, shape.width, target)
-    numbers = (*sizes_of(shape, span, 1), *scores.sizes)
+    numbers = (*sizes_of(shape, -(-shape.rows // GROUP), span, 1), *scores.sizes)
     arrays = ("q", "k", "v", *scores.arrays, "out")
     items = -(-shape.rows // GROUP), shape.images * shape.heads
     near = Local(span * (shape.depth + shape.width))

@@ -12,7 +12,6 @@ from graphwright.backends.codegen.elements import (
 )
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.attend import (
-    QUERIES,
     AttendShape,
     Strides,
     attend,
@@ -23,7 +22,6 @@ from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.scores import Scores, reach
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
-from graphwright.backends.codegen.kernels.text import WIDTH
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
 from graphwright.backends.codegen.views import placed
@@ -36,6 +34,11 @@ from graphwright.passes.cleanup import remove_dead
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.fold import fold_constants
 from graphwright.passes.layout import sink_reshapes
+
+_LEAST = 16
+"""Queries, and columns of values."""
+_SHORT = 8
+"""The least size of a key."""
 
 
 def accepts(op: Attention, types: Sequence[Type]) -> bool:
@@ -55,11 +58,11 @@ def pays(op: Attention, types: Sequence[Type], target: Target) -> bool:
         return False
     q, k, v = map(sizes_of, types[:3])
     counted = all(product(sizes_of(t)) <= MOST for t in types)
-    if not counted or q[2] < QUERIES or min(*q, *k, *v) == 0:
+    if not counted or q[2] < _LEAST or min(*q, *k, *v) == 0:
         return False
     if isinstance(target, Gpu):
         return in_groups(q[3], v[3], target)
-    return v[3] >= QUERIES and q[3] >= WIDTH
+    return v[3] >= _LEAST and q[3] >= _SHORT
 
 
 def decomposed(graph: Graph, target: Target) -> Graph:
@@ -80,7 +83,7 @@ def decomposed(graph: Graph, target: Target) -> Graph:
 @kernel_for("attention")
 def attention(site: Site) -> Sequence[Kernel]:
     """One kernel for a CPU, after those that copy what does not lie in rows."""
-    return _made(site, attend, Scores(site, OPENCL))
+    return _made(site, attend, Scores(site, OPENCL, site.target.lanes))
 
 
 @kernel_for("attention", Gpu)

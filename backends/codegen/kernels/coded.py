@@ -1,10 +1,10 @@
 """Weights of few bits as kernels read them: codes in words, a scale for each block.
 
 A weight is ``(code + middle) * scale``. Codes are signed, of 4 bits or 8, and lie in
-words of 32 along the depth, 16 neighbouring columns beside one another. So a vector of
-words has the codes of 8 columns for as many steps of depth as a word holds, each by two
-shifts. Blocks, and the middles of their ranges, are found in the numbers: no format is
-known here.
+words of 32 along the depth, those of a panel of neighbouring columns beside one
+another. So a vector of words has the codes of its columns for as many steps of depth as
+a word holds, each by two shifts. Blocks, and the middles of their ranges, are found in
+the numbers: no format is known here.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,6 @@ from graphwright.backends.mapped import forget
 from graphwright.ir.constant import Constant, Factors
 from graphwright.ir.dtype import float32, int32
 
-COLUMNS = 16
-"""Columns of a panel."""
 _WORD = 32
 _LEAST = 16
 """Weights of a block: where there are more scales, little would be saved."""
@@ -37,15 +35,17 @@ class Coded:
         depth, columns: Its sizes.
         bits: Bits of a code.
         block: Weights of a block, along the depth.
-        words: ``[panels, depth * bits / 32, 16]``.
-        scales: ``[panels, blocks, 16]``.
-        middles: What is added to codes, ``[panels, blocks, 16]``, or one for all.
+        wide: Columns of a panel.
+        words: ``[panels, depth * bits / 32, wide]``.
+        scales: ``[panels, blocks, wide]``.
+        middles: What is added to codes, ``[panels, blocks, wide]``, or one for all.
     """
 
     depth: int
     columns: int
     bits: int
     block: int
+    wide: int
     words: Constant
     scales: Constant
     middles: "Constant | float"
@@ -56,20 +56,25 @@ class Coded:
         return _WORD // self.bits
 
 
-_KNOWN: WeakKeyDictionary[Factors, Coded | None] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Factors, dict[int, Coded | None]] = WeakKeyDictionary()
 
 
-def coded(factors: Factors) -> Coded | None:
+def coded(factors: Factors, wide: int) -> Coded | None:
     """A product of codes and scales in few bits; None where that takes more.
 
     It is made once, and kept as long as the factors are.
+
+    Args:
+        factors: What is multiplied.
+        wide: Columns of a panel.
     """
-    if factors not in _KNOWN:
-        _KNOWN[factors] = _made(factors)
-    return _KNOWN[factors]
+    known = _KNOWN.setdefault(factors, {})
+    if wide not in known:
+        known[wide] = _made(factors, wide)
+    return known[wide]
 
 
-def _made(factors: Factors) -> Coded | None:
+def _made(factors: Factors, wide: int) -> Coded | None:
     if len(factors.codes.shape) != 2 or not factors.codes.size:
         return None
     scales = np.asarray(factors.scales.array(), np.float32)
@@ -92,9 +97,10 @@ def _made(factors: Factors) -> Coded | None:
         columns,
         bits,
         block,
-        Constant.of(_words(codes, spread, bits), int32),
-        Constant.of(_panels(scales), float32),
-        float(own) if own.ndim == 0 else Constant.of(_panels(own), float32),
+        wide,
+        Constant.of(_panels(_words(codes, spread, bits), wide), int32),
+        Constant.of(_panels(scales, wide), float32),
+        float(own) if own.ndim == 0 else Constant.of(_panels(own, wide), float32),
     )
 
 
@@ -138,18 +144,18 @@ def _block(scales: NDArray[Any]) -> int:
     return gcd(len(scales) if not changes.any() else 0, *(np.flatnonzero(changes) + 1))
 
 
-def _panels(rows: NDArray[Any]) -> NDArray[Any]:
-    """``[panels, rows, 16]`` of ``[rows, columns]``, filled up with zeros."""
+def _panels(rows: NDArray[Any], wide: int) -> NDArray[Any]:
+    """``[panels, rows, wide]`` of ``[rows, columns]``, filled up with zeros."""
     depth, columns = rows.shape
-    found = np.pad(rows, ((0, 0), (0, -columns % COLUMNS)))
-    cut = found.reshape(depth, -1, COLUMNS)
+    found = np.pad(rows, ((0, 0), (0, -columns % wide)))
+    cut = found.reshape(depth, -1, wide)
     return np.ascontiguousarray(cut.swapaxes(0, 1))
 
 
 def _words(
     codes: NDArray[np.int16], lows: NDArray[np.int16], bits: int
 ) -> NDArray[np.int32]:
-    """Panels of words, the first step of depth in the lowest bits."""
+    """Words of each column, the first step of depth in the lowest bits."""
     steps = _WORD // bits
     found = np.zeros((len(codes) // steps, codes.shape[1]), np.uint32)
     for i in range(steps):
@@ -157,4 +163,4 @@ def _words(
         found |= (codes[i::steps] - own).astype(np.uint32) << np.uint32(bits * i)
     ones = sum(1 << (bits * i) for i in range(steps))
     found ^= np.uint32(ones << (bits - 1))  # from the middle on, not from 0
-    return _panels(found.view(np.int32))
+    return found.view(np.int32)

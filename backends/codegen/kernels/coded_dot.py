@@ -15,7 +15,7 @@ from graphwright.backends.codegen.dialect import OPENCL, Dialect
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.coded import COLUMNS, Coded, coded
+from graphwright.backends.codegen.kernels.coded import Coded, coded
 from graphwright.backends.codegen.kernels.finish import (
     Finish,
     size_names,
@@ -27,7 +27,6 @@ from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import NEAR
 from graphwright.backends.codegen.kernels.table import Packed, Site
 from graphwright.backends.codegen.kernels.text import (
-    WIDTH,
     arguments,
     block,
     named,
@@ -39,7 +38,9 @@ from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32
 
-_TILE = Tile(sums_of=NEAR)
+_VECTORS = 2
+"""Vectors of columns of a panel."""
+_OWN = range(_VECTORS)
 _FEW = 4
 """Rows that are multiplied by codes as they are read."""
 _ROWS = 96
@@ -63,7 +64,7 @@ def dot(site: Site, rows: int) -> Sequence[Kernel] | None:
     dtypes = {v.dtype for v in (*site.node.operands, *site.node.results)}
     if factors is None or not plain or dtypes != {float32} or len(site.shape(1)) != 2:
         return None
-    weights = coded(factors)
+    weights = coded(factors, _VECTORS * site.target.lanes)
     if weights is None or max(rows * n for n in site.shape(1)) > MOST:
         return None
     x, before = _rows(site)
@@ -112,14 +113,14 @@ def coded_product(
     spans = -(-sizes["panels"] // sizes["span"])
     if rows <= _FEW:
         return Library((Launch(*writer.few(), (*arrays, *numbers), (spans,)),))
-    near = Local(COLUMNS * (sizes["chunk"] * weights.steps + sizes["own"]))
+    near = Local(weights.wide * (sizes["chunk"] * weights.steps + sizes["own"]))
     items = (spans, -(-rows // sizes["own"]))
     return Library((Launch(*writer.many(), (*arrays, near, *numbers), items),))
 
 
 def _sizes(rows: int, weights: Coded, machine: Cpu) -> dict[str, int]:
     """The numbers that kernels take, by name."""
-    panels = -(-weights.columns // COLUMNS)
+    panels = -(-weights.columns // weights.wide)
     own = pieces(rows, _ROWS)
     wanted = max(1, machine.cores * machine.items // -(-rows // own))
     return {
@@ -153,6 +154,23 @@ class _Writer:
     dialect: Dialect
 
     @property
+    def _wide(self) -> int:
+        return self.weights.wide
+
+    @property
+    def _lanes(self) -> int:
+        return self._wide // _VECTORS
+
+    @property
+    def _ragged(self) -> bool:
+        """Whether the last panel has less than all columns."""
+        return self.weights.columns % self._wide > 0
+
+    @property
+    def _tile(self) -> Tile:
+        return Tile(vectors=_VECTORS, sums_of=NEAR, lanes=self._lanes)
+
+    @property
     def arrays(self) -> tuple[str, ...]:
         """What is read of weights."""
         several = isinstance(self.weights.middles, Constant)
@@ -160,7 +178,7 @@ class _Writer:
 
     def few(self) -> tuple[str, str]:
         """The kernel for few rows: its name and text."""
-        sums = [(r, j) for r in range(self.rows) for j in (0, 1)]
+        sums = [(r, j) for r in range(self.rows) for j in _OWN]
         panel = [
             *self._panel(),
             *(f"vec y{r}_{j} = SPLAT(0.0f);" for r, j in sums),
@@ -174,7 +192,7 @@ class _Writer:
         ways = 2 if self.rows == 1 else 1
         own = [f"a{r}_{j}_{way}" for r, j in sums for way in range(ways)]
         body = [
-            "ivec c0 = WORDS(code), c1 = WORDS(code + 8);",
+            self._loads("ivec", "c", "WORDS", "code"),
             f"const __global float *from = x + k * {self.weights.steps};",
         ]
         for i in range(self.weights.steps):
@@ -182,9 +200,9 @@ class _Writer:
         ends = list[str]()
         for r, j in sums:
             total = " + ".join(f"a{r}_{j}_{way}" for way in range(ways))
-            scale = f"LOAD(scale + {WIDTH * j})"
+            scale = f"LOAD(scale + {self._lanes * j})"
             ends.append(f"y{r}_{j} = ({total}) * {scale} + y{r}_{j};")
-        loop = "for (int k = g * block; k < end; k++, code += 16)"
+        loop = f"for (int k = g * block; k < end; k++, code += {self._wide})"
         return [
             f"vec {', '.join(f'{name} = SPLAT(0.0f)' for name in own)};",
             *self._middles(),
@@ -196,18 +214,18 @@ class _Writer:
 
     def _step(self, i: int, way: int) -> list[str]:
         """Products of one step of depth."""
-        lines = [f"vec w{j} = {self._code(i, j)};" for j in (0, 1)]
+        lines = [f"vec w{j} = {self._code(i, j)};" for j in _OWN]
         for r in range(self.rows):
             lines.append(f"vec x{r} = SPLAT(from[{i} + (size_t){r} * depth]);")
-            for j in (0, 1):
+            for j in _OWN:
                 total = f"a{r}_{j}_{way}"
                 lines.append(f"{total} = x{r} * w{j} + {total};")
         return lines
 
     def _stored(self, r: int, j: int) -> list[str]:
         """A vector of results of a row."""
-        left = f"left - {WIDTH * j}" if self.weights.columns % COLUMNS else None
-        column = f"column + {WIDTH * j}"
+        left = f"left - {self._lanes * j}" if self._ragged else None
+        column = f"column + {self._lanes * j}"
         body = [
             f"vec sum = y{r}_{j};",
             f"size_t at = (size_t){r} * columns + {column};",
@@ -218,10 +236,11 @@ class _Writer:
 
     def many(self) -> tuple[str, str]:
         """The kernel for many rows: its name and text."""
-        zeros = f"for (int i = 0; i < many * {COLUMNS}; i += {WIDTH})"
+        words = f"for (int k = from; k < until; k++, code += {self._wide})"
+        zeros = f"for (int i = 0; i < many * {self._wide}; i += {self._lanes})"
         chunk = [
             "int until = from + chunk < words ? from + chunk : words;",
-            *block("for (int k = from; k < until; k++, code += 16)", self._unpacked()),
+            *block(words, self._unpacked()),
             *block("for (int t = 0; t < tiles; t++)", self._added()),
         ]
         panel = [
@@ -230,7 +249,7 @@ class _Writer:
             *block("for (int from = 0; from < words; from += chunk)", chunk),
             *block("for (int r = 0; r < many; r++)", self._row()),
         ]
-        high, steps = _TILE.rows, self.weights.steps
+        high, unpacked = self._tile.rows, self.weights.steps * self._wide
         body = [
             *_SPAN,
             "int begin = ITEM(1) * own;",
@@ -238,14 +257,14 @@ class _Writer:
             f"int tiles = (many + {high - 1}) / {high};",
             f"int longs = many - tiles * {high - 1};",
             "if (longs < 0) longs = tiles;",
-            f"__local float *panel = near, *sums = near + chunk * {steps * COLUMNS};",
+            f"__local float *panel = near, *sums = near + chunk * {unpacked};",
             *block(_EACH, panel),
         ]
         return self._kernel("coded", ", __local float *restrict near", body)
 
     def _added(self) -> list[str]:
         """Products of a tile of rows and what is unpacked, added to sums."""
-        steps = self.weights.steps
+        steps, tile = self.weights.steps, self._tile
 
         def sums(tile: Tile) -> list[str]:
             rows = (
@@ -256,35 +275,36 @@ class _Writer:
             return [*rows, *tile.multiply(f"(until - from) * {steps}")]
 
         def add(j: str) -> list[str]:
-            at = f"sums + (r + i) * {COLUMNS} + {j}"
+            at = f"sums + (r + i) * {self._wide} + {j}"
             return [f"NEAR_STORE({at}, NEAR_LOAD({at}) + sum)"]
 
-        stores = _TILE.stores(add, long=False)
-        return [*_TILE.place("t", "many"), *_TILE.products(sums), *stores]
+        stores = tile.stores(add, long=False)
+        return [*tile.place("t", "many"), *tile.products(sums), *stores]
 
     def _row(self) -> list[str]:
         """What is behind the sums of a row, stored."""
-        left = "left - j" if self.weights.columns % COLUMNS else None
+        left = "left - j" if self._ragged else None
         store = [
-            f"vec sum = NEAR_LOAD(sums + r * {COLUMNS} + j);",
+            f"vec sum = NEAR_LOAD(sums + r * {self._wide} + j);",
             "size_t at = (size_t)(begin + r) * columns + column + j;",
             *self.finish.statements("sum", "at", "begin + r", "column + j", left),
             self.finish.write("out + at", "sum", left),
         ]
-        return block(f"for (int j = 0; j < {COLUMNS}; j += {WIDTH})", store)
+        head = f"for (int j = 0; j < {self._wide}; j += {self._lanes})"
+        return block(head, store)
 
     def _unpacked(self) -> list[str]:
         """The weights of a word of each column, stored as floats."""
         steps = self.weights.steps
         lines = [
-            "ivec c0 = WORDS(code), c1 = WORDS(code + 8);",
-            f"vec f0 = LOAD(scale), f1 = LOAD(scale + {WIDTH});",
+            self._loads("ivec", "c", "WORDS", "code"),
+            self._loads("vec", "f", "LOAD", "scale"),
             *self._middles(),
-            f"__local float *to = panel + (k - from) * {steps * COLUMNS};",
+            f"__local float *to = panel + (k - from) * {steps * self._wide};",
         ]
         for i in range(steps):
-            for j in (0, 1):
-                at = f"to + {i * COLUMNS + WIDTH * j}"
+            for j in _OWN:
+                at = f"to + {i * self._wide + self._lanes * j}"
                 lines.append(f"NEAR_STORE({at}, {self._code(i, j)} * f{j})")
         return [*lines, *block("if ((k + 1) % block == 0)", self._next())]
 
@@ -292,35 +312,39 @@ class _Writer:
         """The codes of one step of depth, as floats, with what is added."""
         bits, up = self.weights.bits, 32 - self.weights.bits * (i + 1)
         words = f"(c{j} << {up})" if up else f"c{j}"
-        code = f"GW_CONVERT(float8, ({words} >> {32 - bits}))"
+        code = f"GW_CONVERT(float{self._lanes}, ({words} >> {32 - bits}))"
         return code if self.weights.middles == 0.0 else f"({code} + m{j})"
 
     def _middles(self) -> list[str]:
         """Declares what is added to codes of a block."""
         if isinstance(self.weights.middles, Constant):
-            return [f"vec m0 = LOAD(middle), m1 = LOAD(middle + {WIDTH});"]
+            return [self._loads("vec", "m", "LOAD", "middle")]
         if self.weights.middles == 0.0:
             return []
         spread = f"SPLAT({number(self.weights.middles)})"
-        return [f"vec m0 = {spread}, m1 = m0;"]
+        return [f"vec {', '.join(f'm{j} = {spread}' for j in _OWN)};"]
 
     def _next(self) -> list[str]:
         """To the next block."""
         several = isinstance(self.weights.middles, Constant)
-        return ["scale += 16;", *["middle += 16;"] * several]
+        names = ("scale", *["middle"] * several)
+        return [f"{name} += {self._wide};" for name in names]
 
     def _panel(self) -> list[str]:
         """Where a panel's weights are."""
-        lines = [
-            f"int column = p * {COLUMNS}, left = columns - column;",
-            "const __global int *code = codes + (size_t)p * words * 16;",
-            "const __global float *scale = scales + (size_t)p * blocks * 16;",
+        wide, several = self._wide, isinstance(self.weights.middles, Constant)
+        more = f"middle = middles + (size_t)p * blocks * {wide};"
+        return [
+            f"int column = p * {wide}, left = columns - column;",
+            f"const __global int *code = codes + (size_t)p * words * {wide};",
+            f"const __global float *scale = scales + (size_t)p * blocks * {wide};",
+            *[f"const __global float *{more}"] * several,
         ]
-        if isinstance(self.weights.middles, Constant):
-            lines.append(
-                "const __global float *middle = middles + (size_t)p * blocks * 16;"
-            )
-        return lines
+
+    def _loads(self, kind: str, name: str, load: str, address: str) -> str:
+        """Declares the vectors of a panel's columns at an address."""
+        own = (f"{name}{j} = {load}({address} + {self._lanes * j})" for j in _OWN)
+        return f"{kind} {', '.join(own)};"
 
     def _kernel(self, kind: str, more: str, body: Sequence[str]) -> tuple[str, str]:
         arrays = ("x", *self.arrays, *self.finish.arrays)

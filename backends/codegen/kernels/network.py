@@ -10,9 +10,11 @@ goes with its place, which settles what comes first among equals.
 from collections.abc import Sequence
 
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.kernels.text import WIDTH, block, named
+from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.ir.dtype import DType
 
+ROWS = 8
+"""Rows side by side: two registers of their keys and places at the widest."""
 MOST = 256
 """Elements of a row up to which this is faster than by digits."""
 
@@ -54,7 +56,7 @@ def network(
 def _pointers(word: str, places: bool) -> list[str]:
     """Where eight rows begin; who has none takes the last one, which is the same."""
     lines = ["long row = u * 8;"]
-    for i in range(WIDTH):
+    for i in range(ROWS):
         lines += [
             f"long r{i} = (row + {i} < rows ? row + {i} : rows - 1) * n;",
             f"__global {word} *from{i} = a + r{i}, *to{i} = b + r{i};",
@@ -70,7 +72,7 @@ class _Unit:
     ) -> None:
         self.bits, self.floats, self.places = key.bits, floats, places
         self.word = OPENCL.types[key.name]
-        self.vector = f"{self.word}{WIDTH}"
+        self.vector = f"{self.word}{ROWS}"
         self.turned = 2**key.bits - 1 if descending else 0
         mantissa, top = 23 if key.bits == 32 else 52, 1 << (key.bits - 1)
         self.low = (1 << mantissa) - 1  # of minus infinity
@@ -80,7 +82,7 @@ class _Unit:
     def text(self) -> list[str]:
         """The statements for eight rows."""
         mask = "int8" if self.bits == 32 else "long8"
-        keys = ", ".join(f"from{i}[i]" for i in range(WIDTH))
+        keys = ", ".join(f"from{i}[i]" for i in range(ROWS))
         load = [f"{self.vector} x = ({self.vector})({keys});", "v[i] = x;"]
         lines = [f"{self.vector} v[{MOST}];"]
         if self.floats and not self.places:
@@ -91,7 +93,7 @@ class _Unit:
             return [*lines, *self._ordered()]
         if not self.floats:
             return [*lines, *self._values()]
-        any_ = " | ".join(f"odd.s{i}" for i in range(WIDTH))
+        any_ = " | ".join(f"odd.s{i}" for i in range(ROWS))
         ordered = block(f"if ({any_})", self._ordered())
         return [*lines, *ordered, *block("else", self._values())]
 
@@ -120,7 +122,7 @@ class _Unit:
                 "v[i] = m ? x : y;",
                 "v[i + k] = m ? y : x;",
             ]
-        stores = (f"to{i}[i] = v[i].s{i};" for i in range(WIDTH))
+        stores = (f"to{i}[i] = v[i].s{i};" for i in range(ROWS))
         write = block("for (int i = 0; i < n; i++)", [*stores])
         return [*_exchanged(exchange), *write]
 
@@ -157,7 +159,7 @@ class _Unit:
             swap += ["at[i] = m ? q : r;", "at[i + k] = m ? r : q;"]
             place = "(uint)at[i].s{}"
         write: list[str] = []
-        for i in range(WIDTH):
+        for i in range(ROWS):
             at = place.format(i)
             write.append(f"to{i}[i] = from{i}[{at}];")
             write += [f"place{i}[i] = {at};"] * self.places

@@ -12,7 +12,7 @@ from graphwright.backends.codegen.expr import Expr, choose, const
 from graphwright.backends.codegen.functions import FUNCTIONS, weight
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.table import Site
-from graphwright.backends.codegen.kernels.text import WIDTH, block
+from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel, Set, Sizes
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.printer import statements_of
@@ -21,6 +21,8 @@ from graphwright.ir.dtype import bool_, float32, int32
 from graphwright.ir.ops.attention import Attention
 
 _SUM, _RESULT = "SUM", "RESULT"
+_MANY = 8
+"""Statements."""
 _WHERE = ("image", "head", "query", "key")
 """Variables of the kernel that say which score it is."""
 
@@ -34,7 +36,7 @@ class Scores:
         lanes: Queries of a vector.
     """
 
-    def __init__(self, site: Site, dialect: Dialect, lanes: int = WIDTH) -> None:
+    def __init__(self, site: Site, dialect: Dialect, lanes: int) -> None:
         assert isinstance(site.node.op, Attention)
         self._site, self._op, self._dialect = site, site.node.op, dialect
         self._lanes = lanes
@@ -69,7 +71,7 @@ class Scores:
     @property
     def is_long(self) -> bool:
         """Whether there is so much to do that it should be written once only."""
-        return len(self._scored) > WIDTH
+        return len(self._scored) > _MANY
 
     def scored(self, name: str, query: str, key: str) -> list[str]:
         """Statements that make scores, which may count, of a vector of products."""

@@ -20,7 +20,7 @@ from graphwright.backends.codegen.expr import Expr, choose, const, signed
 from graphwright.backends.codegen.index import Axis, Item, of
 from graphwright.backends.codegen.kernels import network
 from graphwright.backends.codegen.kernels.table import single
-from graphwright.backends.codegen.kernels.text import WIDTH, block, named
+from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
 from graphwright.backends.codegen.narrow import carrier
 from graphwright.backends.codegen.nest import extent_of
@@ -100,7 +100,7 @@ class _Short(_Rows):
         name, text = network.network(
             key.dtype, self.x.dtype.is_float, self.op.descending, places
         )
-        units = -(-self.count // WIDTH)
+        units = -(-self.count // network.ROWS)
         sizes = Sizes(int32, [units, self.axis.extent, self.count])
         items = items_for(units, self.work, self.target)
         outputs = (a, b, order) if places else (a, b)

@@ -121,7 +121,7 @@ class Bytes:
 
 DOTS = """\
 KERNEL(1, 1, 1) void dots(__global int *restrict out ITEM_ARGUMENTS) {
-  ivec c = (ivec)(0), x = WORDS(out), w = WORDS(out + 8);
+  ivec c = (ivec)(0), x = WORDS(out), w = WORDS(out + 16);
   DOT4(c, x, w)
   WORDS_STORE(out, c)
 }

@@ -10,8 +10,6 @@ from hashlib import blake2s
 
 from graphwright.backends.codegen.dialect import Dialect
 
-WIDTH = 8
-
 
 def prelude(dialect: Dialect, lanes: int) -> str:
     """Definitions before the kernels of a program.
@@ -39,7 +37,7 @@ typedef {vector} vec;
 typedef {words} ivec;
 #define WORDS(p) {fours}
 #define WORDS_STORE(p, v) {keep_fours}
-#define DOT4(c, x, w) __asm__("vpdpbusd %2, %1, %0" : "+x"(c) : "x"(x), "x"(w));
+#define DOT4(c, x, w) __asm__("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(x), "v"(w));
 static inline ivec dot4(ivec c, ivec x, ivec w) {{
   for (int i = 0; i < 32; i += 8)
     c += ((x >> i) & 255) * ((w << (24 - i)) >> 24);
