@@ -33,8 +33,9 @@ class Dialect:
         barrier: Where the work-items of a work-group meet.
         atomics: Formats of what combines integers of a ``type`` in global memory at an
             ``address`` with a ``value``, by how they are combined.
-        call_bits: The widest vector that library functions take.
         calls: Formats of library functions, where names are not those of C.
+        wide: Format of a function ``name`` of vectors of more than 256 bits of a
+            ``type``: ``count`` of them are ``args``.
         preamble: What stands before kernels. By default, they are launched.
     """
 
@@ -58,8 +59,8 @@ class Dialect:
     local: str
     barrier: str
     atomics: Mapping[str, str]
-    call_bits: int = 256
     calls: Mapping[str, str] = field(default_factory=dict[str, str])
+    wide: str = ""
     preamble: str = ""
 
 
@@ -114,6 +115,7 @@ OPENCL = Dialect(
         kind: f"atomic_{name}((volatile __global {{type}} *)({{address}}), {{value}});"
         for kind, name in (("sum", "add"), ("max", "max"), ("min", "min"))
     },
+    wide="GW_WIDE_{count}({type}, {name}, {args})",
     preamble=f"""\
 #ifndef KERNEL
 #define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))
@@ -128,6 +130,13 @@ OPENCL = Dialect(
 #endif
 #ifndef GW_CONVERT
 #define GW_CONVERT(type, value) convert_##type(value)
+#endif
+#ifdef __AVX512F__
+#define GW_WIDE_1(type, name, x) name(x)
+#define GW_WIDE_2(type, name, x, y) name(x, y)
+#else
+#define GW_WIDE_1(type, name, x) ((type)(name(x.lo), name(x.hi)))
+#define GW_WIDE_2(type, name, x, y) ((type)(name(x.lo, y.lo), name(x.hi, y.hi)))
 #endif
 #ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable

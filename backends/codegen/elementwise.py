@@ -214,14 +214,6 @@ for _name in functions.FUNCTIONS:
     RULES[_name] = _function(_name)
 
 
-@rule("sigmoid")
-def _sigmoid(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
-    """``1 / (1 + e^-x)``: what is below the least normal number may come as 0."""
-    (x,) = xs
-    one = const(1, x.dtype)
-    return one / (functions.FUNCTIONS["exp"](-x) + one)
-
-
 @rule("bitcast")
 def _bitcast(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     source, to = dtypes

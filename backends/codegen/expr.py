@@ -22,7 +22,7 @@ class Expr:
             Scheduled leaves: ``item`` (which work-item runs) of ``items``, ``member``
             (which of its work-group), ``group`` (which work-group) of ``groups``.
             Scheduled only: ``load`` of an array at an offset, ``splat`` and ``pack`` of
-            scalars, ``lane`` of a vector.
+            scalars, ``lane`` of a vector, ``half`` of one.
         dtype: Element type.
         args: Operands.
         value: What else the operation says.

@@ -94,6 +94,8 @@ class _Format:
         mantissa: Bits of the mantissa.
         bias: Of the exponent.
         range: From where on ``e^x`` is infinite, and up to where it is 0.
+        normal: Up to where ``e^x`` and ``e^-x`` are normal numbers.
+        tanh: From where on ``tanh(x)`` is 1.
         ln2: The logarithm of 2 in two parts; multiples of the first are exact.
     """
 
@@ -102,6 +104,8 @@ class _Format:
     mantissa: int
     bias: int
     range: tuple[float, float]
+    normal: float
+    tanh: float
     ln2: tuple[float, float]
 
     def power_of_two(self, n: Expr) -> Expr:
@@ -116,16 +120,17 @@ class _Format:
 
 
 _SINGLE = _Format(
-    float32, int32, 23, 127, (89.0, -104.0), (0.693359375, -2.12194440e-4)
+    *(float32, int32, 23, 127, (89.0, -104.0), 87.33654, 9.1),
+    (0.693359375, -2.12194440e-4),
 )
 _DOUBLE = _Format(
-    *(float64, int64, 52, 1023, (710.0, -746.0)),
+    *(float64, int64, 52, 1023, (710.0, -746.0), 708.396418532264, 19.2),
     (6.93145751953125e-1, 1.42860682030941723212e-6),
 )
 _FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
 
 # Coefficients and reductions of S. L. Moshier's Cephes library (1989), `single/` and
-# `double/`: `exp.c`, `log.c`, `tanh.c`, `ndtr.c`; of e^x in float64, Taylor's.
+# `double/`: `exp.c`, `log.c`, `ndtr.c`; of e^x in float64, Taylor's.
 
 # fmt: off
 _EXP = {
@@ -142,12 +147,6 @@ _LOG_OVER = (
 _LOG_UNDER = (
     1.0, 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1,
     7.11544750618563894466e1, 2.31251620126765340583e1)
-_TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
-         1.33314422036e-1, -3.33332819422e-1)
-_TANH_OVER = (
-    -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
-_TANH_UNDER = (
-    1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 _ERF = (7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3,
         -2.685381193529856e-2, 1.128358514861418e-1, -3.761262582423300e-1,
         1.128379165726710)
@@ -183,14 +182,14 @@ def _exp(x: Expr) -> Expr:
     x = choose(x < least, const(least, x.dtype), x)
     n, whole, found = _power(x, form)
     half, _ = form.whole(whole * 0.5)
-    return found * form.power_of_two(half) * form.power_of_two(n - half)
+    return (found + 1.0) * form.power_of_two(half) * form.power_of_two(n - half)
 
 
 def _exp_within(x: Expr) -> Expr:
     """The same where it is known to be a normal number."""
     form = _FORMATS[x.dtype]
     n, _, found = _power(x, form)
-    return found * form.power_of_two(n)
+    return (found + 1.0) * form.power_of_two(n)
 
 
 def weight(x: Expr) -> Expr:
@@ -199,11 +198,11 @@ def weight(x: Expr) -> Expr:
 
 
 def _power(x: Expr, form: _Format) -> tuple[Expr, Expr, Expr]:
-    """``n``, as an integer and as a float, and ``e^r``."""
+    """``n``, as an integer and as a float, and ``e^r - 1``."""
     n, whole = form.whole(x * _LOG2_E)
     high, low = form.ln2
     r = (x - whole * high) - whole * low
-    return n, whole, horner(r, _EXP[x.dtype]) * (r * r) + r + 1.0
+    return n, whole, horner(r, _EXP[x.dtype]) * (r * r) + r
 
 
 def _log(x: Expr) -> Expr:
@@ -240,16 +239,22 @@ def _taken_apart(x: Expr, form: _Format) -> tuple[Expr, Expr]:
 
 
 def _tanh(x: Expr) -> Expr:
-    size = magnitude(x)
-    z = x * x
-    terms = (
-        horner(z, _TANH)
-        if x.dtype is float32
-        else horner(z, _TANH_OVER) / horner(z, _TANH_UNDER)
-    )
-    near = terms * z * x + x
-    far = 1.0 - const(2.0, x.dtype) / (_exp(size + size) + 1.0)
-    return signed_as(choose(size < 0.625, near, far), x)
+    """``e / (e + 2)`` with ``e = exp(2|x|) - 1``, which keeps what is small."""
+    form, size = _FORMATS[x.dtype], magnitude(x)
+    cut = choose(size > form.tanh, const(form.tanh, x.dtype), size)
+    n, _, part = _power(cut + cut, form)
+    scale = form.power_of_two(n)
+    e = part * scale + (scale - 1.0)
+    return signed_as(e / (e + 2.0), x)
+
+
+def _sigmoid(x: Expr) -> Expr:
+    """``1 / (1 + e^-x)``; what is below the least normal number comes as 0."""
+    form = _FORMATS[x.dtype]
+    most = const(form.normal, x.dtype)
+    cut = choose(x > most, most, choose(x < -form.normal, -most, x))
+    found = const(1.0, x.dtype) / (_exp_within(-cut) + 1.0)
+    return choose(x < -form.normal, const(0.0, x.dtype), found)
 
 
 def _erf(x: Expr) -> Expr:
@@ -300,6 +305,7 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "exp": _exp,
     "log": _log,
     "tanh": _tanh,
+    "sigmoid": _sigmoid,
     "erf": _erf,
     "trunc": _by_magnitude(_trunc),
     "floor": _by_magnitude(_floor),

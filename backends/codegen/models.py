@@ -6,7 +6,7 @@ divisors, and of other numbers whether they are 0 or 1. What a schedule has take
 nest as the size of an argument is found at the same place of any nest of that form.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,14 +29,16 @@ class Form:
     Args:
         nest: The nest.
         outputs: Arrays of its results.
-        short: Axes shorter than this are told apart by their extents.
+        kind: What decides source of an axis' extent.
 
     Attributes:
         key: Equal for nests whose kernels have the same source.
     """
 
-    def __init__(self, nest: Nest, outputs: Sequence[Array], short: int) -> None:
-        self._short = short
+    def __init__(
+        self, nest: Nest, outputs: Sequence[Array], kind: Callable[[Axis], int]
+    ) -> None:
+        self._kind = kind
         self.axes: dict[Axis, int] = {}
         self.indices: dict[Index, int] = {}
         self.guards: dict[Within, int] = {}
@@ -55,7 +57,7 @@ class Form:
 
     def _axis(self, axis: Axis) -> Hashable:
         number = self.axes.setdefault(axis, len(self.axes))
-        return number, axis.extent if axis.extent < self._short else None
+        return number, self._kind(axis)
 
     def _expr(self, expr: Expr) -> Hashable:
         args = tuple(self._exprs[child] for child in children_of(expr))

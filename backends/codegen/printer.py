@@ -38,6 +38,8 @@ _INFIX = {
     "eq": "==",
     "ne": "!=",
 }
+_WIDEST = 256
+"""Bits of vectors that library functions take on every device."""
 _COMPARISONS = frozenset({"lt", "le", "eq", "ne"})
 
 
@@ -173,6 +175,8 @@ class _Printer:
                 return self.dialect.pack.format(type=self._type(expr), values=values)
             case "lane":
                 return f"{self._text(expr.args[0])}.s{expr.value:x}"
+            case "half":
+                return f"{self._text(expr.args[0])}.{expr.value}"
             case "checked":
                 return self._checked(expr)
             case _:
@@ -226,16 +230,14 @@ class _Printer:
         return self._narrowed(expr, text)
 
     def _call(self, expr: Expr, args: Sequence[str]) -> str:
-        """A library function; of vectors that are too wide for it, of their halves."""
-        form = self.dialect.calls.get(expr.value, f"{expr.value}({{args}})")
-        if expr.lanes * expr.dtype.bits <= self.dialect.call_bits or expr.lanes == 1:
-            return form.format(args=", ".join(args))
-        halves = [
-            form.format(args=", ".join(f"{arg}.{half}" for arg in args))
-            for half in ("lo", "hi")
-        ]
-        word = self._type(expr)
-        return self.dialect.pack.format(type=word, values=", ".join(halves))
+        """A library function; of wide vectors, as the device has it."""
+        every = ", ".join(args)
+        if expr.lanes == 1 or expr.lanes * expr.dtype.bits <= _WIDEST:
+            form = self.dialect.calls.get(expr.value, f"{expr.value}({{args}})")
+            return form.format(args=every)
+        return self.dialect.wide.format(
+            count=len(args), type=self._type(expr), name=expr.value, args=every
+        )
 
     def _narrowed(self, expr: Expr, text: str) -> str:
         """C computes narrow integers as int: back to what they are."""

@@ -6,29 +6,28 @@ does not hang on it, loops work on vectors, then on what is left one by one. Whe
 operands lie the other way round, a unit is several rows, a vector of each at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
-from typing import TypeAlias
 
 from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
 from graphwright.backends.codegen.elementwise import combined
-from graphwright.backends.codegen.expr import Expr, const, least, share
+from graphwright.backends.codegen.expr import Expr, choose, const, least, share
 from graphwright.backends.codegen.index import Axis, Index
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
     Set,
     Sizes,
-    Statement,
-    Store,
     index_dtype,
 )
 from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
+from graphwright.backends.codegen.runs import Body, ended, stored, vectors
 from graphwright.backends.codegen.translate import Names, Scope, splat
+from graphwright.backends.codegen.twice import Twice, twice
 from graphwright.backends.codegen.walk import (
     axes_by_expr,
     indices_of,
@@ -38,9 +37,8 @@ from graphwright.backends.codegen.walk import (
 )
 from graphwright.ir.ops.reduce import identity
 
-_Stores: TypeAlias = Callable[[Scope], None]
-
 LANES = 8
+"""Of vectors on every device; what is shorter has none."""
 _AGAIN = 4
 """Elements of a row for each that all blocks of it reduce again."""
 _ITEM = 1 << 14
@@ -80,9 +78,16 @@ def parts_of(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     """
     results, terms = extent_of(axes), extent_of(whole.value.axes)
     work = results * terms * (1 + len(ordered(whole.args)))
-    many = items_for(terms, work, target)
+    longest = max((axis.extent for axis in whole.value.axes), default=1)
+    many = min(items_for(terms, work, target), max(1, longest // target.lanes))
     units = results // LANES if lie_along(whole, axes) else results
     return many if 2 * units <= many else 1
+
+
+def _most_lanes(exprs: Sequence[Expr], target: Cpu) -> int:
+    """Lanes of vectors: as many of 64 bits fill a register or two on every device."""
+    wide = any(expr.dtype.bits == 64 for expr in ordered(exprs))
+    return LANES if wide else target.lanes
 
 
 def _tiles(axis: Axis) -> int:
@@ -102,12 +107,15 @@ class _Schedule:
     def __init__(self, nest: Nest, outputs: Sequence[Array], target: Cpu) -> None:
         self.nest, self.outputs, self.target = nest, outputs, target
         self.sizes = Sizes(index_dtype(nest.largest))
-        self.names = Names(nest.exprs, self.sizes)
+        self.names, self.exprs = Names(nest.exprs, self.sizes), nest.exprs
         self.reductions = reductions_of(nest.exprs)
         self.axes = axes_by_expr(nest.exprs)
+        self.most = _most_lanes(nest.exprs, target)
         self.inner = self._inner_axis()
+        self.twice = self._twice()
         self.tiles = self._tile_axes()
-        self.wide = LANES * _WIDE if self._is_wide() else LANES
+        self.lanes = 1 if self.inner is None else self.lanes_along(self.inner)
+        self.wide = self.lanes * (_WIDE if self._is_wide() else 1)
         apart = {self.inner, *self.tiles}
         self.rows = tuple(axis for axis in nest.axes if axis not in apart)
 
@@ -115,12 +123,13 @@ class _Schedule:
         """The kernel: new, or of the source of one that was scheduled before."""
         units, blocks, block = self._division()
         items = self._items(units * blocks)
-        form = Form(self.nest, self.outputs, LANES)
+        form = Form(self.nest, self.outputs, self._kind_of)
         named = {"units": units * blocks, "blocks": blocks, "block": block}
         named |= {f"tiles {i}": _tiles(axis) for i, axis in enumerate(self.tiles)}
         tiles = tuple(map(self.nest.axes.index, self.tiles))
         counts = (n if n < 2 else 2 for n in named.values())
-        key = form.key, self.sizes.dtype, tiles, self.wide, *counts
+        again = self.twice is not None
+        key = form.key, self.sizes.dtype, tiles, self.wide, again, *counts
         model = MODELS.get(key)
         if model is None:
             made = self.kernel(units, blocks, block, items)
@@ -158,6 +167,14 @@ class _Schedule:
             pointwise=pointwise(self.nest, self.outputs),
         )
 
+    def lanes_along(self, axis: Axis) -> int:
+        """Lanes of vectors along an axis: a register's, where it fills several."""
+        return self.most if axis.extent >= 2 * self.most else LANES
+
+    def _kind_of(self, axis: Axis) -> int:
+        """What source says of an axis: its extent if it is short, else its lanes."""
+        return axis.extent if axis.extent < LANES else self.lanes_along(axis)
+
     # Division -----------------------------------------------------------------------
 
     def _inner_axis(self) -> Axis | None:
@@ -171,6 +188,18 @@ class _Schedule:
         if hang and all(self._is_along(r, axis) for r in hang):
             return None
         return axis
+
+    def _twice(self) -> Twice | None:
+        """What is stored while it is reduced; then results are computed from that."""
+        inner = self.inner
+        if inner is None or inner.extent < LANES or not self.reductions:
+            return None
+        found = twice(self.nest, self.outputs, inner)
+        if found is None or inner in self.axes[found.reduction]:
+            return None
+        self.exprs = (found.expr,)
+        self.names.count(self.exprs)
+        return found
 
     def _tile_axes(self) -> tuple[Axis, ...]:
         """Axes of which a unit has several rows.
@@ -197,7 +226,7 @@ class _Schedule:
     def _is_wide(self) -> bool:
         """Whether simple sums of what lies in rows have results side by side."""
         inner = self.inner
-        if inner is None or not self.reductions or inner.extent < LANES * _WIDE:
+        if inner is None or not self.reductions or inner.extent < self.lanes * _WIDE:
             return False
         below = ordered([arg for r in self.reductions for arg in r.args])
         factors = {x.factor(inner) for e in below for x in indices_of(e)}
@@ -219,11 +248,12 @@ class _Schedule:
         n = self.inner.extent
         hoisted = [r for r in self.reductions if self.inner not in self.axes[r]]
         again = sum(extent_of(r.value.axes) for r in hoisted)  # by each block
-        want = -(-self._items(rows * -(-n // LANES)) // max(rows, 1))
+        want = -(-self._items(rows * -(-n // self.lanes)) // max(rows, 1))
         if want <= 1 or again * want * _AGAIN > n:
             return rows, 1, n
         block = -(-n // (want * self.wide)) * self.wide
-        return rows, -(-n // block), block
+        short = 0 < n % block < self.lanes  # the one before takes that
+        return rows, -(-n // block) - short, block
 
     def _items(self, units: int) -> int:
         work = extent_of(self.nest.axes) * (1 + len(ordered(self.nest.exprs)))
@@ -239,7 +269,7 @@ class _Schedule:
         if blocks > 1:
             many = sizes.number(blocks, "blocks")
             rest = row.let(unit / many, "i")
-        stores: _Stores = self._stores
+        stores: Body = self._stores
         for number, axis in enumerate(self.tiles):
             rest, stores = self._tiled(row, rest, number, axis, stores)
         row.where = {**row.where, **self._coordinates(row, rest)}
@@ -252,19 +282,34 @@ class _Schedule:
         extent = sizes.number(self.inner.extent, self.inner)
         begin, end = sizes.const(0), extent
         if blocks > 1:
-            width = sizes.number(block, "block")
-            begin = row.let((unit % sizes.number(blocks, "blocks")) * width, "j")
-            end = row.let(least(begin + width, extent), "j")
-        if self.wide > LANES:
+            width, many = sizes.number(block, "block"), sizes.number(blocks, "blocks")
+            own = row.let(unit % many, "i")
+            begin = row.let(own * width, "j")
+            within = own < many - sizes.const(1)
+            end = row.let(choose(within, begin + width, extent), "j")
+        written = begin
+        if self.wide > self.lanes:
             begin = self._side_by_side(row, self.inner, begin, end)
-        row.body += vectors(row, self.inner, begin, end, stores)
+        repeats = self._may_repeat(self.inner, written is not begin)
+        run = ended if repeats else vectors
+        row.body += run(row, self.inner, (begin, end), stores, self.lanes)
+
+    def _may_repeat(self, inner: Axis, written: bool) -> bool:
+        """Whether elements may be computed twice: after what is ``written``, if so."""
+        if self.tiles or inner.extent < self.lanes:
+            return False
+        if written and pointwise(self.nest, self.outputs):
+            return False
+        return all(place.factor(inner) == 1 for place in self.nest.places)
 
     def _side_by_side(self, row: Scope, inner: Axis, begin: Expr, end: Expr) -> Expr:
         """A loop over several vectors at once; where what is left of them begins."""
         sizes, name = self.sizes, self.names.fresh("j")
-        first = row.inside({inner: sizes.named(name)}, inner, LANES)
-        starts = [first.where[inner] + sizes.const(LANES * n) for n in range(_WIDE)]
-        spots = [first.beside({inner: at}, inner, LANES) for at in starts]
+        first = row.inside({inner: sizes.named(name)}, inner, self.lanes)
+        starts = [
+            first.where[inner] + sizes.const(self.lanes * n) for n in range(_WIDE)
+        ]
+        spots = [first.beside({inner: at}, inner, self.lanes) for at in starts]
         for expr in self.reductions:
             self._reduced_beside(first, expr, spots)
         for spot in spots:
@@ -277,13 +322,15 @@ class _Schedule:
         """A reduction at several spots in one loop."""
         reduction: Reduction = expr.value
         neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
-        totals = [scope.let(splat(neutral, LANES), "a", mutable=True) for _ in spots]
+        totals = [
+            scope.let(splat(neutral, self.lanes), "a", mutable=True) for _ in spots
+        ]
         loops = _Nested(scope, self, reduction.axes, reduction)
         for spot, total in zip(spots, totals, strict=True):
             at = Scope(
                 self.names,
                 {**loops.scope.where, **spot.where},
-                *(spot.inner, LANES, spot, self._reduced),
+                *(spot.inner, self.lanes, spot, self._reduced),
             )
             at.body = loops.scope.body
             element = at.settled(at.value(expr.args[0]))
@@ -294,8 +341,8 @@ class _Schedule:
             spot.bind(expr, total)
 
     def _tiled(
-        self, row: Scope, rest: Expr, number: int, axis: Axis, body: _Stores
-    ) -> tuple[Expr, _Stores]:
+        self, row: Scope, rest: Expr, number: int, axis: Axis, body: Body
+    ) -> tuple[Expr, Body]:
         """What is left of a unit's number, and a loop over the axis within the unit."""
         sizes = self.sizes
         many = sizes.number(_tiles(axis), f"tiles {number}")
@@ -323,7 +370,7 @@ class _Schedule:
         return found
 
     def _stores(self, scope: Scope) -> None:
-        rows = zip(self.outputs, self.nest.places, self.nest.exprs, strict=True)
+        rows = zip(self.outputs, self.nest.places, self.exprs, strict=True)
         values = [(a, place, scope.value(expr)) for a, place, expr in rows]
         if len(values) > 1:  # a result may lie where what others read is
             values = [(a, place, scope.settled(x)) for a, place, x in values]
@@ -340,34 +387,43 @@ class _Schedule:
         neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
         if scope.lanes > 1 or not reduction.axes or reduction.axes[-1].extent < LANES:
             return self._by_lanes(scope, expr, neutral)
-        lanes = scope.let(splat(neutral, LANES), "a", mutable=True)
-        alone = scope.let(neutral, "a", mutable=True)
         *outer, axis = reduction.axes
+        width = self.lanes_along(axis)
+        total = scope.let(splat(neutral, width), "a", mutable=True)
         loops = _Nested(scope, self, outer, reduction)
 
         def body(inside: Scope) -> None:
-            total = lanes if inside.lanes > 1 else alone
             element = inside.settled(inside.value(expr.args[0]))
+            if self.twice is not None and self.twice.reduction is expr:
+                self._keep(inside, inside.where[axis], element)
+            if inside.kept is not None:
+                other = splat(neutral, width)
+                element = inside.settled(choose(inside.kept, element, other))
             found = combined(reduction.kind, total, element)
             inside.body.append(Set(total.value, found))
 
         deepest = loops.scope
-        begin, end = self.reach(scope, reduction, axis)
-        deepest.body += vectors(deepest, axis, begin, end, body)
+        reach = self.reach(scope, reduction, axis)
+        deepest.body += ended(deepest, axis, reach, body, width, masks=True)
         loops.close()
-        return scope.let(self._across(scope, reduction.kind, lanes, alone))
+        return self._across(scope, reduction.kind, total)
 
-    def _across(self, scope: Scope, kind: str, lanes: Expr, alone: Expr) -> Expr:
-        parts = [
-            Expr("lane", lanes.dtype, (lanes,), lane) for lane in range(lanes.lanes)
-        ]
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [
-                scope.let(combined(kind, x, y))
-                for x, y in zip(parts[:half], parts[half:], strict=True)
-            ]
-        return combined(kind, alone, parts[0])
+    def _keep(self, scope: Scope, at: Expr, element: Expr) -> None:
+        """Stores an element, or a vector of them, for the results of the row."""
+        assert self.inner is not None
+        there = scope.beside({self.inner: at}, self.inner, scope.lanes)
+        there.later = scope.later
+        stored(there, self.outputs[0], self.nest.places[0], element)
+
+    def _across(self, scope: Scope, kind: str, total: Expr) -> Expr:
+        """All lanes of a vector combined, by halves."""
+        while total.lanes > 1:
+            x, y = (
+                Expr("half", total.dtype, (total,), half, total.lanes // 2)
+                for half in ("lo", "hi")
+            )
+            total = scope.let(combined(kind, x, y))
+        return total
 
     def _by_lanes(self, scope: Scope, expr: Expr, neutral: Expr) -> Expr:
         """Each lane for itself."""
@@ -421,39 +477,6 @@ class _Nested:
         for scope, name, (begin, end) in reversed(self._levels):
             scope.body.append(For(name, begin, end, 1, body))
             body = scope.body
-
-
-def vectors(
-    scope: Scope, axis: Axis, begin: Expr, end: Expr, body: Callable[[Scope], None]
-) -> list[Statement]:
-    """A loop over vectors, and one over the rest."""
-    found: list[Statement] = []
-    names, sizes = scope.names, scope.names.sizes
-    if axis.extent >= LANES:
-        name = names.fresh("j")
-        inside = scope.inside({axis: sizes.named(name)}, axis, LANES)
-        body(inside)
-        last = end - sizes.const(LANES - 1)
-        found.append(For(name, begin, last, LANES, inside.body))
-        begin = scope.let(end - (end - begin) % sizes.const(LANES), "j")
-    name = names.fresh("j")
-    inside = scope.inside({axis: sizes.named(name)})
-    body(inside)
-    found.append(For(name, begin, end, 1, inside.body))
-    return found
-
-
-def stored(scope: Scope, array: Array, place: Index, value: Expr) -> None:
-    """Adds what stores a value; lanes that do not lie side by side one by one."""
-    if scope.inner is None or value.lanes == 1 or place.factor(scope.inner) == 1:
-        scope.body.append(Store(array, scope.position(place), value))
-        return
-    sizes, assured = scope.names.sizes, scope.settled(value)
-    start = scope.where[scope.inner]
-    for lane in range(value.lanes):
-        at = scope.beside({scope.inner: start + sizes.const(lane)})
-        part = Expr("lane", value.dtype, (assured,), lane)
-        scope.body.append(Store(array, at.position(place), part))
 
 
 def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:

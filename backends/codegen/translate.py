@@ -15,7 +15,7 @@ from graphwright.backends.codegen.index import (
     Remainder,
     Term,
 )
-from graphwright.backends.codegen.loops import Let, Sizes, Statement
+from graphwright.backends.codegen.loops import Let, Set, Sizes, Statement
 from graphwright.backends.codegen.walk import children_of, indices_of, ordered
 from graphwright.ir.dtype import bool_
 
@@ -35,15 +35,42 @@ class Names:
         self.inputs: dict[Array, None] = {}
         self.checks = False
         self._numbers = count()
-        for expr in ordered(exprs):
-            self.uses.update(children_of(expr))
+        self._counted = set[Expr]()
+        for expr in self.count(exprs):
             if expr.op == "read":
                 self.inputs.setdefault(expr.value.array)
             self.checks |= expr.op == "checked"
 
+    def count(self, exprs: Iterable[Expr]) -> list[Expr]:
+        """Notes uses in expressions; gives those that are new."""
+        new = [expr for expr in ordered(exprs) if expr not in self._counted]
+        self._counted.update(new)
+        for expr in new:
+            self.uses.update(children_of(expr))
+        return new
+
     def fresh(self, letter: str = "v") -> str:
         """A name that nothing else has."""
         return f"{letter}{next(self._numbers)}"
+
+
+class Later:
+    """What is stored behind the scope in which it is computed.
+
+    Args:
+        outer: The scope around that one.
+    """
+
+    def __init__(self, outer: "Scope") -> None:
+        self._outer = outer
+        self.body: list[Statement] = []
+
+    def held(self, scope: "Scope", value: Expr) -> Expr:
+        """A value of a scope as a variable of the one around it."""
+        zero = splat(const(0, value.dtype), value.lanes)
+        found = self._outer.let(zero, "a", mutable=True)
+        scope.body.append(Set(found.value, value))
+        return found
 
 
 class Scope:
@@ -69,6 +96,10 @@ class Scope:
     ) -> None:
         self.names, self.where, self.inner, self.lanes = names, where, inner, lanes
         self.parent = parent
+        self.kept: Expr | None = None
+        """A mask of the lanes that count, if not all do."""
+        self.later: Later | None = None
+        """Where results are stored, if that is not yet done."""
         self.place: Place | None = place
         if place is None and parent is not None:
             self.place = parent.place

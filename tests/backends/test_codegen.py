@@ -1,5 +1,6 @@
 """The kernel generator, without a device: its source, its indices, its stages."""
 
+import re
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -32,15 +33,20 @@ from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.fused import Fused
 
+CPU = Cpu(2)
 
-def kernels(function: Callable[..., Any], *specs: Any) -> list[Kernel]:
+
+def kernels(
+    function: Callable[..., Any], *specs: Any, target: Cpu = CPU
+) -> list[Kernel]:
     stages, arrays = split(gw.trace(function, *specs))
     found = [s for s in stages if isinstance(s, Loops)]
-    return [scheduled(stage, arrays, Cpu(2)) for stage in found]
+    return [scheduled(stage, arrays, target) for stage in found]
 
 
-def sources(function: Callable[..., Any], *specs: Any) -> list[str]:
-    return [source_of(k, "k", OPENCL) for k in kernels(function, *specs)]
+def sources(function: Callable[..., Any], *specs: Any, target: Cpu = CPU) -> list[str]:
+    found = kernels(function, *specs, target=target)
+    return [source_of(k, "k", OPENCL) for k in found]
 
 
 def chain(x: Any, y: Any) -> Any:
@@ -48,22 +54,27 @@ def chain(x: Any, y: Any) -> Any:
 
 
 CHAIN = """\
-    const int j5 = (n1 - ((n1 - 0) % 8));
-    for (int j3 = 0; j3 < (n1 - 7); j3 += 8) {
-      const float8 v4 = ((*(const __global float8u *)(in1 + ((u2 * n2) + j3)) * \
-*(const __global float8u *)(in0 + j3)) + (float8)((0x1.0000000000000p+0f)));
-      *(__global float8u *)(out0 + ((u2 * n2) + j3)) = \
-((((float8)((0x0.0p+0f)) < v4) | (v4 != v4)) ? v4 : (float8)((0x0.0p+0f)));
+    const int j3 = (n1 - ((n1 - 0) % 8));
+    const int j4 = (n1 - 8);
+    float8 a6 = (float8)((0x0.0p+0f));
+    if ((j3 < n1)) {
+      const float8 v5 = ((*(const __global float8u *)(in1 + ((u2 * n2) + j4)) * \
+*(const __global float8u *)(in0 + j4)) + (float8)((0x1.0000000000000p+0f)));
+      a6 = ((((float8)((0x0.0p+0f)) < v5) | (v5 != v5)) ? v5 : (float8)((0x0.0p+0f)));
     }
-    for (int j6 = j5; j6 < n1; ++j6) {
-      const float v7 = ((in1[((u2 * n2) + j6)] * in0[j6]) + (0x1.0000000000000p+0f));
-      out0[((u2 * n2) + j6)] = \
-((((0x0.0p+0f) < v7) | (v7 != v7)) ? v7 : (0x0.0p+0f));
+    for (int j7 = 0; j7 < (n1 - 7); j7 += 8) {
+      const float8 v8 = ((*(const __global float8u *)(in1 + ((u2 * n2) + j7)) * \
+*(const __global float8u *)(in0 + j7)) + (float8)((0x1.0000000000000p+0f)));
+      *(__global float8u *)(out0 + ((u2 * n2) + j7)) = \
+((((float8)((0x0.0p+0f)) < v8) | (v8 != v8)) ? v8 : (float8)((0x0.0p+0f)));
+    }
+    if ((j3 < n1)) {
+      *(__global float8u *)(out0 + ((u2 * n2) + j4)) = a6;
     }
 """
 
 
-def test_chain_is_one_loop_of_vectors_and_a_rest() -> None:
+def test_chain_is_one_loop_of_vectors_and_one_that_ends_the_row() -> None:
     (source,) = sources(chain, gw.spec("float32", (5, 37)), gw.spec("float32", (37,)))
     assert CHAIN in source
     assert source.startswith("KERNEL(1, 1, 1) void k(")
@@ -77,6 +88,23 @@ def test_sizes_are_arguments() -> None:
     assert text(5, 37) == text(9, 64) == text(100, 1000)
 
 
+@pytest.mark.parametrize(
+    ("columns", "dtype", "vector"),
+    [
+        (37, "float32", "float16u"),
+        (24, "float32", "float8u"),
+        (12, "float32", "float8u"),
+        (37, "float64", "double8u"),
+    ],
+)
+def test_vectors_fill_registers_that_are_not_most_of_a_row(
+    columns: int, dtype: str, vector: str
+) -> None:
+    spec = gw.spec(dtype, (5, columns))
+    (source,) = sources(lambda x: x * x[:1], spec, target=Cpu(2, lanes=16))
+    assert set(re.findall(r"\w+\d+u\b", source)) == {vector}
+
+
 def softmax(x: Any) -> Any:
     e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
     return e / gnp.sum(e, axis=-1, keepdims=True)
@@ -85,6 +113,17 @@ def softmax(x: Any) -> Any:
 def test_softmax_is_one_kernel() -> None:
     (kernel,) = kernels(softmax, gw.spec("float32", (8, 12, 128)))
     assert len(kernel.inputs) == len(kernel.outputs) == 1
+
+
+LOG2_E = "0x1.71547652b82fep+0f"
+
+
+def test_exponentials_that_are_summed_are_kept_in_the_result() -> None:
+    row = gw.spec("float32", (8, 128))
+    (source,) = sources(softmax, row)
+    assert source.count(LOG2_E) == 2  # vectors, and the last one
+    (source,) = sources(lambda x, y: softmax(x) * y, row, row)
+    assert source.count(LOG2_E) == 4  # the result may lie where y does
 
 
 def region(function: Callable[..., Any], *specs: Any) -> Graph:

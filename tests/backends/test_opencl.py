@@ -11,7 +11,13 @@ import pytest
 import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.contract import BuildError
-from graphwright.backends.opencl import launch, library, persistent, programs
+from graphwright.backends.opencl import (
+    launch,
+    library,
+    persistent,
+    programs,
+    target,
+)
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.dtype import float8_e4m3fn, float32, uint8
 from graphwright.ir.errors import IndexBoundsError
@@ -83,6 +89,29 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 def test_functions_agree_with_numpy(name: str, dtype: str) -> None:
     tolerance = 5e-3 if dtype == "float16" else 1e-5
     agree(FUNCTIONS[name], X.astype(dtype), tolerance=tolerance)
+
+
+ROWS = [(40, 12), (40, 24), (5, 200), (300, 37)]
+"""Shorter than 16 lanes, better by 8, and longer; many of them."""
+
+
+@device
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_vectors_of_each_width_agree(
+    lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "width_of", lambda device: lanes)
+    half, whole = np.float16, np.int8
+
+    def run(*xs: Any) -> Any:
+        sums = [gnp.sum(x, axis=0) + gnp.max(x, axis=0) for x in xs]
+        chains = [gnp.where(x > 0, gnp.sin(x), x.astype(half)) for x in xs]
+        steps = [(x * 20).astype(whole) * gnp.cumsum(x, axis=1) for x in xs]
+        ends = [softmax(x) * x for x in xs] + [norm(x) for x in xs] + [gnp.sum(xs[-1])]
+        parts = [gnp.reshape(x, -1) for x in sums + chains + steps + ends]
+        return gnp.concatenate(parts)
+
+    agree(run, *(normal(*shape) for shape in ROWS), tolerance=2e-3)
 
 
 @device

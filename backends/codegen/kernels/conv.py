@@ -26,7 +26,13 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
-from graphwright.backends.codegen.kernels.tile import Tile, ahead, fitting, packed
+from graphwright.backends.codegen.kernels.tile import (
+    ASKED,
+    Tile,
+    asked,
+    fitting,
+    packed,
+)
 
 _FEW_CHANNELS = 16
 """Below it the pointers of a tap cost more than its products."""
@@ -39,7 +45,7 @@ _SIZES = (
     "head",
     *("taps_y", "taps_x", "stride_y", "stride_x", "pad_y", "pad_x", "dil_y", "dil_x"),
     *("filters", "place", "own", "edge", "panels", "parts", "tiles", "longs"),
-    *("block", "span", "by_rows", "ahead"),
+    *("block", "span", "by_rows", *ASKED),
 )
 """In elements: from image to image, line to line, pixel to pixel; depth of a tap; from
 ``place`` to place of the result. ``own`` filters of a group make ``panels``, the last
@@ -165,7 +171,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "block": block // tile.rows,
         "span": span,
         "by_rows": int(shape.filters * shape.taps * shape.depth <= shape.pixels),
-        "ahead": ahead(panel),
+        **asked(panel, tile.columns, min(tiles, block // tile.rows), machine),
     }
 
 
@@ -228,7 +234,8 @@ def _source(
 
     def sums(tile: Tile) -> list[str]:
         own = _channels if shape.is_product else _taps
-        return own(tile, shape, ordered)
+        soon = f"const __global {word} *soon = panel + ask + (t - first) * turn;"
+        return [soon, *own(tile, shape, ordered)]
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
     product = [*tile.products(sums), *_stores(tile, finish, ragged)]
@@ -266,7 +273,7 @@ def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
     word = tile.sums_of.word
     lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
-    return [*lines, *tile.multiply("depth", ahead="ahead", at=at)]
+    return [*lines, *tile.multiply("depth", pace="pace", at=at)]
 
 
 def _places(tile: Tile) -> list[str]:
@@ -301,7 +308,7 @@ def _taps(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
             inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
             at = f"{inside} ? {at} : zeros"
         lines.append(f"const __global {tile.sums_of.word} *a{i} = {at};")
-    lines += tile.multiply("depth", ahead="ahead")
+    lines += tile.multiply("depth", pace="pace")
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
     return block("for (int ky = 0; ky < taps_y; ky++)", columns)
 

@@ -17,8 +17,9 @@ from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import For, Kernel, Set, Sizes, index_dtype
 from graphwright.backends.codegen.nest import extent_of
+from graphwright.backends.codegen.runs import stored
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares, stored
+from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.ops.reduce import identity
 

@@ -29,7 +29,13 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     read,
 )
-from graphwright.backends.codegen.kernels.tile import Tile, ahead, fitting, packed
+from graphwright.backends.codegen.kernels.tile import (
+    ASKED,
+    Tile,
+    asked,
+    fitting,
+    packed,
+)
 
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
@@ -41,7 +47,7 @@ _VECTORS = {1: 8, 2: 4, 3: 4, 4: 3}
 _SIZES = (
     *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
     *("panels", "panel_step", "row_step", "edge", "tiles", "longs", "block", "span"),
-    "ahead",
+    *ASKED,
 )
 """``_step``: floats from matrix to matrix of a batch, from panel to panel, and from row
 to row of a panel. The last one begins at column ``edge``. A work-item computes
@@ -179,7 +185,7 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "longs": longs,
         "block": own // tile.rows,
         "span": span,
-        "ahead": tile.columns if lies else ahead(panel),
+        **asked(panel, tile.columns, min(tiles, own // tile.rows), machine),
     }
 
 
@@ -203,8 +209,8 @@ def _source(
             f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
             for i in range(tile.rows)
         ]
-        multiply = tile.multiply("depth", step="row_step", ahead="ahead")
-        return [*rows, *multiply]
+        soon = f"const __global {word} *soon = panel + ask + (t - first) * turn;"
+        return [*rows, soon, *tile.multiply("depth", step="row_step", pace="pace")]
 
     def store(j: str) -> list[str]:
         left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"

@@ -27,8 +27,9 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.pulled_basic import reduced
+from graphwright.backends.codegen.runs import vectors
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import items_for, shares, vectors
+from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import substituted
 from graphwright.ir.dtype import bool_
@@ -260,7 +261,7 @@ class _Ranges(Owners):
         if self.along is not None:
             super().fill(scope, low, high)
             return
-        scope.body += vectors(scope, self.target, low, high, self.clear)
+        scope.body += vectors(scope, self.target, (low, high), self.clear, LANES)
 
     def behind(self, scope: Scope, body: Callable[[Scope], None]) -> None:
         """Adds statements for all elements behind a place, if there are several."""
@@ -268,4 +269,4 @@ class _Ranges(Owners):
             body(scope)
             return
         begin, end = scope.names.sizes.const(0), self.extent(scope, self.along)
-        scope.body += vectors(scope, self.along, begin, end, body)
+        scope.body += vectors(scope, self.along, (begin, end), body, LANES)

@@ -27,7 +27,7 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named
-from graphwright.backends.codegen.kernels.tile import Tile
+from graphwright.backends.codegen.kernels.tile import ASKED, Tile, asked
 
 _PRODUCTS = 7
 _SUMS = ("a + d", "c + d", "a + b", "c - a", "b - d")
@@ -48,7 +48,7 @@ with its products by 768x768 by Strassen 115, ViT-B/16 165 and 173."""
 
 _SIZES = (
     *("rows", "depth", "columns", "upper", "inner", "across", "cuts", "piece"),
-    *("panels", "edge", "tiles", "longs", "block", "span", "slab"),
+    *("panels", "edge", "tiles", "longs", "block", "span", "slab", *ASKED),
 )
 """``upper`` of the rows, ``inner`` of the depth and ``across`` of the columns are a
 quarter; ``cuts`` pieces make the inner depth. Results of a quarter lie ``slab`` floats
@@ -140,6 +140,9 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu) -> Mapping[str, int]:
         "block": own // tile.rows,
         "span": pieces(panels, max(1, panels * blocks // parts)),
         "slab": own * tile.columns,
+        **asked(
+            piece * tile.columns, tile.columns, min(tiles, own // tile.rows), machine
+        ),
     }
 
 
@@ -211,8 +214,9 @@ def _products(whole: Tile) -> list[str]:
             for i in range(tile.rows)
         ]
         start = "const __global float *b = panel;"
-        multiply = tile.multiply("piece", ahead=f"piece * {columns}")
-        return [start, *tile.sums(), *rows, *multiply, *tile.each(add)]
+        soon = "const __global float *soon = panel + ask + (t - first) * turn;"
+        multiply = tile.multiply("piece", pace="pace")
+        return [start, soon, *tile.sums(), *rows, *multiply, *tile.each(add)]
 
     tiles = [
         *whole.place("t", "upper"),

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.arena import empty
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.mapped import release_part
 
-LINE = 16
-"""Floats of a line of cache."""
 _ROWS, _VECTORS = 6, 2
 """What is fastest where there are enough rows and columns."""
 
@@ -159,13 +158,13 @@ class Tile:
         return lines
 
     def multiply(
-        self, depth: str, step: str = "", ahead: str = "", at: str = "k"
+        self, depth: str, step: str = "", pace: str = "", at: str = "k"
     ) -> list[str]:
         """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on.
 
         Rows of the panel lie ``step`` elements apart, if not one after another. What
-        lies ``ahead`` elements behind will be needed soon, and is asked of memory by
-        the way. Step ``k`` of a row is its number ``at``.
+        will be needed ``soon`` is asked of memory by the way: it moves on at that
+        ``pace``. Step ``k`` of a row is its number ``at``.
         """
         sums, own = self.sums_of, range(self.vectors)
         row = ", ".join(f"b{j} = {sums.load}(b + {self.lanes * j})" for j in own)
@@ -173,9 +172,8 @@ class Tile:
         for i in range(self.rows):
             steps = (sums.step(f"c{i}_{j}", "s", f"b{j}") for j in own)
             body.append(f"s = {sums.spread(f'a{i}[{at}]')}; {' '.join(steps)}")
-        if ahead:
-            lines = range(0, self.columns, LINE)
-            body.append(" ".join(f"AHEAD(b + {ahead} + {at})" for at in lines))
+        if pace:
+            body.append(f"AHEAD(soon) soon += {pace};")
         body.append(f"b += {step or self.columns};")
         return block(f"for (int k = 0; k < {depth}; k++)", body)
 
@@ -195,9 +193,32 @@ _FAR = 1 << 12
 ones are gone again when they are read. AlexNet took 14.7 ms so, not 10.4."""
 
 
-def ahead(panel: int) -> int:
-    """How far behind what is read of a panel lies what is asked of memory meanwhile."""
-    return min(panel, _FAR)
+ASKED = ("ask", "turn", "pace")
+"""Names of the numbers of `asked`."""
+
+
+def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]:
+    """What is asked of memory while a panel is multiplied, which is read by the way.
+
+    If several tiles of rows pass the panel, it is the next panel, spread over all of
+    them: else memory would be waited for by the first, and idle during the others.
+
+    Args:
+        panel: Its elements.
+        columns: Those of a row.
+        passes: Tiles of rows.
+        machine: The device.
+
+    Returns:
+        How far behind the panel that begins, how much later in each further pass, and
+        how much later in each further row.
+    """
+    if passes == 1 or 4 * panel > machine.cache // 4:
+        numbers = min(panel, _FAR), 0, columns
+    else:
+        step = -(-columns // passes)
+        numbers = panel, panel // columns * step, step
+    return dict(zip(ASKED, numbers, strict=True))
 
 
 def fitting(rows: int, columns: int, lanes: int, sums: Sums = FLOATS) -> Tile:

@@ -1,0 +1,92 @@
+"""Loops along an axis: over vectors, and over what is left of it.
+
+Where elements may be computed twice, what is left is a vector too, the last one of the
+axis, some of whose elements others compute as well.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.expr import Expr
+from graphwright.backends.codegen.index import Axis, Index
+from graphwright.backends.codegen.loops import For, If, Statement, Store
+from graphwright.backends.codegen.translate import Later, Scope, splat
+
+Reach: TypeAlias = tuple[Expr, Expr]
+"""Where a loop begins and ends."""
+Body: TypeAlias = Callable[[Scope], None]
+"""Adds statements for the elements of a scope."""
+
+
+def vectors(
+    scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int
+) -> list[Statement]:
+    """A loop over vectors, and one over the rest."""
+    found: list[Statement] = []
+    begin, end = reach
+    if axis.extent >= lanes:
+        found.append(_loop(scope, axis, reach, body, lanes))
+        begin = _rest(scope, reach, lanes)
+    return [*found, _loop(scope, axis, (begin, end), body, 1)]
+
+
+def ended(
+    scope: Scope,
+    axis: Axis,
+    reach: Reach,
+    body: Body,
+    lanes: int,
+    masks: bool = False,
+) -> list[Statement]:
+    """The same, the rest as the last vector of what is no shorter than one.
+
+    It is computed first, since results may lie where operands do, and stored at last.
+    If ``masks``, its scope says which lanes are not those of other vectors.
+    """
+    sizes, rest = scope.names.sizes, _rest(scope, reach, lanes)
+    some = rest < reach[1]
+    last = scope.let(reach[1] - sizes.const(lanes), "j")
+    inside = scope.inside({axis: last}, axis, lanes)
+    inside.later = Later(scope)
+    if masks:
+        numbers = tuple(map(sizes.const, range(lanes)))
+        own = Expr("pack", sizes.dtype, numbers, lanes=lanes)
+        inside.kept = inside.let(own >= splat(rest - last, lanes))
+    body(inside)
+    loop = _loop(scope, axis, reach, body, lanes)
+    stores = inside.later.body
+    return [If(some, inside.body), loop, *([If(some, stores)] if stores else [])]
+
+
+def _rest(scope: Scope, reach: Reach, lanes: int) -> Expr:
+    """Where vectors end."""
+    begin, end = reach
+    return scope.let(end - (end - begin) % scope.names.sizes.const(lanes), "j")
+
+
+def _loop(scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int) -> Statement:
+    """A loop over vectors, or elements."""
+    names, (begin, end) = scope.names, reach
+    name = names.fresh("j")
+    inside = scope.inside({axis: names.sizes.named(name)}, axis, lanes)
+    body(inside)
+    last = end if lanes == 1 else end - names.sizes.const(lanes - 1)
+    return For(name, begin, last, lanes, inside.body)
+
+
+def stored(scope: Scope, array: Array, place: Index, value: Expr) -> None:
+    """Adds what stores a value; lanes that do not lie side by side one by one."""
+    if scope.later is not None:
+        held = scope.later.held(scope, value)
+        scope.later.body.append(Store(array, scope.position(place), held))
+        return
+    if scope.inner is None or value.lanes == 1 or place.factor(scope.inner) == 1:
+        scope.body.append(Store(array, scope.position(place), value))
+        return
+    sizes, assured = scope.names.sizes, scope.settled(value)
+    start = scope.where[scope.inner]
+    for lane in range(value.lanes):
+        at = scope.beside({scope.inner: start + sizes.const(lane)})
+        part = Expr("lane", value.dtype, (assured,), lane)
+        scope.body.append(Store(array, at.position(place), part))
