@@ -18,13 +18,14 @@ from graphwright.backends.codegen.kernels.choose import (
 )
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.depthwise import depthwise
+from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import Tile
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
-from graphwright.backends.codegen.kernels.winograd import Division, winograd
+from graphwright.backends.codegen.kernels.winograd import winograd
 from graphwright.ir.constant import Constant
 from graphwright.ir.ops.linalg import Conv
 

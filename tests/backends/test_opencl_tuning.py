@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx_graphs import model_of
 
 import graphwright as gw
+from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.table import Site, Way
-from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.opencl import tuner
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.tuning import FORMAT, Mode, Tuning

@@ -10,11 +10,11 @@ from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels import depthwise, phases, winograd
 from graphwright.backends.codegen.kernels.conv import conv
+from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import Tile
-from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.mapped import release_part
 from graphwright.ir.constant import Constant
 

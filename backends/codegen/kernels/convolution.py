@@ -22,10 +22,10 @@ from graphwright.backends.codegen.kernels.choose import (
     cuts,
     takes_any_order,
 )
+from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
-from graphwright.backends.codegen.kernels.winograd import Division
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.dtype import float32, int16, int32

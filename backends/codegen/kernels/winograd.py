@@ -13,7 +13,6 @@ itself, so then, and when products overflow, these tiles are computed as written
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -23,6 +22,7 @@ from graphwright.backends.arena import empty
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.conv import outside
+from graphwright.backends.codegen.kernels.division import GAP, Division
 from graphwright.backends.codegen.kernels.finish import (
     Finish,
     out_type,
@@ -49,10 +49,6 @@ from graphwright.backends.codegen.kernels.toom import (
     toom,
 )
 
-_GAP = 16
-"""Floats by which frequencies lie further apart than they must: else all are in the
-same few sets of the cache where channels are a power of two."""
-
 _KERNELS, _GROUPS = ((3, 3), (4, 4), (5, 5)), 4
 """Windows, and most groups: each has its own launches."""
 
@@ -66,57 +62,6 @@ go together. The last panel begins at filter ``edge``. Frequencies lie ``pitch``
 apart before, ``step`` after products; pixels of the image ``pixel``, positions of the
 result ``place``. A group begins at ``channel``, and at the ``first`` of its filters, of
 ``every`` one that there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Division:
-    """How the work is cut.
-
-    Attributes:
-        outputs: Of a tile, in each direction.
-        span: Tiles that go through all steps together; 0 for all tiles step by step.
-        taps: Of a window, in each direction.
-    """
-
-    outputs: int
-    span: int = 0
-    taps: int = 3
-
-    def __str__(self) -> str:
-        together = f", {self.span} together" if self.span else ""
-        return f"F({self.outputs}){together}"
-
-    def tile(self, lanes: int) -> Tile:
-        """The register tile of products, whose rows are tiles of outputs."""
-        whole = Tile(lanes=lanes)
-        return replace(whole, rows=min(self.span or whole.rows, whole.rows))
-
-    @property
-    def points(self) -> int:
-        """Frequencies of a tile, in each direction."""
-        return self.outputs + self.taps - 1
-
-    @property
-    def frequencies(self) -> int:
-        """Products of a tile and channel."""
-        return self.points**2
-
-    def grid(self, shape: ConvShape) -> tuple[int, int]:
-        """Tiles down and across an image."""
-        high, wide = shape.out
-        return -(-high // self.outputs), -(-wide // self.outputs)
-
-    def tiles(self, shape: ConvShape) -> int:
-        """Tiles of all images, of a group."""
-        down, across = self.grid(shape)
-        return shape.batch * down * across
-
-    def near(self, shape: ConvShape, lanes: int) -> int:
-        """Bytes of local memory."""
-        if not self.span:
-            return 0
-        floats = self.span * (shape.depth + Tile(lanes=lanes).columns) + _GAP
-        return 4 * self.frequencies * floats
 
 
 def accepts(shape: ConvShape, lanes: int) -> bool:
@@ -188,7 +133,7 @@ def _multiplied(
 ) -> Library:
     """The products of a group's frequencies."""
     tiles = division.tiles(own)
-    shape = GemmShape(division.frequencies, tiles, own.channels, own.filters, gap=_GAP)
+    shape = GemmShape(division.frequencies, tiles, own.channels, own.filters, gap=GAP)
     names = (f"{array}{number}" for array in "vuy")
     return multiplied(shape, machine, dialect, *names)
 
@@ -213,8 +158,8 @@ def _sizes(
     """The numbers that kernels of a group take, by name."""
     down, across = division.grid(shape)
     tiles, own = division.tiles(shape), shape.group
-    pitch = (division.span or tiles) * own.channels + _GAP
-    step = division.span * tile.columns or tiles * own.filters + _GAP
+    pitch = (division.span or tiles) * own.channels + GAP
+    step = division.span * tile.columns or tiles * own.filters + GAP
     return {
         "height": shape.size[0],
         "width": shape.size[1],
