@@ -80,6 +80,8 @@ def _round(size: Expr, x: Expr) -> Expr:
 
 _LOG2_E = 1.44269504088896341
 _INFINITY = float("inf")
+_NORMAL = 87.33654
+"""Up to here ``e^x`` and ``e^-x`` are normal numbers of float32."""
 _NEAR = 1 / 16
 """Two terms more than 1 suffice below it for a sine or cosine of float32."""
 
@@ -94,7 +96,6 @@ class _Format:
         mantissa: Bits of the mantissa.
         bias: Of the exponent.
         range: From where on ``e^x`` is infinite, and up to where it is 0.
-        normal: Up to where ``e^x`` and ``e^-x`` are normal numbers.
         tanh: From where on ``tanh(x)`` is 1.
         ln2: The logarithm of 2 in two parts; multiples of the first are exact.
     """
@@ -104,7 +105,6 @@ class _Format:
     mantissa: int
     bias: int
     range: tuple[float, float]
-    normal: float
     tanh: float
     ln2: tuple[float, float]
 
@@ -120,11 +120,11 @@ class _Format:
 
 
 _SINGLE = _Format(
-    *(float32, int32, 23, 127, (89.0, -104.0), 87.33654, 9.1),
+    *(float32, int32, 23, 127, (89.0, -104.0), 9.1),
     (0.693359375, -2.12194440e-4),
 )
 _DOUBLE = _Format(
-    *(float64, int64, 52, 1023, (710.0, -746.0), 708.396418532264, 19.2),
+    *(float64, int64, 52, 1023, (710.0, -746.0), 19.2),
     (6.93145751953125e-1, 1.42860682030941723212e-6),
 )
 _FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
@@ -249,12 +249,13 @@ def _tanh(x: Expr) -> Expr:
 
 
 def _sigmoid(x: Expr) -> Expr:
-    """``1 / (1 + e^-x)``; what is below the least normal number comes as 0."""
-    form = _FORMATS[x.dtype]
-    most = const(form.normal, x.dtype)
-    cut = choose(x > most, most, choose(x < -form.normal, -most, x))
-    found = const(1.0, x.dtype) / (_exp_within(-cut) + 1.0)
-    return choose(x < -form.normal, const(0.0, x.dtype), found)
+    """``1 / (1 + e^-x)``; of float32, what is below the least normal number is 0."""
+    one = const(1.0, x.dtype)
+    if x.dtype is float64:
+        return one / (_exp(-x) + one)
+    low, most = x < -_NORMAL, const(_NORMAL, float32)
+    cut = choose(x > _NORMAL, most, choose(low, -most, x))
+    return choose(low, const(0.0, float32), one / (_exp_within(-cut) + one))
 
 
 def _erf(x: Expr) -> Expr:

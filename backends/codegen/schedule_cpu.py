@@ -25,6 +25,7 @@ from graphwright.backends.codegen.loops import (
 from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
+from graphwright.backends.codegen.quotients import multiplied
 from graphwright.backends.codegen.runs import Body, ended, stored, vectors
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.twice import Twice, twice
@@ -105,19 +106,27 @@ class _Schedule:
     """
 
     def __init__(self, nest: Nest, outputs: Sequence[Array], target: Cpu) -> None:
-        self.nest, self.outputs, self.target = nest, outputs, target
+        self.outputs, self.target = outputs, target
+        self._take(nest)
+        self.inner = self._inner_axis()
+        self.once: tuple[Expr, ...] = ()
+        if self.inner is not None and self.reductions and not target.strict:
+            nest, self.once = multiplied(nest, self.inner)
+            self._take(nest)
         self.sizes = Sizes(index_dtype(nest.largest))
         self.names, self.exprs = Names(nest.exprs, self.sizes), nest.exprs
-        self.reductions = reductions_of(nest.exprs)
-        self.axes = axes_by_expr(nest.exprs)
         self.most = _most_lanes(nest.exprs, target)
-        self.inner = self._inner_axis()
         self.twice = self._twice()
         self.tiles = self._tile_axes()
         self.lanes = 1 if self.inner is None else self.lanes_along(self.inner)
         self.wide = self.lanes * (_WIDE if self._is_wide() else 1)
         apart = {self.inner, *self.tiles}
         self.rows = tuple(axis for axis in nest.axes if axis not in apart)
+
+    def _take(self, nest: Nest) -> None:
+        self.nest = nest
+        self.reductions = reductions_of(nest.exprs)
+        self.axes = axes_by_expr(nest.exprs)
 
     def modelled(self) -> Kernel:
         """The kernel: new, or of the source of one that was scheduled before."""
@@ -276,6 +285,8 @@ class _Schedule:
         for reduction in self.reductions:
             if self.inner is None or self.inner not in self.axes[reduction]:
                 row.value(reduction)
+        for expr in self.once:
+            row.bind(expr, row.let(row.value(expr)))
         if self.inner is None:
             self._stores(row)
             return

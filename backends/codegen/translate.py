@@ -195,6 +195,10 @@ class Scope:
             case "reduce":
                 assert self.place is not None
                 return self.place(self, expr)
+            case "branch" if self.lanes > 1:  # what decides is no vector
+                ways = tuple(map(self._operand, expr.args[1:]))
+                holds = self._uniform().value(expr.args[0])
+                return replace(expr, args=(holds, *ways), lanes=self.lanes)
         args = tuple(self._operand(arg) for arg in expr.args)
         if expr.op == "call" and self.lanes > 1:  # it may be called on halves
             args = tuple(map(self.settled, args))

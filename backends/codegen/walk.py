@@ -113,7 +113,12 @@ def expanded(exprs: Sequence[Expr]) -> list[Expr]:
     def apart(expr: Expr) -> Expr:
         return taken_apart(expr) if expr.op == "rounded" else expr
 
-    return _rebuilt(exprs, {}, apart)
+    return changed(exprs, apart)
+
+
+def changed(exprs: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Expr]:
+    """Expressions in which each is changed, operands first."""
+    return _rebuilt(exprs, {}, change)
 
 
 def substituted(exprs: Sequence[Expr], by: Mapping[Expr, Expr]) -> list[Expr]:

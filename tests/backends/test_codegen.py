@@ -126,6 +126,15 @@ def test_exponentials_that_are_summed_are_kept_in_the_result() -> None:
     assert source.count(LOG2_E) == 4  # the result may lie where y does
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_quotients_by_sums_of_rows_are_products_if_rounding_may_change(
+    strict: bool,
+) -> None:
+    target = Cpu(2, strict=strict)
+    (source,) = sources(softmax, gw.spec("float32", (8, 128)), target=target)
+    assert bool(re.search(r"\? \(v\d+ \* \(float8\)\(v\d+\)\) :", source)) != strict
+
+
 def region(function: Callable[..., Any], *specs: Any) -> Graph:
     """A function as the device computes it, in one region."""
     made, _ = arrange(gw.trace(function, *specs), [OpenCLBackend()])

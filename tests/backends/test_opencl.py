@@ -115,6 +115,14 @@ def test_vectors_of_each_width_agree(
 
 
 @device
+def test_quotients_by_sums_of_any_size() -> None:
+    sizes = np.array([1e-44, 1e-39, 1, 1e37, 0, np.inf], np.float32)
+    with np.errstate(all="ignore"):
+        x = (np.arange(1, 41) * sizes[:, None]).astype(np.float32)
+    agree(lambda x: x / gnp.sum(x, axis=-1, keepdims=True), x)
+
+
+@device
 def test_integers_wrap_and_divide_as_numpy() -> None:
     x = np.arange(-128, 128, dtype=np.int8).reshape(16, 16)
     agree(lambda x: x * x + x - 3, x)
