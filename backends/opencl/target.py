@@ -13,7 +13,7 @@ VARIABLE = "GRAPHWRIGHT_OPENCL_SCHEDULE"
 
 _GROUP = 256
 """Work-items of a group where a device takes more: so several groups fit on a unit."""
-_WIDTHS = (8,)
+_WIDTHS = (8, 16)
 """Elements of 32 bits that a vector of a kernel for a CPU can have."""
 _LANES = 32
 """Work-items that run in step, where a device does not say."""

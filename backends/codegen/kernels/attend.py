@@ -301,8 +301,7 @@ class _Writer:
         tile = replace(self.queries, sums_of=NEAR)
         body = [
             *tile.place("t", "many"),
-            *tile.products(sums),
-            *tile.stores(store, self.scores.is_long),
+            *tile.computed(sums, store, self.scores.is_long),
         ]
         least = tile.rows - 1
         tops = ", ".join(f"NEAR_LOAD(high + {j})" for j in self._parts)
@@ -356,8 +355,7 @@ class _Writer:
         tiles, longs = tile.split(high)
         rows = [
             *tile.place("t", str(high)),
-            *tile.products(sums),
-            *tile.stores(store, long=False),
+            *tile.computed(sums, store),
         ]
         panel = "values + (size_t)low * v_row + (e < edge ? e : edge)"
         columns = [

@@ -278,8 +278,7 @@ class _Writer:
             at = f"sums + (r + i) * {self._wide} + {j}"
             return [f"NEAR_STORE({at}, NEAR_LOAD({at}) + sum)"]
 
-        stores = tile.stores(add, long=False)
-        return [*tile.place("t", "many"), *tile.products(sums), *stores]
+        return [*tile.place("t", "many"), *tile.computed(sums, add)]
 
     def _row(self) -> list[str]:
         """What is behind the sums of a row, stored."""

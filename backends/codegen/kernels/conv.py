@@ -28,6 +28,7 @@ from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
+    Form,
     Tile,
     asked,
     fitting,
@@ -238,7 +239,7 @@ def _source(
         return [soon, *own(tile, shape, ordered)]
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
-    product = [*tile.products(sums), *_stores(tile, finish, ragged)]
+    product = tile.computed(sums, _stores(finish, ragged), finish.is_long)
     rows = "for (int t = first; t < last; t++)"
     panels = "for (int p = begin; p < end; p++)"
     if shape.taps * shape.depth <= _SHORT:
@@ -313,7 +314,7 @@ def _taps(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
     return block("for (int ky = 0; ky < taps_y; ky++)", columns)
 
 
-def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
+def _stores(finish: Finish, ragged: bool) -> Form:
     def store(j: str) -> list[str]:
         left = f"left - {j}" if ragged else None
         column = f"column + {j}"
@@ -325,7 +326,7 @@ def _stores(tile: Tile, finish: Finish, ragged: bool) -> list[str]:
             finish.write("to", "sum", left),
         ]
 
-    return tile.stores(store, finish.is_long)
+    return store
 
 
 def _padding(shape: ConvShape, tile: Tile, dialect: Dialect) -> Launch:

@@ -109,7 +109,7 @@ def gemm(
     few = _VECTORS.get(shape.rows)
     size = shape.rows, shape.columns
     if few:
-        tile = Tile(shape.rows, few, sums, machine.lanes)
+        tile = Tile(shape.rows, few, sums, machine.lanes).within(shape.columns)
     else:
         tile = fitting(*size, machine.lanes, sums)
     name, source = _source(tile, finish, tile.ragged(shape.columns), dialect)
@@ -220,8 +220,7 @@ def _source(
             finish.write("out + at", "sum", left),
         ]
 
-    stores = tile.stores(store, finish.is_long)
-    tiles = [*tile.place("t"), *tile.products(sums), *stores]
+    tiles = [*tile.place("t"), *tile.computed(sums, store, finish.is_long)]
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
@@ -250,7 +249,7 @@ def _packing(
         name="NAME", group="1, 1, 1", arguments=arguments(("w",), names, "to")
     )
     ragged = tile.ragged(shape.columns)
-    starts = [tile.lanes * j for j in range(tile.vectors)]
+    starts = tile.starts
     lefts = [f"columns - {start}" if ragged else None for start in starts]
     each = [
         f"vec v{j} = {read(f'from + {start}', left)};"

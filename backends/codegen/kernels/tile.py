@@ -10,7 +10,7 @@ two vectors take 12 of 16 registers: 0.95 of the arithmetic peak (Goto and van d
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.mapped import release_part
+
+Text: TypeAlias = Callable[["Tile"], Sequence[str]]
+Form: TypeAlias = Callable[[str], Sequence[str]]
 
 _ROWS, _VECTORS = 6, 2
 """What is fastest where there are enough rows and columns."""
@@ -34,17 +37,25 @@ class Tile:
         vectors: How many.
         sums_of: What is added up.
         lanes: Columns of a vector.
+        common: Columns that are in both of the last two vectors.
     """
 
     rows: int = _ROWS
     vectors: int = _VECTORS
     sums_of: Sums = FLOATS
     lanes: int = 8
+    common: int = 0
 
     @property
     def columns(self) -> int:
         """Columns of a panel."""
-        return self.vectors * self.lanes
+        return self.vectors * self.lanes - self.common
+
+    @property
+    def starts(self) -> list[int]:
+        """Where vectors begin."""
+        *others, last = (self.lanes * j for j in range(self.vectors))
+        return [*others, last - self.common]
 
     def split(self, rows: int) -> tuple[int, int]:
         """How many tiles so many rows make, and how many of these are not shorter.
@@ -71,64 +82,81 @@ class Tile:
     @property
     def _shorter(self) -> "Tile | None":
         """A tile with one row less that is about as fast, if there is one."""
-        whole = (self.rows, self.vectors) == (_ROWS, _VECTORS)
-        return replace(self, rows=_ROWS - 1) if whole else None
+        return replace(self, rows=self.rows - 1) if self.rows >= _ROWS else None
 
-    def products(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
-        """The sums of ``count`` rows of a tile by a ``panel``, as an array ``c``.
+    def computed(self, text: Text, form: Form, long: bool = False) -> list[str]:
+        """The sums of ``count`` rows of a tile by a ``panel``, and what follows.
 
         Args:
             text: What adds to the ``sums`` of a tile.
+            form: Statements for each vector ``sum`` of row ``i``, from a column on.
+            long: Whether these are many. Then they are written once: of several, a
+                compiler moves the numbers that all need ahead, where no registers hold
+                them.
         """
-        kept = self.by_height(lambda tile: tile._kept(text))
-        return [f"{self.vector} c[{self.rows * self.vectors}];", *kept]
+        if not long:
+            return self.by_height(lambda tile: tile._added(text) + tile._stored(form))
 
-    def by_height(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
+        def kept(tile: Tile) -> list[str]:
+            return [*tile._added(text), *tile.each(keep)]
+
+        def keep(i: int, j: int) -> list[str]:
+            return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
+
+        end = f"{self.columns - self.lanes}"
+        column = f"q % {self.vectors} * {self.lanes}"
+        where = [
+            f"int i = q / {self.vectors}, j = {column};",
+            f"j = j < {end} ? j : {end};",
+        ]
+        return [
+            f"{self.vector} c[{self.rows * self.vectors}];",
+            *self.by_height(kept),
+            *block(
+                f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)",
+                [*where, f"{self.vector} sum = c[q];", *form("j")],
+            ),
+        ]
+
+    def _added(self, text: Text) -> list[str]:
+        sums = self.sums_of
+        start = f"const {sums.space} {sums.word} *b = panel;"
+        return [start, *self.sums(), *text(self)]
+
+    def _stored(self, form: Form) -> list[str]:
+        """All rows from registers; but for the last tile, as many as there are."""
+
+        def stored(i: int, j: int) -> list[str]:
+            own = f"{self.vector} sum = c{i}_{j};"
+            return block("", [own, *form(str(self.starts[j]))])
+
+        lines: list[str] = []
+        for i in range(self.rows):
+            row = [f"const int i = {i};"]
+            row += (x for j in range(self.vectors) for x in stored(i, j))
+            lines += block(f"if ({i} < count)", row)
+        return lines
+
+    def by_height(self, text: Text) -> list[str]:
         """Statements for a tile of ``count`` rows, or a shorter one, if that fits."""
         if self._shorter is None:
             return [*text(self)]
         short = block(f"if (count < {self.rows})", text(self._shorter))
         return [*short, *block("else", text(self))]
 
-    def _kept(self, text: Callable[["Tile"], Sequence[str]]) -> list[str]:
-        sums = self.sums_of
-        lines = [f"const {sums.space} {sums.word} *b = panel;"]
-
-        def keep(i: int, j: int) -> list[str]:
-            return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
-
-        return [*lines, *self.sums(), *text(self), *self.each(keep)]
-
     @property
     def vector(self) -> str:
         """The type of a vector of sums."""
         return self.sums_of.vector
 
-    def stores(self, form: Callable[[str], Sequence[str]], long: bool) -> list[str]:
-        """Statements for each vector ``sum`` of row ``i``, from a column on.
-
-        Args:
-            form: Makes them of the text of the column.
-            long: Whether they are many. Then they are written once: of several, a
-                compiler moves the numbers that all need ahead, where no registers hold
-                them.
-        """
-        if long:
-            head = f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)"
-            where = (
-                f"int i = q / {self.vectors}, j = q % {self.vectors} * {self.lanes};"
-            )
-            own = f"{self.vector} sum = c[q];"
-            return block(head, [where, own, *form("j")])
-        body: list[str] = []
-        for j in range(self.vectors):
-            own = f"{self.vector} sum = c[i * {self.vectors} + {j}];"
-            body += ["{", own, *form(str(self.lanes * j)), "}"]
-        return block("for (int i = 0; i < count; i++)", body)
-
     def ragged(self, columns: int) -> bool:
         """Whether a matrix of so many columns has less than a panel."""
         return columns < self.columns
+
+    def within(self, columns: int) -> "Tile":
+        """The same for a matrix of few columns, whole vectors if it has that many."""
+        more = self.columns - columns
+        return replace(self, common=more) if 0 < more < self.lanes <= columns else self
 
     def edge(self, columns: int) -> int:
         """Where the last panel of so many columns begins.
@@ -149,7 +177,7 @@ class Tile:
         lines = list[str]()
         first = [sums.spread("0")] * self.vectors
         if sums.head:
-            each = (f"f{j} = {sums.load}(b + {self.lanes * j})" for j in own)
+            each = (f"f{j} = {sums.load}(b + {self.starts[j]})" for j in own)
             lines += [f"{sums.vector} {', '.join(each)};", f"b += {self.columns};"]
             first = [f"f{j}" for j in own]
         for i in range(self.rows):
@@ -167,7 +195,7 @@ class Tile:
         ``pace``. Step ``k`` of a row is its number ``at``.
         """
         sums, own = self.sums_of, range(self.vectors)
-        row = ", ".join(f"b{j} = {sums.load}(b + {self.lanes * j})" for j in own)
+        row = ", ".join(f"b{j} = {sums.load}(b + {self.starts[j]})" for j in own)
         body = [f"{sums.vector} {row};", f"{sums.vector} s;"]
         for i in range(self.rows):
             steps = (sums.step(f"c{i}_{j}", "s", f"b{j}") for j in own)
@@ -183,9 +211,10 @@ class Tile:
         return [line for i, j in pairs for line in form(i, j)]
 
 
-_NARROW = 4, 3
-_WASTE = 1.08
-"""What that one must save in rows and columns to be faster."""
+_SHAPES = {(_ROWS, _VECTORS): 1.0, (4, 3): 1.08, (12, 1): 1.1}
+"""Rows and vectors of tiles, and the time of an element: more is read for each."""
+_RAGGED = 1.2
+"""The same, where columns are less than a panel's."""
 
 
 _FAR = 1 << 12
@@ -223,14 +252,15 @@ def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]
 
 def fitting(rows: int, columns: int, lanes: int, sums: Sums = FLOATS) -> Tile:
     """The tile that is fastest, also by rows and columns more than there are."""
-    whole = Tile(sums_of=sums, lanes=lanes)
-    narrow = Tile(*_NARROW, sums, lanes)
 
-    def computed(tile: Tile) -> int:
-        high, wide = -(-rows // tile.rows), -(-columns // tile.columns)
-        return high * tile.rows * wide * tile.columns
+    def time(tile: Tile) -> float:
+        wide = -(-columns // tile.columns) * tile.vectors * lanes
+        each = _SHAPES[tile.rows, tile.vectors]
+        ragged = _RAGGED if tile.ragged(columns) else 1
+        return -(-rows // tile.rows) * tile.rows * wide * each * ragged
 
-    return narrow if computed(narrow) * _WASTE < computed(whole) else whole
+    tiles = (Tile(*shape, sums, lanes) for shape in _SHAPES)
+    return min((tile.within(columns) for tile in tiles), key=time)
 
 
 def panel_starts(n: int, columns: int) -> list[int]:
