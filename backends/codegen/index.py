@@ -64,8 +64,22 @@ class Index:
         found = dict(self.terms)
         for term, factor in other.terms:
             found[term] = found.get(term, 0) + factor
-        kept = tuple((t, f) for t, f in found.items() if f)
-        return Index(kept, self.start + other.start)
+        kept = Index(
+            tuple((t, f) for t, f in found.items() if f), self.start + other.start
+        )
+        return kept._together()
+
+    def _together(self) -> "Index":
+        """``(x // n) * n + x % n = x``."""
+        factors = dict(self.terms)
+        for term, factor in self.terms:
+            if not isinstance(term, Remainder):
+                continue
+            over = Quotient(term.index, term.divisor)
+            if factors.get(over) == factor * term.divisor:
+                rest = tuple((t, f) for t, f in self.terms if t not in (over, term))
+                return Index(rest, self.start) + term.index * factor
+        return self
 
     def __mul__(self, factor: int) -> "Index":
         if factor == 0:

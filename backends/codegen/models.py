@@ -93,7 +93,7 @@ class Form:
     def _index(self, index: Index, *, exact: bool = False) -> Hashable:
         """An index; source has what guarded ones grow by from lane to lane."""
         terms = tuple(
-            (self._term(term), factor if exact or factor == -1 else _kind(factor))
+            (self._term(term), factor if exact or factor in (-1, 2) else _kind(factor))
             for term, factor in index.terms
         )
         number = self.indices.setdefault(index, len(self.indices))

@@ -176,7 +176,7 @@ class _Printer:
             case "lane":
                 return f"{self._text(expr.args[0])}.s{expr.value:x}"
             case "half":
-                return f"{self._text(expr.args[0])}.{expr.value}"
+                return f"({self._text(expr.args[0])}).{expr.value}"
             case "checked":
                 return self._checked(expr)
             case _:

@@ -220,20 +220,32 @@ class Scope:
         if steps == {0}:
             return splat(self._guarded(expr, found, 1), self.lanes)
         guards = {self._step(guard.index) for guard in found.guards}
-        if self._step(found.index) != 1 or None in guards:
-            return self._packed(expr)
-        if guards <= {0}:
+        step = self._step(found.index)
+        if step in (1, 2) and guards <= {0}:
             return self._guarded(expr, found, self.lanes)
+        if step != 1 or None in guards:
+            return self._packed(expr)
         return self._guarded_at_ends(expr, found)
 
     def _guarded(self, expr: Expr, found: Read, lanes: int) -> Expr:
-        offset = self.position(found.index)
-        load = Expr("load", expr.dtype, (offset,), found.array, lanes)
+        load = self._load(expr, found, lanes)
         if not found.guards:
             return load
         zero = Expr("const", expr.dtype, value=0, lanes=lanes)
         holds = self._holds(found.guards)
         return Expr("branch", expr.dtype, (holds, load, zero), lanes=lanes)
+
+    def _load(self, expr: Expr, found: Read, lanes: int) -> Expr:
+        """What is read, or every second element of two vectors up to the last one."""
+        at = self.position(found.index)
+        first = Expr("load", expr.dtype, (at,), found.array, lanes)
+        if lanes == 1 or self._step(found.index) == 1:
+            return first
+        far = at + self.names.sizes.const(lanes - 1)
+        second = Expr("load", expr.dtype, (far,), found.array, lanes)
+        few = Expr("half", expr.dtype, (first,), "even", lanes // 2)
+        rest = Expr("half", expr.dtype, (second,), "odd", lanes // 2)
+        return Expr("pack", expr.dtype, (few, rest), lanes=lanes)
 
     def _guarded_at_ends(self, expr: Expr, found: Read) -> Expr:
         """Lanes one by one, but where the first and the last one are within."""

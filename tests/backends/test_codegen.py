@@ -13,6 +13,7 @@ import graphwright.numpy as gnp
 from graphwright.backends.codegen import models
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.expr import const
 from graphwright.backends.codegen.index import (
     Axis,
     Index,
@@ -30,6 +31,7 @@ from graphwright.backends.codegen.schedule import scheduled
 from graphwright.backends.codegen.stages import Loops, split
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.dtype import int64
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.fused import Fused
 
@@ -113,6 +115,27 @@ def softmax(x: Any) -> Any:
 def test_softmax_is_one_kernel() -> None:
     (kernel,) = kernels(softmax, gw.spec("float32", (8, 12, 128)))
     assert len(kernel.inputs) == len(kernel.outputs) == 1
+
+
+def test_every_second_element_is_read_as_vectors() -> None:
+    (source,) = sources(lambda x: x[:, ::2] * 2.0, gw.spec("float32", (4, 90)))
+    assert source.count(".even") == source.count(".odd") == 2
+
+
+def test_elements_of_a_flattened_array_are_not_divided_by_its_sizes() -> None:
+    places = gw.spec("int32", (50,))
+    source = sources(
+        lambda x, i: gnp.take(gnp.reshape(x, -1), i), gw.spec("float32", (6, 7)), places
+    )[-1]
+    assert not re.search(r"v\d+ [/%]", source)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (5, 1, 2, 3)])
+def test_what_is_divided_and_put_together_again_is_as_it_was(
+    shape: tuple[int, ...],
+) -> None:
+    item = of(Item(const(0, int64), int(np.prod(shape))))
+    assert linear(unravelled(item, shape), shape) == item
 
 
 LOG2_E = "0x1.71547652b82fep+0f"
