@@ -85,10 +85,15 @@ def parts_of(whole: Expr, axes: Sequence[Axis], target: Cpu) -> int:
     return many if 2 * units <= many else 1
 
 
-def _most_lanes(exprs: Sequence[Expr], target: Cpu) -> int:
+def most_lanes(exprs: Sequence[Expr], target: Cpu) -> int:
     """Lanes of vectors: as many of 64 bits fill a register or two on every device."""
     wide = any(expr.dtype.bits == 64 for expr in ordered(exprs))
     return LANES if wide else target.lanes
+
+
+def lanes_along(axis: Axis, most: int) -> int:
+    """Lanes of vectors along an axis: so many only where they fill several."""
+    return most if axis.extent >= 2 * most else LANES
 
 
 def _tiles(axis: Axis) -> int:
@@ -113,9 +118,9 @@ class _Schedule:
         if self.inner is not None and self.reductions and not target.strict:
             nest, self.once = multiplied(nest, self.inner)
             self._take(nest)
+        self.most = most_lanes(nest.exprs, target)
         self.sizes = Sizes(index_dtype(nest.largest))
         self.names, self.exprs = Names(nest.exprs, self.sizes), nest.exprs
-        self.most = _most_lanes(nest.exprs, target)
         self.twice = self._twice()
         self.tiles = self._tile_axes()
         self.lanes = 1 if self.inner is None else self.lanes_along(self.inner)
@@ -177,8 +182,8 @@ class _Schedule:
         )
 
     def lanes_along(self, axis: Axis) -> int:
-        """Lanes of vectors along an axis: a register's, where it fills several."""
-        return self.most if axis.extent >= 2 * self.most else LANES
+        """Lanes of vectors along an axis."""
+        return lanes_along(axis, self.most)
 
     def _kind_of(self, axis: Axis) -> int:
         """What source says of an axis: its extent if it is short, else its lanes."""

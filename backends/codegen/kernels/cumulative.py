@@ -19,7 +19,13 @@ from graphwright.backends.codegen.loops import For, Kernel, Set, Sizes, index_dt
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.runs import stored
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
+from graphwright.backends.codegen.schedule_cpu import (
+    LANES,
+    items_for,
+    lanes_along,
+    most_lanes,
+    shares,
+)
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.ops.reduce import identity
 
@@ -115,15 +121,17 @@ class Running:
 
 
 class _Vectors(Running):
-    """The same for CPUs: lanes are eight columns, or eight elements of a row."""
+    """The same for CPUs: lanes are columns, or eight elements of a row."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         beside = self.last is not self.step and self.last.extent >= LANES
         self.column = self.last if beside else None
+        most = most_lanes([self.element, self.stored], site.target)
+        self.lanes = lanes_along(self.last, most)
         self.units = extent_of(a for a in self.rows if a is not self.column)
         if self.column is not None:
-            self.units *= -(-self.column.extent // LANES)
+            self.units *= -(-self.column.extent // self.lanes)
         self.work = _COST * extent_of((self.step, *self.rows))
         many = items_for(self.step.extent // _SHORT, self.work, site.target)
         self.blocks = Axis(many if 2 * self.units <= many else 1)
@@ -155,15 +163,15 @@ class _Vectors(Running):
         for axis in reversed((self.blocks, *self.rows)):
             extent = axis.extent
             if axis is self.column:
-                extent = -(-extent // LANES)
+                extent = -(-extent // self.lanes)
             n = sizes.number(extent, (axis, "units"))
             where[axis] = scope.let(rest % n, "i")
             rest = scope.let(rest / n, "i")
         lanes = 1
         if self.column is not None:
-            lanes = LANES
-            start = where[self.column] * sizes.const(LANES)
-            last = sizes.number(self.column.extent - LANES, "last column")
+            lanes = self.lanes
+            start = where[self.column] * sizes.const(lanes)
+            last = sizes.number(self.column.extent - lanes, "last column")
             where[self.column] = scope.let(least(start, last), "j")
         outer = scope.beside(where)
         before = self.before(outer, total, self.column, lanes)
@@ -179,7 +187,7 @@ class _Vectors(Running):
         sizes = scope.names.sizes
         step = sizes.named(scope.names.fresh("k"))
         if self.column is not None:
-            inside = scope.inside({self.step: step}, self.column, LANES)
+            inside = scope.inside({self.step: step}, self.column, self.lanes)
         else:
             inside = scope.inside({self.step: step}, self.step, width)
         element = inside.settled(inside.value(self.element))
