@@ -11,6 +11,7 @@ from widths import BOTH
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels import strassen as module
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.strassen import accepts, pays, strassen
@@ -87,6 +88,7 @@ def test_sizes_are_no_part_of_the_source() -> None:
 
 def test_it_is_for_quarters_of_whole_vectors_that_are_deep() -> None:
     assert pays(GemmShape(1, 64, 768, 1408), 8)
+    assert not pays(GemmShape(1, 64, 768, 1408), 16)
     assert not pays(GemmShape(1, 64, 768, 768), 8)
     assert not pays(GemmShape(1, 64, 256, 4224), 8)
     assert not pays(GemmShape(1, 8, 768, 1408), 8)
@@ -105,6 +107,13 @@ def _kernels(weights: Any, x: Any, **options: Any) -> tuple[Any, set[str]]:
     return np.asarray(exe(x)), names
 
 
+@pytest.fixture
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also devices with wider vectors take it."""
+    monkeypatch.setattr(module, "_LANES", 16)
+
+
+@pytest.mark.usefixtures("_wide")
 def test_the_backend_takes_it_for_constant_weights() -> None:
     x, weights = _random(33, 768), _random(768, 1408, seed=1)
     want = np.maximum(x.astype(np.float64) @ weights, -1)
@@ -114,6 +123,7 @@ def test_the_backend_takes_it_for_constant_weights() -> None:
         assert np.abs(found - want).max() <= 1e-5 * np.abs(want).max()
 
 
+@pytest.mark.usefixtures("_wide")
 def test_large_weights_are_multiplied_as_written() -> None:
     x, weights = _random(40, 768), _random(768, 1408, seed=1)
     weights[3, 5] = np.inf

@@ -27,8 +27,9 @@ _CYCLE = 4
 """Operations of a cycle, of each lane."""
 _COPIED = 5
 """Operations of a lane in the time of a float of phases."""
-_RESIDENT = 5 << 19
-"""Bytes of transformed filters that each span of tiles may read again."""
+_RESIDENT = 5 << 22
+"""Bytes of transformed filters that each span of tiles may read again, by lanes: the
+faster products are, the sooner they wait."""
 _TILE = Tile()
 """What is multiplied: so many rows, whatever the width of vectors is."""
 _HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
@@ -116,7 +117,7 @@ def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
         filters = 4 * apart.frequencies * own.channels * own.filters
         spans = (replace(apart, span=span) for span in _HEIGHTS)
         fit = [d for d in spans if d.near(shape, machine.lanes) <= machine.cache]
-        if filters > _RESIDENT or not fit:
+        if filters > _RESIDENT // machine.lanes or not fit:
             yield apart
         else:
             yield min(fit, key=lambda d: _rows(shape, d, machine))
