@@ -97,7 +97,7 @@ def takes_any_order(shape: ConvShape) -> bool:
 
 def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
-    own = _unstrided(shape)
+    own = _unstrided(shape, machine)
     if not winograd.accepts(own, machine.lanes):
         return None
     costs = {d: _cost(own, d, machine) for d in _divisions(own, machine)}
@@ -106,9 +106,9 @@ def division(shape: ConvShape, machine: Cpu) -> Division | None:
     return best if costs[best] + copied < _direct(shape, machine) else None
 
 
-def _unstrided(shape: ConvShape) -> ConvShape:
+def _unstrided(shape: ConvShape, machine: Cpu) -> ConvShape:
     """What Winograd's algorithm is to compute."""
-    return phases.inner(shape) if phases.accepts(shape) else shape
+    return phases.inner(shape, machine.lanes) if phases.accepts(shape) else shape
 
 
 def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
@@ -141,7 +141,7 @@ def _outputs(shape: ConvShape) -> Iterator[int]:
 def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     """How a convolution can be cut, None for not at all: first what should be best."""
     best = division(shape, machine)
-    shape = _unstrided(shape)
+    shape = _unstrided(shape, machine)
     if not winograd.accepts(shape, machine.lanes):
         return [best]
     spans, taps = (0, *_HEIGHTS, 2 * _TILE.rows), shape.kernel[0]

@@ -20,9 +20,13 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 
-_SIZES = ("height", "size", "up", "left", "stride", "chunk", "whole", "high", "wide")
+_SIZES = (
+    *("height", "size", "up", "left", "stride", "chunk", "whole", "more"),
+    *("high", "wide"),
+)
 """``size`` floats of a line of the image, of which ``chunk`` make a phase's part of a
-pixel: ``whole`` is that in whole vectors. ``left`` is in floats, ``up`` in lines."""
+pixel: ``whole`` is that in whole vectors. ``more`` zeros fill a pixel up to a vector.
+``left`` is in floats, ``up`` in lines."""
 
 
 def accepts(shape: ConvShape) -> bool:
@@ -33,14 +37,14 @@ def accepts(shape: ConvShape) -> bool:
     return plain and square and shape.step == shape.channels
 
 
-def inner(shape: ConvShape) -> ConvShape:
-    """The convolution of the phases of padded images."""
+def inner(shape: ConvShape, lanes: int) -> ConvShape:
+    """The convolution of phases of padded images; channels are at least a vector."""
     stride, taps = shape.strides[0], -(-shape.kernel[0] // shape.strides[0])
     high, wide = (n + taps - 1 for n in shape.out)
     return ConvShape(
         shape.batch,
         (high, wide),
-        stride**2 * shape.channels,
+        max(stride**2 * shape.channels, lanes),
         shape.filters,
         (taps, taps),
         place=shape.place,
@@ -62,12 +66,15 @@ def phased(
         make: Makes that one. Its constants ``w...`` are of weights as they are, in
             which what is no tap is NaN; all others have 0 there.
     """
-    within = inner(shape)
+    within = inner(shape, lanes)
     made = make(within)
     launches = (_renamed(launch) for launch in made.launches)
-    stride = shape.strides[0]
+
+    def filters(make: Make, absent: float) -> Make:
+        return partial(_made, make, shape.strides[0], within.channels, absent)
+
     constants: dict[str, Make] = {
-        name: partial(_made, make, stride, np.nan if name[0] == "w" else 0.0)
+        name: filters(make, np.nan if name[0] == "w" else 0.0)
         for name, make in made.constants.items()
     }
     scratch = {**made.scratch, "phases": within.pixels}
@@ -82,19 +89,24 @@ def _renamed(launch: Launch) -> Launch:
 
 
 def _made(
-    make: Make, stride: int, absent: float, weights: NDArray[Any]
+    make: Make, stride: int, depth: int, absent: float, weights: NDArray[Any]
 ) -> NDArray[Any]:
-    return make(spread(weights, stride, absent))
+    return make(spread(weights, stride, depth, absent))
 
 
-def spread(weights: NDArray[Any], stride: int, absent: float) -> NDArray[Any]:
-    """Filters ``[filters, stride**2 * channels, *taps]`` of the phases."""
+def spread(
+    weights: NDArray[Any], stride: int, depth: int, absent: float
+) -> NDArray[Any]:
+    """Filters ``[filters, depth, *taps]`` of the phases, one after the other."""
     filters, channels, size, _ = weights.shape
     taps = -(-size // stride)
     whole = np.full((filters, channels, *[taps * stride] * 2), absent, weights.dtype)
     whole[..., :size, :size] = weights
     cut = whole.reshape(filters, channels, taps, stride, taps, stride)
-    return cut.transpose(0, 3, 5, 1, 2, 4).reshape(filters, -1, taps, taps)
+    found = np.full((filters, depth, taps, taps), absent, weights.dtype)
+    own = cut.transpose(0, 3, 5, 1, 2, 4).reshape(filters, -1, taps, taps)
+    found[:, : own.shape[1]] = own
+    return found
 
 
 def _copying(
@@ -119,10 +131,15 @@ def _copying(
     ]
     body = [
         "int n = ITEM(0) / high, oy = ITEM(0) % high;",
-        "__global float *to = phases + (size_t)ITEM(0) * wide * stride * chunk;",
+        "__global float *to =",
+        "    phases + (size_t)ITEM(0) * wide * (stride * chunk + more);",
         *block(
             "for (int ox = 0, q = -left; ox < wide; ox++, q += chunk)",
-            block("for (int p = 0; p < stride; p++)", phase),
+            [
+                *block("for (int p = 0; p < stride; p++)", phase),
+                "for (int j = 0; j < more; j++) to[j] = 0.0f;",
+                "to += more;",
+            ],
         ),
     ]
     head = dialect.kernel.format(
@@ -133,7 +150,8 @@ def _copying(
     chunk = stride * shape.channels
     size, whole = shape.size[1] * shape.channels, -(-chunk // lanes) * lanes
     lines = (shape.size[0], size, up, left * shape.channels)
-    numbers = (*lines, stride, chunk, whole, *within.size)
+    more = within.channels - stride * chunk
+    numbers = (*lines, stride, chunk, whole, more, *within.size)
     return Launch(
         name, text, ("x", "phases", *numbers), (shape.batch * within.size[0],)
     )
