@@ -185,7 +185,11 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "longs": longs,
         "block": own // tile.rows,
         "span": span,
-        **asked(panel, tile.columns, min(tiles, own // tile.rows), machine),
+        **(
+            dict(zip(ASKED, (tile.columns, 0, shape.columns), strict=True))
+            if lies  # the next panel lies beside this one
+            else asked(panel, tile.columns, min(tiles, own // tile.rows), machine)
+        ),
     }
 
 

@@ -22,7 +22,9 @@ from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.mapped import release_part
 
 Text: TypeAlias = Callable[["Tile"], Sequence[str]]
+"""Statements that add to the sums of a tile."""
 Form: TypeAlias = Callable[[str], Sequence[str]]
+"""Statements for a vector of sums, from the column on that a text says."""
 
 _ROWS, _VECTORS = 6, 2
 """What is fastest where there are enough rows and columns."""
