@@ -119,6 +119,9 @@ class Into:
             ``bind`` finds it at the same place in each run.
         parts: What it launches, in order, where the device has kernels of its own.
         timed: Called like ``run``; gives the seconds of each of its parts.
+        turns: Gives what runs it some times in a row, each on arrays of its own; called
+            with ``scratch_bytes`` of memory and, for each result and operand, an array
+            of ``uint64``: its address in each turn.
     """
 
     run: Callable[..., object]
@@ -130,6 +133,7 @@ class Into:
     strided: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
     timed: Callable[..., Sequence[float]] | None = None
+    turns: Callable[..., Callable[[], object]] | None = None
 
     def __call__(self, *operands: Any) -> Any:
         """The results in new memory: one array, or a tuple of them."""

@@ -20,7 +20,7 @@ from graphwright.backends.limits import Limits, Meter
 from graphwright.backends.steps import Run, StepFunction, blamed, block_of
 from graphwright.ir.errors import BudgetError, GraphwrightError, ShapeError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.ops.control import WhileLoop
+from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.ops.effects import Effect
 
 Env: TypeAlias = dict[str, int]
@@ -92,7 +92,7 @@ class Loop:
         self.op = node.op
         body: Graph = self.op.body
         self.blocks: list[Any] = [block_of(v.type, env) for v in body.outputs]
-        self.counted = _always(body)
+        self.counted = always_goes_on(body)
         self.defers = (
             self.counted
             and len(self.op.types) == self.op.carried
@@ -124,7 +124,7 @@ class Loop:
         return partial(_Turns(self).run, arrays)
 
 
-def fits(op: WhileLoop, env: Mapping[str, int]) -> bool:
+def fits(op: WhileLoop | Scan, env: Mapping[str, int]) -> bool:
     """Whether all arrays of a loop have sizes that are known before it runs."""
     body: Graph = op.body
     types = [v.type for v in body.inputs] + list(op.types)
@@ -132,12 +132,13 @@ def fits(op: WhileLoop, env: Mapping[str, int]) -> bool:
     if any(block_of(t, env) is None for t in types):
         return False
     stacks = len(op.types) > op.carried
+    stacks = stacks and isinstance(op, WhileLoop)
     return not any(isinstance(n.op, Effect) for n in body.walk()) and (
-        _always(body) or not stacks
+        not stacks or always_goes_on(body)
     )
 
 
-def _always(body: Graph) -> bool:
+def always_goes_on(body: Graph) -> bool:
     """Whether a body always asks for another turn: only their number ends the loop."""
     constant = body.constants.get(body.outputs[0])
     return constant is not None and bool(constant.array())

@@ -42,6 +42,7 @@ from graphwright.backends.steps import (
     nbytes_of,
     outer_symbols,
 )
+from graphwright.backends.turns import loop_in_turns, turns_of
 from graphwright.ir.collector import collector_paused
 from graphwright.ir.constant import Constant
 from graphwright.ir.errors import (
@@ -51,7 +52,7 @@ from graphwright.ir.errors import (
 from graphwright.ir.evaluate import bind_inputs, check_guards, define_symbols
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier, Trait
-from graphwright.ir.ops.control import WhileLoop
+from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed
@@ -307,10 +308,17 @@ class Program:
 
     def _loop_step(self, node: Node, env: Env) -> "StepFunction | Into":
         step, op = self._control_step(node), node.op
-        if not isinstance(op, WhileLoop) or not fits(op, env):
+        if not isinstance(op, WhileLoop | Scan) or not fits(op, env):
             return step
-        plan = Plan(self.subprogram(op.body, env), dict(env), carried=op.carried)
+        own = op.carried if isinstance(op, WhileLoop) else 0
+        plan = Plan(self.subprogram(op.body, env), dict(env), carried=own)
         if all(s.into is None for s in plan.steps):  # perhaps no arrays of the host
+            return step
+        turns = turns_of(node, env, self.graph.constants)
+        known = turns and loop_in_turns(node, plan, dict(env), turns)
+        if known:
+            return known.kernel(step)
+        if isinstance(op, Scan):
             return step
         limit = self.options.limits.turns(op.max_iterations)
         return Loop(node, plan, dict(env), limit).kernel(step)

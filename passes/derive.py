@@ -14,7 +14,9 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier, Trait
+from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.types import TensorType
+from graphwright.passes.sink_constants import first_invariant
 
 _WEIGHTED = frozenset({"dot", "conv"})
 """Ops that pack a constant operand in an order of their own."""
@@ -26,7 +28,7 @@ def derive_weights(graph: Graph) -> Graph:
     They are computed when they are packed; what was only needed for them is dropped.
     """
     fixed = _fixed(graph)
-    read = (v for node in graph.nodes if _is_weighted(node) for v in node.operands[1:])
+    read = (v for node in graph.nodes for v in _weights(node))
     wanted = [v for v in dict.fromkeys(read) if v in fixed and _is_sized(v)]
     if not wanted:
         return graph
@@ -42,8 +44,11 @@ def derive_weights(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes[::-1]), constants=constants)
 
 
-def _is_weighted(node: Node) -> bool:
-    return node.op.name in _WEIGHTED
+def _weights(node: Node) -> tuple[Value, ...]:
+    """Operands that pay to be constants."""
+    if isinstance(node.op, Scan | WhileLoop):
+        return node.operands[first_invariant(node.op) :]
+    return node.operands[1:] if node.op.name in _WEIGHTED else ()
 
 
 def _is_sized(v: Value) -> bool:

@@ -14,6 +14,7 @@ on one another run side by side.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +134,26 @@ class Table:
             rows += [step.function, end, items, few, across, down, step.wait, at]
         self.numbers: NDArray[np.uint64] = np.array([*rows, *arguments], np.uint64)
         self.count = len(steps)
+
+    def in_turns(self, numbers: NDArray[np.uint64]) -> "Table":
+        """The table of a plan that runs the steps again and again.
+
+        Each turn has a row of ``numbers``, as its own table would be, and waits for
+        the whole turn before it.
+        """
+        turns, head = len(numbers), HEADER * (self.count + 1)
+        rows = numbers[:, HEADER:head].reshape(turns, self.count, HEADER).copy()
+        begun = np.arange(turns, dtype=np.uint64)[:, None]
+        own = np.uint64(numbers.shape[1] - head)
+        rows[:, :, 1] += begun * np.uint64(self.ends[-1])
+        rows[:, :, 6] += begun * np.uint64(self.count)
+        shift = np.uint64(HEADER * (turns * self.count + 1)) - np.uint64(head)
+        rows[:, :, 7] += shift + begun * own
+        parts = (np.zeros(HEADER, np.uint64), rows, numbers[:, head:])
+        found = copy(self)
+        found.numbers = np.concatenate([part.reshape(-1) for part in parts])
+        found.count = turns * self.count
+        return found
 
     def alone(self, numbers: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
         """The numbers of a plan of one step, of those of the whole plan."""

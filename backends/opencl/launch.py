@@ -88,6 +88,7 @@ class LaunchPlan:
             scratch_bytes=self.scratch_bytes,
             parts=tuple(parts),
             timed=self.timed,
+            turns=None if self._persistent is None else self._in_turns,
         )
 
     def run(self, *arrays: Any) -> None:
@@ -130,9 +131,7 @@ class LaunchPlan:
 
     def bind(self, scratch: Any, *arrays: Any) -> "Runner":
         """Kernels with all arguments set; gives what enqueues them and waits."""
-        session, fault = self._session, None
-        if self._checks:
-            fault = scratch[self._fault_at : self._fault_at + 4].view(np.int32)
+        session, fault = self._session, self._fault_in(scratch)
         if self._persistent is not None:
             return self._persistent.bound(scratch, arrays, fault)
         arrays = tuple(map(_reals, arrays))
@@ -154,6 +153,16 @@ class LaunchPlan:
         ]
         runner.copied(pairs[self._results :], pairs[: self._results], buffers)
         return runner
+
+    def _fault_in(self, scratch: Any) -> Any:
+        """Where kernels note failed checks, if any do."""
+        if not self._checks:
+            return None
+        return scratch[self._fault_at : self._fault_at + 4].view(np.int32)
+
+    def _in_turns(self, scratch: Any, *addresses: Any) -> "Runner":
+        assert self._persistent is not None
+        return self._persistent.in_turns(scratch, addresses, self._fault_in(scratch))
 
     def _add_parts(
         self, buffers: dict[Array, Any], scratch: Any, ends: Mapping[Array, Any]

@@ -86,12 +86,27 @@ class Persistent:
 
     def bound(self, scratch: Any, arrays: Sequence[Any], fault: Any) -> "_Runner":
         """What runs it on some memory."""
-        numbers = self._table.numbers.copy()
-        numbers[self._own] = self._offsets + np.uint64(_address(scratch))
         addresses = np.array([_address(x) for x in arrays], np.uint64)
-        numbers[self._given] = addresses[self._ends] + self._begins
-        held = scratch, arrays, self._held
-        plan = self._table, numbers, fault, held
+        numbers = self._addressed(self._table.numbers.copy(), scratch, addresses)
+        return self._runner(self._table, numbers, fault, (scratch, arrays))
+
+    def in_turns(self, scratch: Any, addresses: Sequence[Any], fault: Any) -> "_Runner":
+        """What runs it some times, with the arrays at these addresses in each turn."""
+        table, rows = self._table, np.stack(addresses, axis=-1)
+        numbers = np.tile(table.numbers, (len(rows), 1))
+        self._addressed(numbers, scratch, rows)
+        table = table.in_turns(numbers)
+        return self._runner(table, table.numbers, fault, scratch)
+
+    def _addressed(self, numbers: Any, scratch: Any, addresses: Any) -> Any:
+        """Tables filled with where arrays lie."""
+        numbers[..., self._own] = self._offsets + np.uint64(_address(scratch))
+        numbers[..., self._given] = addresses[..., self._ends] + self._begins
+        return numbers
+
+    def _runner(self, table: Table, numbers: Any, fault: Any, held: Any) -> "_Runner":
+        """What runs a table."""
+        plan = table, numbers, fault, (held, self._held)
         helpers = self._session.helpers
         if helpers is None or not isinstance(self._program, Entry):
             return PlanRunner(self._session, self._program, *plan)
