@@ -134,6 +134,15 @@ def test_each_convolution_is_one_kernel_with_what_follows(name: str) -> None:
     assert others <= 2 + (name == "residual")  # channels last, and back
 
 
+@pytest.mark.parametrize("second", ["Relu", "Elu"])
+def test_equal_layers_are_written_once(second: str) -> None:
+    body = f"c = Conv<{SAME}>(x, w, b) r = Relu(c) d = Conv<{SAME}>(r, w, b)"
+    body += f" s = {second}(d) y = Conv<{SAME}>(s, w, b)"
+    graph = _model(body, *CASES["two in a row"][1:])
+    texts = [k.text for k in _kernels(graph) if isinstance(k, Written)]
+    assert (texts[0] is texts[1]) == (second == "Relu")
+
+
 VOLUMES = {
     "plain": ("Conv", (1, 4, 5, 6, 7), (8, 4, 3, 3, 3)),
     "same": ("Conv<pads=[1,1,1,1,1,1]>", (2, 5, 4, 9, 10), (17, 5, 3, 3, 3)),

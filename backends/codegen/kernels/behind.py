@@ -1,6 +1,7 @@
 """What a graph computes behind a product, as the finish of a kernel in text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
 
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.elements import Array
@@ -75,13 +76,19 @@ class Behind:
         """Their names."""
         return tuple(f"in{i}" for i in range(len(self._inputs)))
 
-    @property
+    @cached_property
     def types(self) -> Mapping[str, str]:
         """See `Finish`."""
         words = self._dialect.types
         names = zip(self.arrays, self._inputs, strict=True)
         found = {name: words[storage(array.dtype).name] for name, array in names}
         return found | {"out": words[self._stored.dtype.name]}
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for those whose kernels have equal source and sizes."""
+        own = self._lanes, self._sums, self._is_bare, self.is_long, self.sizes
+        return *own, *self.types.items(), *self._texts.values()
 
     @property
     def sizes(self) -> tuple[tuple[str, int], ...]:

@@ -57,12 +57,15 @@ are many, ``own`` rows."""
 
 def dot(site: Site, rows: int) -> Sequence[Kernel] | None:
     """A product by a constant of few bits; None where the second operand is none."""
-    constant, finish = site.constant(1), Behind(site, OPENCL, site.target.lanes)
+    constant = site.constant(1)
     factors = None if constant is None else constant.factors
+    if factors is None:
+        return None
+    finish = Behind(site, OPENCL, site.target.lanes)
     plain = finish.is_plain and len(site.stage.results) == 1
     plain = plain and site.output.is_dense and not site.target.strict
     dtypes = {v.dtype for v in (*site.node.operands, *site.node.results)}
-    if factors is None or not plain or dtypes != {float32} or len(site.shape(1)) != 2:
+    if not plain or dtypes != {float32} or len(site.shape(1)) != 2:
         return None
     weights = coded(factors, _VECTORS * site.target.lanes)
     if weights is None or max(rows * n for n in site.shape(1)) > MOST:

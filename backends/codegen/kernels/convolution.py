@@ -23,6 +23,7 @@ from graphwright.backends.codegen.kernels.choose import (
     takes_any_order,
 )
 from graphwright.backends.codegen.kernels.division import Division
+from graphwright.backends.codegen.kernels.launch import once
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
@@ -58,7 +59,8 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     key = f"{shape.groups} {blake2s(order, digest_size=6).hexdigest()}"
 
     def made(cut: Division | None, target: Cpu, own: Site) -> Sequence[Kernel]:
-        library = convolution(shape, finish, target, OPENCL, cut, image.order)
+        make = partial(convolution, shape, finish, target, OPENCL, cut, image.order)
+        library = once((shape, finish.form, target, cut, order), make)
         if len(own.shape(1)) == 5:
             library = library.behind(volume.filters)
         kernels = launched(own, library, finish, {"x": image.array}, key)

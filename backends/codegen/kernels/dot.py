@@ -20,6 +20,7 @@ from graphwright.backends.codegen.kernels import coded_dot, integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import are_small
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
+from graphwright.backends.codegen.kernels.launch import once
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.strassen import pays, strassen
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
@@ -83,10 +84,11 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     names = _algorithms(site, shape)
 
     def made(name: str, machine: Cpu, own: Site) -> Sequence[Kernel]:
+        make = partial(gemm, shape, constant is not None, finish, machine, OPENCL)
         if name == _STRASSEN:
-            library = strassen(shape, finish, machine, OPENCL)
-        else:
-            library = gemm(shape, constant is not None, finish, machine, OPENCL)
+            make = partial(strassen, shape, finish, machine, OPENCL)
+        form = name, shape, constant is not None, finish.form, machine
+        library = once(form, make)
         return list(launched(own, library, finish, {"x": x, "w": w}))
 
     key = f"dot {shape} {constant is not None} and {len(finish.arrays)} arrays"

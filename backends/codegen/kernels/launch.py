@@ -1,6 +1,6 @@
 """What a library kernel is to those who run it: source, launches, packed constants."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -68,3 +68,19 @@ class Library:
 
         makes = {name: partial(both, make) for name, make in self.constants.items()}
         return replace(self, constants=makes)
+
+
+_MOST = 256
+
+_MADE: dict[Hashable, Library] = {}
+"""The last ones, by what they were made of."""
+
+
+def once(key: Hashable, make: Callable[[], Library]) -> Library:
+    """A library: networks have many equal layers, whose text is written once."""
+    found = _MADE.get(key)
+    if found is None:
+        found = _MADE[key] = make()
+        if len(_MADE) > _MOST:
+            _MADE.pop(next(iter(_MADE)), None)
+    return found

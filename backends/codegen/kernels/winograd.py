@@ -40,7 +40,7 @@ from graphwright.backends.codegen.kernels.launch import (
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named, read
-from graphwright.backends.codegen.kernels.tile import Tile, packed, panel_starts
+from graphwright.backends.codegen.kernels.tile import Tile, panel_starts
 from graphwright.backends.codegen.kernels.toom import (
     Put,
     columns_of,
@@ -48,6 +48,7 @@ from graphwright.backends.codegen.kernels.toom import (
     rows_of,
     toom,
 )
+from graphwright.backends.mapped import release_part
 
 _KERNELS, _GROUPS = ((3, 3), (4, 4), (5, 5)), 4
 """Windows, and most groups: each has its own launches."""
@@ -185,7 +186,7 @@ def _sizes(
     }
 
 
-_NEAR = 1024
+_NEAR = 2048
 """Elements of each frequency that are transformed at once."""
 
 
@@ -203,15 +204,24 @@ def transformed(
     starts = panel_starts(filters, columns)
     places = (len(starts), len(both)) if division.span else (len(both), len(starts))
     found = empty((*places, channels, columns), FLOATS.dtype)
-    into = found.reshape(*places, -1)
-    into = into.swapaxes(0, 1) if division.span else into
-    for p, start in enumerate(starts):  # of all at once, memory would be touched twice
-        panel = packed(flat[start:][:columns].transpose(2, 1, 0), columns)
-        taps = panel.reshape(len(panel), -1)
-        for low in range(0, taps.shape[1], _NEAR):  # in float64, while it is near
-            part = taps[:, low : low + _NEAR].astype(np.float64)
-            into[:, p, low : low + _NEAR] = both @ part
+    into = found if division.span else found.swapaxes(0, 1)
+    few = max(1, _NEAR // columns)
+    for start, panel in zip(starts, into, strict=True):
+        own = flat[start:][:columns]
+        for low in range(0, channels, few):  # in float64, while it is near
+            taps = _taps(own[:, low:][:, :few], columns)
+            some = panel[:, low:][:, :few]
+            some[...] = (both @ taps).reshape(some.shape)
+        release_part(own)
     return found
+
+
+def _taps(weights: NDArray[np.float32], columns: int) -> NDArray[np.float64]:
+    """``[taps, channels * columns]`` of filters, filled up with zeros."""
+    filters, channels, taps = weights.shape
+    found = np.zeros((taps, channels, columns))
+    found[..., :filters] = weights.transpose(2, 1, 0)
+    return found.reshape(taps, -1)
 
 
 def _place(outputs: int, tile: str) -> list[str]:
