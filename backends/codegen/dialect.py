@@ -120,6 +120,7 @@ OPENCL = Dialect(
 #ifndef KERNEL
 #define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))
 #define ITEM_ARGUMENTS
+#define AFTER(type, p) (p)
 #define ITEM(axis) get_global_id(axis)
 #define ITEMS get_global_size(0)
 #endif

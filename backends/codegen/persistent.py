@@ -5,8 +5,10 @@ cores. A table says for each step which function it is, how many work-items it w
 have, and with which arguments. A ticket is a few of these. Tickets come in the order of
 steps, and a ticket waits until all steps that its own hangs on are done. No other
 progress is needed than that of those who hold tickets: so any number of work-items,
-even one alone, ends the plan. Some take the tickets of a step from the front, others
-from the back: each finds much of what it reads in its own cache, since it wrote it.
+even one alone, ends the plan. Some take the tickets of the first half of a step, others
+those of the second, until one is through: each finds much of what it reads in its own
+cache, since it wrote it, and what it reads next lies behind what it reads now. With the
+last of them it asks memory for the weights of the next step.
 
 A plan is launched, or led by the thread that asks for it, if that can call it (see
 `turns.py`). Nothing has to be woken between two steps, and small steps that do not hang
@@ -28,8 +30,8 @@ from graphwright.backends.codegen.turns import HEADER, TEXT
 
 _TURNS = 16
 """Tickets of a step for each core."""
-_MOST = (1 << 16) - (1 << 12)
-"""Tickets that are counted."""
+_LARGE = 1 << 16
+"""Bytes of weights that are asked of memory while the step before is computed."""
 
 FUNCTIONS = """\
 #ifdef __has_attribute
@@ -40,7 +42,9 @@ FUNCTIONS = """\
 #ifndef KERNEL
 #define KERNEL(...) static __attribute__((noinline))
 #endif
-#define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items
+#define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items, \
+    const __global char *after
+#define AFTER(type, p) (after ? (const __global type *)after : (p))
 #define ITEM(axis) item##axis
 #define ITEMS items
 """
@@ -54,11 +58,12 @@ def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
     cases: list[str] = []
     for number, (name, kernel) in enumerate(kernels.items()):
         call = ", ".join(_arguments(kernel, dialect))
-        items = "item0, item1, item2, items"
+        items = "item0, item1, item2, items, after"
         cases.append(f"case {number}: {name}({call}, {items}); break;")
     head = (
         "static void run(uint function, const __global ulong *a, __local char *near,\n"
-        "                uint item0, uint item1, uint item2, uint items)"
+        "                uint item0, uint item1, uint item2, uint items,\n"
+        "                const __global char *after)"
     )
     lines = block(head, block("switch (function)", cases))
     return "\n".join([*lines, TEXT])
@@ -126,12 +131,12 @@ class Table:
             arguments += [n % (1 << 64) for n in kernel.sizes.values]
             across, down, deep = (*kernel.items, 1, 1)[:3]
             items = across * down * deep
-            few = max(1, items // min(_TURNS * cores, _MOST))
+            few = max(1, items // (_TURNS * cores))
             tickets = -(-items // few)
             self.widest = max(self.widest, tickets)
             end += tickets
             self.ends.append(end)
-            rows += [step.function, end, items, few, across, down, step.wait, at]
+            rows += [step.function, end, items, few, across, down, step.wait, at, 0, 0]
         self.numbers: NDArray[np.uint64] = np.array([*rows, *arguments], np.uint64)
         self.count = len(steps)
 
@@ -154,6 +159,12 @@ class Table:
         found.numbers = np.concatenate([part.reshape(-1) for part in parts])
         found.count = turns * self.count
         return found
+
+    def weigh(self, step: int, address: int, size: int) -> None:
+        """Notes where constants of a step lie, of so many bytes: its largest count."""
+        row = self.numbers[HEADER * (step + 1) :][:HEADER]
+        if size > max(_LARGE, row[-1]):
+            row[-2:] = address, size
 
     def alone(self, numbers: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
         """The numbers of a plan of one step, of those of the whole plan."""

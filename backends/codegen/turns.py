@@ -9,8 +9,22 @@ all, do no harm, and a run wakes nobody but them.
 """
 
 PLAN = "plan"
-HEADER = 8
-"""Numbers of a step in the table, before all arguments."""
+ROW = (
+    "function",
+    "end",
+    "all",
+    "few",
+    "across",
+    "down",
+    "wait",
+    "place",
+    "weights",
+    "size",
+)
+"""The numbers of a step in the table, before all arguments: its function; the tickets
+up to its end; its work-items, those of a ticket, and those along two axes; the steps
+that it waits for; where its arguments are; the address and bytes of its weights."""
+HEADER = len(ROW)
 STRIDE = 16
 """Counters lie so many numbers apart: each in a line of cache of its own."""
 
@@ -26,8 +40,6 @@ one; how many were laid there; how many helpers hold one, and how many sleep; wh
 they are to end; the processor of the last leader, where none of them stays: two threads
 that look at counters on one processor only lose it to each other."""
 
-_BACK = 1 << 16
-"""What a ticket from the back of a step adds to its count; from the front, it is 1."""
 _SPINS = 1 << 14
 """Looks at a counter before a work-item rests: who holds the ticket that it waits for
 may have to share its core with other processes, and comes to ours when it is free."""
@@ -102,6 +114,12 @@ static void move_from(int taken, __private ulong *allowed) {{}}
 """Words of the processor and its system; 128 and 129 are private waits and wakes."""
 
 _TAKE = f"""\
+{"".join(f"#define ROW_{name} {i}" + chr(10) for i, name in enumerate(ROW))}\
+typedef const __global char *place;
+static place weights_of(const __global ulong *step, uint part, uint parts) {{
+  const ulong lines = step[ROW_size] / {8 * LINE} / parts * part;
+  return (place)step[ROW_weights] + {8 * LINE} * lines;
+}}
 static __attribute__((noinline))
 void take(const __global ulong *restrict table, volatile __global int *done,
           __local char *near, int first, int last, uint side)
@@ -111,35 +129,49 @@ void take(const __global ulong *restrict table, volatile __global int *done,
   while (s < last) {{
     const __global ulong *step = steps + {HEADER} * s;
     volatile __global int *own = done + {STRIDE} * (s + 1);
-    const uint tickets = (uint)(step[1] - step[1 - {HEADER}]);
-    const uint taken = (uint)atomic_add(own + 1, side ? {_BACK} : 1);
-    const uint front = taken % {_BACK}, back = taken / {_BACK};
-    if (front + back >= tickets) {{
+    const uint tickets = (uint)(step[ROW_end] - step[ROW_end - {HEADER}]);
+    const uint middle = tickets / 2;
+    uint part = side, most = part ? tickets - middle : middle;
+    uint taken = (uint)atomic_inc(own + 1 + part);
+    if (taken >= most) {{  // then what the others would come to last
+      part = !side, most = tickets - most;
+      taken = (uint)atomic_inc(own + 1 + part);
+    }}
+    if (taken >= most) {{
       *done = ++s;  // only where to look first: all before it are taken
       continue;
     }}
-    const uint ticket = side ? tickets - 1 - back : front;
-    const int wait = (int)step[6];
+    const uint ticket = part * middle + taken;
+    const int wait = (int)step[ROW_wait];
     for (; known < wait; known++) {{
-      const int all = (int)steps[{HEADER} * known + 2];
+      const int all = (int)steps[{HEADER} * known + ROW_all];
       for (int i = 0; done[{STRIDE} * (known + 1)] < all; i++) {{
         if (i < {_SPINS}) {{ PAUSE }} else rest();
       }}
     }}
     mem_fence(CLK_GLOBAL_MEM_FENCE);
-    const uint all = (uint)step[2], few = (uint)step[3];
-    const uint across = (uint)step[4], down = (uint)step[5];
+    const uint all = (uint)step[ROW_all], few = (uint)step[ROW_few];
+    const uint across = (uint)step[ROW_across], down = (uint)step[ROW_down];
     const uint begin = ticket * few;
     const uint end = begin + few < all ? begin + few : all;
+    place after = 0;
+    if (taken + 1 == most) {{
+      int next = s + 1;
+      while (next < last && !steps[{HEADER} * next + ROW_weights]) next++;
+      if (next < last) after = weights_of(steps + {HEADER} * next, part, 2);
+    }}
     for (uint i = begin; i < end; i++)
-      run((uint)step[0], table + step[7], near, i % across, i / across % down,
-          i / (across * down), across);
+      run((uint)step[ROW_function], table + step[ROW_place], near, i % across,
+          i / across % down, i / (across * down), across, i + 1 < end ? 0 : after);
     mem_fence(CLK_GLOBAL_MEM_FENCE);
     atomic_add(own, (int)(end - begin));
   }}
 }}
 static void clear(volatile __global int *done, int last) {{
-  for (int i = 0; i <= last; i++) done[{STRIDE} * i] = done[{STRIDE} * i + 1] = 0;
+  for (int i = 0; i <= last; i++) {{
+    volatile __global int *own = done + {STRIDE} * i;
+    own[0] = own[1] = own[2] = 0;
+  }}
 }}
 """
 
@@ -201,7 +233,7 @@ void {PLAN}(__global ulong *table, volatile __global int *done, __local char *ne
 """
 
 TEXT = "\n".join([SYSTEM, _TAKE, _LED, _KERNEL])
-"""Behind ``run(function, arguments, near, item0, item1, item2, items)``."""
+"""Behind ``run(function, arguments, near, item0, item1, item2, items, after)``."""
 
 HELP = "help"
 

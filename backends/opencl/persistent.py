@@ -69,7 +69,7 @@ class Persistent:
         order = {array: i for i, array in enumerate(ends)}
         own: list[_Argument] = []
         given: list[_Argument] = []
-        for step, place in zip(steps, self._table.places, strict=True):
+        for i, (step, place) in enumerate(zip(steps, self._table.places, strict=True)):
             kernel = step.kernel
             arrays = [*kernel.inputs, *kernel.outputs, *([fault] * kernel.checks)]
             for at, array in enumerate(arrays, place):
@@ -79,7 +79,9 @@ class Persistent:
                 elif array.root in offsets:
                     own.append((at, 0, offsets[array.root] + begin))
                 else:
-                    self._table.numbers[at] = _address(constants[array])
+                    held = constants[array]
+                    self._table.numbers[at] = _address(held)
+                    self._table.weigh(i, _address(held), held.nbytes)
         self._own, _, self._offsets = _columns(own)
         self._given, self._ends, self._begins = _columns(given)
         self._trial = Trial()

@@ -19,6 +19,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import waits
 from graphwright.backends.codegen.loops import Kernel, Sizes
 from graphwright.backends.codegen.persistent import Step, Table
+from graphwright.backends.codegen.turns import HEADER, ROW
 from graphwright.backends.opencl import persistent
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.helpers import Helpers
@@ -59,13 +60,23 @@ def test_tickets_cover_all_items() -> None:
     table = Table(steps, cores=2)
     ends = [0, *table.ends]
     for number, step in enumerate(steps):
-        _, end, items, few, *_ = table.numbers[8 * (number + 1) :][:6]
+        _, end, items, few, *_ = table.numbers[HEADER * (number + 1) :][:6]
         assert end == ends[number + 1]
         assert items == step.kernel.items[0]
         tickets = int(end) - ends[number]
         assert (tickets - 1) * few < items <= tickets * few
     assert table.widest == max(np.diff(ends)) == 33
     assert Table(steps[:1], cores=2).widest == 1
+
+
+def test_the_largest_weights_of_a_step_are_noted() -> None:
+    x, y = array(), array()
+    table = Table([Step(0, kernel([x], [y], 4), 0)] * 2, cores=2)
+    for address, size in ((4096, 64), (8192, 1 << 20), (64, 1 << 18)):
+        table.weigh(1, address, size)
+    rows = table.numbers[HEADER:][: 2 * HEADER].reshape(2, HEADER)
+    assert rows[:, ROW.index("weights")].tolist() == [0, 8192]
+    assert rows[:, ROW.index("size")].tolist() == [0, 1 << 20]
 
 
 def branches(x: Any) -> Any:

@@ -32,6 +32,7 @@ from graphwright.backends.codegen.kernels.tile import (
     Tile,
     asked,
     fitting,
+    next_panel,
     packed,
 )
 
@@ -40,6 +41,9 @@ _FEW_CHANNELS = 16
 _SHORT = 128
 """Products of a sum up to which it pays to find the rows of a tile once for all panels.
 """
+
+_PANELS = 4
+"""Work-items of a core, at least, where each takes all rows by a panel of filters."""
 
 _SIZES = (
     *("height", "width", "image", "line", "pixel", "depth", "high", "wide", "rows"),
@@ -184,8 +188,11 @@ def _division(
     row = 4 * shape.strides[0] * shape.strides[1] * shape.channels
     most = max(tile.rows, machine.cache // (2 * row))
     weights = 4 * shape.filters * shape.taps * shape.depth
-    if weights <= machine.cache // 2:
-        most = min(most, max(2 * tile.rows, -(-shape.rows // wanted)))
+    if weights <= min(machine.cache // 2, 4 * shape.pixels):
+        least = -(-shape.rows // wanted)
+    else:
+        least = -(-shape.rows * parts // (_PANELS * machine.cores))
+    most = min(most, max(2 * tile.rows, least))
     block = pieces(shape.rows, most, tile.rows)
     blocks = -(-shape.rows // block)
     return block, pieces(parts, max(1, parts * blocks // wanted))
@@ -231,11 +238,12 @@ def _source(
         f"int column = group * own + ({tile.column('p % panels', 'edge')});",
         f"size_t every = (head + (size_t)taps_y * taps_x * depth) * {tile.columns};",
         f"const __global {word} *panel = w + p * every;",
+        *next_panel(word),
     ]
 
     def sums(tile: Tile) -> list[str]:
         own = _channels if shape.is_product else _taps
-        soon = f"const __global {word} *soon = panel + ask + (t - first) * turn;"
+        soon = f"const __global {word} *soon = next + (t - first) * turn;"
         return [soon, *own(tile, shape, ordered)]
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]

@@ -34,6 +34,7 @@ from graphwright.backends.codegen.kernels.tile import (
     Tile,
     asked,
     fitting,
+    next_panel,
     packed,
 )
 
@@ -213,7 +214,7 @@ def _source(
             f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
             for i in range(tile.rows)
         ]
-        soon = f"const __global {word} *soon = panel + ask + (t - first) * turn;"
+        soon = f"const __global {word} *soon = next + (t - first) * turn;"
         return [*rows, soon, *tile.multiply("depth", step="row_step", pace="pace")]
 
     def store(j: str) -> list[str]:
@@ -230,6 +231,7 @@ def _source(
         "int left = columns - column;",
         f"const __global {word} *panel =",
         "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
+        *next_panel(word),
         *block("for (int t = first; t < last; t++)", tiles),
     ]
     body = [

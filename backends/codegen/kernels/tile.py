@@ -224,6 +224,8 @@ _FAR = 1 << 12
 ones are gone again when they are read. AlexNet took 14.7 ms so, not 10.4."""
 
 
+_PARTS = 3
+"""Parts of the cache, of which a panel and the next one take at most two."""
 ASKED = ("ask", "turn", "pace")
 """Names of the numbers of `asked`."""
 
@@ -244,12 +246,23 @@ def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]
         How far behind the panel that begins, how much later in each further pass, and
         how much later in each further row.
     """
-    if passes == 1 or 4 * panel > machine.cache // 4:
+    if passes == 1 or 4 * panel > machine.cache // _PARTS:
         numbers = min(panel, _FAR), 0, columns
     else:
         step = -(-columns // passes)
         numbers = panel, panel // columns * step, step
     return dict(zip(ASKED, numbers, strict=True))
+
+
+def next_panel(word: str) -> list[str]:
+    """Where what is asked of memory during panel ``p`` begins, by `asked`.
+
+    After the last one of a work-item that may be what another kernel will read.
+    """
+    return [
+        f"const __global {word} *next = panel + ask;",
+        f"if (p + 1 == end && turn > 0) next = AFTER({word}, next);",
+    ]
 
 
 def fitting(rows: int, columns: int, lanes: int, sums: Sums = FLOATS) -> Tile:
