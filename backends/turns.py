@@ -33,10 +33,25 @@ _MOST = 1 << 15
 class Turning(Protocol):
     """What is asked of the plan of a loop's body."""
 
-    inputs: Sequence[int]
-    outputs: Sequence[int]
-    initial: Sequence[tuple[int, Resident]]
-    steps: Sequence[Step]
+    @property
+    def inputs(self) -> Sequence[int]:
+        """Slots of what a turn takes."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[int]:
+        """Slots of what it gives."""
+        ...
+
+    @property
+    def initial(self) -> Sequence[tuple[int, Resident]]:
+        """Constants, by their slots."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What it does."""
+        ...
 
 
 def turns_of(
