@@ -7,6 +7,7 @@ from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.cuts import pieces
 from graphwright.backends.codegen.device import Cpu, Target
 from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.firsts import only_first
 from graphwright.backends.codegen.kernels import (
     attention,
     combine,
@@ -79,6 +80,7 @@ def lowered(graph: Graph, target: Target, choose: Chooser = first) -> Lowered:
         target: The device.
         choose: Chooses where there are several ways to compute something.
     """
+    graph = only_first(graph)
     stages, arrays = split(graph, target.in_place)
     read = (v for node in graph.nodes for v in node.operands)
     wanted = {*read, *graph.outputs}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.loops import Written
 from graphwright.backends.codegen.lower import lowered
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
@@ -145,3 +146,45 @@ def test_blocks_are_for_cores_that_would_have_no_row(
     found, _ = arrange(many, [OpenCLBackend()])
     (body,) = [node.op.body for node in found.nodes if isinstance(node.op, Fused)]
     assert len(lowered(body, Cpu(cores)).steps) == 3
+
+
+FIRST = [((3, 100, 5), 1, 7), ((40, 300), 0, 1), ((2, 9000), 1, 128), ((9000,), 0, 3)]
+
+
+@device
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float32", *(pytest.param(n, marks=pytest.mark.full) for n in ("bool", "int64"))],
+)
+def test_few_of_the_first_are_picked_out(dtype: str, descending: bool) -> None:
+    """As a sort has them, with what is equal in order, of blocks of a row, too."""
+    for (shape, axis, k), reads in zip(
+        FIRST, ((0, 1), (0,), (1,), (0, 1)), strict=True
+    ):
+        x = _numbers(int(np.prod(shape)), dtype).reshape(shape)
+        b = Builder("first")
+        v = b.input("x", TensorType(as_dtype(x.dtype), x.shape))
+        found = b.sort(v, axis, descending=descending)
+        graph = b.finish([b.slice_axis(found[i], axis, 0, k) for i in reads])
+        own = gw.compile(graph, backend="opencl", strict=True).run(None, {"x": x})
+        plain = gw.compile(graph, backend="numpy", optimize=False).run(None, {"x": x})
+        for got, want in zip(own, plain, strict=True):
+            assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize(("k", "whole"), [(8, False), (90, False), (8, True)])
+def test_what_else_is_read_of_a_sort_is_all_sorted(k: int, whole: bool) -> None:
+    b = Builder("first")
+    v = b.input("x", TensorType(as_dtype("float32"), (1000,)))
+    values, order = b.sort(v, 0)
+    rest = [values] if whole else []
+    graph = b.finish(
+        [b.slice_axis(order, 0, 0, k), b.slice_axis(values, 0, 0, 8), *rest]
+    )
+    found, _ = arrange(graph, [OpenCLBackend()])
+    (body,) = [node.op.body for node in found.nodes if isinstance(node.op, Fused)]
+    kernels = [step.kernel for step in lowered(body, Cpu(2)).steps]
+    names = [kernel.name for kernel in kernels if isinstance(kernel, Written)]
+    picked = any(name.startswith("select") for name in names)
+    assert picked == (k == 8 and not whole)

@@ -4,9 +4,10 @@ An element becomes an unsigned *key* whose order is its own: the bits of a float
 over where it is negative, all ones for NaN; for a descending sort, all turned over. A
 row, or each of some blocks of a long one, is sorted by digits of 8 bits from the lowest
 up; a digit that is the same everywhere is passed over. Short rows are sorted eight at
-once (`network.py`). Blocks are merged in pairs, each merge in parts that end
-at about the same time (Odeh et al., "Merge Path", 2012). What comes first stays first
-among equals. There may be any number of rows, of less than 2**31 elements each.
+once (`network.py`); where only few of the first are wanted, they are picked out
+(`select.py`). Blocks are merged in pairs, each merge in parts that end at about the
+same time (Odeh et al., "Merge Path", 2012). What comes first stays first among equals.
+There may be any number of rows, of less than 2**31 elements each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, read
 from graphwright.backends.codegen.expr import Expr, choose, const, signed
 from graphwright.backends.codegen.index import Axis, Item, of
-from graphwright.backends.codegen.kernels import network
+from graphwright.backends.codegen.kernels import network, select
 from graphwright.backends.codegen.kernels.table import single
 from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written
@@ -43,7 +44,11 @@ def sort(node: Node, arrays: Mapping[Value, Array], target: Target) -> Sequence[
     (x,), op = node.operands, node.op
     assert isinstance(op, Sort)
     results = [arrays.get(v) for v in node.results]
-    made = _Short if arrays[x].shape[op.axis] <= network.MOST else _Sort
+    (kept, *_) = (array.shape[op.axis] for array in results if array is not None)
+    n = arrays[x].shape[op.axis]
+    made: type[_Rows] = _Short if n <= network.MOST else _Sort
+    if kept <= select.MOST and select.LEAST * kept <= n:
+        made = _First
     return made(op, arrays[x], results, target).kernels()
 
 
@@ -58,7 +63,9 @@ class _Rows:
         self, op: Sort, x: Array, results: Sequence[Array | None], target: Target
     ) -> None:
         self.op, self.x, self.results, self.target = op, x, results, target
+        (some, *_) = (array for array in results if array is not None)
         self.axes = tuple(map(Axis, x.shape))
+        self.kept = Axis(some.shape[op.axis])
         self.axis = self.axes[op.axis]
         self.rows = tuple(axis for axis in self.axes if axis is not self.axis)
         self.places = (*self.rows, self.axis)
@@ -76,16 +83,34 @@ class _Rows:
             return key
         return key ^ const(2**key.dtype.bits - 1, key.dtype)
 
+    @property
+    def ends(self) -> tuple[Axis, ...]:
+        """Axes of the results, which may have the first elements only."""
+        return tuple(self.kept if axis is self.axis else axis for axis in self.axes)
+
     def near(self, array: Array) -> Expr:
         """What an array of keys or places has for an element of the result."""
-        return read(array, array.index(tuple(map(of, self.places))))
+        return read(array, array.index(tuple(map(of, (*self.rows, self.kept)))))
+
+    def kernels(self) -> list[Kernel]:
+        """In the order in which they run."""
+        raise NotImplementedError
+
+    def moved(self, order: Array) -> Kernel:
+        """The kernel that writes results, by the order."""
+        at = tuple(map(of, self.ends))
+        place = self.near(order)
+        item = of(Item(place.bits(int32), self.axis.extent))
+        source = (*at[: self.op.axis], item, *at[self.op.axis + 1 :])
+        value = read(self.x, self.x.index(source))
+        return self.written([value, place.to(int64)])
 
     def written(self, exprs: Sequence[Expr]) -> Kernel:
         """The kernel that writes those results that are read."""
         rows = zip(exprs, self.results, strict=True)
         found = [(expr, array) for expr, array in rows if array is not None]
         kept, arrays = zip(*found, strict=True)
-        return looped(self.axes, kept, arrays, self.target)
+        return looped(self.ends, kept, arrays, self.target)
 
 
 class _Short(_Rows):
@@ -112,6 +137,40 @@ class _Short(_Rows):
             sorted_,
             self.written([value, self.near(order).to(int64)]),
         ]
+
+
+class _First(_Rows):
+    """Rows of which few elements are wanted."""
+
+    def kernels(self) -> list[Kernel]:
+        """In the order in which they run."""
+        key = self.turned(_key(self.element, self.x.dtype))
+        keys, n, k = Array(key.dtype, self.shape), self.axis.extent, self.kept.extent
+        blocks = 1
+        while self.count * blocks < self.target.cores and n >= 2 * blocks * _BLOCK:
+            blocks *= 2
+        at = tuple(map(of, self.places))
+        first = looped(self.places, [key], [keys], self.target, at)
+        pair = self._pair(key.dtype, blocks * k)
+        found = [first, self._select((keys,), pair, blocks)]
+        if blocks > 1:
+            last = self._pair(key.dtype, k)
+            found.append(self._select(pair, last, 1))
+            pair = last
+        return [*found, self.moved(pair[1])]
+
+    def _pair(self, key: DType, count: int) -> _Pair:
+        """Keys and places of some elements of each row."""
+        shape = (*(axis.extent for axis in self.rows), count)
+        return Array(key, shape), Array(uint32, shape)
+
+    def _select(self, source: Sequence[Array], to: _Pair, blocks: int) -> Kernel:
+        """The kernel that picks out what comes first of each block."""
+        units = self.count * blocks
+        items = items_for(units, self.work, self.target)
+        numbers = [units, source[0].shape[-1], blocks, self.kept.extent]
+        text = select.select(source[0].dtype, placed=len(source) > 1)
+        return _written(text, source, to, numbers, items)
 
 
 class _Sort(_Rows):
@@ -142,16 +201,7 @@ class _Sort(_Rows):
             for i, (blocks, _) in enumerate(pairwise(levels))
         ]
         (_, order) = pairs[len(merges) % 2]
-        return [keys, self._digits(*pairs), *merges, self._moved(order)]
-
-    def _moved(self, order: Array) -> Kernel:
-        """The kernel that writes results, by the order."""
-        at = tuple(map(of, self.axes))
-        place = self.near(order)
-        item = of(Item(place.bits(int32), self.axis.extent))
-        source = (*at[: self.op.axis], item, *at[self.op.axis + 1 :])
-        value = read(self.x, self.x.index(source))
-        return self.written([value, place.to(int64)])
+        return [keys, self._digits(*pairs), *merges, self.moved(order)]
 
     def _digits(self, pair: _Pair, spare: _Pair) -> Kernel:
         """The kernel that sorts rows, or each block of them, in place."""
