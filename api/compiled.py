@@ -49,7 +49,10 @@ def _tensor(x: Any, type_: Type, home: Backend) -> Any:
     if not isinstance(type_, TensorType):
         return x
     own = home if home.holds(type_) else get_backend("numpy")
-    return Tensor.typed(x, TensorType(type_.dtype, tuple(x.shape)), own)
+    shape = tuple(x.shape)
+    if type_.contents is not None or type_.shape != shape:
+        type_ = TensorType(type_.dtype, shape)
+    return Tensor.typed(x, type_, own)
 
 
 def compile(

@@ -26,8 +26,9 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.narrow import storage
-from graphwright.backends.codegen.turns import HEADER, TEXT
+from graphwright.backends.codegen.turns import HEADER, ROW, TEXT
 
+_END, _WAIT, _PLACE = map(ROW.index, ("end", "wait", "place"))
 _TURNS = 16
 """Tickets of a step for each core."""
 _LARGE = 1 << 16
@@ -150,10 +151,10 @@ class Table:
         rows = numbers[:, HEADER:head].reshape(turns, self.count, HEADER).copy()
         begun = np.arange(turns, dtype=np.uint64)[:, None]
         own = np.uint64(numbers.shape[1] - head)
-        rows[:, :, 1] += begun * np.uint64(self.ends[-1])
-        rows[:, :, 6] += begun * np.uint64(self.count)
+        rows[:, :, _END] += begun * np.uint64(self.ends[-1])
+        rows[:, :, _WAIT] += begun * np.uint64(self.count)
         shift = np.uint64(HEADER * (turns * self.count + 1)) - np.uint64(head)
-        rows[:, :, 7] += shift + begun * own
+        rows[:, :, _PLACE] += shift + begun * own
         parts = (np.zeros(HEADER, np.uint64), rows, numbers[:, head:])
         found = copy(self)
         found.numbers = np.concatenate([part.reshape(-1) for part in parts])

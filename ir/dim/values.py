@@ -98,6 +98,15 @@ def _polynomial(dim: Dim, values: Mapping[Atom, Dim]) -> Dim:
     return sum_of(parts)
 
 
+def _bare(dim: Dim) -> Atom | None:
+    """The symbol that a dim is; None if it is more."""
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return None
+    monomial, factor = dim.terms[0]
+    plain = factor == len(monomial) == 1 and not monomial[0].args
+    return monomial[0] if plain else None
+
+
 def solve(dim: Dim, value: int, env: Mapping[str, int] | None = None) -> int | None:
     """The value of the one symbol not in `env` at which `dim` is `value`.
 
@@ -107,7 +116,11 @@ def solve(dim: Dim, value: int, env: Mapping[str, int] | None = None) -> int | N
     Raises:
         ShapeError: `dim` is not linear in exactly one symbol that `env` lacks.
     """
-    terms = terms_of(substitute(dim, env or {}))
+    env = env or {}
+    bare = _bare(dim)
+    if bare is not None and bare.name not in env:
+        return None if value < bare.low else value
+    terms = terms_of(substitute(dim, env))
     atoms = [m[0] for m, _ in terms if len(m) == 1]
     slope = sum(c for m, c in terms if m)
     linear = all(len(m) < 2 for m, _ in terms) and not any(a.args for a in atoms)
