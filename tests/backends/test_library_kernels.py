@@ -21,7 +21,7 @@ from graphwright.backends.codegen.kernels.depthwise import depthwise
 from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
-from graphwright.backends.codegen.kernels.launch import Library
+from graphwright.backends.codegen.kernels.launch import Library, Local
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import Tile
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
@@ -393,6 +393,23 @@ def test_products_are_those_of_numpy(
     library = gemm(shape, constant, finish, machine, OPENCL)
     known = {"x": x, "bias": bias} | ({} if constant else {"w": w})
     want = np.maximum(x.astype(np.float64) @ w + bias, 0)
+    got = run(library, known, want.shape, w, lanes)
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("lanes", BOTH)
+@pytest.mark.parametrize("constant", [False, True])
+def test_deep_products_are_added_up_in_pieces(constant: bool, lanes: int) -> None:
+    shape = GemmShape(2, 41, 1100, 131)
+    machine = replace(MACHINE, cache=1 << 16, lanes=lanes)
+    x = _random(shape.batch, shape.rows, shape.depth)
+    w = _random(shape.matrices, shape.depth, shape.columns, seed=1)
+    residual = _random(shape.batch * shape.rows, shape.columns, seed=2)
+    library = gemm(shape, constant, Affine(residual=True, low=0.0), machine, OPENCL)
+    (near,) = (a for a in library.launches[-1].arguments if isinstance(a, Local))
+    assert near.floats > lanes  # sums that are not whole yet
+    known = {"x": x, "residual": residual} | ({} if constant else {"w": w})
+    want = np.maximum(x.astype(np.float64) @ w + residual.reshape(2, 41, 131), 0)
     got = run(library, known, want.shape, w, lanes)
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 

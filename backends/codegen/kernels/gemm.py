@@ -20,7 +20,7 @@ from graphwright.backends.codegen.kernels.finish import (
     size_names,
     size_values,
 )
-from graphwright.backends.codegen.kernels.launch import Launch, Library
+from graphwright.backends.codegen.kernels.launch import Argument, Launch, Library, Local
 from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import (
@@ -31,6 +31,7 @@ from graphwright.backends.codegen.kernels.text import (
 )
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
+    Form,
     Tile,
     asked,
     fitting,
@@ -40,6 +41,10 @@ from graphwright.backends.codegen.kernels.tile import (
 
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
+_DEPTH = 512
+"""Steps of depth that are multiplied at once, where few rows of all would stay near."""
+_TURNS = 4
+"""Work-items of a core, at least, that each take all of the depth by pieces."""
 _NEAR = 1 << 16
 """Elements of a right operand that is read where it lies."""
 _VECTORS = {1: 8, 2: 4, 3: 4, 4: 3}
@@ -48,11 +53,12 @@ _VECTORS = {1: 8, 2: 4, 3: 4, 4: 3}
 _SIZES = (
     *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
     *("panels", "panel_step", "row_step", "edge", "tiles", "longs", "block", "span"),
-    *ASKED,
+    *("piece", *ASKED),
 )
 """``_step``: floats from matrix to matrix of a batch, from panel to panel, and from row
 to row of a panel. The last one begins at column ``edge``. A work-item computes
-``block`` of ``tiles``, of which ``longs`` are whole, for ``span`` panels."""
+``block`` of ``tiles``, of which ``longs`` are whole, for ``span`` panels, a ``piece``
+of the depth after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +119,13 @@ def gemm(
         tile = Tile(shape.rows, few, sums, machine.lanes).within(shape.columns)
     else:
         tile = fitting(*size, machine.lanes, sums)
-    name, source = _source(tile, finish, tile.ragged(shape.columns), dialect)
+    source = _source(tile, finish, tile.ragged(shape.columns), dialect)
     near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
     sizes = _sizes(shape, tile, machine, lies)
     right = "w" if lies or constant else "panels_of_w"
     arrays = ("x", right, *finish.arrays, "out")
-    launch = _launch((name, source), arrays, shape, sizes, size_values(finish))
+    launch = _launch(source, tile, arrays, shape, sizes, size_values(finish))
     if constant:
         return Library((launch,), {"w": partial(_panels, tile)})
     if lies:
@@ -142,11 +148,12 @@ def multiplied(
     tile = Tile(lanes=machine.lanes)
     kernel = _source(tile, Affine(), tile.ragged(shape.columns), dialect)
     sizes = _sizes(shape, tile, machine, lies=False)
-    return Library((_launch(kernel, (x, w, out), shape, sizes),))
+    return Library((_launch(kernel, tile, (x, w, out), shape, sizes),))
 
 
 def _launch(
     kernel: tuple[str, str],
+    tile: Tile,
     arrays: Sequence[str],
     shape: GemmShape,
     sizes: Mapping[str, int],
@@ -154,23 +161,51 @@ def _launch(
 ) -> Launch:
     blocks = -(-sizes["tiles"] // sizes["block"])
     spans = -(-sizes["panels"] // sizes["span"])
+    sums = sizes["block"] * tile.rows * sizes["span"] * tile.columns
+    near = Local(sums if sizes["piece"] < shape.depth else tile.lanes)
     numbers = (sizes[s] for s in _SIZES)
-    return Launch(*kernel, (*arrays, *numbers, *more), (blocks, spans, shape.batch))
+    every: tuple[Argument, ...] = *arrays, near, *numbers, *more
+    return Launch(*kernel, every, (blocks, spans, shape.batch))
+
+
+def _cut(
+    shape: GemmShape, tile: Tile, machine: Cpu, lies: bool
+) -> tuple[int, int, int]:
+    """Rows and panels of a work-item, and the depth of a piece."""
+    panels, depth = -(-shape.columns // tile.columns), shape.depth
+    most = max(tile.rows, machine.cache // (8 * depth))
+    wanted = max(1, min(machine.cores * machine.items, shape.flops // _LEAST))
+    parts = -(-wanted // shape.batch)
+    if 4 * depth * shape.columns <= machine.cache // 2:  # it stays in caches, so that
+        # each core goes on with rows that it wrote
+        most = min(most, max(2 * tile.rows, -(-shape.rows // parts)))
+    elif most < shape.rows and depth >= 2 * _DEPTH and not (lies or tile.sums_of.head):
+        return _in_pieces(shape, tile, machine)
+    own = pieces(shape.rows, most, tile.rows)
+    blocks = -(-shape.rows // own)
+    return own, pieces(panels, max(1, panels * blocks // parts)), max(1, depth)
+
+
+def _in_pieces(shape: GemmShape, tile: Tile, machine: Cpu) -> tuple[int, int, int]:
+    """The same, where few rows of the whole depth would stay in cache.
+
+    Of a piece many do, and the sums of some panels: so the right operand is read less
+    often.
+    """
+    panels, depth = -(-shape.columns // tile.columns), pieces(shape.depth, _DEPTH)
+    own = pieces(shape.rows, machine.cache // (8 * depth), tile.rows)
+    blocks = shape.batch * -(-shape.rows // own)
+    near = machine.cache // (16 * own * tile.columns)
+    most = min(near, panels * blocks // (_TURNS * machine.cores))
+    return own, pieces(panels, max(1, most)), depth
 
 
 def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[str, int]:
     panels = -(-shape.columns // tile.columns)
-    most = max(tile.rows, machine.cache // (8 * shape.depth))
-    wanted = max(1, min(machine.cores * machine.items, shape.flops // _LEAST))
-    parts = -(-wanted // shape.batch)
-    if 4 * shape.depth * shape.columns <= machine.cache // 2:  # it stays in caches,
-        # so that each core goes on with rows that it wrote
-        most = min(most, max(2 * tile.rows, -(-shape.rows // parts)))
-    own = pieces(shape.rows, most, tile.rows)
-    blocks = -(-shape.rows // own)
-    span = pieces(panels, max(1, panels * blocks // parts))
+    own, span, piece = _cut(shape, tile, machine, lies)
     panel = (shape.depth + tile.sums_of.head) * tile.columns
     tiles, longs = tile.split(shape.rows)
+    height = own // tile.rows
     return {
         "rows": shape.rows,
         "depth": shape.depth,
@@ -184,14 +219,21 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "edge": tile.edge(shape.columns),
         "tiles": tiles,
         "longs": longs,
-        "block": own // tile.rows,
+        "block": height,
         "span": span,
-        **(
-            dict(zip(ASKED, (tile.columns, 0, shape.columns), strict=True))
-            if lies  # the next panel lies beside this one
-            else asked(panel, tile.columns, min(tiles, own // tile.rows), machine)
-        ),
+        "piece": piece,
+        **_asked(shape, tile, machine, piece, min(tiles, height), lies),
     }
+
+
+def _asked(
+    shape: GemmShape, tile: Tile, machine: Cpu, piece: int, passes: int, lies: bool
+) -> Mapping[str, int]:
+    columns, head = tile.columns, tile.sums_of.head
+    if lies:  # the next panel lies beside this one
+        return dict(zip(ASKED, (columns, 0, shape.columns), strict=True))
+    whole = (shape.depth + head) * columns
+    return asked((piece + head) * columns, columns, passes, machine, whole)
 
 
 def _source(
@@ -204,46 +246,74 @@ def _source(
         name="NAME",
         group="1, 1, 1",
         arguments=arguments(
-            ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish)), "out", types
+            ("x", "w", *finish.arrays),
+            (*_SIZES, *size_names(finish)),
+            "out",
+            types,
+            ("near",),
         ),
     )
 
     def sums(tile: Tile) -> list[str]:
         rows = [
             f"const __global {word} *a{i} = "
-            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth;"
+            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth + k0;"
             for i in range(tile.rows)
         ]
         soon = f"const __global {word} *soon = next + (t - first) * turn;"
-        return [*rows, soon, *tile.multiply("depth", step="row_step", pace="pace")]
+        return [*rows, soon, *tile.multiply("deep", step="row_step", pace="pace")]
 
-    def store(j: str) -> list[str]:
-        left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
-        return [
-            f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
-            *finish.statements("sum", "at", row, f"column + {j}", left),
-            finish.write("out + at", "sum", left),
-        ]
-
+    store = _stores(tile, finish, ragged)
+    again = "panel - (p - from) * panel_step + piece * row_step"
     tiles = [*tile.place("t"), *tile.computed(sums, store, finish.is_long)]
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
         f"const __global {word} *panel =",
-        "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step);",
-        *next_panel(word),
+        "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step)",
+        "    + (size_t)k0 * row_step;",
+        *next_panel(word, f"more ? {again} : 0"),
         *block("for (int t = first; t < last; t++)", tiles),
+    ]
+    parts = [
+        "int deep = depth - k0 < piece ? depth - k0 : piece;",
+        "int more = k0 + piece < depth;",
+        *block("for (size_t p = from; p < end; p++)", panels),
     ]
     body = [
         "size_t z = ITEM(2), base = z * out_step;",
         f"const __global {word} *own = x + z * x_step;",
         "int first = ITEM(0) * block;",
         "int last = first + block < tiles ? first + block : tiles;",
-        "size_t p = ITEM(1) * span;",
-        "size_t end = p + span < panels ? p + span : panels;",
-        *block("for (; p < end; p++)", panels),
+        f"int top = {tile.row('first')};",
+        "size_t from = ITEM(1) * span;",
+        "size_t end = from + span < panels ? from + span : panels;",
+        *block("for (int k0 = 0; k0 == 0 || k0 < depth; k0 += piece)", parts),
     ]
     return named("gemm", "\n".join(block(head, body)) + "\n")
+
+
+def _stores(tile: Tile, finish: Finish, ragged: bool) -> Form:
+    """Writes sums, of all of the depth or of less."""
+
+    def store(j: str) -> list[str]:
+        left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
+        whole = [
+            f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
+            *finish.statements("sum", "at", row, f"column + {j}", left),
+            finish.write("out + at", "sum", left),
+        ]
+        if tile.sums_of.head:
+            return whole
+        place = f"(p - from) * {tile.rows} * block + r - top + i"
+        return [
+            f"__local float *to = near + ({place}) * {tile.columns} + {j};",
+            "if (k0 > 0) sum += NEAR_LOAD(to);",
+            *block("if (more)", ["NEAR_STORE(to, sum)"]),
+            *block("else", whole),
+        ]
+
+    return store
 
 
 def _packing(

@@ -98,8 +98,9 @@ def arguments(
     sizes: Iterable[str],
     out: str,
     types: Mapping[str, str] = {},
+    near: Sequence[str] = (),
 ) -> str:
-    """Declarations of arrays that are read, one that is written, and sizes.
+    """Declarations of arrays that are read, one that is written, ``near`` ones, sizes.
 
     Arrays are of floats, but for those that have other ``types``.
     """
@@ -108,8 +109,9 @@ def arguments(
         return f"__global {types.get(name, 'float')} *restrict {name}"
 
     found = [f"const {pointer(name)}" for name in arrays]
+    local = (f"__local float *restrict {name}" for name in near)
     numbers = (f"int {name}" for name in sizes)
-    return ", ".join([*found, pointer(out), *numbers])
+    return ", ".join([*found, pointer(out), *local, *numbers])
 
 
 def named(kind: str, text: str) -> tuple[str, str]:

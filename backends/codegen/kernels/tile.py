@@ -230,7 +230,9 @@ ASKED = ("ask", "turn", "pace")
 """Names of the numbers of `asked`."""
 
 
-def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]:
+def asked(
+    panel: int, columns: int, passes: int, machine: Cpu, far: int = 0
+) -> dict[str, int]:
     """What is asked of memory while a panel is multiplied, which is read by the way.
 
     If several tiles of rows pass the panel, it is the next panel, spread over all of
@@ -241,6 +243,7 @@ def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]
         columns: Those of a row.
         passes: Tiles of rows.
         machine: The device.
+        far: From one panel to the next, if not its elements.
 
     Returns:
         How far behind the panel that begins, how much later in each further pass, and
@@ -250,18 +253,19 @@ def asked(panel: int, columns: int, passes: int, machine: Cpu) -> dict[str, int]
         numbers = min(panel, _FAR), 0, columns
     else:
         step = -(-columns // passes)
-        numbers = panel, panel // columns * step, step
+        numbers = far or panel, panel // columns * step, step
     return dict(zip(ASKED, numbers, strict=True))
 
 
-def next_panel(word: str) -> list[str]:
+def next_panel(word: str, again: str = "0") -> list[str]:
     """Where what is asked of memory during panel ``p`` begins, by `asked`.
 
-    After the last one of a work-item that may be what another kernel will read.
+    After the last one it is the panel ``again``, if there is one. Else it may be what
+    another kernel will read.
     """
     return [
-        f"const __global {word} *next = panel + ask;",
-        f"if (p + 1 == end && turn > 0) next = AFTER({word}, next);",
+        f"const __global {word} *next = panel + ask, *again = {again};",
+        f"if (p + 1 == end && turn > 0) next = again ? again : AFTER({word}, next);",
     ]
 
 
