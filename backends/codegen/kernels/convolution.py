@@ -61,7 +61,7 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     def made(cut: Division | None, target: Cpu, own: Site) -> Sequence[Kernel]:
         make = partial(convolution, shape, finish, target, OPENCL, cut, image.order)
         library = once((shape, finish.form, target, cut, order), make)
-        if len(own.shape(1)) == 5:
+        if len(own.shape(1)) == 5 and shape.planes is None:
             library = library.behind(volume.filters)
         kernels = launched(own, library, finish, {"x": image.array}, key)
         return [*image.before, *kernels]
@@ -129,7 +129,8 @@ class _Image:
 
 def _image(site: Site, conv: Conv, shape: ConvShape) -> _Image | None:
     """What is convolved; None where it lies in no way that kernels read."""
-    if len(site.shape(0)) == 5 and not volume.is_read_as_it_lies(conv, site.shape(1)):
+    volumes = len(site.shape(0)) == 5 and shape.planes is None
+    if volumes and not volume.is_read_as_it_lies(conv, site.shape(1)):
         images, made = volume.images(site, conv, shape)
         return _Image(images, before=(made,))
     known = site.arrays.get(site.node.operands[0])

@@ -1,7 +1,8 @@
 """Depthwise convolution: each channel by a filter of its own, vectors along channels.
 
 A work-item takes lines of the output. Some neighbouring positions go together: for
-each line of taps the inputs under all of their windows are read once.
+each line of taps the inputs under all of their windows are read once. Of volumes, lines
+of taps are those of all planes, one plane after another.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ _SIZES = (
     *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
     *("dil_y", "taps_y", "lines", "span", "step", "place"),
 )
+_PLANES = ("planes", "deep", "stride_z", "pad_z", "dil_z")
 _SUMS = 8
 """Sums at once: more would not fit in registers with what they are made of."""
 _MOST_TAPS = 16
@@ -58,10 +60,14 @@ def depthwise(
     name, source = writer.kernel()
     lines = shape.batch * shape.out[0]
     span = max(1, lines // (16 * machine.cores))
+    deep = shape.planes
     numbers = (
         *(*shape.size, shape.channels, *shape.out, shape.strides[0]),
-        *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], shape.kernel[0]),
-        *(lines, span, shape.step, shape.out_step, *size_values(finish)),
+        *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], writer.high),
+        *(lines, span, shape.step, shape.out_step),
+        *(() if deep is None else (deep.count, deep.out, deep.stride)),
+        *(() if deep is None else (deep.pad, deep.dilation)),
+        *size_values(finish),
     )
     launch = Launch(
         name,
@@ -88,10 +94,17 @@ class _Writer:
     dialect: Dialect
     lanes: int
 
+    @property
+    def high(self) -> int:
+        """Lines of taps."""
+        planes = self.shape.planes
+        return self.shape.kernel[0] * (1 if planes is None else planes.taps)
+
     def kernel(self) -> tuple[str, str]:
         """Its name and text."""
-        arrays = ("x", "w", "zeros", *self.finish.arrays)
-        sizes, types = (*_SIZES, *size_names(self.finish)), self.finish.types
+        arrays, deep = ("x", "w", "zeros", *self.finish.arrays), self.shape.planes
+        own = (*_SIZES, *(() if deep is None else _PLANES))
+        sizes, types = (*own, *size_names(self.finish)), self.finish.types
         head = self.dialect.kernel.format(
             name="NAME",
             group="1, 1, 1",
@@ -99,6 +112,11 @@ class _Writer:
         )
         line = [
             "int n = l / high, oy = l % high;",
+            *(
+                []
+                if self.shape.planes is None
+                else ["int v = n / deep, oz = n % deep;"]
+            ),
             *block(
                 f"for (int ox = 0; ox < wide; ox += {self.count})", self._positions()
             ),
@@ -122,15 +140,20 @@ class _Writer:
     def _positions(self) -> list[str]:
         """All channels of some neighbouring positions."""
         step, columns = self.shape.strides[1], self._columns
-        high = self.shape.kernel[0]
+        high, flat = self.high, self.shape.planes is None
+        tap = "ky" if flat else f"ky % {self.shape.kernel[0]}"
+        plane = f"oz * stride_z - pad_z + ky / {self.shape.kernel[0]} * dil_z"
         pointers = [
-            "int y = oy * stride_y - pad_y + ky * dil_y;",
+            f"int y = oy * stride_y - pad_y + {tap} * dil_y;",
+            *([] if flat else [f"int z = {plane};"]),
             "const __global float *line =",
-            "    x + ((size_t)n * height + y) * width * step;",
+            f"    x + ((size_t){'n' if flat else '(v * planes + z)'} * height + y)"
+            " * width * step;",
         ]
         for q, column in enumerate(columns):
             at = f"ox * {step} - pad_x + {column}"
             inside = f"WITHIN(y, height) && WITHIN({at}, width)"
+            inside += "" if flat else " && WITHIN(z, planes)"
             place = f"line + (long)({at}) * step"
             pointers.append(
                 f"from[ky * {len(columns)} + {q}] = {inside} ? {place} : zeros;"
@@ -171,7 +194,7 @@ class _Writer:
 
         It pays where images do not lie near: all lines but these were read before.
         """
-        every, (high, _) = len(self._columns), self.shape.kernel
+        every, high = len(self._columns), self.high
         new = min(self.count * self.shape.strides[1], every)
         lines = range(max(0, high - self.shape.strides[0]), high)
         asked = [

@@ -4,6 +4,27 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
+class Planes:
+    """Planes of volumes along their first axis: the images of a `ConvShape`.
+
+    Attributes:
+        count: Of a volume.
+        out: Of a result.
+        taps: Of a filter.
+        stride: Planes between windows.
+        pad: Planes before the first one.
+        dilation: Planes between taps.
+    """
+
+    count: int
+    out: int
+    taps: int
+    stride: int
+    pad: int
+    dilation: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConvShape:
     """Channels last: ``[batch, *size, channels]`` to ``[batch, *out, filters]``.
 
@@ -20,6 +41,7 @@ class ConvShape:
         merged: Whether a line of taps is read as one, of ``kernel[1] * channels``.
         pixel: Floats from a pixel of the image to the next; 0 for ``channels``.
         place: Floats from a position of the result to the next; 0 for ``filters``.
+        planes: Of what ``batch`` counts the planes of results, if these are volumes.
     """
 
     batch: int
@@ -34,6 +56,7 @@ class ConvShape:
     merged: bool = False
     pixel: int = 0
     place: int = 0
+    planes: Planes | None = None
 
     @property
     def step(self) -> int:

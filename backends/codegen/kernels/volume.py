@@ -2,6 +2,7 @@
 
 A plane of the result is the convolution of an image whose pixels have the channels of
 all planes that the filter's taps fall on, one plane after the other in each group.
+Where each channel has one filter, planes are read where they lie.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from graphwright.backends.codegen.elements import Array, Within, within
 from graphwright.backends.codegen.expr import choose, const
 from graphwright.backends.codegen.index import Axis, of
-from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.shape import ConvShape, Planes
 from graphwright.backends.codegen.kernels.table import Site
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
@@ -27,7 +28,8 @@ def shape_of(
     conv: Conv, x: Sequence[int], w: Sequence[int], y: Sequence[int]
 ) -> ConvShape | None:
     """The images of ``[N, D, H, W, C]``; None where loops must do."""
-    if w[0] // conv.groups < _FEW and conv.groups > 1:
+    alone = conv.groups == w[0] == x[4]
+    if w[0] // conv.groups < _FEW and conv.groups > 1 and not alone:
         return None
     rest: dict[str, Any] = {
         "kernel": tuple(w[3:]),
@@ -36,6 +38,12 @@ def shape_of(
         "dilations": conv.rhs_dilation[1:],
     }
     size = (x[2], x[3])
+    if alone and conv.groups > 1:
+        pad, _ = conv.padding[0]
+        assert isinstance(pad, int)
+        planes = Planes(x[1], y[1], w[2], conv.strides[0], pad, conv.rhs_dilation[0])
+        rest["planes"] = planes
+        return ConvShape(y[0] * y[1], size, x[4], w[0], groups=conv.groups, **rest)
     return ConvShape(y[0] * y[1], size, w[2] * x[4], w[0], groups=conv.groups, **rest)
 
 
