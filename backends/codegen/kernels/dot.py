@@ -1,8 +1,8 @@
-"""Matrix products for CPU devices: tiles of 6 rows by two registers.
+"""Matrix products for CPU devices: tiles of 6 rows by two registers of floats.
 
 Where operands and result lie in memory as they are, `gemm` multiplies. Else the same is
 said in loops: operands are read wherever their elements are, the right-hand side is
-copied to panels of 16 columns of float32, so that a tile reads it in order.
+copied to panels of as many columns, so that a tile reads it in order.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ from graphwright.ir.dtype import float32, float64, int16, int32
 ROWS = 6
 _TILES, _STRASSEN = "tiles", "Strassen"
 """Names of ways, which records have."""
-_PANEL = 64
-"""Bytes of a row of a panel: two registers of 256 bits, 12 sums of 16 registers."""
+_DOUBLES = 8
+"""Elements of a vector of float64: a register of 512 bits, or two of 256."""
 
 
 @kernel_for("dot")
@@ -105,8 +105,10 @@ def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:
 
 
 def _width(site: Site) -> int:
-    """Columns of a panel."""
-    return _PANEL // site.node.results[0].dtype.itemsize
+    """Columns of a panel: twelve sums of 16 registers, or of 32 that are wide."""
+    lanes, n = site.target.lanes, site.shape(1)[-1]
+    both = site.node.results[0].dtype.itemsize // 4
+    return (2 * lanes if n >= 2 * lanes // both else 2 * LANES) // both
 
 
 def _starts(n: int, width: int) -> Any:
@@ -159,6 +161,8 @@ class _Product:
         self.n = site.shape(1)[-1]
         self.dtype = site.node.results[0].dtype
         self.rows, self.columns = min(ROWS, self.m), panels.shape[-1]
+        double = self.dtype is float64
+        self.lanes = _DOUBLES if double else self.columns // 2
         self.tiles, self.count = -(-self.m // self.rows), panels.shape[-3]
         self.batch = [Axis(size) for size in lead]
         self.row, self.column = Axis(self.m), Axis(self.n)
@@ -215,33 +219,36 @@ class _Product:
 
     def _tile(self, scope: Scope, row: Expr, column: Expr) -> None:
         const_ = self.names.sizes.const
-        zero = splat(const(0.0, self.dtype), LANES)
+        zero = splat(const(0.0, self.dtype), self.lanes)
         sums = {
             (r, v): scope.let(zero, "a", mutable=True)
             for r in range(self.rows)
-            for v in range(self.columns // LANES)
+            for v in range(self.columns // self.lanes)
         }
         k = self.names.sizes.named(self.names.fresh("k"))
         inner = scope.inside({self.k: k})
         right = [
             inner.let(self._vector(inner, v).value(self.right))
-            for v in range(self.columns // LANES)
+            for v in range(self.columns // self.lanes)
         ]
         for r in range(self.rows):
             one = inner.beside({self.row: row + const_(r)}).value(self.left)
-            left = inner.let(splat(one, LANES))
+            left = inner.let(splat(one, self.lanes))
             for v, part in enumerate(right):
                 total = sums[r, v]
                 inner.body.append(Set(total.value, total + left * part))
         extent = self.names.sizes.number(self.k.extent, self.k)
         scope.body.append(For(k.value, const_(0), extent, 1, inner.body))
         for (r, v), total in sums.items():
-            at = {self.row: row + const_(r), self.column: column + const_(LANES * v)}
-            end = scope.beside(at, self.column, LANES)
+            at = {
+                self.row: row + const_(r),
+                self.column: column + const_(self.lanes * v),
+            }
+            end = scope.beside(at, self.column, self.lanes)
             end.bind(self.leaf, total)
             value = end.value(self.stored)
             end.body.append(Store(self.site.output, end.position(self.place), value))
 
     def _vector(self, scope: Scope, number: int) -> Scope:
-        start = self.names.sizes.const(LANES * number)
-        return scope.beside({self.lane: start}, self.lane, LANES)
+        start = self.names.sizes.const(self.lanes * number)
+        return scope.beside({self.lane: start}, self.lane, self.lanes)

@@ -29,7 +29,12 @@ from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.pulled_basic import reduced
 from graphwright.backends.codegen.runs import vectors
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
+from graphwright.backends.codegen.schedule_cpu import (
+    items_for,
+    lanes_along,
+    most_lanes,
+    shares,
+)
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import substituted
 from graphwright.ir.dtype import bool_
@@ -219,6 +224,8 @@ class _Ranges(Owners):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.along = self.axes[-1] if self.axes[-1] is not self.target else None
+        most = most_lanes([self.value, self.neutral], site.target)
+        self.lanes = lanes_along(self.axes[-1], most)
         apart = (self.target, self.along)
         self.rows = [axis for axis in self.axes if axis not in apart]
         self.work = _COST * product(site.shape(2))
@@ -261,7 +268,7 @@ class _Ranges(Owners):
         if self.along is not None:
             super().fill(scope, low, high)
             return
-        scope.body += vectors(scope, self.target, (low, high), self.clear, LANES)
+        scope.body += vectors(scope, self.target, (low, high), self.clear, self.lanes)
 
     def behind(self, scope: Scope, body: Callable[[Scope], None]) -> None:
         """Adds statements for all elements behind a place, if there are several."""
@@ -269,4 +276,4 @@ class _Ranges(Owners):
             body(scope)
             return
         begin, end = scope.names.sizes.const(0), self.extent(scope, self.along)
-        scope.body += vectors(scope, self.along, (begin, end), body, LANES)
+        scope.body += vectors(scope, self.along, (begin, end), body, self.lanes)

@@ -1,0 +1,62 @@
+"""Kernels of loops on OpenCL with vectors of both widths."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from widths import BOTH, of_width
+
+import graphwright as gw
+from graphwright.backends.opencl.backend import OpenCLBackend
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import dtype as as_dtype
+from graphwright.ir.evaluate import evaluate
+from graphwright.ir.graph import Graph
+from graphwright.ir.types import TensorType
+
+MISSING = OpenCLBackend().unavailable()
+pytestmark = [
+    pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
+    pytest.mark.parametrize("lanes", BOTH),
+]
+RNG = np.random.default_rng(0)
+
+
+def _agree(graph: Graph, feeds: list[Any], backend: Any) -> None:
+    found = gw.compile(graph, backend=backend, strict=True)(*feeds)
+    (want,) = evaluate(graph, feeds)
+    np.testing.assert_allclose(np.asarray(found), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_whose_operands_are_read_in_steps(
+    dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = of_width(monkeypatch, lanes)
+    for m, k, n in ((7, 9, 8), (13, 20, 16), (5, 8, 33), (6, 11, 64)):
+        b = Builder("dot")
+        x = b.input("x", TensorType(as_dtype(dtype), (2 * m, k)))
+        w = b.input("w", TensorType(as_dtype(dtype), (n, k)))
+        left = b.slice(x, (0, 0), (m, k), (2, 1))
+        graph = b.finish([b.dot(left, b.transpose(w, (1, 0)))])
+        feeds = [RNG.standard_normal(v.shape).astype(dtype) for v in graph.inputs]
+        _agree(graph, feeds, backend)
+
+
+@pytest.mark.parametrize("mode", ["set", "add"])
+def test_updates_of_long_rows(
+    mode: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = of_width(monkeypatch, lanes)
+    for width in (15, 35):
+        b = Builder("scatter")
+        x = b.input("x", TensorType(as_dtype("float32"), (50, width)))
+        at = b.input("at", TensorType(as_dtype("int64"), (20,)))
+        new = b.input("new", TensorType(as_dtype("float32"), (20, width)))
+        graph = b.finish([b.scatter(x, at, new, 0, mode)])
+        feeds = [
+            RNG.standard_normal((50, width), np.float32),
+            RNG.integers(0, 50, 20),
+            RNG.standard_normal((20, width), np.float32),
+        ]
+        _agree(graph, feeds, backend)
