@@ -34,6 +34,8 @@ class Dialect:
         atomics: Formats of what combines integers of a ``type`` in global memory at an
             ``address`` with a ``value``, by how they are combined.
         calls: Formats of library functions, where names are not those of C.
+        soon: Format of a hint that what lies at an ``address`` is soon read, or
+            ``written``.
         wide: Format of a function ``name`` of vectors of more than 256 bits of a
             ``type``: ``count`` of them are ``args``.
         preamble: What stands before kernels. By default, they are launched.
@@ -60,6 +62,7 @@ class Dialect:
     barrier: str
     atomics: Mapping[str, str]
     calls: Mapping[str, str] = field(default_factory=dict[str, str])
+    soon: str = ""
     wide: str = ""
     preamble: str = ""
 
@@ -115,6 +118,7 @@ OPENCL = Dialect(
         kind: f"atomic_{name}((volatile __global {{type}} *)({{address}}), {{value}});"
         for kind, name in (("sum", "add"), ("max", "max"), ("min", "min"))
     },
+    soon="GW_SOON({address}, {written})",
     wide="GW_WIDE_{count}({type}, {name}, {args})",
     preamble=f"""\
 #ifndef KERNEL
@@ -128,6 +132,14 @@ OPENCL = Dialect(
 #if __has_builtin(__builtin_convertvector)
 #define GW_CONVERT(type, value) __builtin_convertvector(value, type)
 #endif
+#endif
+#ifdef __has_builtin
+#if __has_builtin(__builtin_prefetch)
+#define GW_SOON(p, w) __builtin_prefetch((const void *)(size_t)(p), w, 3);
+#endif
+#endif
+#ifndef GW_SOON
+#define GW_SOON(p, w)
 #endif
 #ifndef GW_CONVERT
 #define GW_CONVERT(type, value) convert_##type(value)

@@ -72,7 +72,16 @@ class Atomic:
     value: Expr
 
 
-Statement: TypeAlias = Let | Set | Store | For | If | Barrier | Atomic
+@dataclass(frozen=True, eq=False, slots=True)
+class Soon:
+    """A hint that elements of an array, from an offset on, are soon used, if there."""
+
+    array: Array
+    offset: Expr
+    written: bool = False
+
+
+Statement: TypeAlias = Let | Set | Store | For | If | Barrier | Atomic | Soon
 
 
 @dataclass(eq=False, slots=True)

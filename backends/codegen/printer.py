@@ -16,6 +16,7 @@ from graphwright.backends.codegen.loops import (
     Kernel,
     Let,
     Set,
+    Soon,
     Statement,
     Store,
 )
@@ -132,6 +133,9 @@ class _Printer:
                 yield self.dialect.atomics[kind].format(
                     type=self._type(value), address=address, value=self._text(value)
                 )
+            case Soon(array, offset, written):
+                address = f"{self.arrays[array]} + {self._text(offset)}"
+                yield self.dialect.soon.format(address=address, written=int(written))
             case _:
                 assert_never(statement)
 

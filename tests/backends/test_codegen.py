@@ -107,6 +107,14 @@ def test_vectors_fill_registers_that_are_not_most_of_a_row(
     assert set(re.findall(r"\w+\d+u\b", source)) == {vector}
 
 
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_memory_is_asked_ahead_by_vectors_of_a_line(lanes: int) -> None:
+    specs = gw.spec("float32", (5, 64)), gw.spec("float32", (64,))
+    (source,) = sources(chain, *specs, target=Cpu(2, lanes=lanes))
+    found = re.findall(r"GW_SOON\((\w+) .* 512\), (\d)\)", source)
+    assert found == [("in0", "0"), ("in1", "0"), ("out0", "1")] * (lanes == 16)
+
+
 def softmax(x: Any) -> Any:
     e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
     return e / gnp.sum(e, axis=-1, keepdims=True)
