@@ -42,9 +42,9 @@ class _Atomics(Scatter):
 
     def combining(self) -> list[Kernel]:
         """What changes nothing everywhere, and then all updates."""
-        places, sums = (self.copies, *self.axes), self.sums
+        places, sums = (self.copies, *self.held), self.sums
         clear = looped(places, [self.neutral], [sums], self.site.target)
-        rest = self.axes[self.op.axis + 1 :]
+        rest = self.held[self.op.axis + 1 :]
         axes = (*self.axes[: self.op.axis], *self.updates, *rest)
         turns = _turns(self, axes)
         scope = turns.inside
@@ -62,7 +62,7 @@ class _Owners(Owners):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         target: Gpu = site.target
-        self.rows = [axis for axis in self.axes if axis is not self.target]
+        self.rows = [axis for axis in self.held if axis is not self.target]
         updates, units = extent_of(self.updates), extent_of(self.rows)
         many = max(1, target.full // max(units, 1))
         copies = min(many, updates // max(self.target.extent, 1))

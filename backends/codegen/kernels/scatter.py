@@ -6,7 +6,8 @@ that array has several copies, each for a part of the updates; else each work-it
 range of places and passes over updates for others. Either way each element is combined
 in an order that hangs on the device alone.
 
-Where the latest update is what counts, it is the largest of their numbers.
+Where the latest update is what counts, it is the largest of their numbers: one for all
+that lies behind a place.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ class Scatter:
         self.op, self.shape = op, site.shape(0)
         self.axes = tuple(map(Axis, self.shape))
         self.target = self.axes[op.axis]
+        self.held = self.axes[: op.axis + 1] if op.mode == "set" else self.axes
         self.updates = tuple(map(Axis, site.shape(1)[op.batch_dims :]))
         at = tuple(map(of, self.axes))
         places = tuple(map(of, self.updates))
@@ -88,12 +90,12 @@ class Scatter:
     def divide(self, copies: int) -> None:
         """Says how many copies there are."""
         self.copies = Axis(copies)
-        self.sums = Array(self.dtype, (copies, *self.shape))
+        self.sums = Array(self.dtype, (copies, *(a.extent for a in self.held)))
 
     @property
     def sums_place(self) -> Index:
         """Where in the copies an element is."""
-        return self.sums.index((of(self.copies), *map(of, self.axes)))
+        return self.sums.index((of(self.copies), *map(of, self.held)))
 
     @property
     def largest(self) -> int:
@@ -130,7 +132,7 @@ class Scatter:
         """An element of the result, by those of the copies."""
         op, at = self.op, tuple(map(of, self.axes))
         copy = Axis(self.copies.extent)
-        part = read(self.sums, self.sums.index((of(copy), *at)))
+        part = read(self.sums, self.sums.index((of(copy), *map(of, self.held))))
         total = reduced(self.kind, part, (copy,))
         own = elements.at(self.site.node.operands[0], at)
         if op.mode != "set":
@@ -223,16 +225,18 @@ class _Ranges(Owners):
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        self.along = self.axes[-1] if self.axes[-1] is not self.target else None
+        last, own = self.held[-1], extent_of(self.held)
+        self.along = last if last is not self.target else None
         most = most_lanes([self.value, self.neutral], site.target)
-        self.lanes = lanes_along(self.axes[-1], most)
+        self.lanes = lanes_along(last, most)
         apart = (self.target, self.along)
-        self.rows = [axis for axis in self.axes if axis not in apart]
-        self.work = _COST * product(site.shape(2))
-        units, many = extent_of(self.rows), product(site.shape(2))
+        self.rows = [axis for axis in self.held if axis not in apart]
+        units, places = extent_of(self.rows), extent_of(self.updates)
+        many = places * own // self.target.extent
+        self.work = _COST * many
         parts = items_for(self.work, self.work, site.target)
         parts = parts if 2 * units <= parts else 1
-        copies = min(parts, many // max(product(self.shape), 1))
+        copies = min(parts, many // max(own, 1))
         self.divide(max(copies, 1))
         self.ranges = Axis(1 if copies > 1 else min(parts, site.target.cores))
 
