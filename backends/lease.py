@@ -4,11 +4,14 @@ Results of one plan then lie at few places, so that kernels stay bound to them, 
 pages of memory are not given to the system and cleared by it over and over.
 """
 
+import ctypes
+import math
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
+from graphwright.backends.arena import aligned
 from graphwright.backends.contract import Place
 
 _SPARE = 2
@@ -42,8 +45,7 @@ class Lender:
         for piece in self._pieces:
             if getrefcount(piece) == _UNUSED:
                 return piece.view(np.ndarray)
-        piece = Lent(self.place.shape, self.place.dtype)
-        piece.address = piece.ctypes.data
+        piece = _piece(self.place)
         self._pieces = [*self._pieces, piece][-_SPARE:]
         return piece.view(np.ndarray)
 
@@ -56,6 +58,21 @@ class Lender:
             and x.dtype == place.dtype
             and x.flags.carray
         )
+
+
+def _piece(place: Place) -> Lent:
+    """New memory that begins with a line of cache: so do all vectors of 64 bytes.
+
+    NumPy takes the base of a base, but not of one that is no array.
+    """
+    if place.dtype.hasobject:
+        found = Lent(place.shape, place.dtype)
+    else:
+        nbytes = max(1, math.prod(place.shape) * place.dtype.itemsize)
+        memory: Any = (ctypes.c_char * nbytes).from_buffer(aligned(nbytes))
+        found = Lent(place.shape, place.dtype, memory)
+    found.address = found.ctypes.data
+    return found
 
 
 def _references() -> int:

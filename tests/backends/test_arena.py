@@ -178,3 +178,11 @@ def test_memory_comes_back_when_nobody_holds_a_view_of_it() -> None:
     del first
     assert part.base is not lender.lend().base
     assert not owned(np.zeros(4)[1:])
+
+
+def test_lent_memory_begins_with_a_line_of_cache() -> None:
+    for shape in ((0,), (7,), (300, 1000)):
+        lent = Lender(Place(shape, np.dtype(np.float32))).lend()
+        assert lent.ctypes.data % 64 == 0
+        assert lent.shape == shape
+        assert owned(lent)
