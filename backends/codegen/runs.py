@@ -5,6 +5,7 @@ axis, some of whose elements others compute as well.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TypeAlias
 
 from graphwright.backends.codegen.elements import Array
@@ -93,15 +94,25 @@ def _loop(scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int) -> Sta
 
 
 def _asked(scope: Scope) -> Iterator[Statement]:
-    """Hints about arrays of which a loop uses a line of memory in each turn."""
+    """Hints about arrays of which a loop uses a line of memory in each turn.
+
+    They come first, so they are about places that a turn does not compute itself.
+    """
     stores = [s for s in scope.body if isinstance(s, Store)]
     values = [s.value for s in scope.body if isinstance(s, Let | Set | Store)]
     loads = {e.value: e for e in ordered(values) if e.op == "load" and _is_line(e)}
     used = [(array, load.args[0], load, False) for array, load in loads.items()]
     used += [(s.array, s.offset, s.value, True) for s in stores if _is_line(s.value)]
-    for array, offset, like, written in used[:_MOST]:
+    own = {s.name for s in scope.body if isinstance(s, Let)}
+    known = (row for row in used if own.isdisjoint(_names(row[1])))
+    for array, offset, like, written in islice(known, _MOST):
         ahead = scope.names.sizes.const(_AHEAD // (like.dtype.bits // 8))
         yield Soon(array, offset + ahead, written)
+
+
+def _names(expr: Expr) -> set[object]:
+    """What an expression reads that was named before."""
+    return {e.value for e in ordered([expr]) if e.op == "var"}
 
 
 def _is_line(value: Expr) -> bool:
