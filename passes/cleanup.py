@@ -18,7 +18,8 @@ def remove_dead(graph: Graph) -> Graph:
     Effects stay, and what defines a symbol that a live node uses.
     """
     live: set[Value] = set(graph.outputs)
-    sizes = _symbols_of_ends(graph)
+    watched = any(node.op.defined_symbols() for node in graph.nodes)
+    sizes = _symbols_of_ends(graph) if watched else set[str]()
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         defined = node.op.defined_symbols()
@@ -26,7 +27,8 @@ def remove_dead(graph: Graph) -> Graph:
         if needed or not live.isdisjoint(node.results):
             kept.append(node)
             live.update(node.operands)
-            sizes |= _symbols(node)
+            if watched:
+                sizes |= _symbols(node)
     constants = {v: c for v, c in graph.constants.items() if v in live}
     if len(kept) == len(graph.nodes) and len(constants) == len(graph.constants):
         return graph
