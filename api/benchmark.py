@@ -74,6 +74,34 @@ class Measured:
         return self.percentiles["50"]
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a source node took in a run.
+
+    Attributes:
+        source: The node, as text.
+        seconds: Of all of its steps.
+        steps: How many: also a device's kernels.
+        flops: Floating-point operations, as they are defined: Winograd's algorithm does
+            less, and may seem faster than the device is.
+        nbytes: Bytes of operands and results of its steps.
+    """
+
+    source: str
+    seconds: float
+    steps: int
+    flops: int
+    nbytes: int
+
+    def cells(self) -> tuple[str, ...]:
+        """As a row of a table: how near it is to what the device can do, too."""
+        rates = (1e-9 * n / self.seconds for n in (self.flops, self.nbytes))
+        return (
+            *(self.source, seconds_text(self.seconds), str(self.steps)),
+            *(_plain(rate) if rate else "" for rate in rates),
+        )
+
+
 @dataclass(repr=False)
 class BenchReport(Shown):
     """What ``bench`` measured.
@@ -122,15 +150,22 @@ class BenchReport(Shown):
             start += step.seconds
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
-    def by_source(self) -> list[tuple[str, float, int]]:
-        """Source node, seconds and number of steps, the slowest first."""
-        spent: dict[str, tuple[float, int]] = {}
+    def by_source(self) -> list[Spent]:
+        """What each source node took, the slowest first."""
+        found: dict[str, list[StepTime]] = {}
         for step in self.profile:
-            name = step.source or step.op
-            seconds, count = spent.get(name, (0.0, 0))
-            spent[name] = seconds + step.seconds, count + 1
-        rows = [(name, seconds, count) for name, (seconds, count) in spent.items()]
-        return sorted(rows, key=lambda row: -row[1])
+            found.setdefault(step.source or step.op, []).append(step)
+        rows = [
+            Spent(
+                source,
+                sum(step.seconds for step in steps),
+                len(steps),
+                sum(step.flops for step in steps),
+                sum(step.nbytes for step in steps),
+            )
+            for source, steps in found.items()
+        ]
+        return sorted(rows, key=lambda row: -row.seconds)
 
     def plot(self, path: "str | os.PathLike[str]") -> None:
         """Draws latency and throughput to a PNG; needs the extra ``report``.
@@ -181,8 +216,9 @@ class BenchReport(Shown):
             for text in row.fallbacks
         ]
         if self.profile:
-            steps = [(n, seconds_text(s), c) for n, s, c in self.by_source()[:30]]
-            parts.append(table("Profile", ("source", "time", "steps"), steps, (1, 2)))
+            steps = [row.cells() for row in self.by_source()[:30]]
+            head = ("source", "time", "steps", "GFLOP/s", "GB/s")
+            parts.append(table("Profile", head, steps, range(1, len(head))))
         return stacked(*parts)
 
 

@@ -19,13 +19,13 @@ from graphwright.backends.options import Options
 from graphwright.backends.plan import Plan
 from graphwright.backends.program import Program
 from graphwright.backends.steps import Run
-from graphwright.ir.dim import evaluate as evaluate_dim
+from graphwright.backends.work import Work, work_of
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
-from graphwright.ir.graph import Graph
+from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Placed
-from graphwright.ir.types import TensorType, Type, bind_type
+from graphwright.ir.types import TensorType, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class StepTime:
         seconds: Wall time; of a kernel, the device's.
         values: The values of the original graph that it computes, by name.
         kernel: Name of the device's kernel, if it is one.
+        flops: Floating-point operations of the node, as it is defined; of several
+            kernels of a node the first has them all.
+        nbytes: Bytes of its operands and results, likewise.
     """
 
     op: str
@@ -45,17 +48,24 @@ class StepTime:
     seconds: float
     values: tuple[str, ...] = ()
     kernel: str = ""
+    flops: int = 0
+    nbytes: int = 0
 
 
-def _times(reading: Reading, seconds: float) -> Iterator[StepTime]:
+def _times(
+    reading: Reading, seconds: float, sizes: Mapping[str, int]
+) -> Iterator[StepTime]:
     """The kernels of a step that took some time, or the step itself."""
-    for part, own in reading.parts:
-        op, source = part.node.op.name, str(part.node.source or "")
-        yield StepTime(op, source, own, part.values, part.name)
-    if not reading.parts:
-        names = tuple(o.value for o in reading.origins if not o.path)
-        node = reading.node
-        yield StepTime(node.op.name, str(node.source or ""), seconds, names)
+    names = tuple(o.value for o in reading.origins if not o.path)
+    rows = [(p.node, own, p.values, p.name) for p, own in reading.parts]
+    seen = set[Node]()
+    for node, own, values, kernel in rows or [(reading.node, seconds, names, "")]:
+        work = Work() if node in seen else work_of(node, sizes)
+        seen.add(node)
+        source = str(node.source or "")
+        yield StepTime(
+            node.op.name, source, own, values, kernel, work.flops, work.nbytes
+        )
 
 
 def _taken(type_: Type, backend: Backend) -> tuple[Any, Any] | None:
@@ -294,18 +304,19 @@ class Executable:
     ) -> tuple[list[Any], list[StepTime]]:
         """Outputs as ``execute`` gives them, and wall time of each step, in order."""
         given = self.positional(feeds) if isinstance(feeds, Mapping) else feeds
-        rows: list[StepTime] = []
+        arrays, rows = self._accept(given), list[StepTime]()
+        sizes = self.program.bind(arrays, {})
         last = time.perf_counter()
 
         def note(reading: Reading) -> None:
             nonlocal last
             if reading.index == 0:
-                rows.extend(_times(reading, time.perf_counter() - last))
+                rows.extend(_times(reading, time.perf_counter() - last, sizes))
             last = time.perf_counter()
 
         with self.observe(note, timed=True):
             last = time.perf_counter()
-            results = self.execute(given)
+            results = self.run_arrays(arrays)
         return results, rows
 
     def plan_for(self, **sizes: int) -> Plan:
@@ -320,10 +331,7 @@ class Executable:
         """FLOPs and bytes written of a run with these sizes of the named dims."""
         flops = written = 0
         for node in self.program.graph.nodes:
-            types = [bind_type(v.type, sizes) for v in node.operands]
-            results = [bind_type(v.type, sizes) for v in node.results]
-            count = node.op.bind(sizes).flops(types, results)
-            flops += count if isinstance(count, int) else evaluate_dim(count, sizes)
+            flops += work_of(node, sizes).flops
         for step in self.plan_for(**sizes).steps:
             written += step.nbytes
         return {"flops": float(flops), "bytes written": float(written)}

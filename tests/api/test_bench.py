@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graphwright as gw
-from graphwright.benchmark import bench
+from graphwright.benchmark import Spent, bench
 from graphwright.cli import main
 
 DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
@@ -52,6 +53,19 @@ def test_profile_by_source_and_trace(tmp_path: Path, capsys: Capture) -> None:
     assert any(
         "Conv" in e["args"]["source"] or "Relu" in e["args"]["source"] for e in events
     )
+
+
+def test_a_profile_tells_rates_of_source_nodes() -> None:
+    x, w = gw.spec("float32", ("n", 128)), np.ones((128, 64), np.float32)
+    graph = gw.trace(lambda x: gw.numpy.tanh(x @ w), x)
+    exe = gw.compile(graph)
+    rows = exe.profile([np.ones((32, 128), np.float32)])
+    flops = 2 * 32 * 128 * 64
+    assert flops <= sum(row.flops for row in rows) <= flops + 32 * 64
+    assert sum(row.nbytes for row in rows) >= 4 * (32 * 128 + 128 * 64 + 32 * 64)
+    spent = Spent("MatMul 'y'", 2e-3, 1, 4_000_000, 3_000_000)
+    assert spent.cells() == ("MatMul 'y'", "2 ms", "1", "2", "1.5")
+    assert Spent("Reshape", 1e-3, 1, 0, 0).cells()[-2:] == ("", "")
 
 
 def test_what_cannot_run_is_left_out() -> None:

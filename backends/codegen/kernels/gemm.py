@@ -242,17 +242,9 @@ def _source(
     """The kernel's name and text."""
     word = tile.sums_of.word
     types = dict.fromkeys(("x", "w"), word) | dict(finish.types)
-    head = dialect.kernel.format(
-        name="NAME",
-        group="1, 1, 1",
-        arguments=arguments(
-            ("x", "w", *finish.arrays),
-            (*_SIZES, *size_names(finish)),
-            "out",
-            types,
-            ("near",),
-        ),
-    )
+    arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
+    own = arguments(arrays, numbers, "out", types, ("near",))
+    head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
 
     def sums(tile: Tile) -> list[str]:
         rows = [
@@ -263,8 +255,8 @@ def _source(
         soon = f"const __global {word} *soon = next + (t - first) * turn;"
         return [*rows, soon, *tile.multiply("deep", step="row_step", pace="pace")]
 
-    store = _stores(tile, finish, ragged)
     again = "panel - (p - from) * panel_step + piece * row_step"
+    store = _stores(tile, finish, ragged)
     tiles = [*tile.place("t"), *tile.computed(sums, store, finish.is_long)]
     panels = [
         f"int column = {tile.column('p', 'edge')};",
@@ -276,8 +268,8 @@ def _source(
         *block("for (int t = first; t < last; t++)", tiles),
     ]
     parts = [
-        "int deep = depth - k0 < piece ? depth - k0 : piece;",
-        "int more = k0 + piece < depth;",
+        "int deep = depth - k0, more = deep > piece;",
+        "if (more) deep = piece;",
         *block("for (size_t p = from; p < end; p++)", panels),
     ]
     body = [

@@ -1,0 +1,40 @@
+"""What nodes have to do at least: operations, and bytes that they read and write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphwright.ir.dim import Dim, substitute
+from graphwright.ir.graph import Node
+from graphwright.ir.types import TensorType, Type, bind_type
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Of a node, by its definition: a faster algorithm may do less.
+
+    Attributes:
+        flops: Floating-point operations.
+        nbytes: Bytes of operands and results.
+    """
+
+    flops: int = 0
+    nbytes: int = 0
+
+
+def work_of(node: Node, sizes: Mapping[str, int]) -> Work:
+    """Where the named dims have these sizes; what is still unknown counts nothing."""
+    operands = [bind_type(v.type, sizes) for v in node.operands]
+    results = [bind_type(v.type, sizes) for v in node.results]
+    flops = _known(node.op.bind(sizes).flops(operands, results), sizes)
+    return Work(flops, sum(_nbytes(t, sizes) for t in (*operands, *results)))
+
+
+def _nbytes(type_: Type, sizes: Mapping[str, int]) -> int:
+    if not isinstance(type_, TensorType) or type_.shape is None:
+        return 0
+    return _known(type_.size, sizes) * type_.dtype.itemsize
+
+
+def _known(dim: Dim, sizes: Mapping[str, int]) -> int:
+    found = substitute(dim, sizes)
+    return found if isinstance(found, int) else 0
