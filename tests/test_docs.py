@@ -19,7 +19,7 @@ from graphwright.backends import registry
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS
 from graphwright.ir.op import OPS, Tier
-from graphwright.passes import manager
+from graphwright.passes import manager, pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -116,6 +116,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     for table in ("_factories", "_instances"):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    assert set(pipeline.DEFAULT) <= set(manager.PASSES)  # those of the package stay
     monkeypatch.setattr(manager, "PASSES", dict(manager.PASSES))
     return {"gw": gw, "np": np, "x": np.zeros((2, 1, 32, 32), np.float32)}
 
