@@ -42,7 +42,8 @@ from graphwright.backends.codegen.kernels.tile import (
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
 _DEPTH = 512
-"""Steps of depth that are multiplied at once, where few rows of all would stay near."""
+"""Steps of depth that are multiplied at once, where few rows of all would stay near;
+twice as many, where rows are few enough for that."""
 _TURNS = 4
 """Work-items of a core, at least, that each take all of the depth by pieces."""
 _NEAR = 1 << 16
@@ -192,7 +193,9 @@ def _in_pieces(shape: GemmShape, tile: Tile, machine: Cpu) -> tuple[int, int, in
     Of a piece many do, and the sums of some panels: so the right operand is read less
     often.
     """
-    panels, depth = -(-shape.columns // tile.columns), pieces(shape.depth, _DEPTH)
+    panels = -(-shape.columns // tile.columns)
+    fit = min(2 * _DEPTH, machine.cache // (8 * shape.rows))
+    depth = pieces(shape.depth, max(_DEPTH, fit))
     own = pieces(shape.rows, machine.cache // (8 * depth), tile.rows)
     blocks = shape.batch * -(-shape.rows // own)
     near = machine.cache // (16 * own * tile.columns)
