@@ -4,11 +4,12 @@ Where elements may be computed twice, what is left is a vector too, the last one
 axis, some of whose elements others compute as well.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias
 
 from graphwright.backends.codegen.elements import Array
+from graphwright.backends.codegen.elementwise import combined
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index
 from graphwright.backends.codegen.loops import (
@@ -75,6 +76,39 @@ def ended(
     loop = _loop(scope, axis, reach, body, lanes)
     stores = inside.later.body
     return [If(some, inside.body), loop, *([If(some, stores)] if stores else [])]
+
+
+def abreast(
+    scope: Scope, axis: Axis, reach: Reach, bodies: Sequence[Body], lanes: int
+) -> tuple[Statement, Reach]:
+    """A loop whose turns have a vector for each body, and what it leaves."""
+    names, (begin, end) = scope.names, reach
+    name, wide = names.fresh("j"), lanes * len(bodies)
+    asked, found = list[Statement](), list[Statement]()
+    for number, body in enumerate(bodies):
+        at = names.sizes.named(name) + names.sizes.const(lanes * number)
+        inside = scope.inside({axis: at}, axis, lanes)
+        body(inside)
+        asked += _asked(inside)
+        found += inside.body
+    last = end - names.sizes.const(wide - 1)
+    loop = For(name, begin, last, wide, [*asked, *found])
+    return loop, (_rest(scope, reach, wide), end)
+
+
+def across(scope: Scope, kind: str, totals: Sequence[Expr]) -> Expr:
+    """All lanes of vectors combined: a power of two of these in pairs, then halves."""
+    while len(totals) > 1:
+        pairs = zip(totals[::2], totals[1::2], strict=True)
+        totals = [scope.let(combined(kind, *pair)) for pair in pairs]
+    (total,) = totals
+    while total.lanes > 1:
+        x, y = (
+            Expr("half", total.dtype, (total,), half, total.lanes // 2)
+            for half in ("lo", "hi")
+        )
+        total = scope.let(combined(kind, x, y))
+    return total
 
 
 def _rest(scope: Scope, reach: Reach, lanes: int) -> Expr:

@@ -8,6 +8,7 @@ operands lie the other way round, a unit is several rows, a vector of each at a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from graphwright.backends.codegen.device import Cpu, Target
@@ -26,7 +27,14 @@ from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
 from graphwright.backends.codegen.quotients import multiplied
-from graphwright.backends.codegen.runs import Body, ended, stored, vectors
+from graphwright.backends.codegen.runs import (
+    Body,
+    abreast,
+    across,
+    ended,
+    stored,
+    vectors,
+)
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.twice import Twice, twice
 from graphwright.backends.codegen.walk import (
@@ -50,6 +58,8 @@ _ROWS = 16
 """As many rows there must be."""
 _WIDE = 8
 """Vectors that are reduced side by side: whole lines of a cache in each row."""
+_CHAINS = 4
+"""Vectors that a reduction along a row combines apart: else each waits for another."""
 _SIMPLE = 8
 """Expressions of which so many sums fit into registers, at most."""
 
@@ -186,8 +196,15 @@ class _Schedule:
         return lanes_along(axis, self.most)
 
     def _kind_of(self, axis: Axis) -> int:
-        """What source says of an axis: its extent if it is short, else its lanes."""
-        return axis.extent if axis.extent < LANES else self.lanes_along(axis)
+        """What source says of an axis: its extent if it is short, else its vectors."""
+        if axis.extent < LANES:
+            return axis.extent
+        reduced = any(axis in expr.value.axes[-1:] for expr in self.reductions)
+        return self.lanes_along(axis) * (self._chains(axis) if reduced else 1)
+
+    def _chains(self, axis: Axis) -> int:
+        """Vectors in each turn of a simple reduction along an axis."""
+        return _CHAINS if axis.extent >= 2 * _CHAINS * self.lanes_along(axis) else 1
 
     # Division -----------------------------------------------------------------------
 
@@ -405,24 +422,29 @@ class _Schedule:
             return self._by_lanes(scope, expr, neutral)
         *outer, axis = reduction.axes
         width = self.lanes_along(axis)
-        total = scope.let(splat(neutral, width), "a", mutable=True)
+        many = self._chains(axis) if len(ordered(expr.args)) <= _SIMPLE else 1
+        zero = splat(neutral, width)
+        totals = [scope.let(zero, "a", mutable=True) for _ in range(many)]
         loops = _Nested(scope, self, outer, reduction)
 
-        def body(inside: Scope) -> None:
+        def body(inside: Scope, total: Expr = totals[0]) -> None:
             element = inside.settled(inside.value(expr.args[0]))
             if self.twice is not None and self.twice.reduction is expr:
                 self._keep(inside, inside.where[axis], element)
             if inside.kept is not None:
-                other = splat(neutral, width)
-                element = inside.settled(choose(inside.kept, element, other))
+                element = inside.settled(choose(inside.kept, element, zero))
             found = combined(reduction.kind, total, element)
             inside.body.append(Set(total.value, found))
 
         deepest = loops.scope
         reach = self.reach(scope, reduction, axis)
+        if many > 1:
+            bodies = [partial(body, total=total) for total in totals]
+            loop, reach = abreast(deepest, axis, reach, bodies, width)
+            deepest.body.append(loop)
         deepest.body += ended(deepest, axis, reach, body, width, masks=True)
         loops.close()
-        return self._across(scope, reduction.kind, total)
+        return across(scope, reduction.kind, totals)
 
     def _keep(self, scope: Scope, at: Expr, element: Expr) -> None:
         """Stores an element, or a vector of them, for the results of the row."""
@@ -430,16 +452,6 @@ class _Schedule:
         there = scope.beside({self.inner: at}, self.inner, scope.lanes)
         there.later = scope.later
         stored(there, self.outputs[0], self.nest.places[0], element)
-
-    def _across(self, scope: Scope, kind: str, total: Expr) -> Expr:
-        """All lanes of a vector combined, by halves."""
-        while total.lanes > 1:
-            x, y = (
-                Expr("half", total.dtype, (total,), half, total.lanes // 2)
-                for half in ("lo", "hi")
-            )
-            total = scope.let(combined(kind, x, y))
-        return total
 
     def _by_lanes(self, scope: Scope, expr: Expr, neutral: Expr) -> Expr:
         """Each lane for itself."""

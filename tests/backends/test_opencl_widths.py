@@ -61,3 +61,18 @@ def test_updates_of_long_rows(
             RNG.standard_normal((20, width), np.float32),
         ]
         _agree(graph, feeds, backend)
+
+
+@pytest.mark.parametrize("kind", ["sum", "max", "min"])
+def test_reductions_of_long_rows(
+    kind: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several vectors in each turn, some turns of one, and a last one that overlaps."""
+    backend = of_width(monkeypatch, lanes)
+    for width in (63, 64, 128, 200, 1023):
+        b = Builder("reduce")
+        x = b.input("x", TensorType(as_dtype("float32"), (3, width)))
+        graph = b.finish([b.reduce(kind, x, [1])])
+        rows = RNG.standard_normal((3, width), np.float32)
+        rows[1, width // 3] = np.nan
+        _agree(graph, [rows], backend)
