@@ -144,12 +144,16 @@ OPENCL = Dialect(
 #ifndef GW_CONVERT
 #define GW_CONVERT(type, value) convert_##type(value)
 #endif
+#define GW_HALVES(type, name, x, y) ((type)(name(x.lo, y.lo), name(x.hi, y.hi)))
 #ifdef __AVX512F__
 #define GW_WIDE_1(type, name, x) name(x)
-#define GW_WIDE_2(type, name, x, y) name(x, y)
+#define GW_WIDE_2(type, name, x, y) GW_WIDE_##type(name, x, y)
+#define GW_WIDE_float16(name, x, y) name(x, y)
+// PoCL 3.0: fmod of double8 may be wrong or not end beside large quotients, pow wrong
+#define GW_WIDE_double8(name, x, y) GW_HALVES(double8, name, x, y)
 #else
 #define GW_WIDE_1(type, name, x) ((type)(name(x.lo), name(x.hi)))
-#define GW_WIDE_2(type, name, x, y) ((type)(name(x.lo, y.lo), name(x.hi, y.hi)))
+#define GW_WIDE_2(type, name, x, y) GW_HALVES(type, name, x, y)
 #endif
 #ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable

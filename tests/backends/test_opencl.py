@@ -115,6 +115,21 @@ def test_vectors_of_each_width_agree(
 
 
 @device
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", [gnp.fmod, gnp.power])
+def test_lanes_that_differ_much_do_not_disturb_one_another(
+    function: Callable[..., Any], dtype: str
+) -> None:
+    top, inf = float(np.finfo(dtype).max), np.inf
+    sizes = [0, 1, inf, 0.5, 2.5, 3.75, 1e-30, top]
+    numbers = np.array([s * size for size in sizes for s in (1, -1)], dtype)
+    numbers = np.array([*numbers, np.nan, 1.5, 20], dtype)
+    x, y = (side.ravel() for side in np.meshgrid(numbers, numbers, indexing="ij"))
+    with np.errstate(all="ignore"):
+        agree(function, x, y)
+
+
+@device
 def test_quotients_by_sums_of_any_size() -> None:
     sizes = np.array([1e-44, 1e-39, 1, 1e37, 0, np.inf], np.float32)
     with np.errstate(all="ignore"):
