@@ -170,7 +170,7 @@ class Turns:
         )
         for slot, stack, back in rows:
             memory.line(slot, stack, back)
-            last[slot] = stack[0 if back else -1]
+            last[slot] = stack[0 if back else -1, ...]
         copies: list[tuple[Array, Array]] = []
         carried = outputs[ends.carried_out : ends.items]
         for slot, result in zip(carried, results, strict=False):

@@ -123,6 +123,32 @@ def test_one_turn_and_long_loops() -> None:
         assert not compiled(counted(same))[1]
 
 
+def test_a_scan_of_single_numbers() -> None:
+    """A row of what is stacked is a place in memory, too."""
+    b = Builder("scan")
+    number, line = TensorType(float32, ()), TensorType(float32, (STEPS,))
+    h, x = b.input("h", number), b.input("x", line)
+    body = b.subgraph("step")
+    after = body.add(body.input("h", number), body.input("x", number))
+    results = b.emit_all(
+        "scan",
+        *(h, x),
+        types=(number, line),
+        body=body.finish([after, after]),
+        carried=1,
+        scanned=1,
+        in_axes=(0,),
+        out_axes=(0,),
+        reverse=(False,),
+        out_reverse=(False,),
+    )
+    exe, at_once = compiled(b.finish(results))
+    assert at_once
+    last, sums = exe(np.float32(1), X[:, 0])
+    np.testing.assert_allclose(np.asarray(sums), 1 + np.cumsum(X[:, 0]), rtol=1e-5)
+    assert np.asarray(last) == np.asarray(sums)[-1]
+
+
 def test_what_one_turn_asks_for_is_checked() -> None:
     exe, at_once = compiled(counted(moved, STEPS + 2))
     assert at_once
