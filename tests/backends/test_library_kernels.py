@@ -158,6 +158,17 @@ OFTEN = {0, 3, 5, 7, 10, 12, 14, 15, 17, 19, 20, 23}
 """Those that run always: each way at least once."""
 
 
+@pytest.mark.parametrize("lanes", BOTH)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_lines_of_large_panels_go_one_after_another(groups: int, lanes: int) -> None:
+    machine = replace(MACHINE, cache=1 << 15, lanes=lanes)
+    pads = ((1, 2), (3, 1))
+    shape = ConvShape(2, (12, 11), 120, 70, (3, 3), (2, 1), pads, groups=groups)
+    arguments = _direct(shape, Affine(), machine).launches[0].arguments
+    assert any(isinstance(argument, Local) for argument in arguments)
+    _check(shape, _direct, machine=machine)
+
+
 @pytest.mark.parametrize(
     ("cut", "shape"),
     [

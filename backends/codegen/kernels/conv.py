@@ -22,7 +22,13 @@ from graphwright.backends.codegen.kernels.finish import (
     size_names,
     size_values,
 )
-from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
+from graphwright.backends.codegen.kernels.launch import (
+    Argument,
+    Launch,
+    Library,
+    Local,
+    Make,
+)
 from graphwright.backends.codegen.kernels.shape import ConvShape, pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
@@ -42,6 +48,8 @@ _SHORT = 128
 """Products of a sum up to which it pays to find the rows of a tile once for all panels.
 """
 
+_LARGE = 8
+"""Parts of the cache, of which large panels of filters take more than one."""
 _PANELS = 4
 """Work-items of a core, at least, where each takes all rows by a panel of filters."""
 
@@ -88,9 +96,12 @@ def conv(
     merged = _merged(shape)
     inner, first = (shape, "x") if merged is None else (merged, "padded")
     indices: dict[str, Make] = {} if order is None else {"order": partial(_same, order)}
-    name, source = _source(tile, finish, inner, dialect, bool(indices))
+    apart = _apart(inner, tile, machine)
+    name, source = _source(tile, finish, inner, dialect, bool(indices), apart)
     sizes = _sizes(inner, tile, machine)
-    arrays = (first, "w", "zeros", *finish.arrays, *indices, "out")
+    near = [Local(sizes["block"] * tile.rows * tile.columns)] * apart
+    arrays: tuple[Argument, ...] = (first, "w", "zeros", *finish.arrays, *indices)
+    arrays = (*arrays, "out", *near)
     numbers = (*(sizes[s] for s in _SIZES), *size_values(finish))
     launch = Launch(name, source, (*arrays, *numbers), _items(sizes))
     if merged is None:
@@ -137,6 +148,18 @@ def _merged(shape: ConvShape) -> ConvShape | None:
     return replace(shape, size=(high, wide), pads=((0, 0), (0, 0)), merged=True)
 
 
+def _apart(shape: ConvShape, tile: Tile, machine: Cpu) -> bool:
+    """Whether lines of taps go one after another through all rows of a work-item.
+
+    Then what stays in cache is a line of a panel and what is asked ahead, not two
+    panels; sums wait in local memory.
+    """
+    if shape.kernel[0] == 1 or shape.merged or tile.sums_of.head:
+        return False
+    depth = shape.taps * shape.depth
+    return depth > _SHORT and 4 * depth * tile.columns > machine.cache // _LARGE
+
+
 def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     """The numbers that the kernel takes, by name."""
     high, wide = shape.out
@@ -146,6 +169,7 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
     tiles, longs = tile.split(shape.rows)
     taps_y, taps_x = (shape.kernel[0], 1) if shape.merged else shape.kernel
     panel = (tile.sums_of.head + shape.taps * shape.depth) * tile.columns
+    panel //= shape.kernel[0] if _apart(shape, tile, machine) else 1
     return {
         "height": shape.size[0],
         "width": shape.size[1],
@@ -218,51 +242,60 @@ def _source(
     shape: ConvShape,
     dialect: Dialect,
     ordered: bool,
+    apart: bool,
 ) -> tuple[str, str]:
     """The kernel's name and text."""
     word = tile.sums_of.word
     types = dict.fromkeys(("x", "w", "zeros"), word) | {"order": "int", **finish.types}
     ragged = tile.ragged(shape.filters // shape.groups)
-    head = dialect.kernel.format(
-        name="NAME",
-        group="1, 1, 1",
-        arguments=arguments(
-            ("x", "w", "zeros", *finish.arrays, *["order"] * ordered),
-            (*_SIZES, *size_names(finish)),
-            "out",
-            types,
-        ),
-    )
+    arrays = ("x", "w", "zeros", *finish.arrays, *["order"] * ordered)
+    numbers = (*_SIZES, *size_names(finish))
+    own = arguments(arrays, numbers, "out", types, ("held",) * apart)
+    head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
     panel = [
         "int group = p / panels, offset = group * depth, left = own;",
         f"int column = group * own + ({tile.column('p % panels', 'edge')});",
         f"size_t every = (head + (size_t)taps_y * taps_x * depth) * {tile.columns};",
         f"const __global {word} *panel = w + p * every;",
-        *next_panel(word),
     ]
 
     def sums(tile: Tile) -> list[str]:
-        own = _channels if shape.is_product else _taps
+        own = _channels if shape.is_product else partial(_taps, apart=apart)
         soon = f"const __global {word} *soon = next + (t - first) * turn;"
         return [soon, *own(tile, shape, ordered)]
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
-    product = tile.computed(sums, _stores(finish, ragged), finish.is_long)
+    store = _stores(finish, ragged)
+    if apart:
+        store = _added(tile, store)
+    product = tile.computed(sums, store, finish.is_long)
     rows = "for (int t = first; t < last; t++)"
     panels = "for (int p = begin; p < end; p++)"
     if shape.taps * shape.depth <= _SHORT:
-        loops = block(rows, [*places, *block(panels, [*panel, *product])])
+        inner = block(panels, [*panel, *next_panel(word), *product])
+        loops = block(rows, [*places, *inner])
     else:
-        loops = block(panels, [*panel, *block(rows, [*places, *product])])
+        inner = block(rows, [*places, *product])
+        loops = block(panels, [*panel, *_passed(word, tile, inner, apart)])
     body = [
         "int near = ITEM(0), far = ITEM(1);",
         "int first = (by_rows ? far : near) * block;",
         "int last = first + block < tiles ? first + block : tiles;",
+        f"int top = {tile.row('first')};",
         "int begin = (by_rows ? near : far) * span;",
         "int end = begin + span < parts ? begin + span : parts;",
         *loops,
     ]
     return named("conv", "\n".join(block(head, body)) + "\n")
+
+
+def _passed(word: str, tile: Tile, rows: list[str], apart: bool) -> list[str]:
+    """All rows of a work-item by a panel, or by a line of it after the other."""
+    if not apart:
+        return [*next_panel(word), *rows]
+    own = [*next_panel(word, "ky + 1 < taps_y ? panel + ask : 0"), *rows]
+    step = f"panel += taps_x * depth * {tile.columns}"
+    return block(f"for (int ky = 0; ky < taps_y; ky++, {step})", own)
 
 
 def _same_places(tile: Tile) -> list[str]:
@@ -304,8 +337,22 @@ def _places(tile: Tile) -> list[str]:
     return lines
 
 
-def _taps(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
-    """Sums over the channels of all taps."""
+def _added(tile: Tile, whole: Form) -> Form:
+    """Adds sums to those of lines before, and is done with those of the last line."""
+
+    def store(j: str) -> list[str]:
+        return [
+            f"__local float *sums = held + (r - top + i) * {tile.columns} + {j};",
+            "if (ky > 0) sum += NEAR_LOAD(sums);",
+            *block("if (ky < taps_y - 1)", ["NEAR_STORE(sums, sum)"]),
+            *block("else", [*whole(j)]),
+        ]
+
+    return store
+
+
+def _taps(tile: Tile, shape: ConvShape, ordered: bool, apart: bool) -> list[str]:
+    """Sums over the channels of all taps, or of a line of them."""
     checked = _leaves(shape)
     step = "offset + (long)ky * dil_y * line + (long)kx * dil_x * pixel"
     lines = [f"long step = {step};"]
@@ -319,7 +366,7 @@ def _taps(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines.append(f"const __global {tile.sums_of.word} *a{i} = {at};")
     lines += tile.multiply("depth", pace="pace")
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
-    return block("for (int ky = 0; ky < taps_y; ky++)", columns)
+    return columns if apart else block("for (int ky = 0; ky < taps_y; ky++)", columns)
 
 
 def _stores(finish: Finish, ragged: bool) -> Form:
