@@ -44,8 +44,8 @@ FUNCTIONS = """\
 #define KERNEL(...) static __attribute__((noinline))
 #endif
 #define ITEM_ARGUMENTS , uint item0, uint item1, uint item2, uint items, \
-    const __global char *after
-#define AFTER(type, p) (after ? (const __global type *)after : (p))
+    const __global char *after_item
+#define AFTER(type, p) (after_item ? (const __global type *)after_item : (p))
 #define ITEM(axis) item##axis
 #define ITEMS items
 """
@@ -59,12 +59,12 @@ def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
     cases: list[str] = []
     for number, (name, kernel) in enumerate(kernels.items()):
         call = ", ".join(_arguments(kernel, dialect))
-        items = "item0, item1, item2, items, after"
+        items = "item0, item1, item2, items, after_item"
         cases.append(f"case {number}: {name}({call}, {items}); break;")
     head = (
         "static void run(uint function, const __global ulong *a, __local char *near,\n"
         "                uint item0, uint item1, uint item2, uint items,\n"
-        "                const __global char *after)"
+        "                const __global char *after_item)"
     )
     lines = block(head, block("switch (function)", cases))
     return "\n".join([*lines, TEXT])
