@@ -87,13 +87,13 @@ def loop_in_turns(node: Node, plan: Turning, env: Env, turns: int) -> "Turns | N
     """What runs a loop so; None where its body is not one kernel that can."""
     (step, *rest), ends = plan.steps, _Ends(node.op)
     kernel = step.into
-    if rest or kernel is None or kernel.turns is None:
+    if rest or kernel is None or kernel.turns is None or not kernel.parts:
         return None
     known = {*plan.inputs, *(slot for slot, _ in plan.initial)}
     stacked = plan.outputs[ends.items :]
     fit = {*step.outputs} == {*plan.outputs[ends.carried_out :]}
     fit = fit and known >= {*step.inputs}
-    many = turns * max(1, len(kernel.parts)) > _MOST
+    many = turns * len(kernel.parts) > _MOST
     if not fit or many or len(set(stacked)) < len(stacked):
         return None
     if any(axis != 0 for axis in (*ends.in_axes, *ends.out_axes)):
@@ -149,7 +149,7 @@ class Turns:
         slots = (*self._step.outputs, *self._step.inputs)
         where = [memory.at(slot) for slot in slots]
         scratch = aligned(self._kernel.scratch_bytes)
-        each = max(1, _AT_ONCE // max(1, len(self._kernel.parts)))
+        each = max(1, _AT_ONCE // len(self._kernel.parts))
         calls = [
             self._turns_of(scratch, *(line[begin : begin + each] for line in where))
             for begin in range(0, self._turns, each)

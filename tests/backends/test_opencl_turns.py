@@ -149,6 +149,29 @@ def test_a_scan_of_single_numbers() -> None:
     assert np.asarray(last) == np.asarray(sums)[-1]
 
 
+def test_loops_over_no_elements() -> None:
+    empty, lines = TensorType(float32, (0,)), TensorType(float32, (STEPS, 0))
+    b = Builder("scan")
+    h, x = b.input("h", empty), b.input("x", lines)
+    body = b.subgraph("step")
+    after = body.add(body.input("h", empty), body.input("x", empty))
+    results = b.emit_all(
+        "scan",
+        *(h, x),
+        types=(empty, lines),
+        body=body.finish([after, after]),
+        carried=1,
+        scanned=1,
+        in_axes=(0,),
+        out_axes=(0,),
+        reverse=(False,),
+        out_reverse=(False,),
+    )
+    exe, _ = compiled(b.finish(results))
+    last, rows = exe(np.zeros(0, np.float32), np.zeros((STEPS, 0), np.float32))
+    assert (last.shape, rows.shape) == ((0,), (STEPS, 0))
+
+
 def test_what_one_turn_asks_for_is_checked() -> None:
     exe, at_once = compiled(counted(moved, STEPS + 2))
     assert at_once
