@@ -130,6 +130,19 @@ def test_direct_convolution_is_the_reference(shape: ConvShape, lanes: int) -> No
     _check(shape, _direct, machine=replace(MACHINE, lanes=lanes))
 
 
+@pytest.mark.parametrize(
+    ("filters", "items"),
+    [
+        (256, (8, 2)),  # weights as large as the image: rows of its own for each core
+        (512, (1, 16)),  # twice as large: panels
+    ],
+)
+def test_cores_share_rows_or_filters(filters: int, items: tuple[int, int]) -> None:
+    shape = ConvShape(1, (14, 14), 1024, filters, (1, 1))
+    machine = Cpu(2, 1 << 21, lanes=16)
+    assert _direct(shape, Affine(), machine).launches[0].items == items
+
+
 WINOGRAD = [
     (Division(outputs, span), ConvShape(1, (9, 11), 8, 20, (3, 3), pads=SAME))
     for outputs in (2, 4, 6)

@@ -199,9 +199,24 @@ def _sizes(shape: ConvShape, tile: Tile, machine: Cpu) -> dict[str, int]:
         "longs": longs,
         "block": block // tile.rows,
         "span": span,
-        "by_rows": int(shape.filters * shape.taps * shape.depth <= shape.pixels),
+        "by_rows": int(_by_rows(shape, machine)),
         **asked(panel, tile.columns, min(tiles, block // tile.rows), machine),
     }
+
+
+def _are_few(shape: ConvShape, machine: Cpu) -> bool:
+    """Whether weights stay in cache with what is read beside them."""
+    return 3 * 4 * shape.filters * shape.taps * shape.depth <= machine.cache
+
+
+def _by_rows(shape: ConvShape, machine: Cpu) -> bool:
+    """Whether each core has rows of its own, not filters: then it reads all weights.
+
+    More of them than of the image is still better: they are asked of memory ahead,
+    rows that another core wrote are waited for.
+    """
+    weights = shape.filters * shape.taps * shape.depth
+    return 2 * weights <= (2 if _are_few(shape, machine) else 3) * shape.pixels
 
 
 def _division(
@@ -211,11 +226,12 @@ def _division(
     wanted = machine.cores * machine.items
     row = 4 * shape.strides[0] * shape.strides[1] * shape.channels
     most = max(tile.rows, machine.cache // (2 * row))
-    weights = 4 * shape.filters * shape.taps * shape.depth
-    if weights <= min(machine.cache // 2, 4 * shape.pixels):
+    if not _by_rows(shape, machine):
+        least = -(-shape.rows * parts // (_PANELS * machine.cores))
+    elif _are_few(shape, machine):
         least = -(-shape.rows // wanted)
     else:
-        least = -(-shape.rows * parts // (_PANELS * machine.cores))
+        least, wanted = -(-shape.rows // machine.cores), parts * machine.cores
     most = min(most, max(2 * tile.rows, least))
     block = pieces(shape.rows, most, tile.rows)
     blocks = -(-shape.rows // block)
