@@ -424,7 +424,7 @@ def test_products_are_those_of_numpy(
 @pytest.mark.parametrize("lanes", BOTH)
 @pytest.mark.parametrize("constant", [False, True])
 def test_deep_products_are_added_up_in_pieces(constant: bool, lanes: int) -> None:
-    shape = GemmShape(2, 41, 1100, 131)
+    shape = GemmShape(2, 41, 2100, 131)
     machine = replace(MACHINE, cache=1 << 16, lanes=lanes)
     x = _random(shape.batch, shape.rows, shape.depth)
     w = _random(shape.matrices, shape.depth, shape.columns, seed=1)

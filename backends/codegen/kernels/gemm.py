@@ -41,9 +41,8 @@ from graphwright.backends.codegen.kernels.tile import (
 
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
-_DEPTH = 512
-"""Steps of depth that are multiplied at once, where few rows of all would stay near;
-twice as many, where rows are few enough for that."""
+_DEPTH = 1024
+"""Steps of depth that are multiplied at once, where few rows of all would stay near."""
 _TURNS = 4
 """Work-items of a core, at least, that each take all of the depth by pieces."""
 _NEAR = 1 << 16
@@ -194,8 +193,7 @@ def _in_pieces(shape: GemmShape, tile: Tile, machine: Cpu) -> tuple[int, int, in
     often.
     """
     panels = -(-shape.columns // tile.columns)
-    fit = min(2 * _DEPTH, machine.cache // (8 * shape.rows))
-    depth = pieces(shape.depth, max(_DEPTH, fit))
+    depth = pieces(shape.depth, _DEPTH)
     own = pieces(shape.rows, machine.cache // (8 * depth), tile.rows)
     blocks = shape.batch * -(-shape.rows // own)
     near = machine.cache // (16 * own * tile.columns)
