@@ -149,8 +149,6 @@ OPENCL = Dialect(
 #define GW_WIDE_1(type, name, x) name(x)
 #define GW_WIDE_2(type, name, x, y) GW_WIDE_##type(name, x, y)
 #define GW_WIDE_float16(name, x, y) name(x, y)
-// PoCL 3.0: fmod of double8 may be wrong or not end beside large quotients, pow wrong
-#define GW_WIDE_double8(name, x, y) GW_HALVES(double8, name, x, y)
 #else
 #define GW_WIDE_1(type, name, x) ((type)(name(x.lo), name(x.hi)))
 #define GW_WIDE_2(type, name, x, y) GW_HALVES(type, name, x, y)
@@ -158,6 +156,8 @@ OPENCL = Dialect(
 #ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 {_unaligned("double", 8)}
+// PoCL 3.0: fmod of double8 may be wrong or not end beside large quotients, pow wrong
+#define GW_WIDE_double8(name, x, y) GW_HALVES(double8, name, x, y)
 #endif
 {_VECTORS}
 """,

@@ -40,6 +40,9 @@ one; how many were laid there; how many helpers hold one, and how many sleep; wh
 they are to end; the processor of the last leader, where none of them stays: two threads
 that look at counters on one processor only lose it to each other."""
 
+_SOON = 8
+"""Steps that are looked at for the weights that are read next: of loops there may be
+very many, without any."""
 _SPINS = 1 << 14
 """Looks at a counter before a work-item rests: who holds the ticket that it waits for
 may have to share its core with other processes, and comes to ours when it is free."""
@@ -156,9 +159,9 @@ void take(const __global ulong *restrict table, volatile __global int *done,
     const uint end = begin + few < all ? begin + few : all;
     place after = 0;
     if (taken + 1 == most) {{
-      int next = s + 1;
-      while (next < last && !steps[{HEADER} * next + ROW_weights]) next++;
-      if (next < last) after = weights_of(steps + {HEADER} * next, part, 2);
+      int next = s + 1, far = s + {_SOON} < last ? s + {_SOON} : last;
+      while (next < far && !steps[{HEADER} * next + ROW_weights]) next++;
+      if (next < far) after = weights_of(steps + {HEADER} * next, part, 2);
     }}
     for (uint i = begin; i < end; i++)
       run((uint)step[ROW_function], table + step[ROW_place], near, i % across,
