@@ -50,8 +50,9 @@ class Trial:
         self._times[alone].append(seconds)
         together, single = self._times[False], self._times[True]
         runs, least = len(together), len(single)
-        long = runs == 2 and least == 1 and _LONG < max(together) < single[0]
-        clear = runs == least == 2 and min(single) > _CLEAR * max(together)
+        best = min(together, default=0.0)  # others may have been late
+        long = runs == 2 and least == 1 and best > _LONG and single[0] > _GAIN * best
+        clear = runs == least == 2 and min(single) > _CLEAR * best
         if long or clear:
             self._settle(alone=False)
         elif runs + least >= _RUNS and min(runs, least) > 1:

@@ -72,6 +72,13 @@ def test_one_late_run_decides_nothing() -> None:
     assert kinds[-1] is False
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_late_run_with_helpers_makes_no_trial_longer(late: int) -> None:
+    times = iter([0.13, 0.3] if late else [0.3, 0.13])
+    kinds = played(Trial(), lambda one: 0.24 if one else next(times, 0.13), 40)
+    assert kinds.count(True) == 1
+
+
 @pytest.mark.parametrize("threads", [2, 4, 30])
 def test_runs_of_several_threads_may_overlap(threads: int) -> None:
     found, kinds = Trial(), list[bool]()
