@@ -19,7 +19,8 @@ from graphwright.backends.options import Options
 from graphwright.backends.plan import Plan
 from graphwright.backends.program import Program
 from graphwright.backends.steps import Run
-from graphwright.backends.work import Work, work_of
+from graphwright.backends.work import Work, flops_of, work_of
+from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
@@ -328,10 +329,14 @@ class Executable:
         return plan_digest(self.plan_for(**sizes))
 
     def cost_analysis(self, **sizes: int) -> dict[str, float]:
-        """FLOPs and bytes written of a run with these sizes of the named dims."""
+        """FLOPs and bytes written of a run with these sizes of the named dims.
+
+        Raises:
+            UnboundSymbolError: If one is missing.
+        """
         flops = written = 0
         for node in self.program.graph.nodes:
-            flops += work_of(node, sizes).flops
+            flops += evaluate_dim(flops_of(node, sizes), sizes)
         for step in self.plan_for(**sizes).steps:
             written += step.nbytes
         return {"flops": float(flops), "bytes written": float(written)}

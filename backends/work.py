@@ -23,10 +23,16 @@ class Work:
 
 def work_of(node: Node, sizes: Mapping[str, int]) -> Work:
     """Where the named dims have these sizes; what is still unknown counts nothing."""
+    ends = [bind_type(v.type, sizes) for v in (*node.operands, *node.results)]
+    flops = _known(flops_of(node, sizes), sizes)
+    return Work(flops, sum(_nbytes(type_, sizes) for type_ in ends))
+
+
+def flops_of(node: Node, sizes: Mapping[str, int]) -> Dim:
+    """Floating-point operations, which may be of dims that have no size here."""
     operands = [bind_type(v.type, sizes) for v in node.operands]
     results = [bind_type(v.type, sizes) for v in node.results]
-    flops = _known(node.op.bind(sizes).flops(operands, results), sizes)
-    return Work(flops, sum(_nbytes(t, sizes) for t in (*operands, *results)))
+    return node.op.bind(sizes).flops(operands, results)
 
 
 def _nbytes(type_: Type, sizes: Mapping[str, int]) -> int:

@@ -9,6 +9,7 @@ import pytest
 import graphwright as gw
 from graphwright.benchmark import Spent, bench
 from graphwright.cli import main
+from graphwright.ir.dim import UnboundSymbolError
 
 DIGITS = str(Path(str(gw.__file__)).parent / "data" / "digits.onnx")
 SHORT = ["--blocks", "2", "--seconds", "0.01", "--rest", "0"]
@@ -63,6 +64,9 @@ def test_a_profile_tells_rates_of_source_nodes() -> None:
     flops = 2 * 32 * 128 * 64
     assert flops <= sum(row.flops for row in rows) <= flops + 32 * 64
     assert sum(row.nbytes for row in rows) >= 4 * (32 * 128 + 128 * 64 + 32 * 64)
+    assert exe.cost_analysis(n=32)["flops"] == sum(row.flops for row in rows)
+    with pytest.raises(UnboundSymbolError):
+        exe.cost_analysis()
     spent = Spent("MatMul 'y'", 2e-3, 1, 4_000_000, 3_000_000)
     assert spent.cells() == ("MatMul 'y'", "2 ms", "1", "2", "1.5")
     assert Spent("Reshape", 1e-3, 1, 0, 0).cells()[-2:] == ("", "")
