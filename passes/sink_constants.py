@@ -11,7 +11,7 @@ from graphwright.ir.types import TensorType
 
 def first_invariant(op: Any) -> int:
     """The first operand of a loop that its body only reads."""
-    return op.carried + (2 if isinstance(op, WhileLoop) else op.scanned)  # type: ignore[no-any-return]
+    return int(op.carried + (2 if isinstance(op, WhileLoop) else op.scanned))
 
 
 def sink_constants(graph: Graph) -> Graph:
