@@ -31,8 +31,8 @@ _MOST_STARTED = 256
 """Calls that a device is given before it has ended the first ones."""
 
 
-class Turning(Protocol):
-    """What a loop asks of the plan of its body."""
+class Planned(Protocol):
+    """A plan of a loop's body."""
 
     @property
     def inputs(self) -> Sequence[int]:
@@ -48,6 +48,10 @@ class Turning(Protocol):
     def steps(self) -> Sequence[Step]:
         """What it does."""
         ...
+
+
+class Turning(Planned, Protocol):
+    """What a loop asks of a plan that it runs turn after turn."""
 
     @property
     def updated(self) -> Mapping[int, int]:

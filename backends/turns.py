@@ -14,7 +14,14 @@ import numpy as np
 from graphwright.backends.arena import Step, aligned, empty
 from graphwright.backends.contract import Into, Place
 from graphwright.backends.frame import Call
-from graphwright.backends.loop import Array, Env, LoopKernel, always_goes_on, fits
+from graphwright.backends.loop import (
+    Array,
+    Env,
+    LoopKernel,
+    Planned,
+    always_goes_on,
+    fits,
+)
 from graphwright.backends.steps import Resident, StepFunction, block_of
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
@@ -30,27 +37,12 @@ _MOST = 1 << 15
 """Kernels of all turns, whose addresses are kept."""
 
 
-class Turning(Protocol):
-    """What is asked of the plan of a loop's body."""
-
-    @property
-    def inputs(self) -> Sequence[int]:
-        """Slots of what a turn takes."""
-        ...
-
-    @property
-    def outputs(self) -> Sequence[int]:
-        """Slots of what it gives."""
-        ...
+class Known(Planned, Protocol):
+    """What is asked of a plan whose turns are bound at once."""
 
     @property
     def initial(self) -> Sequence[tuple[int, Resident]]:
         """Constants, by their slots."""
-        ...
-
-    @property
-    def steps(self) -> Sequence[Step]:
-        """What it does."""
         ...
 
 
@@ -83,7 +75,7 @@ def _counted(
     return count if going.array().item() and 0 < count <= op.max_iterations else None
 
 
-def loop_in_turns(node: Node, plan: Turning, env: Env, turns: int) -> "Turns | None":
+def loop_in_turns(node: Node, plan: Known, env: Env, turns: int) -> "Turns | None":
     """What runs a loop so; None where its body is not one kernel that can."""
     (step, *rest), ends = plan.steps, _Ends(node.op)
     kernel = step.into
@@ -120,7 +112,7 @@ class Turns:
     """A loop, all turns of which are bound to memory at once."""
 
     def __init__(
-        self, node: Node, plan: Turning, step: Step, env: Env, turns: int
+        self, node: Node, plan: Known, step: Step, env: Env, turns: int
     ) -> None:
         op: Any = node.op
         assert step.into is not None

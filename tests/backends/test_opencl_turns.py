@@ -20,7 +20,10 @@ from graphwright.ir.types import TensorType
 
 MISSING = OpenCLBackend().unavailable()
 LEADS = MISSING is None and session(0).persists
-pytestmark = pytest.mark.skipif(not LEADS, reason=str(MISSING))
+pytestmark = pytest.mark.skipif(
+    not LEADS,
+    reason=MISSING or "needs a device whose work-items are threads of this process",
+)
 RNG = np.random.default_rng(0)
 STEPS, N = 9, 5
 ROW, ROWS = TensorType(float32, (N,)), TensorType(float32, (STEPS, N))
@@ -123,17 +126,16 @@ def test_one_turn_and_long_loops() -> None:
         assert not compiled(counted(same))[1]
 
 
-def test_a_scan_of_single_numbers() -> None:
-    """A row of what is stacked is a place in memory, too."""
+def sums_of(state: TensorType, items: TensorType) -> Graph:
+    """The last of the sums of a state and items, and all of them."""
     b = Builder("scan")
-    number, line = TensorType(float32, ()), TensorType(float32, (STEPS,))
-    h, x = b.input("h", number), b.input("x", line)
+    h, x = b.input("h", state), b.input("x", items)
     body = b.subgraph("step")
-    after = body.add(body.input("h", number), body.input("x", number))
+    after = body.add(body.input("h", state), body.input("x", state))
     results = b.emit_all(
         "scan",
         *(h, x),
-        types=(number, line),
+        types=(state, items),
         body=body.finish([after, after]),
         carried=1,
         scanned=1,
@@ -142,7 +144,13 @@ def test_a_scan_of_single_numbers() -> None:
         reverse=(False,),
         out_reverse=(False,),
     )
-    exe, at_once = compiled(b.finish(results))
+    return b.finish(results)
+
+
+def test_a_scan_of_single_numbers() -> None:
+    """A row of what is stacked is a place in memory, too."""
+    number, line = TensorType(float32, ()), TensorType(float32, (STEPS,))
+    exe, at_once = compiled(sums_of(number, line))
     assert at_once
     last, sums = exe(np.float32(1), X[:, 0])
     np.testing.assert_allclose(np.asarray(sums), 1 + np.cumsum(X[:, 0]), rtol=1e-5)
@@ -151,23 +159,7 @@ def test_a_scan_of_single_numbers() -> None:
 
 def test_loops_over_no_elements() -> None:
     empty, lines = TensorType(float32, (0,)), TensorType(float32, (STEPS, 0))
-    b = Builder("scan")
-    h, x = b.input("h", empty), b.input("x", lines)
-    body = b.subgraph("step")
-    after = body.add(body.input("h", empty), body.input("x", empty))
-    results = b.emit_all(
-        "scan",
-        *(h, x),
-        types=(empty, lines),
-        body=body.finish([after, after]),
-        carried=1,
-        scanned=1,
-        in_axes=(0,),
-        out_axes=(0,),
-        reverse=(False,),
-        out_reverse=(False,),
-    )
-    exe, _ = compiled(b.finish(results))
+    exe, _ = compiled(sums_of(empty, lines))
     last, rows = exe(np.zeros(0, np.float32), np.zeros((STEPS, 0), np.float32))
     assert (last.shape, rows.shape) == ((0,), (STEPS, 0))
 

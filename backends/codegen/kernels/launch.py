@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ class Library:
 
 _MOST = 256
 
+_LOCK = Lock()
 _MADE: dict[Hashable, Library] = {}
 """The last ones, by what they were made of."""
 
@@ -80,7 +82,9 @@ def once(key: Hashable, make: Callable[[], Library]) -> Library:
     """A library: networks have many equal layers, whose text is written once."""
     found = _MADE.get(key)
     if found is None:
-        found = _MADE[key] = make()
-        if len(_MADE) > _MOST:
-            _MADE.pop(next(iter(_MADE)), None)
+        found = make()
+        with _LOCK:  # several threads may compile
+            _MADE[key] = found
+            if len(_MADE) > _MOST:
+                del _MADE[next(iter(_MADE))]
     return found
