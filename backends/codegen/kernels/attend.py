@@ -157,10 +157,9 @@ def head_of(scores: Scores, dialect: Dialect, group: int) -> str:
     """The head of a kernel of groups of so many work-items."""
     more = [f"n{i}" for i in range(len(scores.sizes))]
     types = dict(zip(scores.arrays, scores.words, strict=True))
-    own = arguments(("q", "k", "v", *scores.arrays), (), "out", types)
-    numbers = [f"int {name}" for name in (*SIZES, *more)]
-    every = ", ".join([own, "__local float *restrict near", *numbers])
-    return dialect.kernel.format(name="NAME", group=f"{group}, 1, 1", arguments=every)
+    arrays, sizes = ("q", "k", "v", *scores.arrays), (*SIZES, *more)
+    own = arguments(arrays, sizes, "out", types, ("near",))
+    return dialect.kernel.format(name="NAME", group=f"{group}, 1, 1", arguments=own)
 
 
 @dataclass(frozen=True, slots=True)

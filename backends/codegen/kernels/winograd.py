@@ -313,8 +313,8 @@ class _Writer:
 
     def together(self) -> tuple[str, str]:
         """One kernel for all steps."""
-        more = ("__local float *restrict v", "__local float *restrict y")
-        head = self._head(("x", "zeros", "u", "w", *self.finish.arrays), "out", more)
+        arrays = ("x", "zeros", "u", "w", *self.finish.arrays)
+        head = self._head(arrays, "out", ("v", "y"))
         spans = block("for (int t = 0; t < span; t++)", self._down("begin + t"))
         body = [
             "int begin = ITEM(0) * span;",
@@ -350,14 +350,11 @@ class _Writer:
             "winograd_up", "\n".join(block(self._head(arrays, "out"), body)) + "\n"
         )
 
-    def _head(self, arrays: Sequence[str], out: str, more: Sequence[str] = ()) -> str:
+    def _head(self, arrays: Sequence[str], out: str, near: Sequence[str] = ()) -> str:
         types = self.finish.types if out == "out" else {}
-        declared = arguments(arrays, (), out, types)
         names = _SIZES + size_names(self.finish)
-        sizes = (f"int {name}" for name in names)
-        return self.dialect.kernel.format(
-            name="NAME", group="1, 1, 1", arguments=", ".join([declared, *more, *sizes])
-        )
+        own = arguments(arrays, names, out, types, near)
+        return self.dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
 
     # Parts --------------------------------------------------------------------------
 
