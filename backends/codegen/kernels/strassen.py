@@ -176,10 +176,9 @@ def _summing(tile: Tile, dialect: Dialect) -> tuple[str, str]:
 
 def _source(tile: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
     """The kernel of the products."""
-    declared = arguments(("x", "s", "u", *finish.arrays), (), "out", finish.types)
-    sizes = (f"int {name}" for name in (*_SIZES, *size_names(finish)))
-    more = ", ".join([declared, "__local float *restrict y", *sizes])
-    head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=more)
+    arrays, sizes = ("x", "s", "u", *finish.arrays), (*_SIZES, *size_names(finish))
+    own = arguments(arrays, sizes, "out", finish.types, ("y",))
+    head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
     panel = [
         f"int column = {tile.column('p', 'edge')};",
         f"for (int i = 0; i < 4 * slab; i += {tile.lanes})",
