@@ -309,12 +309,17 @@ class Op:
         raise UnsupportedOpError(f"{self.name} has no gradient rule")
 
     def decompose(self, b: Emitter, *operands: Value) -> Value | tuple[Value, ...]:
-        """The same in terms of simpler ops; composites only.
+        """The same in terms of simpler ops: composites, and host ops where they can.
 
         Raises:
-            UnsupportedOpError: If it is primitive.
+            UnsupportedOpError: If there is no such way.
         """
         raise UnsupportedOpError(f"{self.name} is not decomposable")
+
+    @classmethod
+    def has_parts(cls) -> bool:
+        """Whether ``decompose`` gives something, if only at some of its fields."""
+        return cls.decompose is not Op.decompose
 
     def batch(
         self, b: Emitter, operands: Sequence[Value], rows: Rows

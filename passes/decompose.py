@@ -1,4 +1,4 @@
-"""Composite ops in simpler terms, where a target does not run them."""
+"""Composite and some host ops in simpler terms, where a target does not run them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,16 +9,17 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier
+from graphwright.ir.op import Op
 from graphwright.ir.types import Guard, Type
 
 Supports: TypeAlias = Callable[[Op, Sequence[Type]], bool]
 
 
 def decompose_unsupported(graph: Graph, supports: Supports) -> Graph:
-    """The graph with unsupported composites decomposed, again and again.
+    """The graph with what is unsupported decomposed, again and again.
 
-    What has no decomposition stays: the executor runs it on the host.
+    These are composites, and host ops that have parts. What has none stays: the
+    executor runs it on the host.
     """
     if all(_stays(node, supports) for node in graph.nodes):
         return graph
@@ -50,7 +51,7 @@ def decompose_all(graph: Graph) -> Graph:
 
 
 def _stays(node: Node, supports: Supports) -> bool:
-    if node.op.tier is not Tier.COMPOSITE:
+    if not node.op.has_parts():
         return True
     return supports(node.op, [v.type for v in node.operands])
 

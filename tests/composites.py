@@ -32,4 +32,4 @@ def same_decomposed(
 
 def is_decomposable(op: Op) -> bool:
     """Whether an op is a composite that has a decomposition."""
-    return op.tier is Tier.COMPOSITE and type(op).decompose is not Op.decompose
+    return op.tier is Tier.COMPOSITE and op.has_parts()

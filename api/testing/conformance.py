@@ -93,7 +93,7 @@ def op_checks() -> Iterator[Check]:
 
 def _has_gradient(name: str) -> bool:
     cls = OPS[name]
-    return cls.vjp is not Op.vjp or cls.decompose is not Op.decompose
+    return cls.vjp is not Op.vjp or cls.has_parts()
 
 
 def graph_checks(count: int = 400, block: int = 20) -> Iterator[Check]:

@@ -158,7 +158,8 @@ def is_about_bits(op: Op) -> bool:
     """Whether an op is about the bits of its operands' own dtypes."""
     to = getattr(op, "dtype", None)
     words = isinstance(to, DType) and to.kind == "S"
-    return words or not op.wide or Trait.RANDOM in op.traits or op.tier is Tier.HOST
+    hosted = op.tier is Tier.HOST and not op.has_parts()
+    return words or not op.wide or Trait.RANDOM in op.traits or hosted
 
 
 def _narrowed(x: Any, type_: Type) -> Any:

@@ -26,12 +26,13 @@ from graphwright.backends.codegen.index import Axis, of
 from graphwright.backends.codegen.joints import Part, parts
 from graphwright.backends.codegen.routes import Routes, takes_elsewhere
 from graphwright.backends.codegen.shuffles import unshuffled
-from graphwright.backends.codegen.views import placed, source
+from graphwright.backends.codegen.views import is_turned, placed, source
 from graphwright.backends.codegen.walk import free_axes, reductions_of
 from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Trait
+from graphwright.ir.ops.index import Gather
 from graphwright.ir.ops.movement import BroadcastTo
 from graphwright.ir.ops.reduce import Reduce
 
@@ -51,6 +52,8 @@ _MUCH_BEHIND = 1 << 13
 """Operations that are worth a kernel for the sake of vectors."""
 _MANY_ROWS = 64
 """Rows for which the one that all of them read is best written once."""
+_OFTEN = 4
+"""How often a table's elements are picked that is worth rows side by side."""
 _MUCH = 1 << 17
 """Operations that are worth a kernel of their own."""
 _JOINED = frozenset({"concat", "dynamic_update_slice", "pad"})
@@ -265,7 +268,7 @@ class _Splitter:
             if narrow is not None:
                 self.misplaced |= {narrow} - self.refused
             return not leads
-        if self._is_row(node):
+        if self._is_row(node) or self._is_table(node):
             return True
         return self._weights[v] > _MOST_INLINED
 
@@ -289,6 +292,20 @@ class _Splitter:
         most = max(wide, default=0)
         many = most >= _MANY_ROWS * product(shape)
         return many and most * self._weights[v] >= _MUCH
+
+    def _is_table(self, node: Node) -> bool:
+        """Whether rows are picked from it again and again that lie apart elsewhere."""
+        (v,) = node.results
+        most = max(
+            (
+                product(sizes_of(user.results[0].type))
+                for user in self._users.get(v, ())
+                if isinstance(user.op, Gather) and user.operands[0] is v
+            ),
+            default=0,
+        )
+        often = most >= _OFTEN * max(product(sizes_of(v.type)), 1)
+        return often and is_turned(self.graph, v)
 
     def _joins(self, node: Node, root: Value) -> bool:
         """Whether a reduction can be written out where its result is used."""

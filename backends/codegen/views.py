@@ -16,6 +16,15 @@ def source(graph: Graph, v: Value) -> Value:
     return v
 
 
+def is_turned(graph: Graph, v: Value) -> bool:
+    """Whether neighbours in a row of a value lie apart in what it is a view of."""
+    while (node := graph.makers.get(v)) is not None and node.op.name in MOVES:
+        if isinstance(node.op, Transpose) and node.op.perm[-1] != len(node.op.perm) - 1:
+            return sizes_of(v.type)[-1] > 1
+        (v,) = node.operands
+    return False
+
+
 def placed(
     nodes: Iterable[Node], v: Value, at: Coordinates
 ) -> tuple[Value, Coordinates]:

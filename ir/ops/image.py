@@ -1,4 +1,4 @@
-"""Regions, boxes and files of images: ops that run on the host."""
+"""Regions, boxes and files of images: ops that run on the host, most of them."""
 
 import io
 import math
@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, Expr, symbols
+from graphwright.ir.dim import Dim, Expr, product, symbols
 from graphwright.ir.dtype import dtype, int64, uint8
-from graphwright.ir.errors import BackendUnavailable, BudgetError
+from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import BackendUnavailable, BudgetError, UnsupportedOpError
 from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.index import check_bounds
 from graphwright.ir.rules import need, need_kind, ranked
@@ -129,6 +130,58 @@ class RoiAlign(Regions):
         part = at - first
         second = np.minimum(first + 1, size - 1)
         return first, second, (1 - part) * valid, part * valid
+
+    def decompose(self, b: Emitter, *operands: Value) -> Value:
+        """Pixels, each with all channels, weighted and pooled; not without ``ratio``.
+
+        Regions then say how many samples there are, and no shape can.
+        """
+        if not 0 < self.ratio <= MAX_SAMPLES:
+            raise UnsupportedOpError(f"{self.name} has as many samples as pixels")
+        x, regions, images = operands
+        wide, (_, channels, height, width) = x.dtype.accumulate, x.shape
+        corners = b.mul(b.cast(regions, wide), self.scale)
+        corners = b.sub(corners, 0.5 if self.half_pixel else 0.0)
+        left, top, right, bottom = b.split(corners, [1] * 4, 1)
+        down, tall = self._corners(b, top, bottom, self.shape[0], height)
+        across, long = self._corners(b, left, right, self.shape[1], width)
+        image = b.expand_dims(b.cast(images, int64), [1])
+        down = b.add(b.mul(image, b.dim_scalar(height, int64)), down)
+        down = b.mul(down, b.dim_scalar(width, int64))
+        at = b.add(b.expand_dims(down, [2]), b.expand_dims(across, [1]))
+        weights = b.mul(b.expand_dims(tall, [2]), b.expand_dims(long, [1]))
+        pixels = b.transpose(x, (0, 2, 3, 1))
+        pixels = b.reshape(pixels, (product(pixels.shape[:3]), channels))
+        found = b.mul(
+            b.cast(b.gather(pixels, at, 0), wide), b.expand_dims(weights, [3])
+        )
+        rows, columns = ((n, 2 * self.ratio) for n in self.shape)
+        found = b.reshape(found, (regions.shape[0], *rows, *columns, channels))
+        mean = self.kind == "avg"
+        pooled = b.reduce("sum" if mean else "max", found, (2, 4))
+        pooled = b.mul(pooled, 1 / self.ratio**2) if mean else pooled
+        return b.cast(b.transpose(pooled, (0, 3, 1, 2)), x.dtype)
+
+    def _corners(
+        self, b: Emitter, low: Value, high: Value, count: int, size: Dim
+    ) -> tuple[Value, Value]:
+        """Indices and weights of what ``_samples`` finds, in a row for each region."""
+        n, wide, (regions, _) = self.ratio, low.dtype, low.shape
+        length = b.sub(high, low)
+        cell = b.div(length if self.half_pixel else b.max(length, 1.0), float(count))
+        low, cell = (b.expand_dims(v, [2]) for v in (low, cell))
+        inner = b.div(b.mul(b.add(b.iota((1, 1, n), 2, wide), 0.5), cell), float(n))
+        at = b.add(b.add(low, b.mul(b.iota((1, count, 1), 1, wide), cell)), inner)
+        last = b.dim_scalar(size - 1, wide)
+        valid = b.and_(b.ge(at, -1.0), b.le(at, b.dim_scalar(size, wide)))
+        at = b.where(valid, b.min(b.max(at, 0.0), last), 0.0)
+        first = b.floor(at)
+        far = b.sub(at, first)
+        near = b.where(valid, b.sub(1.0, far), 0.0)
+        indices = b.stack([first, b.min(b.add(first, 1.0), last)], 3)
+        row = (regions, count * n * 2)
+        weights = b.reshape(b.stack([near, far], 3), row)
+        return b.cast(b.reshape(indices, row), int64), weights
 
 
 def _adaptive(cell: float) -> int:

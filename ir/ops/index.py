@@ -341,9 +341,16 @@ class NonZero(Op):
     def compute(self, xp: Any, x: Any) -> Any:
         if x.ndim == 0:
             return xp.zeros((0, int(x != 0)), np.int64)
-        found = xp.nonzero(x)
-        rows = found[0].reshape(1, -1) if len(found) == 1 else xp.stack(found)
-        return rows.astype(np.int64, copy=False)
+        at = xp.flatnonzero(x.astype(bool, copy=False)).astype(np.int64, copy=False)
+        if x.ndim == 1:
+            return at.reshape(1, -1)
+        rows = xp.empty((x.ndim, at.size), np.int64)
+        for axis in range(x.ndim - 1, 0, -1):  # in half the time of `nonzero`
+            rest = at // x.shape[axis]
+            xp.subtract(at, rest * x.shape[axis], out=rows[axis])
+            at = rest
+        rows[0] = at
+        return rows
 
     def vjp(
         self, b: Emitter, operands: Any, results: Any, cotangents: Any

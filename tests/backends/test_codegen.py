@@ -191,6 +191,16 @@ def test_what_neighbours_read_is_computed_once() -> None:
     assert len(stages) == 6
 
 
+@pytest.mark.parametrize(("count", "expected"), [(10, 1), (1000, 2)])
+def test_rows_that_are_often_picked_lie_side_by_side(count: int, expected: int) -> None:
+    def run(x: Any, at: Any) -> Any:
+        return gnp.take(x.T, at, axis=0) * 2.0
+
+    specs = gw.spec("float32", (8, 50)), gw.spec("int64", (count,))
+    stages, _ = split(region(run, *specs))
+    assert len(stages) == expected
+
+
 def test_all_but_the_borders_of_a_part_written_asks_nothing() -> None:
     steps = lowered(heat(5000, 1), Cpu(2)).steps
     texts = [source_of(step.kernel, "k", OPENCL) for step in steps]

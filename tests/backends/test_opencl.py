@@ -21,6 +21,7 @@ from graphwright.backends.opencl import (
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.dtype import float8_e4m3fn, float32, uint8
 from graphwright.ir.errors import IndexBoundsError
+from graphwright.ir.evaluate import evaluate
 from graphwright.ir.types import TensorType
 
 MISSING = OpenCLBackend().unavailable()
@@ -585,6 +586,21 @@ def test_fallbacks_are_reported_and_right() -> None:
     want = np.exp(np.linalg.svdvals(np.exp(x)))
     np.testing.assert_allclose(np.asarray(exe(x)), want, rtol=1e-5)
     assert {f.op for f in exe.fallbacks} == {"singular_values"}
+
+
+@device
+def test_host_ops_that_have_parts_run_as_these() -> None:
+    feeds = {"x": normal(2, 5, 9, 7), "corners": np.abs(normal(3, 4)) * 9}
+    b = gw.Builder("regions")
+    x, corners = (b.input(n, TensorType(float32, f.shape)) for n, f in feeds.items())
+    images = b.constant([0, 1, 0])
+    fields = {"shape": (3, 2), "scale": 0.5, "kind": "avg", "half_pixel": True}
+    found = [b.emit("roi_align", x, corners, images, ratio=n, **fields) for n in (0, 2)]
+    exe = gw.compile(graph := b.finish(found), backend="opencl")
+    rows = zip(exe(**feeds), evaluate(graph, [*feeds.values()]), strict=True)
+    for got, want in rows:
+        np.testing.assert_allclose(np.asarray(got), want, rtol=1e-4, atol=1e-5)
+    assert [f.op for f in exe.fallbacks] == ["roi_align"]
 
 
 @device

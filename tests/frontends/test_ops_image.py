@@ -19,6 +19,7 @@ from PIL import Image
 
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.evaluate import evaluate
+from graphwright.passes.decompose import decompose_all
 
 RNG = np.random.default_rng(29)
 
@@ -129,15 +130,22 @@ def test_roi_align(ratio: int, half: bool, mode: str) -> None:
     model = node_model(
         "RoiAlign", inputs, opset=16, coordinate_transformation_mode=transform, **how
     )
-    same_as_ort(*model, rtol=1e-4)
+    (want,) = same_as_ort(*model, rtol=1e-4)
     if not half:
         same_as_ort(*node_model("RoiAlign", inputs, opset=10, **how), rtol=1e-4)
+    graph = decompose_all(imported(model[0]))
+    assert any(node.op.name == "roi_align" for node in graph.nodes) == (ratio == 0)
+    (parts,) = evaluate(graph, inputs)
+    np.testing.assert_allclose(parts, want, rtol=1e-5, atol=1e-5)
 
 
 def test_roi_align_of_an_image_that_is_not_there() -> None:
     inputs = [draw(1, 1, 4, 4), REGIONS[:1], np.array([1], np.int64)]
     with pytest.raises(GraphwrightError, match="RoiAlign"):
         run(*node_model("RoiAlign", inputs))
+    model, _ = node_model("RoiAlign", inputs, sampling_ratio=1)
+    with pytest.raises(GraphwrightError, match="RoiAlign"):
+        evaluate(decompose_all(imported(model)), inputs)
 
 
 @pytest.mark.parametrize("centred", [0, 1])
