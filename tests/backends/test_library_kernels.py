@@ -23,7 +23,7 @@ from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library, Local
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.tile import Tile
+from graphwright.backends.codegen.kernels.tile import Tile, tall
 from graphwright.backends.codegen.kernels.toom import Matrix, toom
 from graphwright.backends.codegen.kernels.winograd import winograd
 from graphwright.ir.constant import Constant
@@ -321,9 +321,9 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     larger = ConvShape(1, (27, 27), 96, 256, (5, 5), pads=((2, 2), (2, 2)), groups=2)
     assert division(larger, MACHINE) == Division(4, 5, 5)
     assert _kind(ConvShape(1, (3, 3), 64, 64, (5, 5), pads=WIDE)) == "conv"
-    for size, filters in ((28, 512), (14, 256)):  # though weights are 4 times as large
+    for size, filters, outputs in ((28, 512, 4), (14, 256, 3)):
         many = ConvShape(1, (size, size), filters, filters, (3, 3), pads=SAME)
-        assert division(many, MACHINE) == Division(4)
+        assert division(many, MACHINE) == Division(outputs)  # weights: 4 or 2.8 times
     first = ConvShape(1, (224, 224), 3, 64, (7, 7), (2, 2), ((3, 3), (3, 3)))
     assert _kind(first) == "winograd"
     assert _kind(replace(first, pixel=4)) == "conv"
@@ -438,13 +438,21 @@ def test_deep_products_are_added_up_in_pieces(constant: bool, lanes: int) -> Non
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
+@pytest.mark.parametrize("high", [6, 8, 9, 10])
 @pytest.mark.parametrize("rows", [*range(1, 40), 49, 128, 197])
-def test_tiles_cover_all_rows_and_few_that_are_not_there(rows: int) -> None:
-    tile = Tile()
+def test_tiles_cover_all_rows_and_few_that_are_not_there(rows: int, high: int) -> None:
+    tile = Tile(high)
+    assert rows <= tile.computed_rows(rows) < rows + high
     tiles, longs = tile.split(rows)
     lengths = [tile.rows] * longs + [tile.rows - 1] * (tiles - longs)
     assert rows <= sum(lengths) < rows + tile.rows
     assert sum(lengths) == rows or rows < tile.rows * (tile.rows - 1)
+
+
+def test_tiles_are_as_high_as_registers_and_rows_allow() -> None:
+    assert {tall(rows, 8).rows for rows in range(1, 400)} == {6}
+    heights = {7: 8, 16: 9, 25: 9, 49: 10, 128: 10, 196: 10}
+    assert {rows: tall(rows, 16).rows for rows in heights} == heights
 
 
 def test_sizes_are_no_part_of_the_source() -> None:

@@ -14,14 +14,14 @@ from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.tile import Tile
+from graphwright.backends.codegen.kernels.tile import Tile, tall
 from graphwright.backends.mapped import release_part
 from graphwright.ir.constant import Constant
 
 _BALANCE = 3 / 8
 """Operations of a lane in the time of a byte of weights: they come from memory in each
 run, but most of that is waited for behind products."""
-_TRANSFORMS = {4: (40, 40), 6: (140, 145), 7: (180, 350), 8: (220, 560)}
+_TRANSFORMS = {4: (40, 40), 5: (85, 85), 6: (140, 145), 7: (180, 350), 8: (220, 560)}
 """Cycles to transform a tile of a vector of channels, there and back, by its points."""
 _CYCLE = 4
 """Operations of a cycle, of each lane."""
@@ -30,8 +30,6 @@ _COPIED = 5
 _RESIDENT = 5 << 22
 """Bytes of transformed filters that each span of tiles may read again, by lanes: the
 faster products are, the sooner they wait."""
-_TILE = Tile()
-"""What is multiplied: so many rows, whatever the width of vectors is."""
 _HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
 """Time of a row of a register tile, by its rows."""
 _PART = 1 << 20
@@ -127,7 +125,7 @@ def _rows(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     """Rows of products on all cores, until the last one is done with its own."""
     tiles = cut.tiles(shape)
     if not cut.span:
-        return _computed(tiles)
+        return _computed(tiles, machine)
     turns = -(-shape.groups * -(-tiles // cut.span) // machine.cores)
     return turns * machine.cores * cut.span * _HEIGHTS[cut.span] / shape.groups
 
@@ -144,7 +142,7 @@ def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     shape = _unstrided(shape, machine)
     if not winograd.accepts(shape, machine.lanes):
         return [best]
-    spans, taps = (0, *_HEIGHTS, 2 * _TILE.rows), shape.kernel[0]
+    spans, taps = (0, *_HEIGHTS, 2 * max(_HEIGHTS)), shape.kernel[0]
     every = (Division(m, span, taps) for m in _outputs(shape) for span in spans)
     fit = [cut for cut in every if cut.near(shape, machine.lanes) <= machine.cache]
     return [best, *(cut for cut in (None, *fit) if cut != best)]
@@ -154,16 +152,14 @@ def _rounded(n: int, step: int) -> int:
     return -(-n // step) * step
 
 
-def _computed(rows: int) -> float:
+def _computed(rows: int, machine: Cpu) -> float:
     """Rows of register tiles, in the time of those of a whole tile."""
-    tiles, longs = _TILE.split(rows)
-    short = (tiles - longs) * (_TILE.rows - 1)
-    return longs * _TILE.rows + _HEIGHTS[_TILE.rows - 1] * short
+    return tall(rows, machine.lanes).time_of_rows(rows)
 
 
 def _direct(shape: ConvShape, machine: Cpu) -> float:
     own, tile = shape.group, Tile(lanes=machine.lanes)
-    rows, columns = _computed(own.rows), _rounded(own.filters, tile.columns)
+    rows, columns = _computed(own.rows, machine), _rounded(own.filters, tile.columns)
     depth = own.taps * own.depth
     return shape.groups * (
         2 * rows * columns * depth + 4 * _BALANCE * machine.lanes * depth * own.filters

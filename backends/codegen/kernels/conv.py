@@ -34,12 +34,14 @@ from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
+    MOVED,
     Form,
     Tile,
     asked,
     fitting,
     next_panel,
     packed,
+    soon,
 )
 
 _FEW_CHANNELS = 16
@@ -277,8 +279,7 @@ def _source(
 
     def sums(tile: Tile) -> list[str]:
         own = _channels if shape.is_product else partial(_taps, apart=apart)
-        soon = f"const __global {word} *soon = next + (t - first) * turn;"
-        return [soon, *own(tile, shape, ordered)]
+        return [*soon(word), *own(tile, shape, ordered)]
 
     places = [*tile.place("t"), *(_same_places if shape.is_product else _places)(tile)]
     store = _stores(finish, ragged)
@@ -331,7 +332,7 @@ def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
     word = tile.sums_of.word
     lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
-    return [*lines, *tile.multiply("depth", pace="pace", at=at)]
+    return [*lines, *tile.multiply("depth", moved=MOVED, at=at)]
 
 
 def _places(tile: Tile) -> list[str]:
@@ -380,7 +381,7 @@ def _taps(tile: Tile, shape: ConvShape, ordered: bool, apart: bool) -> list[str]
             inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
             at = f"{inside} ? {at} : zeros"
         lines.append(f"const __global {tile.sums_of.word} *a{i} = {at};")
-    lines += tile.multiply("depth", pace="pace")
+    lines += tile.multiply("depth", moved=MOVED)
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
     return columns if apart else block("for (int ky = 0; ky < taps_y; ky++)", columns)
 

@@ -31,12 +31,16 @@ from graphwright.backends.codegen.kernels.text import (
 )
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
+    MOVED,
     Form,
     Tile,
     asked,
+    by_rows,
     fitting,
     next_panel,
     packed,
+    soon,
+    tall,
 )
 
 _LEAST = 1 << 18
@@ -145,7 +149,7 @@ def multiplied(
     shape: GemmShape, machine: Cpu, dialect: Dialect, x: str, w: str, out: str
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
-    tile = Tile(lanes=machine.lanes)
+    tile = tall(shape.rows, machine.lanes)
     kernel = _source(tile, Affine(), tile.ragged(shape.columns), dialect)
     sizes = _sizes(shape, tile, machine, lies=False)
     return Library((_launch(kernel, tile, (x, w, out), shape, sizes),))
@@ -232,7 +236,7 @@ def _asked(
 ) -> Mapping[str, int]:
     columns, head = tile.columns, tile.sums_of.head
     if lies:  # the next panel lies beside this one
-        return dict(zip(ASKED, (columns, 0, shape.columns), strict=True))
+        return by_rows(columns, shape.columns)
     whole = (shape.depth + head) * columns
     return asked((piece + head) * columns, columns, passes, machine, whole)
 
@@ -253,8 +257,8 @@ def _source(
             f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth + k0;"
             for i in range(tile.rows)
         ]
-        soon = f"const __global {word} *soon = next + (t - first) * turn;"
-        return [*rows, soon, *tile.multiply("deep", step="row_step", pace="pace")]
+        multiply = tile.multiply("deep", step="row_step", moved=MOVED)
+        return [*rows, *soon(word), *multiply]
 
     again = "panel - (p - from) * panel_step + piece * row_step"
     store = _stores(tile, finish, ragged)

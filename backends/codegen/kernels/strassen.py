@@ -27,7 +27,14 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named
-from graphwright.backends.codegen.kernels.tile import ASKED, Tile, asked
+from graphwright.backends.codegen.kernels.tile import (
+    ASKED,
+    MOVED,
+    Tile,
+    asked,
+    soon,
+    tall,
+)
 
 _PRODUCTS = 7
 _SUMS = ("a + d", "c + d", "a + b", "c - a", "b - d")
@@ -84,7 +91,7 @@ def strassen(
     shape: GemmShape, finish: Finish, machine: Cpu, dialect: Dialect
 ) -> Library:
     """A product of ``x`` by a constant to ``out``; see `gemm.gemm`."""
-    tile = Tile(lanes=machine.lanes)
+    tile = tall(-(-shape.rows // 2), machine.lanes)
     numbers = _sizes(shape, tile, machine)
     values = tuple(numbers[name] for name in _SIZES)
     near = Local(5 * numbers["slab"])
@@ -216,9 +223,8 @@ def _products(whole: Tile) -> list[str]:
             for i in range(tile.rows)
         ]
         start = "const __global float *b = panel;"
-        soon = "const __global float *soon = panel + ask + (t - first) * turn;"
-        multiply = tile.multiply("piece", pace="pace")
-        return [start, soon, *tile.sums(), *rows, *multiply, *tile.each(add)]
+        multiply = tile.multiply("piece", moved=MOVED)
+        return [start, *soon("float"), *tile.sums(), *rows, *multiply, *tile.each(add)]
 
     tiles = [
         *whole.place("t", "upper"),
@@ -239,7 +245,7 @@ def _products(whole: Tile) -> list[str]:
                 "    : f < 6 ? x : x + (size_t)upper * depth + inner) + cut * piece;",
                 "const __global float *panel =",
                 f"    u + (((size_t)p * cuts + cut) * {_PRODUCTS} + f) * piece"
-                f" * {columns};",
+                f" * {columns}, *next = panel + ask;",
                 *block("for (int t = first; t < last; t++)", tiles),
             ],
         )

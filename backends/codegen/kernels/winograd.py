@@ -398,7 +398,7 @@ class _Writer:
             *rows,
             *self.tile.sums(),
             f"const __global float *soon = b + channels * {columns};",
-            *self.tile.multiply("channels", pace=str(columns)),
+            *self.tile.multiply("channels", moved=f"soon += {columns};"),
             *self.tile.each(keep),
             f"to += {self.tile.rows * columns};",
             f"row += {self.tile.rows} * channels;",
