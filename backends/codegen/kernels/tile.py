@@ -112,11 +112,13 @@ class Tile:
                 compiler moves the numbers that all need ahead, where no registers hold
                 them.
         """
+        added = [
+            f"const {self.sums_of.space} {self.sums_of.word} *b = panel;",
+            *self.sums(),
+            *self.by_height(text),
+        ]
         if not long:
-            return self.by_height(lambda tile: tile._added(text) + tile._stored(form))
-
-        def kept(tile: Tile) -> list[str]:
-            return [*tile._added(text), *tile.each(keep)]
+            return [*added, *self._stored(form)]
 
         def keep(i: int, j: int) -> list[str]:
             return [f"c[{i * self.vectors + j}] = c{i}_{j};"]
@@ -129,17 +131,13 @@ class Tile:
         ]
         return [
             f"{self.vector} c[{self.rows * self.vectors}];",
-            *self.by_height(kept),
+            *added,
+            *self.each(keep),
             *block(
                 f"for (uint q = 0; q < (uint)count * {self.vectors}; q++)",
                 [*where, f"{self.vector} sum = c[q];", *form("j")],
             ),
         ]
-
-    def _added(self, text: Text) -> list[str]:
-        sums = self.sums_of
-        start = f"const {sums.space} {sums.word} *b = panel;"
-        return [start, *self.sums(), *text(self)]
 
     def _stored(self, form: Form) -> list[str]:
         """All rows from registers; but for the last tile, as many as there are."""

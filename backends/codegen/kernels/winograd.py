@@ -247,17 +247,13 @@ def _down(division: Division, lanes: int, whole: bool, tile: str) -> Sequence[st
         f"int y = oy - up + i / {a}, z = ox - left + i % {a};",
         f"from[i] = WITHIN(y, height) && WITHIN(z, width) ? {at} : zeros;",
     ]
-    columns: list[str] = []
-    for j in range(a):
-        values = (f"LOAD(from[{i * a + j}] + c)" for i in range(a))
-        columns += _step(division, values, _into("d", a, j))
-    rows: list[str] = []
-    for i in range(a):
+    loads = (f"LOAD(from[{i * a} + j] + c)" for i in range(a))
+    columns = _step(division, loads, _into("d", a, "j"))
 
-        def keep(j: int, value: str, i: int = i) -> str:
-            return f"{near}STORE(to + {i * a + j} * pitch, {value})"
+    def keep(j: int, value: str) -> str:
+        return f"{near}STORE(to + (i * {a} + {j}) * pitch, {value})"
 
-        rows += _step(division, (f"d[{i * a + j}]" for j in range(a)), keep)
+    rows = _step(division, (f"d[i * {a} + {j}]" for j in range(a)), keep)
     return [
         f"int tile = {tile} < tiles ? {tile} : tiles - 1;",
         *_place(division.outputs, "tile"),
@@ -269,20 +265,32 @@ def _down(division: Division, lanes: int, whole: bool, tile: str) -> Sequence[st
                 f"int c = {'k' if whole else overlapped};",
                 f"vec d[{count}];",
                 f"{space} float *to = v + (size_t)t * channels + c;",
-                *columns,
-                *rows,
+                *_loop("j", a, columns),
+                *_loop("i", a, rows),
             ],
         ),
+    ]
+
+
+def _loop(name: str, count: int, body: Sequence[str]) -> list[str]:
+    """A loop that stays one: written out, such steps take compilers seconds."""
+    return [
+        "#pragma unroll 1",
+        *block(f"for (int {name} = 0; {name} < {count}; {name}++)", body),
     ]
 
 
 def _step(division: Division, values: Iterable[str], put: Put) -> list[str]:
     """One direction of the transform of inputs."""
     names = [f"x{i}" for i in range(division.points)]
-    pairs = zip(names, values, strict=True)
-    declared = ", ".join(f"{name} = {value}" for name, value in pairs)
     matrix = in_floats(toom(division.outputs, division.taps).down)
-    return ["{", f"vec {declared};", *rows_of(matrix, names, put), "}"]
+    return [_declared(names, values), *rows_of(matrix, names, put)]
+
+
+def _declared(names: Iterable[str], values: Iterable[str]) -> str:
+    """Vectors with their values."""
+    pairs = zip(names, values, strict=True)
+    return f"vec {', '.join(f'{name} = {value}' for name, value in pairs)};"
 
 
 class _Writer:
@@ -414,17 +422,13 @@ class _Writer:
         m, a = self.m, self.a
         names = [f"x{i}" for i in range(a)]
         lines = [f"const {self.space} float *s = {sums};", f"vec d[{m * a}];"]
-        for j in range(a):
-            loads = ", ".join(
-                f"{x} = {self._sum(f's + {i * a + j} * step')}"
-                for i, x in enumerate(names)
-            )
-            put = columns_of(self.back, names, _into("d", a, j))
-            lines += ["{", f"vec {loads};", *put, "}"]
-        for i in range(m):
-            loads = ", ".join(f"x{j} = d[{i * a + j}]" for j in range(a))
-            put = columns_of(self.back, names, partial(self._output, i))
-            lines += block(f"if (oy + {i} < high)", [f"vec {loads};", *put])
+        loads = (self._sum(f"s + ({i * a} + q) * step") for i in range(a))
+        put = columns_of(self.back, names, _into("d", a, "q"))
+        lines += _loop("q", a, [_declared(names, loads), *put])
+        ups = (f"d[i * {a} + {j}]" for j in range(a))
+        put = columns_of(self.back, names, self._output)
+        within = block("if (oy + i < high)", [_declared(names, ups), *put])
+        lines += _loop("i", m, within)
         return block(self._vectors(), lines)
 
     def _sum(self, address: str) -> str:
@@ -436,8 +440,8 @@ class _Writer:
     def _vectors(self) -> str:
         return f"for (int j = 0; j < {self.tile.columns}; j += {self.tile.lanes})"
 
-    def _output(self, i: int, j: int, value: str) -> str:
-        body = [f"vec r = {value};", "odd += r * 0.0f;", *self._written(str(i), str(j))]
+    def _output(self, j: int, value: str) -> str:
+        body = [f"vec r = {value};", "odd += r * 0.0f;", *self._written("i", str(j))]
         return "\n".join(block(f"if (ox + {j} < wide)", body))
 
     def _written(self, i: str, j: str) -> list[str]:
@@ -485,8 +489,10 @@ class _Writer:
         )
 
 
-def _into(array: str, width: int, column: int) -> Put:
+def _into(array: str, width: int, column: str) -> Put:
+    """Keeps what a column of a tile is transformed to."""
+
     def put(row: int, value: str) -> str:
-        return f"{array}[{row * width + column}] = {value};"
+        return f"{array}[{row * width} + {column}] = {value};"
 
     return put
