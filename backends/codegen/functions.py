@@ -79,6 +79,7 @@ def _round(size: Expr, x: Expr) -> Expr:
 
 
 _LOG2_E = 1.44269504088896341
+_TWICE = 2 * _LOG2_E
 _INFINITY = float("inf")
 _NORMAL = 87.33654
 """Up to here ``e^x`` and ``e^-x`` are normal numbers of float32."""
@@ -109,18 +110,18 @@ class _Format:
     ln2: tuple[float, float]
 
     def power_of_two(self, n: Expr) -> Expr:
-        """``2^n`` of an integer; bits above the exponent's are lost."""
-        return ((n + self.bias) << self.mantissa).bits(self.dtype)
+        """``2^n`` of an integer with the bias; bits above the exponent's are lost."""
+        return (n << self.mantissa).bits(self.dtype)
 
-    def whole(self, x: Expr) -> tuple[Expr, Expr]:
-        """The nearest integer: as low bits, and as a float."""
-        magic = 1.5 * 2.0**self.mantissa  # the sum has no bits behind the point
+    def whole(self, x: Expr, bias: int) -> tuple[Expr, Expr]:
+        """The nearest integer: as low bits, with a bias, and as a float."""
+        magic = 1.5 * 2.0**self.mantissa + bias  # the sum has no bits behind the point
         shifted = x + magic
         return shifted.bits(self.held), shifted - magic
 
 
 _SINGLE = _Format(
-    *(float32, int32, 23, 127, (89.0, -104.0), 9.1),
+    *(float32, int32, 23, 127, (89.0, -104.0), 9.011),
     (0.693359375, -2.12194440e-4),
 )
 _DOUBLE = _Format(
@@ -130,12 +131,14 @@ _DOUBLE = _Format(
 _FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
 
 # Coefficients and reductions of S. L. Moshier's Cephes library (1989), `single/` and
-# `double/`: `exp.c`, `log.c`, `ndtr.c`; of e^x in float64, Taylor's.
+# `double/`: `exp.c`, `log.c`, `ndtr.c`; of e^x in float64, Taylor's. Those of e^x,
+# 2^x - 1 and log2(1 - erf(x)) in float32 are fitted: e^x, 2^x - 1 and erf are within
+# 0.1 units in the last place by them, if all else is exact.
 
 # fmt: off
 _EXP = {
-    float32: (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
-              4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
+    float32: (1.378973946e-3, 8.368679322e-3, 4.166888818e-2, 1.666652113e-1,
+              4.999999106e-1),
     float64: tuple(1 / factorial(k) for k in range(13, 1, -1)),
 }
 _LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1,
@@ -147,9 +150,13 @@ _LOG_OVER = (
 _LOG_UNDER = (
     1.0, 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1,
     7.11544750618563894466e1, 2.31251620126765340583e1)
-_ERF = (7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3,
-        -2.685381193529856e-2, 1.128358514861418e-1, -3.761262582423300e-1,
-        1.128379165726710)
+_POWER_LESS_1 = (
+    1.53826943e-04, 1.33874046e-03, 9.61830933e-03, 5.55036739e-02,
+    2.40226492e-01, 6.93147182e-01)
+_LOG_ERFC = (
+    1.32056512e-05, -1.68305225e-04, 9.07739624e-04, -2.39529135e-03,
+    2.21827795e-04, 2.76369918e-02, -1.48278326e-01, -9.18447495e-01,
+    -1.62790704e+00)
 _ERF_OVER = (
     9.60497373987051638749, 9.00260197203842689217e1, 2.23200534594684319226e3,
     7.00332514112805075473e3, 5.55923013010394962768e4)
@@ -166,13 +173,6 @@ _ERFC_UNDER = (
     1.65666309194161350182e3, 5.57535340817727675546e2)
 # fmt: on
 
-_LOG_ERFC = (
-    *(1.87972822e-4, -2.96401722e-3, 2.19065193e-2, -1.03256293e-1, -6.37964904e-1),
-    *(-1.12720239, -3.12455115e-4),
-)
-"""``log(1 - erf(x))`` from 1 to 4, fitted so that ``erf`` of float32 is within 1.1
-units in the last place there, if all else is exact."""
-
 
 def _exp(x: Expr) -> Expr:
     """``2^n e^r`` with ``|r| <= ln 2 / 2``; the power in two steps, for subnormals."""
@@ -180,16 +180,16 @@ def _exp(x: Expr) -> Expr:
     most, least = form.range
     x = choose(x > most, const(most, x.dtype), x)
     x = choose(x < least, const(least, x.dtype), x)
-    n, whole, found = _power(x, form)
-    half, _ = form.whole(whole * 0.5)
-    return (found + 1.0) * form.power_of_two(half) * form.power_of_two(n - half)
+    n, r = _reduced(x, form, 2 * form.bias)
+    half = n >> 1
+    return _exp_near(r) * form.power_of_two(half) * form.power_of_two(n - half)
 
 
 def _exp_within(x: Expr) -> Expr:
     """The same where it is known to be a normal number."""
     form = _FORMATS[x.dtype]
-    n, _, found = _power(x, form)
-    return (found + 1.0) * form.power_of_two(n)
+    n, r = _reduced(x, form, form.bias)
+    return _exp_near(r) * form.power_of_two(n)
 
 
 def weight(x: Expr) -> Expr:
@@ -197,12 +197,26 @@ def weight(x: Expr) -> Expr:
     return choose(x < -87.0, const(0.0, x.dtype), _exp_within(x))
 
 
-def _power(x: Expr, form: _Format) -> tuple[Expr, Expr, Expr]:
-    """``n``, as an integer and as a float, and ``e^r - 1``."""
-    n, whole = form.whole(x * _LOG2_E)
+def _reduced(x: Expr, form: _Format, bias: int) -> tuple[Expr, Expr]:
+    """``n + bias``, as low bits, and ``r``, of ``x = n ln 2 + r``."""
+    n, whole = form.whole(x * _LOG2_E, bias)
     high, low = form.ln2
-    r = (x - whole * high) - whole * low
-    return n, whole, horner(r, _EXP[x.dtype]) * (r * r) + r
+    return n, (x - whole * high) - whole * low
+
+
+def _exp_near(r: Expr) -> Expr:
+    """``e^r`` near 0."""
+    return horner(r, (*_EXP[r.dtype], 1.0, 1.0))
+
+
+def _less_one(power: Expr, again: Expr) -> tuple[Expr, Expr]:
+    """``2^n`` and ``2^r - 1`` of a power ``n + r`` of 2, in float32.
+
+    The power comes twice: what is a product is each time one operation with a sum.
+    """
+    n, whole = _SINGLE.whole(power, _SINGLE.bias)
+    r = again - whole
+    return _SINGLE.power_of_two(n), horner(r, _POWER_LESS_1) * r
 
 
 def _log(x: Expr) -> Expr:
@@ -242,8 +256,11 @@ def _tanh(x: Expr) -> Expr:
     """``e / (e + 2)`` with ``e = exp(2|x|) - 1``, which keeps what is small."""
     form, size = _FORMATS[x.dtype], magnitude(x)
     cut = choose(size > form.tanh, const(form.tanh, x.dtype), size)
-    n, _, part = _power(cut + cut, form)
-    scale = form.power_of_two(n)
+    if form is _SINGLE:
+        scale, part = _less_one(cut * _TWICE, cut * _TWICE)
+    else:
+        n, r = _reduced(cut + cut, form, form.bias)
+        scale, part = form.power_of_two(n), horner(r, _EXP[r.dtype]) * (r * r) + r
     e = part * scale + (scale - 1.0)
     return signed_as(e / (e + 2.0), x)
 
@@ -253,24 +270,26 @@ def _sigmoid(x: Expr) -> Expr:
     one = const(1.0, x.dtype)
     if x.dtype is float64:
         return one / (_exp(-x) + one)
-    low, most = x < -_NORMAL, const(_NORMAL, float32)
-    cut = choose(x > _NORMAL, most, choose(low, -most, x))
-    return choose(low, const(0.0, float32), one / (_exp_within(-cut) + one))
+    cut = choose(x > _NORMAL, const(_NORMAL, float32), x)
+    found = one / (_exp_within(-cut) + one)
+    return choose(x < -_NORMAL, const(0.0, float32), found)
 
 
 def _erf(x: Expr) -> Expr:
+    """``1 - 2^y`` of a float32, by a polynomial ``y``; of float64 Cephes' ratios."""
+    if x.dtype is float32:
+        size = magnitude(x)
+        cut = choose(size > 3.92, const(3.92, float32), size)
+        y = horner(cut, _LOG_ERFC) * cut
+        scale, part = _less_one(y, y)
+        return signed_as((1.0 - scale) - part * scale, x)
     size = magnitude(x)
     z = x * x
-    if x.dtype is float32:
-        near = x * horner(z, _ERF)
-        cut = choose(size > 4.0, const(4.0, float32), size)  # from there on it is 1
-        far = 1.0 - _exp_within(horner(cut, _LOG_ERFC))
-    else:
-        near = x * horner(z, _ERF_OVER) / horner(z, _ERF_UNDER)
-        tail = horner(size, _ERFC_OVER) / horner(size, _ERFC_UNDER)
-        far = 1.0 - _exp(-z) * tail
-        over = size > 6.0
-        far = choose(over, choose(size.same(size), const(1.0, x.dtype), size), far)
+    near = x * horner(z, _ERF_OVER) / horner(z, _ERF_UNDER)
+    tail = horner(size, _ERFC_OVER) / horner(size, _ERFC_UNDER)
+    far = 1.0 - _exp(-z) * tail
+    over = size > 6.0
+    far = choose(over, choose(size.same(size), const(1.0, x.dtype), size), far)
     return choose(size < 1.0, near, signed_as(far, x))
 
 
