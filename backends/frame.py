@@ -139,7 +139,7 @@ class Frame:
             stage[...] = x
         key: list[Any] = []
         for position, _ in self._moving:
-            key.append(_address(feeds[position]))
+            key.append(address(feeds[position]))
         fresh = self._fresh(feeds, lent, key) if self.outliving else {}
         where = tuple(key)
         found = self._bindings.get(where)
@@ -160,7 +160,7 @@ class Frame:
             source = targets.get(slot) if lent else None
             if source is not None and source in lent and lender.fits(feeds[source]):
                 found[slot] = feeds[source]
-                key.append(_address(feeds[source]))
+                key.append(address(feeds[source]))
             else:
                 memory: Any = lender.lend()
                 found[slot] = memory
@@ -183,7 +183,7 @@ class Frame:
         fixed = self._fixed
         found = Binding(list(fixed.slots), list(fixed.calls), set())
         for slot, array in moving.items():
-            found.slots[slot] = _stand_in(array)
+            found.slots[slot] = stand_in(array)
             if slot not in self.outliving and found.slots[slot] is not None:
                 found.slots[slot].flags.writeable = False
         self._bind(found, self._rest)
@@ -232,7 +232,7 @@ class Frame:
             return None
         if kernel.bind is None:
             return partial(kernel.run, *places, *operands)
-        if not _contiguous(operands, kernel):
+        if not contiguous(operands, kernel):
             return None
         return kernel.bind(self._scratch, *places, *operands)
 
@@ -268,7 +268,8 @@ def _in_turn(calls: Sequence[Call]) -> None:
         call()
 
 
-def _contiguous(operands: Sequence[Any], kernel: Into) -> bool:
+def contiguous(operands: Sequence[Any], kernel: Into) -> bool:
+    """Whether ``bind`` takes operands as they are."""
     rest = [x for i, x in enumerate(operands) if i not in kernel.strided]
     return all(x is None or x.flags.c_contiguous for x in rest)
 
@@ -277,7 +278,7 @@ def _is_host(x: Any) -> bool:
     return type(x) is np.ndarray and not x.dtype.hasobject
 
 
-def _address(x: Any) -> Any:
+def address(x: Any) -> Any:
     """Where an array of the host lies, and by which steps if it is not contiguous."""
     try:  # four times as fast as what works for all
         return ctypes.addressof(_BYTE.from_buffer(x))
@@ -286,7 +287,7 @@ def _address(x: Any) -> Any:
         return None if where is None else (where, x.strides)
 
 
-def _stand_in(x: Any) -> Any:
+def stand_in(x: Any) -> Any:
     """The same array, but it does not keep the memory alive; None for other things.
 
     It may be used while the caller holds an array at that address.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Backend, BuildError, Kernel, Request
+from graphwright.backends.settings import Settled
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.fused import Fused
@@ -19,6 +20,8 @@ _logger = logging.getLogger("graphwright.run")
 
 def placed(x: Any, type_: Type, backend: Backend) -> Any:
     """A value of a type where it belongs: with the backend, if that holds such."""
+    if type(x) is np.ndarray and type(backend).to_device is Backend.to_device:
+        return x
     if isinstance(x, Remote):
         return x.value
     if not isinstance(type_, TensorType):
@@ -122,7 +125,7 @@ def host_kernel(request: Request, backend: Backend) -> Kernel:
 
     def run(*arrays: Any) -> Any:
         host = (fetched(x, t, backend) for x, t in zip(arrays, types, strict=True))
-        with np.errstate(all="ignore"):
+        with Settled():
             found: Any = compute(np, *host)
         results = found if isinstance(found, tuple) else (found,)
         pairs = zip(results, ends, strict=True)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from graphwright.backends.arena import SMALL, Ends, Layout, plan_layout
 from graphwright.backends.contract import Into
 from graphwright.backends.frame import Binding, Frame
@@ -13,7 +11,7 @@ from graphwright.backends.loop import in_place
 from graphwright.backends.observe import Observer
 from graphwright.backends.options import Options
 from graphwright.backends.outputs import Outputs
-from graphwright.backends.settings import settle
+from graphwright.backends.settings import Settled
 from graphwright.backends.steps import (
     Resident,
     Run,
@@ -149,8 +147,7 @@ class Plan:
         with self._running:
             found = None if self._divided else self._run_whole(feeds, run)
             if found is None:
-                with np.errstate():
-                    settle()
+                with Settled():
                     found = self.run(feeds, env, run)
         if self._results.exposed:
             self._results.part(found, feeds, self.program.options.backend)

@@ -24,6 +24,7 @@ from graphwright.backends.host import (
     placed,
     remote,
 )
+from graphwright.backends.late import Again, Settle, settling
 from graphwright.backends.loop import Loop, fits
 from graphwright.backends.options import Options
 from graphwright.backends.plan import Env, Plan
@@ -49,7 +50,7 @@ from graphwright.ir.errors import (
     GraphwrightError,
     UnsupportedOpError,
 )
-from graphwright.ir.evaluate import bind_inputs, check_guards, define_symbols
+from graphwright.ir.evaluate import bind_inputs, check_guards
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier, Trait
 from graphwright.ir.ops.control import Scan, WhileLoop
@@ -205,7 +206,10 @@ class Program:
             found = op.result_type(*types)
             declared = found if isinstance(found, tuple) else (found,)
             size = sum(map(nbytes_of, declared))
-            return self._kernel(Request(op, types, constants, declared), node), size
+            kernel = self._kernel(Request(op, types, constants, declared), node)
+            return Again(kernel) if isinstance(kernel, Into) else kernel, size
+
+        settle = self._settling(node)
 
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             try:
@@ -215,29 +219,12 @@ class Program:
             except GraphwrightError as error:
                 raise blamed(error, node) from error
             results = results if isinstance(results, tuple) else (results,)
-            return self._settle(node, operands, results, env)
+            return settle(operands, results, env)
 
         return step
 
-    def _settle(
-        self, node: Node, operands: Sequence[Any], results: Sequence[Any], env: Env
-    ) -> list[Any]:
-        """Results as the backend's arrays; symbols that they define are bound."""
-        backend = self.options.backend
-        arrays = [
-            placed(r, v.type, backend)
-            for r, v in zip(results, node.results, strict=True)
-        ]
-        if node.op.defined_symbols():
-            known = [
-                fetched(x, v.type, backend)
-                for x, v in zip(operands, node.operands, strict=True)
-                if not node.results  # only then do operands say what symbols are
-            ]
-            define_symbols(node, known, arrays, env)
-            if node in self._guards:
-                check_guards(self._guards[node], env)
-        return arrays
+    def _settling(self, node: Node) -> Settle:
+        return settling(node, self._guards.get(node, ()), self.options.backend)
 
     def _kernel_for(self, request: Request, node: Node) -> Kernel:
         backend = self.options.backend
@@ -262,7 +249,7 @@ class Program:
         return host_kernel(request, backend)
 
     def _control_step(self, node: Node) -> StepFunction:
-        backend = self.options.backend
+        backend, settle = self.options.backend, self._settling(node)
 
         def step(operands: list[Any], env: Env, run: Run) -> Sequence[Any]:
             def call(graph: Graph, args: Sequence[Any]) -> Sequence[Any]:
@@ -291,7 +278,7 @@ class Program:
                 results = op.run(call, shown)
             except GraphwrightError as error:
                 raise blamed(error, node) from error
-            return self._settle(node, operands, results, env)
+            return settle(operands, results, env)
 
         return step
 

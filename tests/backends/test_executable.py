@@ -395,6 +395,34 @@ def test_sizes_that_a_run_finds_out_are_checked(name: str) -> None:
             exe(x_, np.array(row))
 
 
+@pytest.mark.parametrize("name", ["numpy", "opencl"])
+def test_results_of_such_sizes_are_their_own_in_all_threads(name: str) -> None:
+    reason = get_backend(name).unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    b = Builder("chosen")
+    x = b.input("x", TensorType(dt.float32, (9, 700)))
+    keep = b.input("keep", TensorType(dt.bool_, (9,)))
+    at = b.squeeze(b.emit("nonzero", keep, count=b.fresh_symbol()), [0])
+    exe = gw.compile(b.finish([b.mul(b.gather(x, at, 0), 2.0)]), backend=name)
+    found = list[tuple[Any, Any]]()
+
+    def run(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for count in [0, 2, 2, 5, 2, 9, 2, 5, 2, 5]:
+            rows = numbers(9, 700) * seed
+            chosen = rng.permutation(9) < count
+            found.append((exe(rows, chosen), rows[chosen] * 2))
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 40
+    assert all(np.array_equal(np.asarray(got), want) for got, want in found)
+
+
 def test_plans_are_made_without_cyclic_collection() -> None:
     def chain(b: Builder, x: Value) -> Value:
         for number in range(400):
