@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.contract import Backend, BuildError, Kernel, Request
-from graphwright.backends.settings import Settled
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.fused import Fused
@@ -18,9 +17,14 @@ from graphwright.ir.types import TensorType, Type
 _logger = logging.getLogger("graphwright.run")
 
 
+def _is_host(backend: Backend) -> bool:
+    """Whether its arrays are NumPy's, on the host."""
+    return type(backend).to_device is Backend.to_device
+
+
 def placed(x: Any, type_: Type, backend: Backend) -> Any:
     """A value of a type where it belongs: with the backend, if that holds such."""
-    if type(x) is np.ndarray and type(backend).to_device is Backend.to_device:
+    if type(x) is np.ndarray and _is_host(backend):
         return x
     if isinstance(x, Remote):
         return x.value
@@ -123,10 +127,14 @@ def host_kernel(request: Request, backend: Backend) -> Kernel:
         return _table_kernel(request, backend)
     compute, types, ends = _computing(request.op), request.types, request.results
 
+    here = _is_host(backend)
+
     def run(*arrays: Any) -> Any:
-        host = (fetched(x, t, backend) for x, t in zip(arrays, types, strict=True))
-        with Settled():
-            found: Any = compute(np, *host)
+        pairs = zip(arrays, types, strict=True)
+        host = arrays if here else (fetched(x, t, backend) for x, t in pairs)
+        found: Any = compute(np, *host)
+        if here and type(found) is np.ndarray:
+            return found
         results = found if isinstance(found, tuple) else (found,)
         pairs = zip(results, ends, strict=True)
         return tuple(placed(x, t, backend) for x, t in pairs)

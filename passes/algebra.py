@@ -254,10 +254,10 @@ def _joined(b: Rewriter, c: Value, d: Value, ufunc: Any) -> Value | None:
     x, y = (k.array().astype(np.float64) for k in (left, right))
     with np.errstate(all="ignore"):
         z = ufunc(x, y).astype(left.dtype.numpy)
-    tiny = _tiny(left.dtype)
-    lost = tiny is None or bool(
-        (np.abs(z[z != 0]) < tiny).any() or (z[(x * y) != 0] == 0).any()
-    )
+        tiny = _tiny(left.dtype)
+        lost = tiny is None or bool(
+            (np.abs(z[z != 0]) < tiny).any() or (z[(x * y) != 0] == 0).any()
+        )
     if ufunc is np.add:
         lost = False
     if lost or not np.isfinite(z.astype(np.float64)).all():

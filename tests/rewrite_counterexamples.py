@@ -205,6 +205,10 @@ for _numbers in ((3e38, 1, 2), (1e-30, 1, 2), (1e-20, 1, 2)):
         ),
     )
 never(
+    "scale_twice",
+    lambda b, x: b.mul(b.mul(x, vector(b, math.inf, 1, 2)), vector(b, 0, 1, 2)),
+)
+never(
     "scale_shifted",
     lambda b, x: b.mul(
         b.add(b.mul(x, vector(b, 1, 2, 3)), vector(b, 1, 2, 3)), splat(b)
