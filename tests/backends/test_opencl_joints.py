@@ -58,8 +58,18 @@ def _graph(name: str) -> Graph:
 
 
 @device
-@pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("persists", [True, False])
+@pytest.mark.parametrize(
+    ("name", "persists"),
+    [
+        *((name, True) for name in BODIES),
+        ("branches", False),
+        *(
+            pytest.param(name, False, marks=pytest.mark.full)
+            for name in BODIES
+            if name != "branches"
+        ),
+    ],
+)
 def test_joined_results_agree(
     name: str, persists: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,18 +60,21 @@ for name in [n for n in sys.modules if n.startswith("onnx.reference")]:
     sys.modules[name] = None
 sys.modules["onnxruntime"] = None
 failed = []
-for name in t.SUITE:
+names = [*t.SUITE][::step]
+for name in names:
     try:
         t.run(name)
     except BaseException as error:
         failed.append(name)
-assert set(failed) == set(t.CANNOT_PASS), sorted(set(failed) ^ set(t.CANNOT_PASS))
+expected = set(t.CANNOT_PASS) & set(names)
+assert set(failed) == expected, sorted(set(failed) ^ expected)
 """
 
 
-def test_passes_without_other_runtimes() -> None:
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.full)])
+def test_passes_without_other_runtimes(step: int) -> None:
     folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r})\n{ALONE}"
+    code = f"import sys; sys.path.insert(0, {folder!r}); step = {step}\n{ALONE}"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
