@@ -341,6 +341,19 @@ def test_tiles_go_together_so_that_cores_end_at_one_time() -> None:
     assert cut(28, 3) == Division(4, 6)
 
 
+def test_more_tiles_go_together_where_vectors_are_wide() -> None:
+    machine = Cpu(2, 1 << 21, lanes=16)
+
+    def cut(size: int, channels: int, filters: int) -> Division | None:
+        shape = ConvShape(1, (size, size), channels, filters, (3, 3), pads=SAME)
+        return division(shape, machine)
+
+    assert cut(56, 64, 64) == Division(4, 9)
+    assert cut(56, 64, 192) == Division(4, 50)  # else 7 MB are kept between steps
+    assert cut(28, 128, 128) == Division(4)  # whose parts stay in caches
+    assert cut(14, 256, 256) == Division(3)
+
+
 def test_large_weights_are_multiplied_as_written() -> None:
     weights = np.full((64, 64, 3, 3), 0.5, np.float32)
     assert are_small(Constant.of(weights))

@@ -14,7 +14,7 @@ from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Finish
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.tile import Tile, tall
+from graphwright.backends.codegen.kernels.tile import Tile, heights, tall
 from graphwright.backends.mapped import release_part
 from graphwright.ir.constant import Constant
 
@@ -27,11 +27,17 @@ _CYCLE = 4
 """Operations of a cycle, of each lane."""
 _COPIED = 5
 """Operations of a lane in the time of a float of phases."""
-_RESIDENT = 5 << 22
-"""Bytes of transformed filters that each span of tiles may read again, by lanes: the
-faster products are, the sooner they wait."""
-_HEIGHTS = {6: 1.0, 5: 1.03, 4: 1.1}
-"""Time of a row of a register tile, by its rows."""
+_RESIDENT = 5 << 19
+"""Bytes of transformed filters that each span of few tiles may read again."""
+_WIDE = 16
+"""Lanes from which on products are so fast that caches are waited for."""
+_PASSES = 5
+"""Register tiles of a span there, at most."""
+_MOVED, _AGAIN = 10, 4
+"""Operations in the time of a byte, there: that is kept from step to step, beyond half
+of the caches; of filters that each span reads again, beyond half of one."""
+_STEPS = 2e6
+"""Operations in the time that two steps more take there."""
 _PART = 1 << 20
 """Weights that are looked at before their pages are given back."""
 _LARGEST_WEIGHT = 1e12
@@ -113,12 +119,21 @@ def _divisions(shape: ConvShape, machine: Cpu) -> Iterator[Division]:
     for outputs in _outputs(shape):
         apart, own = Division(outputs, 0, shape.kernel[0]), shape.group
         filters = 4 * apart.frequencies * own.channels * own.filters
-        spans = (replace(apart, span=span) for span in _HEIGHTS)
-        fit = [d for d in spans if d.near(shape, machine.lanes) <= machine.cache]
-        if filters > _RESIDENT // machine.lanes or not fit:
+        spans = (replace(apart, span=span) for span in _spans(machine.lanes))
+        most = machine.cache // 2 if machine.lanes >= _WIDE else machine.cache
+        fit = [d for d in spans if d.near(shape, machine.lanes) <= most]
+        if machine.lanes >= _WIDE:
+            yield from (apart, *fit)
+        elif filters > _RESIDENT or not fit:
             yield apart
         else:
             yield min(fit, key=lambda d: _rows(shape, d, machine))
+
+
+def _spans(lanes: int) -> list[int]:
+    """Tiles that may go together."""
+    passes = range(1, (_PASSES if lanes >= _WIDE else 1) + 1)
+    return sorted({n * rows for n in passes for rows in heights(lanes)})
 
 
 def _rows(shape: ConvShape, cut: Division, machine: Cpu) -> float:
@@ -127,7 +142,20 @@ def _rows(shape: ConvShape, cut: Division, machine: Cpu) -> float:
     if not cut.span:
         return _computed(tiles, machine)
     turns = -(-shape.groups * -(-tiles // cut.span) // machine.cores)
-    return turns * machine.cores * cut.span * _HEIGHTS[cut.span] / shape.groups
+    each = heights(machine.lanes)[cut.tile(machine.lanes).rows]
+    return turns * machine.cores * cut.span * each / shape.groups
+
+
+def _waited(shape: ConvShape, cut: Division, machine: Cpu) -> float:
+    """Operations of a group in the time in which caches are waited for."""
+    if machine.lanes < _WIDE:
+        return 0
+    own, tiles, half = shape.group, cut.tiles(shape), machine.cache // 2
+    if not cut.span:
+        kept = 4 * cut.frequencies * tiles * (own.channels + own.filters)
+        return _MOVED * max(0, kept - machine.cores * half) + _STEPS
+    filters = 4 * cut.frequencies * own.channels * own.filters
+    return _AGAIN * max(0, filters - half) * -(-tiles // cut.span)
 
 
 def _outputs(shape: ConvShape) -> Iterator[int]:
@@ -142,7 +170,8 @@ def cuts(shape: ConvShape, machine: Cpu) -> list[Division | None]:
     shape = _unstrided(shape, machine)
     if not winograd.accepts(shape, machine.lanes):
         return [best]
-    spans, taps = (0, *_HEIGHTS, 2 * max(_HEIGHTS)), shape.kernel[0]
+    high = heights(machine.lanes)
+    spans, taps = (0, *high, 2 * max(high)), shape.kernel[0]
     every = (Division(m, span, taps) for m in _outputs(shape) for span in spans)
     fit = [cut for cut in every if cut.near(shape, machine.lanes) <= machine.cache]
     return [best, *(cut for cut in (None, *fit) if cut != best)]
@@ -177,4 +206,5 @@ def _cost(shape: ConvShape, cut: Division, machine: Cpu) -> float:
         2 * weights * rows * columns
         + 4 * _BALANCE * machine.lanes * weights * own.filters
         + _CYCLE * transforms
+        + _waited(shape, cut, machine)
     )

@@ -1,9 +1,9 @@
 """How a convolution by Winograd's algorithm is cut: into tiles and spans of these."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.tile import Tile
+from graphwright.backends.codegen.kernels.tile import Tile, heights
 
 GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
@@ -29,9 +29,12 @@ class Division:
         return f"F({self.outputs}){together}"
 
     def tile(self, lanes: int) -> Tile:
-        """The register tile of products, whose rows are tiles of outputs."""
-        whole = Tile(lanes=lanes)
-        return replace(whole, rows=min(self.span or whole.rows, whole.rows))
+        """The register tile of products, whose rows are tiles of outputs.
+
+        It is as high as registers allow so that whole ones make a span.
+        """
+        high = (rows for rows in heights(lanes) if self.span % rows == 0)
+        return Tile(next(high, self.span), lanes=lanes)
 
     @property
     def points(self) -> int:

@@ -10,7 +10,7 @@ take 20: the more rows, the less often a panel is read, which comes from a large
 and into it at the same time comes the next one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -30,9 +30,17 @@ Form: TypeAlias = Callable[[str], Sequence[str]]
 
 _ROWS, _VECTORS = 6, 2
 """What is fastest where there are enough rows and columns, and 16 registers."""
-_HEIGHTS = {8: {6: 1.0}, 16: {10: 1.0, 9: 1.003, 8: 1.01, 6: 1.03}}
+_HEIGHTS = {
+    8: {6: 1.0, 5: 1.03, 4: 1.1},
+    16: {10: 1.0, 9: 1.003, 8: 1.01, 7: 1.02, 6: 1.03, 5: 1.06, 4: 1.1},
+}
 """Rows of tiles of two vectors, and the time of an element, by lanes: vectors of 16
 come with 32 registers."""
+
+
+def heights(lanes: int) -> Mapping[int, float]:
+    """Rows of tiles of two vectors, highest first, and the time of a row."""
+    return _HEIGHTS[16 if lanes >= 16 else 8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,7 @@ class Tile:
 
     def time_of_rows(self, rows: int) -> float:
         """Time of a column, in that of so many rows of the fastest tile."""
-        heights = _HEIGHTS[16 if self.lanes >= 16 else 8]
-        each = _WIDE.get((self.rows, self.vectors)) or heights[self.rows]
+        each = _WIDE.get((self.rows, self.vectors)) or heights(self.lanes)[self.rows]
         return each * self.computed_rows(rows)
 
     def row(self, tile: str) -> str:
@@ -306,8 +313,8 @@ def next_panel(word: str, again: str = "0") -> list[str]:
 
 def tall(rows: int, lanes: int, sums: Sums = FLOATS) -> Tile:
     """The tile of two vectors of columns that is fastest for so many rows."""
-    heights = _HEIGHTS[16 if lanes >= 16 else 8]
-    tiles = (Tile(high, _VECTORS, sums, lanes) for high in heights)
+    high = (rows for rows in heights(lanes) if rows >= _ROWS)
+    tiles = (Tile(each, _VECTORS, sums, lanes) for each in high)
     return min(tiles, key=lambda tile: tile.time_of_rows(rows))
 
 
