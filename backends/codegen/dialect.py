@@ -21,6 +21,9 @@ class Dialect:
         pack: Format of a vector made of scalars, of ``type`` and ``values``.
         load: Format of a vector read at unaligned ``address``, of ``vector``.
         store: Format of a vector written there, of ``value``.
+        past: The same past the caches, at an address that fits the vector.
+        line: Format of whether a line of memory begins at an ``address``; 0 where
+            nothing can be written past the caches.
         cast: Format of a number in another type; vectors by ``convert``.
         convert: Format of a vector in another element type.
         bitcast: Format of bits as another ``type``.
@@ -63,6 +66,8 @@ class Dialect:
     atomics: Mapping[str, str]
     calls: Mapping[str, str] = field(default_factory=dict[str, str])
     soon: str = ""
+    past: str = ""
+    line: str = ""
     wide: str = ""
     preamble: str = ""
 
@@ -119,6 +124,8 @@ OPENCL = Dialect(
         for kind, name in (("sum", "add"), ("max", "max"), ("min", "min"))
     },
     soon="GW_SOON({address}, {written})",
+    past="GW_PAST({vector}, {address}, {value})",
+    line="GW_LINE({address})",
     wide="GW_WIDE_{count}({type}, {name}, {args})",
     preamble=f"""\
 #ifndef KERNEL
@@ -137,6 +144,18 @@ OPENCL = Dialect(
 #if __has_builtin(__builtin_prefetch)
 #define GW_SOON(p, w) __builtin_prefetch((const void *)(size_t)(p), w, 3);
 #endif
+#endif
+// work-items are counted, by locked instructions, after what is written past the caches
+#if defined(__x86_64__) && defined(__has_builtin)
+#if __has_builtin(__builtin_nontemporal_store)
+#define GW_PAST(type, p, v) \\
+  __builtin_nontemporal_store((type)(v), (__global type *)(p));
+#define GW_LINE(p) (((size_t)(p) & 63) == 0)
+#endif
+#endif
+#ifndef GW_PAST
+#define GW_PAST(type, p, v) *(__global type##u *)(p) = v;
+#define GW_LINE(p) 0
 #endif
 #ifndef GW_SOON
 #define GW_SOON(p, w)

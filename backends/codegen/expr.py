@@ -21,8 +21,9 @@ class Expr:
             index as a number), ``within`` (whether one is within bounds), ``reduce``.
             Scheduled leaves: ``item`` (which work-item runs) of ``items``, ``member``
             (which of its work-group), ``group`` (which work-group) of ``groups``.
-            Scheduled only: ``load`` of an array at an offset, ``splat`` and ``pack`` of
-            scalars, ``lane`` of a vector, ``half`` of one.
+            Scheduled only: ``load`` of an array at an offset, ``line`` (whether a line
+            of memory begins there), ``splat`` and ``pack`` of scalars, ``lane`` of a
+            vector, ``half`` of one.
         dtype: Element type.
         args: Operands.
         value: What else the operation says.

@@ -28,11 +28,15 @@ class Set:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Store:
-    """A value, of one or more lanes, written to an array at an offset."""
+    """A value, of one or more lanes, written to an array at an offset.
+
+    If ``past``, it is part of a line of memory that is written past the caches.
+    """
 
     array: Array
     offset: Expr
     value: Expr
+    past: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)

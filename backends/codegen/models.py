@@ -2,8 +2,9 @@
 
 Programs with loops whose turns shrink or move have thousands of steps and few kernels.
 A *form* is all of a nest that decides its source: expressions, the order of arrays,
-divisors, and of other numbers whether they are 0 or 1. What a schedule has taken from a
-nest as the size of an argument is found at the same place of any nest of that form.
+whether results are large, divisors, and of other numbers whether they are 0 or 1. What
+a schedule has taken from a nest as the size of an argument is found at the same place
+of any nest of that form.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,6 +16,7 @@ from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index, Item, Quotient, Remainder
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.nest import Nest
+from graphwright.backends.codegen.runs import is_large
 from graphwright.backends.codegen.walk import children_of, ordered
 
 _MOST = 512
@@ -46,7 +48,8 @@ class Form:
         self._exprs: dict[Expr, int] = {}
         for array in outputs:
             self._arrays[array] = len(self._arrays)
-        rows: list[Hashable] = [len(outputs), *(array.dtype for array in outputs)]
+        rows: list[Hashable] = [len(outputs)]
+        rows += ((array.dtype, is_large(array)) for array in outputs)
         rows += map(self._axis, nest.axes)
         for expr in ordered(nest.exprs):
             rows.append(self._expr(expr))

@@ -113,8 +113,8 @@ class _Printer:
                 yield f"{const}{self._type(value)} {name} = {self._text(value)};"
             case Set(name, value):
                 yield f"{name} = {self._text(value)};"
-            case Store(array, offset, value):
-                yield self._store(array, offset, value)
+            case Store():
+                yield self._store(statement)
             case For(name, begin, end, step, body):
                 word = self.dialect.types[begin.dtype.name]
                 first, last = self._text(begin), self._text(end)
@@ -142,12 +142,14 @@ class _Printer:
     def _by(self, step: int | Expr) -> str:
         return self._text(step) if isinstance(step, Expr) else str(step)
 
-    def _store(self, array: Array, offset: Expr, value: Expr) -> str:
-        name, at, text = self.arrays[array], self._text(offset), self._text(value)
-        if value.lanes == 1:
+    def _store(self, store: Store) -> str:
+        name, at = self.arrays[store.array], self._text(store.offset)
+        text = self._text(store.value)
+        if store.value.lanes == 1:
             return f"{name}[{at}] = {text};"
-        return self.dialect.store.format(
-            vector=self._type(value), address=f"{name} + {at}", value=text
+        form = self.dialect.past if store.past else self.dialect.store
+        return form.format(
+            vector=self._type(store.value), address=f"{name} + {at}", value=text
         )
 
     # Expressions ----------------------------------------------------------------------
@@ -183,6 +185,8 @@ class _Printer:
                 return f"({self._text(expr.args[0])}).{expr.value}"
             case "checked":
                 return self._checked(expr)
+            case "line":
+                return self._line(expr)
             case _:
                 return self._operation(expr)
 
@@ -198,6 +202,15 @@ class _Printer:
         return self.dialect.load.format(
             vector=self._type(expr), address=f"{name} + {at}"
         )
+
+    def _line(self, expr: Expr) -> str:
+        """Whether a line begins there, which has not been read as an operand's."""
+        own, at = self.arrays[expr.value], self._text(expr.args[0])
+        pairs = self.kernel.pointwise
+        others = [self.arrays[x] for out, x in pairs if out is expr.value]
+        tests = [self.dialect.line.format(address=f"{own} + {at}")]
+        tests += [f"(size_t){own} != (size_t){other}" for other in others]
+        return f"({' && '.join(tests)})"
 
     def _checked(self, expr: Expr) -> str:
         (index,) = expr.args

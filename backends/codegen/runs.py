@@ -4,7 +4,11 @@ Where elements may be computed twice, what is left is a vector too, the last one
 axis, some of whose elements others compute as well.
 """
 
+import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
 from itertools import islice
 from typing import TypeAlias
 
@@ -23,12 +27,19 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.translate import Later, Scope, splat
 from graphwright.backends.codegen.walk import ordered
+from graphwright.ir.dtype import int32
 
 _LINE = 512
 """Bits of a line of memory."""
 _AHEAD = 1 << 11
 """Bytes that memory is asked for ahead of vectors of a line: `exp` of 64 MB took 0.65
 to 0.88 of the time so, a copy 0.75 to 1.0, by what else the machine does (Intel)."""
+_LARGE = 1 << 25
+"""Bytes of results that are written past the caches, which else read a line before they
+write it: sums of two arrays of 64 MB took 0.73 of the time, of 16 MB 0.78 and what read
+them then more (Intel)."""
+_WIDE = 256
+"""Bits of vectors that are."""
 _MOST = 6
 """Arrays that are asked for."""
 
@@ -45,9 +56,9 @@ def vectors(
     found: list[Statement] = []
     begin, end = reach
     if axis.extent >= lanes:
-        found.append(_loop(scope, axis, reach, body, lanes))
+        found += _loops(scope, axis, reach, body, lanes)
         begin = _rest(scope, reach, lanes)
-    return [*found, _loop(scope, axis, (begin, end), body, 1)]
+    return [*found, *_loops(scope, axis, (begin, end), body, 1)]
 
 
 def ended(
@@ -73,9 +84,9 @@ def ended(
         own = Expr("pack", sizes.dtype, numbers, lanes=lanes)
         inside.kept = inside.let(own >= splat(rest - last, lanes))
     body(inside)
-    loop = _loop(scope, axis, reach, body, lanes)
+    loops = _loops(scope, axis, reach, body, lanes)
     stores = inside.later.body
-    return [If(some, inside.body), loop, *([If(some, stores)] if stores else [])]
+    return [If(some, inside.body), *loops, *([If(some, stores)] if stores else [])]
 
 
 def abreast(
@@ -117,22 +128,66 @@ def _rest(scope: Scope, reach: Reach, lanes: int) -> Expr:
     return scope.let(end - (end - begin) % scope.names.sizes.const(lanes), "j")
 
 
-def _loop(scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int) -> Statement:
-    """A loop over vectors, or elements."""
+def _loops(
+    scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int
+) -> list[Statement]:
+    """A loop over vectors, or elements; or two, one of which runs: see `_past`."""
     names, (begin, end) = scope.names, reach
     name = names.fresh("j")
     inside = scope.inside({axis: names.sizes.named(name)}, axis, lanes)
     body(inside)
     last = end if lanes == 1 else end - names.sizes.const(lanes - 1)
-    return For(name, begin, last, lanes, [*_asked(inside), *inside.body])
+    loop = For(name, begin, last, lanes, [*_asked(inside), *inside.body])
+    if not _goes_past(inside):
+        return [loop]
+    first = scope.inside({axis: begin}, axis, lanes)
+    body(first)
+    tests = [Expr("line", int32, (s.offset,), s.array) for s in _stores(first)]
+    lines = scope.let(reduce(operator.and_, tests))
+    return [If(lines, [replace(loop, body=_past(inside))]), If(lines.same(0), [loop])]
 
 
-def _asked(scope: Scope) -> Iterator[Statement]:
+def is_large(array: Array) -> bool:
+    """Whether results had better not come into caches on their way to memory."""
+    return math.prod(array.shape) * array.dtype.bits >= 8 * _LARGE
+
+
+def _goes_past(scope: Scope) -> bool:
+    """Whether all that a loop does is to store vectors of large results.
+
+    What it adds up, too, or reads again, is better in a cache.
+    """
+    own = {s.name for s in scope.body if isinstance(s, Let)}
+    values = [s.value for s in scope.body if isinstance(s, Let | Store)]
+    read = {e.value for e in ordered(values) if e.op == "load"}
+    found = _stores(scope)
+    plain = len(found) + len(own) == len(scope.body) and found
+    return bool(plain) and all(
+        is_large(s.array)
+        and s.array not in read
+        and s.value.lanes * s.value.dtype.bits >= _WIDE
+        and own.isdisjoint(_names(s.offset))
+        for s in found
+    )
+
+
+def _past(scope: Scope) -> list[Statement]:
+    """The turn of a loop whose vectors are written past the caches."""
+    asked = [hint for hint in _asked(scope) if not hint.written]
+    own = (replace(s, past=True) if isinstance(s, Store) else s for s in scope.body)
+    return [*asked, *own]
+
+
+def _stores(scope: Scope) -> list[Store]:
+    return [s for s in scope.body if isinstance(s, Store)]
+
+
+def _asked(scope: Scope) -> Iterator[Soon]:
     """Hints about arrays of which a loop uses a line of memory in each turn.
 
     They come first, so they are about places that a turn does not compute itself.
     """
-    stores = [s for s in scope.body if isinstance(s, Store)]
+    stores = _stores(scope)
     values = [s.value for s in scope.body if isinstance(s, Let | Set | Store)]
     loads = {e.value: e for e in ordered(values) if e.op == "load" and _is_line(e)}
     used = [(array, load.args[0], load, False) for array, load in loads.items()]

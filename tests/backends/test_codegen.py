@@ -115,6 +115,22 @@ def test_memory_is_asked_ahead_by_vectors_of_a_line(lanes: int) -> None:
     assert found == [("in0", "0"), ("in1", "0"), ("out0", "1")] * (lanes == 16)
 
 
+@pytest.mark.parametrize(("rows", "past"), [(7, 0), (8, 1)])
+def test_large_results_are_written_past_the_caches_but_over_operands(
+    rows: int, past: int
+) -> None:
+    row = gw.spec("float32", (1 << 20,))
+    specs = gw.spec("float32", (rows, 1 << 20)), row
+    (source,) = sources(chain, *specs, target=Cpu(2, lanes=16))
+    assert len(re.findall(r"GW_PAST\(float16, out0 ", source)) == past
+    tests = re.findall(
+        r"GW_LINE\(out0 .*\) && \(size_t\)out0 != \(size_t\)in1\)", source
+    )
+    assert len(tests) == past
+    (source,) = sources(softmax, gw.spec("float32", (1 << 14, 1 << 10)), target=CPU)
+    assert "GW_PAST" not in source  # results are read again
+
+
 def softmax(x: Any) -> Any:
     e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
     return e / gnp.sum(e, axis=-1, keepdims=True)

@@ -92,6 +92,13 @@ def test_functions_agree_with_numpy(name: str, dtype: str) -> None:
     agree(FUNCTIONS[name], X.astype(dtype), tolerance=tolerance)
 
 
+@device
+@pytest.mark.parametrize("columns", [1 << 21, (1 << 21) + 5])
+def test_large_results_that_begin_with_lines_of_memory_or_do_not(columns: int) -> None:
+    x, y = np.arange(4 * columns, dtype="f").reshape(4, columns), normal(columns)
+    agree(lambda x, y: x * 2 - y, x, y)
+
+
 ROWS = [(40, 12), (40, 24), (5, 200), (300, 37)]
 """Shorter than 16 lanes, better by 8, and longer; many of them."""
 
