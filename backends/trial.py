@@ -4,15 +4,18 @@ No estimate tells: another program may have the processors, memory may be what l
 and threads may get into each other's way at the interpreter's lock.
 """
 
-_FIRST = 12
+from statistics import median
+
+_FIRST = 7
 """Runs before the first trial: they touch memory and make views, and threads of other
 libraries spin for a while."""
-_RUNS = 12
-"""Runs of a trial, half of them alone."""
+_BEFORE = 5
+"""Runs with helpers that a trial begins with: what they take as a rule."""
+_RUNS = 14
+"""Runs of a trial, those included."""
 _LONG = 4e-3
-"""Seconds of runs of which one alone is enough to tell that helpers are faster."""
-_CLEAR = 1.3
-"""How many times as fast helpers are where two runs alone are enough to tell."""
+"""Seconds of runs of which one alone is enough to tell that helpers are faster; else
+two are."""
 _GAIN = 1.05
 """How many times as fast helpers must be, for they take processors from others."""
 _REST = 64, 1024
@@ -22,9 +25,10 @@ _REST = 64, 1024
 class Trial:
     """Says of each run whether it is for one thread alone.
 
-    In a trial runs with helpers and without take turns. Who wins has the next ones,
-    twice as many each time that it wins again. Several threads may ask and tell at
-    once: then more runs of one kind may come in a row.
+    In a trial some runs with helpers come first, then those without and with them take
+    turns, as long as one alone may be the faster. Who wins has the next ones, twice as
+    many each time that it wins again. Several threads may ask and tell at once: then
+    more runs of one kind may come in a row.
 
     Attributes:
         alone: Whether the next run is for one thread alone.
@@ -50,15 +54,16 @@ class Trial:
         self._times[alone].append(seconds)
         together, single = self._times[False], self._times[True]
         runs, least = len(together), len(single)
-        best = min(together, default=0.0)  # others may have been late
-        long = runs == 2 and least == 1 and best > _LONG and single[0] > _GAIN * best
-        clear = runs == least == 2 and min(single) > _CLEAR * best
-        if long or clear:
+        if runs < _BEFORE:
+            return
+        usual = median(together)  # where others have the processors, least times lie
+        enough = least >= (1 if usual > _LONG else 2)
+        if enough and min(single) > _GAIN * usual:
             self._settle(alone=False)
-        elif runs + least >= _RUNS and min(runs, least) > 1:
+        elif runs + least >= _RUNS and least > 1:
             self._settle(alone=_usual(single) < _GAIN * _usual(together))
-        elif abs(runs - least) > 1:
-            self.alone = least < runs
+        else:
+            self.alone = least <= runs - _BEFORE
 
     def _settle(self, *, alone: bool) -> None:
         least, most = _REST
