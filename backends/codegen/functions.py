@@ -192,6 +192,18 @@ def _exp_within(x: Expr) -> Expr:
     return _exp_near(r) * form.power_of_two(n)
 
 
+def _expm1(x: Expr) -> Expr:
+    """``2 (2^(n-1) e^r - 1/2)``, whose parts are numbers as long as ``e^x`` is one."""
+    form = _FORMATS[x.dtype]
+    most, least = form.range[0], -(form.mantissa + 2) / _LOG2_E
+    x = choose(x > most, const(most, x.dtype), x)
+    x = choose(x < least, const(least, x.dtype), x)
+    n, r = _reduced(x, form, form.bias - 1)
+    scale, part = form.power_of_two(n), horner(r, (*_EXP[r.dtype], 1.0)) * r
+    found = (part * scale - (0.5 - scale)) * 2.0
+    return choose(magnitude(x) < 2.0 ** -(form.mantissa + 1), x, found)
+
+
 def weight(x: Expr) -> Expr:
     """``e^x`` of a float32 of at most 0, or NaN; 0 where that is no normal number."""
     return choose(x < -87.0, const(0.0, x.dtype), _exp_within(x))
@@ -319,10 +331,11 @@ def _cos_near_zero(x: Expr) -> Expr:
 
 
 FUNCTIONS: dict[str, Callable[..., Expr]] = {
-    **{name: _library(name) for name in (*("sqrt", "expm1", "log1p", "atan2"),)},
+    **{name: _library(name) for name in ("sqrt", "log1p", "atan2")},
     "sin": _near_zero("sin", _sin_near_zero),
     "cos": _near_zero("cos", _cos_near_zero),
     "exp": _exp,
+    "expm1": _expm1,
     "log": _log,
     "tanh": _tanh,
     "sigmoid": _sigmoid,

@@ -211,7 +211,7 @@ def values() -> Any:
 
 
 @device
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "erf", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "tanh", "erf", "sigmoid"])
 def test_functions_are_within_their_bounds(name: str) -> None:
     x = values()
     b = gw.Builder("f")
@@ -235,7 +235,7 @@ def test_functions_are_within_their_bounds(name: str) -> None:
 
 
 @device
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "erf", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "tanh", "erf", "sigmoid"])
 def test_functions_of_float64_are_within_their_bounds(name: str) -> None:
     special = [
         0.0,
