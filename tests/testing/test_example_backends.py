@@ -94,7 +94,7 @@ def test_arrays_that_are_no_buffers(
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("name", ["torch", pytest.param("jax", marks=pytest.mark.full)])
 def test_primitives(name: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     backend = made(name, monkeypatch, cache)
     parts = ["primitives", "behaviour", "sizes"] if name == "torch" else ["sizes"]
