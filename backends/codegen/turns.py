@@ -28,17 +28,22 @@ HEADER = len(ROW)
 STRIDE = 16
 """Counters lie so many numbers apart: each in a line of cache of its own."""
 
-JOB = ("table", "done", "near", "last", "join", "open")
+JOB = ("table", "done", "near", "last", "join", "open", "desk")
 """The numbers of a job: addresses of its table, counters and local memory; how many
-steps it has; the address of ``join`` in its program; whether it is for helpers, too."""
+steps it has; the address of ``join`` in its program; whether it is for helpers, too;
+the address of the desk where these find it."""
 
 LINE = 8
 """Numbers between those of a desk, each in a line of cache of its own."""
-DESK = ("job", "lock", "serial", "inside", "asleep", "closed", "leader")
+DESK = (
+    *("job", "lock", "serial", "inside", "asleep", "closed", "leader", "leaders"),
+    "cores",
+)
 """The numbers of a desk: the address of the job that lies there; whether somebody leads
-one; how many were laid there; how many helpers hold one, and how many sleep; whether
+it; how many were laid there; how many helpers hold one, and how many sleep; whether
 they are to end; the processor of the last leader, where none of them stays: two threads
-that look at counters on one processor only lose it to each other."""
+that look at counters on one processor only lose it to each other; how many lead jobs,
+also for themselves; how many processors there are: a helper leaves one to a leader."""
 
 _SOON = 8
 """Steps that are looked at for the weights that are read next: of loops there may be
@@ -72,6 +77,8 @@ SYSTEM = f"""\
 #define ASLEEP ({_COUNTER}){_place("asleep")}
 #define CLOSED ({_COUNTER}){_place("closed")}
 #define LEADER ({_COUNTER}){_place("leader")}
+#define LEADERS ({_COUNTER}){_place("leaders")}
+#define CORES ({_COUNTER}){_place("cores")}
 #if defined(__x86_64__) && defined(__linux__)
 #define ADDRESS(to, name) __asm__ volatile("leaq " #name "(%%rip), %0" : "=r"(to));
 static void rest(void) {{
@@ -125,11 +132,13 @@ static place weights_of(const __global ulong *step, uint part, uint parts) {{
 }}
 static __attribute__((noinline))
 void take(const __global ulong *restrict table, volatile __global int *done,
-          __local char *near, int first, int last, uint side)
+          __local char *near, int first, int last, uint side,
+          const volatile __global ulong *desk)
 {{
   const __global ulong *steps = table + {HEADER};
   int known = first, s = *done > first ? *done : first;
   while (s < last) {{
+    if (desk && *INSIDE + *LEADERS > *CORES) return;
     const __global ulong *step = steps + {HEADER} * s;
     volatile __global int *own = done + {STRIDE} * (s + 1);
     const uint tickets = (uint)(step[ROW_end] - step[ROW_end - {HEADER}]);
@@ -185,7 +194,7 @@ _LED = f"""\
 static
 void take_of(const volatile __global ulong *job, __local char *near, uint side) {{
   take((const __global ulong *)OF(table), (volatile __global int *)OF(done), near, 0,
-       (int)OF(last), side);
+       (int)OF(last), side, side ? (const volatile __global ulong *)OF(desk) : 0);
 }}
 __attribute__((noinline, used)) static
 void join_plan(const volatile __global ulong *job, __local char *near) {{
@@ -193,7 +202,8 @@ void join_plan(const volatile __global ulong *job, __local char *near) {{
 }}
 __attribute__((noinline, used)) static
 void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk) {{
-  const int open = OF(open) && !*LOCK && atomic_cmpxchg(LOCK, 0, 1) == 0;
+  const int few = atomic_inc(LEADERS) + 1 < *CORES;
+  const int open = OF(open) && few && !*LOCK && atomic_cmpxchg(LOCK, 0, 1) == 0;
   if (open) {{
     *LEADER = processor();
     *JOB = (ulong)job;
@@ -209,6 +219,7 @@ void lead_plan(const volatile __global ulong *job, volatile __global ulong *desk
     }}
     atomic_xchg(LOCK, 0);
   }}
+  atomic_dec(LEADERS);
   clear((volatile __global int *)OF(done), (int)OF(last));
 }}
 """
@@ -230,7 +241,7 @@ void {PLAN}(__global ulong *table, volatile __global int *done, __local char *ne
     }}
     return;
   }}
-  take(table, done, near, first, last, get_global_id(0) % 2);
+  take(table, done, near, first, last, get_global_id(0) % 2, 0);
   if (atomic_inc(done + 1) + 1 == (int)get_global_size(0)) clear(done, last);
 }}
 """

@@ -58,6 +58,7 @@ class Helpers:
         self._code = help_always
         self._numbers = aligned(8 * LINE * len(DESK)).view(np.uint64)
         self._numbers[:] = 0
+        self._numbers[LINE * DESK.index("cores")] = 1 + count
         self.desk = int(self._numbers.ctypes.data)
         self._near = [aligned(near) for _ in range(count)]
         self._function = _FUNCTION(*help_always.addresses)

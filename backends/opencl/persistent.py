@@ -152,6 +152,7 @@ class LedRunner:
             "near": _address(near),
             "last": table.count,
             "join": entry.join,
+            "desk": helpers.desk,
         }
         jobs = [job_of({**self._job, "open": few}) for few in (0, 1)]
         self._held = held, done, near, jobs

@@ -19,7 +19,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.hazards import waits
 from graphwright.backends.codegen.loops import Kernel, Sizes
 from graphwright.backends.codegen.persistent import Step, Table
-from graphwright.backends.codegen.turns import HEADER, ROW
+from graphwright.backends.codegen.turns import DESK, HEADER, LINE, ROW
 from graphwright.backends.opencl import persistent
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.helpers import Helpers
@@ -165,6 +165,32 @@ def test_any_number_of_helpers_will_do(
         assert np.array_equal(np.asarray(exe(x)), want)
     helpers.close()
     assert np.array_equal(np.asarray(exe(x)), want)
+
+
+@device
+@pytest.mark.skipif(not LEADS, reason="no CPU device on x86-64 Linux")
+def test_processors_of_other_leaders_are_left_to_them() -> None:
+    graph, x, want = launched()
+    session = Session(device_0())
+    probed = session._probed
+    assert probed
+    helpers = Helpers(probed, 1, 1 << 16)
+    vars(session)["helpers"] = helpers
+    exe = gw.compile(graph, backend=on(session), strict=True)
+    serial, leaders = (LINE * DESK.index(name) for name in ("serial", "leaders"))
+
+    def laid() -> int:
+        before = int(helpers._numbers[serial])
+        assert np.array_equal(np.asarray(exe(x)), want)
+        return int(helpers._numbers[serial]) - before
+
+    assert laid() == 1
+    helpers._numbers[leaders] += 1  # as another thread does
+    assert laid() == 0
+    helpers._numbers[leaders] -= 1
+    assert laid() == 1
+    assert helpers._numbers[leaders] == 0
+    helpers.close()
 
 
 @device
