@@ -4,8 +4,6 @@ No estimate tells: another program may have the processors, memory may be what l
 and threads may get into each other's way at the interpreter's lock.
 """
 
-from statistics import median
-
 _FIRST = 7
 """Runs before the first trial: they touch memory and make views, and threads of other
 libraries spin for a while."""
@@ -56,7 +54,7 @@ class Trial:
         runs, least = len(together), len(single)
         if runs < _BEFORE:
             return
-        usual = median(together)  # where others have the processors, least times lie
+        usual = _usual(together)
         enough = least >= (1 if usual > _LONG else 2)
         if enough and min(single) > _GAIN * usual:
             self._settle(alone=False)
@@ -73,5 +71,5 @@ class Trial:
 
 
 def _usual(seconds: list[float]) -> float:
-    """The mean but for the worst, which the system may be to blame for."""
-    return (sum(seconds) - max(seconds)) / max(1, len(seconds) - 1)
+    """The lower quartile: many runs may be late, a few early ones are luck."""
+    return sorted(seconds)[len(seconds) // 4]
