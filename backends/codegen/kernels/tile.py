@@ -291,7 +291,7 @@ def soon(word: str) -> list[str]:
 
     A processor asks ahead on its own within pages of memory that are read, for two of
     them more than for one: weights of 200 MiB came at 28 GB/s so, not 24 (Intel Emerald
-    Rapids). Four places are 31 GB/s, but more registers.
+    Rapids). Four places are 32 GB/s, but more registers.
     """
     return [
         f"const __global {word} *soon = next + (t - first) * turn, "
