@@ -286,6 +286,9 @@ DEPTHWISE = [
     ConvShape(1, (9, 9), 8, 8, (7, 7), (1, 1), ((3, 3), (3, 3)), (1, 1), 8),
     ConvShape(1, (70, 70), 60, 60, (3, 3), (1, 1), SAME, (1, 1), 60),
     ConvShape(1, (67, 66), 132, 132, (3, 3), (2, 2), SAME, (1, 1), 132),
+    ConvShape(1, (1, 99), 9, 9, (1, 5), (1, 2), ((0, 0), (2, 1)), (1, 1), 9),
+    ConvShape(2, (6, 7), 40, 40, (3, 3), (1, 1), SAME, (1, 1), 10),
+    ConvShape(1, (7, 9), 40, 40, (3, 2), (2, 1), SAME, (1, 2), 5),
 ]
 
 
@@ -307,6 +310,12 @@ def test_depthwise_convolution_is_the_reference(shape: ConvShape, lanes: int) ->
     _check(shape, make, machine=replace(MACHINE, lanes=lanes))
 
 
+def test_a_depthwise_convolution_of_one_line_is_shared_by_cores() -> None:
+    line = ConvShape(1, (1, 99), 8, 8, (1, 5), groups=8)
+    (launch,) = depthwise(line, Affine(), MACHINE, OPENCL).launches
+    assert launch.items[0] > MACHINE.cores
+
+
 def _kind(shape: ConvShape) -> str:
     cut = division(shape, MACHINE)
     made = convolution(shape, Affine(), MACHINE, OPENCL, cut)
@@ -318,6 +327,8 @@ def test_the_algorithm_is_chosen_by_the_shape() -> None:
     assert _kind(wide) == "winograd"
     assert _kind(ConvShape(1, (56, 56), 64, 64, (3, 3), (2, 2), SAME)) == "conv"
     assert _kind(ConvShape(1, (14, 14), 8, 8, (3, 3), groups=8)) == "depthwise"
+    assert _kind(ConvShape(1, (14, 14), 32, 32, (3, 3), groups=8)) == "depthwise"
+    assert _kind(ConvShape(1, (14, 14), 96, 96, (3, 3), groups=6)) == "conv"
     larger = ConvShape(1, (27, 27), 96, 256, (5, 5), pads=((2, 2), (2, 2)), groups=2)
     assert division(larger, MACHINE) == Division(4, 5, 5)
     assert _kind(ConvShape(1, (3, 3), 64, 64, (5, 5), pads=WIDE)) == "conv"

@@ -65,7 +65,7 @@ def convolution(
     """
     if order is not None:
         return conv(shape, finish, machine, dialect, order)
-    if depthwise.accepts(shape):
+    if depthwise.accepts(shape, machine.lanes):
         return depthwise.depthwise(shape, finish, machine, dialect)
     if cut is None:
         return conv(shape, finish, machine, dialect)
@@ -94,9 +94,9 @@ def _largest(part: NDArray[np.float32]) -> float:
     return found
 
 
-def takes_any_order(shape: ConvShape) -> bool:
+def takes_any_order(shape: ConvShape, machine: Cpu) -> bool:
     """Whether channels need not lie in order."""
-    return shape.is_product and not depthwise.accepts(shape)
+    return shape.is_product and not depthwise.accepts(shape, machine.lanes)
 
 
 def division(shape: ConvShape, machine: Cpu) -> Division | None:

@@ -139,7 +139,7 @@ def _image(site: Site, conv: Conv, shape: ConvShape) -> _Image | None:
         return None if pixel is None else _Image(known, pixel)
     axes = tuple(map(Axis, site.shape(0)))
     value = site.operand(0, tuple(map(of, axes)))
-    found = _shuffled(value, axes) if takes_any_order(shape) else None
+    found = _shuffled(value, axes) if takes_any_order(shape, site.target) else None
     if found is not None:
         return found
     x = Array(float32, site.shape(0))

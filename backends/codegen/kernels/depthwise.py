@@ -1,8 +1,11 @@
 """Depthwise convolution: each channel by a filter of its own, vectors along channels.
 
-A work-item takes lines of the output. Some neighbouring positions go together: for
-each line of taps the inputs under all of their windows are read once. Of volumes, lines
-of taps are those of all planes, one plane after another.
+A work-item takes lines of the output, or strips of these. Some neighbouring positions
+go together: for each line of taps the inputs under all of their windows are read once.
+Of volumes, lines of taps are those of all planes, one plane after another.
+
+Groups of few channels, and as many filters, lie in one vector: each of its turns puts
+another channel of the group in a filter's lane.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ from graphwright.backends.codegen.kernels.text import arguments, block, named, r
 
 _SIZES = (
     *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
-    *("dil_y", "taps_y", "lines", "span", "step", "place"),
+    *("dil_y", "taps_y", "units", "strips", "strip", "span", "step", "place"),
 )
 _PLANES = ("planes", "deep", "stride_z", "pad_z", "dil_z")
 _SUMS = 8
@@ -38,12 +41,20 @@ _MOST_TAPS = 16
 """Taps in a line that are written out."""
 _LINE = 16
 """Floats of a line of cache."""
+_MOST_TURNS = 32
+"""And of all turns."""
 
 
-def accepts(shape: ConvShape) -> bool:
-    """Whether each channel has one filter, with few taps in a line."""
-    single = shape.groups == shape.channels == shape.filters
-    return single and shape.kernel[1] <= _MOST_TAPS
+def accepts(shape: ConvShape, lanes: int) -> bool:
+    """Whether groups have few channels and as many filters, with few taps in a line.
+
+    Filters of a group fill half of a vector at most, in which others are computed.
+    """
+    depth, wide = shape.depth, shape.kernel[1]
+    if shape.channels != shape.filters or wide > _MOST_TAPS:
+        return False
+    turns = not shape.is_product and wide * depth <= _MOST_TURNS
+    return depth == 1 or (turns and 2 * depth <= lanes and lanes % depth == 0)
 
 
 def depthwise(
@@ -58,13 +69,15 @@ def depthwise(
     far = 4 * shape.pixels > machine.cache * shape.strides[0]
     writer = _Writer(shape, finish, count, far, dialect, machine.lanes)
     name, source = writer.kernel()
-    lines = shape.batch * shape.out[0]
-    span = max(1, lines // (16 * machine.cores))
-    deep = shape.planes
+    lines, deep = shape.batch * shape.out[0], shape.planes
+    strip = count * _blocks(-(-shape.out[1] // count), lines, machine)
+    strips = -(-shape.out[1] // strip)
+    units = lines * strips
+    span = max(1, units // (16 * machine.cores))
     numbers = (
         *(*shape.size, shape.channels, *shape.out, shape.strides[0]),
         *(shape.pads[0][0], shape.pads[1][0], shape.dilations[0], writer.high),
-        *(lines, span, shape.step, shape.out_step),
+        *(units, strips, strip, span, shape.step, shape.out_step),
         *(() if deep is None else (deep.count, deep.out, deep.stride)),
         *(() if deep is None else (deep.pad, deep.dilation)),
         *size_values(finish),
@@ -73,16 +86,32 @@ def depthwise(
         name,
         source,
         ("x", "w", "zeros", *finish.arrays, "out", *numbers),
-        (-(-lines // span),),
+        (-(-units // span),),
     )
     zeros = partial(outside, shape.channels, FLOATS)
     constants: dict[str, Make] = {"w": _taps, "zeros": zeros}
     return Library((launch,), constants)
 
 
+def _blocks(most: int, lines: int, machine: Cpu) -> int:
+    """Blocks of positions in a strip: few lines are cut, for all cores to have some."""
+    strips = min(most, -(-machine.cores * machine.items // lines))
+    return -(-most // strips)
+
+
 def _taps(weights: NDArray[Any]) -> NDArray[np.float32]:
-    """Tap by tap, all channels."""
-    return np.ascontiguousarray(weights.reshape(len(weights), -1).T, np.float32)
+    """Tap by tap, turn by turn, all filters; see `_turned`."""
+    filters, depth = weights.shape[:2]
+    each = np.arange(filters)
+    turns = [weights[each, each % depth ^ turn] for turn in range(depth)]
+    rows = np.stack(turns, -1).reshape(filters, -1)
+    return np.ascontiguousarray(rows.T, np.float32)
+
+
+def _turned(vector: str, turn: int, lanes: int) -> str:
+    """A vector with channels of each group exchanged: another one for each turn."""
+    order = "".join(f"{lane ^ turn:x}" for lane in range(lanes))
+    return f"{vector}.s{order}" if turn else vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +140,8 @@ class _Writer:
             arguments=arguments(arrays, sizes, "out", types),
         )
         line = [
+            "int l = u / strips, first = u % strips * strip;",
+            "int last = first + strip < wide ? first + strip : wide;",
             "int n = l / high, oy = l % high;",
             *(
                 []
@@ -118,13 +149,14 @@ class _Writer:
                 else ["int v = n / deep, oz = n % deep;"]
             ),
             *block(
-                f"for (int ox = 0; ox < wide; ox += {self.count})", self._positions()
+                f"for (int ox = first; ox < last; ox += {self.count})",
+                self._positions(),
             ),
         ]
         body = [
-            "int l = ITEM(0) * span;",
-            "int end = l + span < lines ? l + span : lines;",
-            *block("for (; l < end; l++)", line),
+            "int u = ITEM(0) * span;",
+            "int end = u + span < units ? u + span : units;",
+            *block("for (; u < end; u++)", line),
         ]
         return named("depthwise", "\n".join(block(head, body)) + "\n")
 
@@ -167,27 +199,34 @@ class _Writer:
 
     def _vector(self) -> list[str]:
         """A vector of channels."""
-        step, dilation = self.shape.strides[1], self.shape.dilations[1]
-        wide, columns = self.shape.kernel[1], self._columns
+        columns = self._columns
         left = "channels - c" if self.shape.channels % self.lanes else None
-        place = {column: q for q, column in enumerate(columns)}
         taps = [
             f"vec x{q} = {read(f'from[ky * {len(columns)} + {q}] + c', left)};"
             for q in range(len(columns))
         ]
-        for k in range(wide):
-            at = f"w + (ky * {wide} + {k}) * channels + c"
-            taps.append(f"vec w{k} = {read(at, left)};")
-            taps += (
-                f"s{i} = x{place[i * step + k * dilation]} * w{k} + s{i};"
-                for i in range(self.count)
-            )
+        for turn in range(self.shape.depth):
+            taps += self._turn(turn, left)
         return [
             *(self._ahead() if self.far else []),
             *(f"vec s{i} = SPLAT(0.0f);" for i in range(self.count)),
             *block("for (int ky = 0; ky < taps_y; ky++)", taps),
             *self._stores(left),
         ]
+
+    def _turn(self, turn: int, left: str | None) -> list[str]:
+        """Adds products of a line of taps by one channel of each group."""
+        step, dilation = self.shape.strides[1], self.shape.dilations[1]
+        wide, depth, lines = self.shape.kernel[1], self.shape.depth, list[str]()
+        for q in range(len(self._columns)):
+            lines.append(f"vec t{q} = {_turned(f'x{q}', turn, self.lanes)};")
+        for k in range(wide):
+            at = f"w + ((ky * {wide} + {k}) * {depth} + {turn}) * channels + c"
+            lines.append(f"vec w{k} = {read(at, left)};")
+            for i in range(self.count):
+                t = self._columns.index(i * step + k * dilation)
+                lines.append(f"s{i} = t{t} * w{k} + s{i};")
+        return lines if depth == 1 else ["{", *lines, "}"]
 
     def _ahead(self) -> list[str]:
         """Asks for what is new under the next windows of this line.
