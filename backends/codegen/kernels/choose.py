@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ _MOVED, _AGAIN = 10, 4
 of the caches; of filters that each span reads again, beyond half of one."""
 _STEPS = 2e6
 """Operations in the time that two steps more take there."""
+_SHAPES = 1024
+"""Of which it is remembered how they are cut."""
 _PART = 1 << 20
 """Weights that are looked at before their pages are given back."""
 _LARGEST_WEIGHT = 1e12
@@ -99,6 +102,7 @@ def takes_any_order(shape: ConvShape, machine: Cpu) -> bool:
     return shape.is_product and not depthwise.accepts(shape, machine.lanes)
 
 
+@lru_cache(_SHAPES)
 def division(shape: ConvShape, machine: Cpu) -> Division | None:
     """How to cut Winograd's algorithm; None where the direct one is faster."""
     own = _unstrided(shape, machine)

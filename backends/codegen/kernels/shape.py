@@ -81,8 +81,7 @@ class ConvShape:
     @property
     def out(self) -> tuple[int, int]:
         """Height and width of the result."""
-        high, wide = (self._out(axis) for axis in (0, 1))
-        return high, wide
+        return self._out(0), self._out(1)
 
     def _out(self, axis: int) -> int:
         reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1
@@ -102,6 +101,8 @@ class ConvShape:
     @property
     def group(self) -> "ConvShape":
         """The convolution of one group by itself, in the same images."""
+        if self.groups == 1:
+            return self
         return replace(
             self,
             channels=self.depth,
