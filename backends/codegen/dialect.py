@@ -73,7 +73,7 @@ class Dialect:
 
 
 def _unaligned(name: str, size: int) -> str:
-    types = (f"{name}{lanes}" for lanes in (8, 16))
+    types = (f"{name}{lanes}" for lanes in (2, 4, 8, 16))
     return "\n".join(
         f"typedef {t} {t}u __attribute__((aligned({size})));" for t in types
     )

@@ -35,6 +35,7 @@ from graphwright.backends.codegen.runs import (
     stored,
     vectors,
 )
+from graphwright.backends.codegen.squares import rows_at_once, turned, turned_reads
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.twice import Twice, twice
 from graphwright.backends.codegen.walk import (
@@ -384,13 +385,35 @@ class _Schedule:
         end = row.let(least(begin + sizes.const(_TILE), extent), "i")
 
         def stores(scope: Scope) -> None:
+            first = self._squares(scope, axis, (begin, end), body)
             name = self.names.fresh("i")
             where = {axis: sizes.named(name)}
             inside = scope.inside(where, scope.inner, scope.lanes)
             body(inside)
-            scope.body.append(For(name, begin, end, 1, inside.body))
+            scope.body.append(For(name, first, end, 1, inside.body))
 
         return row.let(rest / many, "i"), stores
+
+    def _squares(
+        self, scope: Scope, axis: Axis, reach: tuple[Expr, Expr], body: Body
+    ) -> Expr:
+        """A loop over some rows at once of what lies along them; what it leaves."""
+        reads, (begin, end) = turned_reads(scope, axis, self.exprs), reach
+        if not reads:
+            return begin
+        sizes, name, many = self.sizes, self.names.fresh("i"), rows_at_once(reads)
+        first = sizes.named(name)
+        inside = scope.inside({axis: first}, scope.inner, scope.lanes)
+        columns = [turned(inside, read) for read in reads]
+        for number, values in enumerate(zip(*columns, strict=True)):
+            where = {axis: first + sizes.const(number)}
+            there = inside.beside(where, scope.inner, scope.lanes)
+            for read, value in zip(reads, values, strict=True):
+                there.bind(read, value)
+            body(there)
+        last = scope.let(end - (end - begin) % sizes.const(many), "i")
+        scope.body.append(For(name, begin, last, many, inside.body))
+        return last
 
     def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
         found: dict[Axis, Expr] = {}

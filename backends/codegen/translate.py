@@ -188,7 +188,7 @@ class Scope:
             case "within":
                 return self._within(expr.value)
             case "checked" if self.lanes > 1:  # what it notes is no vector
-                steps = {self._step(index) for index in _indices_below(expr)}
+                steps = {self.step(index) for index in _indices_below(expr)}
                 if steps <= {0}:
                     return splat(self._uniform().value(expr), self.lanes)
                 return self._packed(expr)
@@ -214,13 +214,13 @@ class Scope:
     def _read(self, expr: Expr) -> Expr:
         found: Read = expr.value
         indices = [found.index, *(guard.index for guard in found.guards)]
-        steps = {self._step(index) for index in indices}
+        steps = {self.step(index) for index in indices}
         if self.lanes == 1:
             return self._guarded(expr, found, 1)
         if steps == {0}:
             return splat(self._guarded(expr, found, 1), self.lanes)
-        guards = {self._step(guard.index) for guard in found.guards}
-        step = self._step(found.index)
+        guards = {self.step(guard.index) for guard in found.guards}
+        step = self.step(found.index)
         if step in (1, 2) and guards <= {0}:
             return self._guarded(expr, found, self.lanes)
         if step != 1 or None in guards:
@@ -239,7 +239,7 @@ class Scope:
         """What is read, or every second element of two vectors up to the last one."""
         at = self.position(found.index)
         first = Expr("load", expr.dtype, (at,), found.array, lanes)
-        if lanes == 1 or self._step(found.index) == 1:
+        if lanes == 1 or self.step(found.index) == 1:
             return first
         far = at + self.names.sizes.const(lanes - 1)
         second = Expr("load", expr.dtype, (far,), found.array, lanes)
@@ -253,7 +253,7 @@ class Scope:
         holds: Expr | None = None
         for guard in found.guards:
             at = self.position(guard.index)
-            far = at + sizes.const((self.lanes - 1) * (self._step(guard.index) or 0))
+            far = at + sizes.const((self.lanes - 1) * (self.step(guard.index) or 0))
             both = self._between(guard, at) & self._between(guard, far)
             holds = both if holds is None else holds & both
         assert holds is not None
@@ -283,7 +283,7 @@ class Scope:
         """A mask of the lanes that are within bounds."""
         if self.lanes == 1:
             return self._holds([guard])
-        dtype, step = self.names.sizes.dtype, self._step(guard.index)
+        dtype, step = self.names.sizes.dtype, self.step(guard.index)
         if step is None:
             at = self._packed(Expr("index", dtype, (), guard.index))
         else:
@@ -317,18 +317,18 @@ class Scope:
 
     def _number(self, expr: Expr) -> Expr:
         if self.lanes > 1:
-            if self._step(expr.value) == 0:
+            if self.step(expr.value) == 0:
                 at = self.position(expr.value).to(expr.dtype)
                 return splat(at, self.lanes)
             return self._packed(expr)
         return self.position(expr.value).to(expr.dtype)
 
-    def _step(self, index: Index) -> int | None:
+    def step(self, index: Index) -> int | None:
         """By how much an index grows from lane to lane; None if that varies."""
         if self.inner is None:
             return 0
         for item in index.items():
-            if any(self._step(x) != 0 for x in _indices_below(item.value)):
+            if any(self.step(x) != 0 for x in _indices_below(item.value)):
                 return None
         if any(self.inner in set(d.index.axes()) for d in index.divisions()):
             return None

@@ -115,6 +115,22 @@ def test_memory_is_asked_ahead_by_vectors_of_a_line(lanes: int) -> None:
     assert found == [("in0", "0"), ("in1", "0"), ("out0", "1")] * (lanes == 16)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "part"), [("float32", "float4u"), ("int64", "long2u")]
+)
+def test_what_lies_the_other_way_round_is_read_in_parts_of_registers(
+    dtype: str, part: str
+) -> None:
+    (source,) = sources(lambda x: x.T, gw.spec(dtype, (50, 40)))
+    assert part in source
+
+
+def test_what_may_not_be_there_is_not_read_before_it_is_known() -> None:
+    specs = gw.spec("float32", (50, 20)), gw.spec("float32", (50, 21))
+    (source,) = sources(lambda x, y: gnp.concatenate([x.T, y.T]) * 2, *specs)
+    assert "float4u" not in source
+
+
 @pytest.mark.parametrize(("rows", "past"), [(7, 0), (8, 1)])
 def test_large_results_are_written_past_the_caches_but_over_operands(
     rows: int, past: int

@@ -76,3 +76,21 @@ def test_reductions_of_long_rows(
         rows = RNG.standard_normal((3, width), np.float32)
         rows[1, width // 3] = np.nan
         _agree(graph, [rows], backend)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_squares_of_what_lies_the_other_way_round(
+    dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole ones, rows and columns that are left, beside what lies as results do."""
+    backend = of_width(monkeypatch, lanes)
+    for rows, columns in ((19, 37), (50, 64), (16, 24)):
+        b = Builder("turned")
+        x = b.input("x", TensorType(as_dtype(dtype), (2, columns, rows)))
+        y = b.input("y", TensorType(as_dtype(dtype), (2, rows, columns)))
+        graph = b.finish([b.sub(b.transpose(x, (0, 2, 1)), y)])
+        feeds = [
+            RNG.integers(0, 1000, shape).astype(dtype)
+            for shape in ((2, columns, rows), (2, rows, columns))
+        ]
+        _agree(graph, feeds, backend)
