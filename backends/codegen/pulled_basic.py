@@ -16,6 +16,7 @@ from graphwright.backends.codegen.expr import Expr, choose, const, wrapping
 from graphwright.backends.codegen.index import Axis, Index, Item, of
 from graphwright.backends.codegen.walk import ordered
 from graphwright.ir.dtype import DType, int32, int64
+from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.reduce import identity
 
@@ -66,9 +67,19 @@ def _gather(
     where = (*at[: op.batch_dims], *at[op.axis : op.axis + inner])
     n = sizes_of(x.type)[op.axis]
     found = e.at(indices, where, guards)
-    checked = Expr("checked", found.dtype, (found,), n)
-    item = Index(((Item(checked, n), 1),))
+    if not _are_within(e, indices, n):
+        found = Expr("checked", found.dtype, (found,), n)
+    item = Index(((Item(found, n), 1),))
     return e.at(x, (*lead, item, *rest), guards)
+
+
+def _are_within(e: Elements, indices: Value, n: int) -> bool:
+    """Whether indices are known, and none is out of range."""
+    constant = e.graph.constants.get(indices)
+    if constant is None or constant.size == 0:
+        return False
+    array = constant.array()
+    return bool(array.min() >= 0 and array.max() < n)
 
 
 @pulled("concat")

@@ -35,7 +35,7 @@ from graphwright.backends.codegen.runs import (
     stored,
     vectors,
 )
-from graphwright.backends.codegen.squares import rows_at_once, turned, turned_reads
+from graphwright.backends.codegen.squares import in_squares
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.twice import Twice, twice
 from graphwright.backends.codegen.walk import (
@@ -385,35 +385,13 @@ class _Schedule:
         end = row.let(least(begin + sizes.const(_TILE), extent), "i")
 
         def stores(scope: Scope) -> None:
-            first = self._squares(scope, axis, (begin, end), body)
-            name = self.names.fresh("i")
-            where = {axis: sizes.named(name)}
-            inside = scope.inside(where, scope.inner, scope.lanes)
+            first = in_squares(scope, axis, (begin, end), self.exprs, body)
+            at = sizes.named(self.names.fresh("i"))
+            inside = scope.inside({axis: at}, scope.inner, scope.lanes)
             body(inside)
-            scope.body.append(For(name, first, end, 1, inside.body))
+            scope.body.append(For(at.value, first, end, 1, inside.body))
 
         return row.let(rest / many, "i"), stores
-
-    def _squares(
-        self, scope: Scope, axis: Axis, reach: tuple[Expr, Expr], body: Body
-    ) -> Expr:
-        """A loop over some rows at once of what lies along them; what it leaves."""
-        reads, (begin, end) = turned_reads(scope, axis, self.exprs), reach
-        if not reads:
-            return begin
-        sizes, name, many = self.sizes, self.names.fresh("i"), rows_at_once(reads)
-        first = sizes.named(name)
-        inside = scope.inside({axis: first}, scope.inner, scope.lanes)
-        columns = [turned(inside, read) for read in reads]
-        for number, values in enumerate(zip(*columns, strict=True)):
-            where = {axis: first + sizes.const(number)}
-            there = inside.beside(where, scope.inner, scope.lanes)
-            for read, value in zip(reads, values, strict=True):
-                there.bind(read, value)
-            body(there)
-        last = scope.let(end - (end - begin) % sizes.const(many), "i")
-        scope.body.append(For(name, begin, last, many, inside.body))
-        return last
 
     def _coordinates(self, scope: Scope, rest: Expr) -> dict[Axis, Expr]:
         found: dict[Axis, Expr] = {}
@@ -481,10 +459,9 @@ class _Schedule:
         reduction: Reduction = expr.value
         total = scope.let(splat(neutral, scope.lanes), "a", mutable=True)
         loops = _Nested(scope, self, reduction.axes, reduction)
-        inside = loops.scope
-        element = inside.settled(inside.value(expr.args[0]))
+        element = loops.scope.settled(loops.scope.value(expr.args[0]))
         found = combined(reduction.kind, total, element)
-        inside.body.append(Set(total.value, found))
+        loops.scope.body.append(Set(total.value, found))
         loops.close()
         return total
 

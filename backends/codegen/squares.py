@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis
+from graphwright.backends.codegen.loops import For
+from graphwright.backends.codegen.runs import Body, Reach
 from graphwright.backends.codegen.translate import Scope
 
 _BITS = 128
@@ -19,7 +21,38 @@ _WIDTHS = (32, 64)
 """Bits of elements."""
 
 
-def turned_reads(scope: Scope, axis: Axis, exprs: Sequence[Expr]) -> list[Expr]:
+def in_squares(
+    scope: Scope, axis: Axis, reach: Reach, exprs: Sequence[Expr], body: Body
+) -> Expr:
+    """Adds a loop along an axis over some vectors at once; what it leaves begins there.
+
+    Args:
+        scope: One of vectors.
+        axis: Along which operands lie.
+        reach: Where the vectors begin and end on it.
+        exprs: What is computed.
+        body: Adds statements for one vector.
+    """
+    begin, end = reach
+    reads = _turned_reads(scope, axis, exprs)
+    if not reads:
+        return begin
+    sizes, name = scope.names.sizes, scope.names.fresh("i")
+    first, many = sizes.named(name), _BITS // reads[0].dtype.bits
+    inside = scope.inside({axis: first}, scope.inner, scope.lanes)
+    columns = [_turned(inside, read, many) for read in reads]
+    for number, values in enumerate(zip(*columns, strict=True)):
+        where = {axis: first + sizes.const(number)}
+        there = inside.beside(where, scope.inner, scope.lanes)
+        for read, value in zip(reads, values, strict=True):
+            there.bind(read, value)
+        body(there)
+    last = scope.let(end - (end - begin) % sizes.const(many), "i")
+    scope.body.append(For(name, begin, last, many, inside.body))
+    return last
+
+
+def _turned_reads(scope: Scope, axis: Axis, exprs: Sequence[Expr]) -> list[Expr]:
     """Reads in a scope of vectors that lie along an axis, not along their lanes."""
     if scope.lanes == 1:
         return []
@@ -31,14 +64,8 @@ def turned_reads(scope: Scope, axis: Axis, exprs: Sequence[Expr]) -> list[Expr]:
     return [x for x in found if x.dtype.bits == widest]
 
 
-def rows_at_once(reads: Sequence[Expr]) -> int:
-    """Vectors of a result for which 128 bits of each line have an element."""
-    return _BITS // reads[0].dtype.bits
-
-
-def turned(scope: Scope, expr: Expr) -> list[Expr]:
+def _turned(scope: Scope, expr: Expr, many: int) -> list[Expr]:
     """A read where a scope is, and at the next places of the axis it lies along."""
-    many = rows_at_once([expr])
     vectors = [_column(scope, expr, many, first) for first in range(many)]
     for _ in range(many.bit_length() - 1):
         pairs = zip(vectors[: many // 2], vectors[many // 2 :], strict=True)

@@ -31,9 +31,11 @@ from graphwright.backends.codegen.schedule import scheduled
 from graphwright.backends.codegen.stages import Loops, split
 from graphwright.backends.compile import arrange
 from graphwright.backends.opencl.backend import OpenCLBackend
-from graphwright.ir.dtype import int64
+from graphwright.ir.builder import Builder
+from graphwright.ir.dtype import float32, int64
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.types import TensorType
 
 CPU = Cpu(2)
 
@@ -129,6 +131,18 @@ def test_what_may_not_be_there_is_not_read_before_it_is_known() -> None:
     specs = gw.spec("float32", (50, 20)), gw.spec("float32", (50, 21))
     (source,) = sources(lambda x, y: gnp.concatenate([x.T, y.T]) * 2, *specs)
     assert "float4u" not in source
+
+
+@pytest.mark.parametrize(("last", "checked"), [(8, False), (9, True), (-1, True)])
+def test_indices_that_are_known_are_not_checked_in_the_run(
+    last: int, checked: bool
+) -> None:
+    b = Builder("picked")
+    x = b.input("x", TensorType(float32, (9, 4)))
+    at = b.constant(np.array([0, 3, last]))
+    stages, arrays = split(b.finish([b.gather(x, at, 0)]))
+    (stage,) = (s for s in stages if isinstance(s, Loops))
+    assert scheduled(stage, arrays, CPU).checks == checked
 
 
 @pytest.mark.parametrize(("rows", "past"), [(7, 0), (8, 1)])
