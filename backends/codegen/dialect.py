@@ -87,6 +87,20 @@ _VECTORS = "\n".join(
     )
 )
 
+
+def _abreast(name: str, lanes: int) -> str:
+    """Vectors of more lanes than the language has, for Clang, which cuts them."""
+    made = f"{name}{lanes}"
+    form = "typedef {0} {1}{2} __attribute__((ext_vector_type({3}), aligned({4})));"
+    lines = [
+        form.format(name, made, u, lanes, size) for u, size in (("", 64), ("u", 4))
+    ]
+    cast = f"#define as_{made}(x) __builtin_astype(x, {made})"
+    return "\n".join([*lines, cast])
+
+
+_ABREAST = "\n".join(_abreast(name, 64) for name in ("float", "int", "uint"))
+
 OPENCL = Dialect(
     kernel="KERNEL({group}) void {name}({arguments} ITEM_ARGUMENTS)",
     array="__global {const}{type} *{alone}{name}",
@@ -179,5 +193,8 @@ OPENCL = Dialect(
 #define GW_WIDE_double8(name, x, y) GW_HALVES(double8, name, x, y)
 #endif
 {_VECTORS}
+#ifdef __clang__
+{_ABREAST}
+#endif
 """,
 )

@@ -27,7 +27,7 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.translate import Later, Scope, splat
 from graphwright.backends.codegen.walk import ordered
-from graphwright.ir.dtype import int32
+from graphwright.ir.dtype import bool_, int32
 
 _LINE = 512
 """Bits of a line of memory."""
@@ -40,6 +40,18 @@ write it: sums of two arrays of 64 MB took 0.73 of the time, of 16 MB 0.78 and w
 them then more (Intel)."""
 _WIDE = 256
 """Bits of vectors that are."""
+_LONG = 1 << 10
+"""Elements of axes along which vectors go abreast."""
+_ABREAST = 4
+"""How many do: their steps come by turns, as what waits for one fills the processor's
+window else. Where a vector is a line, of 32 registers: with 16 they would not fit."""
+_STEPS = range(20, 48)
+"""Operations of which that is so; more have more numbers than there are registers."""
+_CHAINED = frozenset(
+    {"add", "sub", "mul", "div", "and", "or", "xor", "shl", "shr", "neg", "not"}
+    | {"lt", "le", "eq", "ne", "select"}
+)
+_FREE = frozenset({"load", "splat", "const", "var", "bitcast"})
 _MOST = 6
 """Arrays that are asked for."""
 
@@ -131,13 +143,48 @@ def _rest(scope: Scope, reach: Reach, lanes: int) -> Expr:
 def _loops(
     scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int
 ) -> list[Statement]:
-    """A loop over vectors, or elements; or two, one of which runs: see `_past`."""
-    names, (begin, end) = scope.names, reach
-    name = names.fresh("j")
-    inside = scope.inside({axis: names.sizes.named(name)}, axis, lanes)
+    """A loop over vectors, or elements, and one before it where some go abreast."""
+    wide = lanes * _ABREAST
+    if not is_long(axis, lanes) or not _go_abreast(_turn(scope, axis, body, wide)[1]):
+        return _loop(scope, axis, reach, body, lanes)
+    rest = _rest(scope, reach, wide), reach[1]
+    loops = _loop(scope, axis, reach, body, wide)
+    return [*loops, *_loop(scope, axis, rest, body, lanes)]
+
+
+def is_long(axis: Axis, lanes: int) -> bool:
+    """Whether vectors along an axis may go abreast."""
+    return axis.extent >= _LONG and lanes * 32 == _LINE
+
+
+def _go_abreast(scope: Scope) -> bool:
+    """Whether a loop does nothing but to store what long chains of operations give."""
+    if any(not isinstance(s, Let | Store) for s in scope.body):
+        return False
+    values = [s.value for s in scope.body if isinstance(s, Let | Store)]
+    every = [e for e in ordered(values) if e.lanes > 1]
+    chained = [e for e in every if e.op not in _FREE]
+    simple = all(e.op in _CHAINED for e in chained)
+    narrow = all(e.dtype is bool_ or e.dtype.bits == 32 for e in every)
+    return simple and narrow and len(chained) in _STEPS
+
+
+def _turn(scope: Scope, axis: Axis, body: Body, lanes: int) -> tuple[Expr, Scope]:
+    """A loop's number, and a scope with what is done for it."""
+    name = scope.names.sizes.named(scope.names.fresh("j"))
+    inside = scope.inside({axis: name}, axis, lanes)
     body(inside)
+    return name, inside
+
+
+def _loop(
+    scope: Scope, axis: Axis, reach: Reach, body: Body, lanes: int
+) -> list[Statement]:
+    """One loop; or two, one of which runs: see `_past`."""
+    names, (begin, end) = scope.names, reach
+    name, inside = _turn(scope, axis, body, lanes)
     last = end if lanes == 1 else end - names.sizes.const(lanes - 1)
-    loop = For(name, begin, last, lanes, [*_asked(inside), *inside.body])
+    loop = For(name.value, begin, last, lanes, [*_asked(inside), *inside.body])
     if not _goes_past(inside):
         return [loop]
     first = scope.inside({axis: begin}, axis, lanes)
@@ -195,8 +242,10 @@ def _asked(scope: Scope) -> Iterator[Soon]:
     own = {s.name for s in scope.body if isinstance(s, Let)}
     known = (row for row in used if own.isdisjoint(_names(row[1])))
     for array, offset, like, written in islice(known, _MOST):
-        ahead = scope.names.sizes.const(_AHEAD // (like.dtype.bits // 8))
-        yield Soon(array, offset + ahead, written)
+        size = like.dtype.bits // 8
+        for line in range(like.lanes * like.dtype.bits // _LINE):
+            ahead = scope.names.sizes.const((_AHEAD + line * _LINE // 8) // size)
+            yield Soon(array, offset + ahead, written)
 
 
 def _names(expr: Expr) -> set[object]:
@@ -205,8 +254,8 @@ def _names(expr: Expr) -> set[object]:
 
 
 def _is_line(value: Expr) -> bool:
-    """Whether it fills one, as a vector."""
-    return value.lanes * value.dtype.bits == _LINE
+    """Whether it fills one, or several, as a vector."""
+    return value.lanes * value.dtype.bits % _LINE == 0
 
 
 def stored(scope: Scope, array: Array, place: Index, value: Expr) -> None:

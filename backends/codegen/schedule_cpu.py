@@ -32,6 +32,7 @@ from graphwright.backends.codegen.runs import (
     abreast,
     across,
     ended,
+    is_long,
     stored,
     vectors,
 )
@@ -201,7 +202,8 @@ class _Schedule:
         if axis.extent < LANES:
             return axis.extent
         reduced = any(axis in expr.value.axes[-1:] for expr in self.reductions)
-        return self.lanes_along(axis) * (self._chains(axis) if reduced else 1)
+        lanes = self.lanes_along(axis)
+        return lanes * (self._chains(axis) if reduced else 1) + is_long(axis, lanes)
 
     def _chains(self, axis: Axis) -> int:
         """Vectors in each turn of a simple reduction along an axis."""

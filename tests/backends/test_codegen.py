@@ -161,6 +161,32 @@ def test_large_results_are_written_past_the_caches_but_over_operands(
     assert "GW_PAST" not in source  # results are read again
 
 
+def bent(x: Any, y: Any) -> Any:
+    return y * gnp.tanh(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "columns", "lanes", "step"),
+    [
+        (bent, 1024, 16, 64),
+        (bent, 1024, 8, 8),
+        (bent, 1023, 16, 16),
+        (chain, 1024, 16, 16),
+        (lambda x, y: bent(x, y).astype("float16"), 1024, 16, 16),
+        (lambda x, y: bent(bent(x, y), y + 1.0), 1024, 16, 16),
+    ],
+)
+def test_vectors_of_long_chains_go_abreast(
+    function: Callable[..., Any], columns: int, lanes: int, step: int
+) -> None:
+    specs = gw.spec("float32", (5, columns)), gw.spec("float32", (columns,))
+    (source,) = sources(function, *specs, target=Cpu(2, lanes=lanes))
+    steps = [int(by) for by in re.findall(r"for \(.* \+= (\d+)\)", source)]
+    assert steps == ([step, lanes] if step > lanes else [lanes])
+    lines = re.findall(r"GW_SOON\(in0 .* (\d+)\), 0\)", source)
+    assert lines == (["512", "528", "544", "560"] * (step > 16) + ["512"]) * (lanes > 8)
+
+
 def softmax(x: Any) -> Any:
     e = gnp.exp(x - gnp.max(x, axis=-1, keepdims=True))
     return e / gnp.sum(e, axis=-1, keepdims=True)

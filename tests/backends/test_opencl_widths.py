@@ -94,3 +94,17 @@ def test_squares_of_what_lies_the_other_way_round(
             for shape in ((2, columns, rows), (2, rows, columns))
         ]
         _agree(graph, feeds, backend)
+
+
+def test_long_chains(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four vectors abreast, some turns of one, and a last one that overlaps."""
+    backend = of_width(monkeypatch, lanes)
+    for rows, width in ((3, 1024), (2, 1024 + 37)):
+        b = Builder("chain")
+        x = b.input("x", TensorType(as_dtype("float32"), (rows, width)))
+        y = b.input("y", TensorType(as_dtype("float32"), (width,)))
+        bent = b.mul(b.emit("tanh", x), y)
+        graph = b.finish([b.where(b.lt(x, y), bent, b.neg(bent))])
+        feeds = [RNG.standard_normal(s, np.float32) for s in ((rows, width), width)]
+        feeds[0][1, 5:9] = np.nan, np.inf, -np.inf, -0.0
+        _agree(graph, feeds, backend)
