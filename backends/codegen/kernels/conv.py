@@ -34,7 +34,7 @@ from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
-    MOVED,
+    BY_TURNS,
     Form,
     Tile,
     asked,
@@ -332,7 +332,7 @@ def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
     word = tile.sums_of.word
     lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
-    return [*lines, *tile.multiply("depth", moved=MOVED, at=at)]
+    return [*lines, *tile.multiply("depth", asks=BY_TURNS, at=at)]
 
 
 def _places(tile: Tile) -> list[str]:
@@ -381,7 +381,7 @@ def _taps(tile: Tile, shape: ConvShape, ordered: bool, apart: bool) -> list[str]
             inside = f"WITHIN(y{i} + dy, height) && WITHIN(x{i} + dx, width)"
             at = f"{inside} ? {at} : zeros"
         lines.append(f"const __global {tile.sums_of.word} *a{i} = {at};")
-    lines += tile.multiply("depth", moved=MOVED)
+    lines += tile.multiply("depth", asks=BY_TURNS)
     columns = block("for (int kx = 0; kx < taps_x; kx++)", lines)
     return columns if apart else block("for (int ky = 0; ky < taps_y; ky++)", columns)
 

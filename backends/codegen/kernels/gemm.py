@@ -31,7 +31,7 @@ from graphwright.backends.codegen.kernels.text import (
 )
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
-    MOVED,
+    BY_TURNS,
     Form,
     Tile,
     asked,
@@ -123,9 +123,9 @@ def gemm(
         tile = Tile(shape.rows, few, sums, machine.lanes).within(shape.columns)
     else:
         tile = fitting(*size, machine.lanes, sums)
-    source = _source(tile, finish, tile.ragged(shape.columns), dialect)
     near = not constant and shape.depth * shape.columns <= _NEAR
     lies = near and shape.columns >= tile.columns
+    source = _source(shape, tile, finish, lies, dialect)
     sizes = _sizes(shape, tile, machine, lies)
     right = "w" if lies or constant else "panels_of_w"
     arrays = ("x", right, *finish.arrays, "out")
@@ -150,7 +150,7 @@ def multiplied(
 ) -> Library:
     """Products by panels that are there already, of buffers under other names."""
     tile = tall(shape.rows, machine.lanes)
-    kernel = _source(tile, Affine(), tile.ragged(shape.columns), dialect)
+    kernel = _source(shape, tile, Affine(), False, dialect)
     sizes = _sizes(shape, tile, machine, lies=False)
     return Library((_launch(kernel, tile, (x, w, out), shape, sizes),))
 
@@ -242,10 +242,11 @@ def _asked(
 
 
 def _source(
-    tile: Tile, finish: Finish, ragged: bool, dialect: Dialect
+    shape: GemmShape, tile: Tile, finish: Finish, lies: bool, dialect: Dialect
 ) -> tuple[str, str]:
     """The kernel's name and text."""
-    word = tile.sums_of.word
+    word, ragged = tile.sums_of.word, tile.ragged(shape.columns)
+    asks = BY_TURNS if lies or shape.rows > tile.rows else tile.asks_once()
     types = dict.fromkeys(("x", "w"), word) | dict(finish.types)
     arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
     own = arguments(arrays, numbers, "out", types, ("near",))
@@ -257,7 +258,7 @@ def _source(
             f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth + k0;"
             for i in range(tile.rows)
         ]
-        multiply = tile.multiply("deep", step="row_step", moved=MOVED)
+        multiply = tile.multiply("deep", step="row_step", asks=asks)
         return [*rows, *soon(word), *multiply]
 
     again = "panel - (p - from) * panel_step + piece * row_step"

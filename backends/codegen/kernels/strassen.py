@@ -29,7 +29,7 @@ from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
-    MOVED,
+    BY_TURNS,
     Tile,
     asked,
     soon,
@@ -223,7 +223,7 @@ def _products(whole: Tile) -> list[str]:
             for i in range(tile.rows)
         ]
         start = "const __global float *b = panel;"
-        multiply = tile.multiply("piece", moved=MOVED)
+        multiply = tile.multiply("piece", asks=BY_TURNS)
         return [start, *soon("float"), *tile.sums(), *rows, *multiply, *tile.each(add)]
 
     tiles = [

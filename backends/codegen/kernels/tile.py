@@ -209,13 +209,13 @@ class Tile:
         return lines
 
     def multiply(
-        self, depth: str, step: str = "", moved: str = "", at: str = "k"
+        self, depth: str, step: str = "", asks: Sequence[str] = (), at: str = "k"
     ) -> list[str]:
         """The loop over depth: rows at ``a0``, ``a1``, ...; ``b`` moves on.
 
-        Rows of the panel lie ``step`` elements apart, if not one after another. What
-        will be needed ``soon`` is asked of memory by the way, and then ``moved`` on by
-        some statements. Step ``k`` of a row is its number ``at``.
+        Rows of the panel lie ``step`` elements apart, if not one after another. Some
+        statements may ask memory by the way for what will be needed soon. Step ``k`` of
+        a row is its number ``at``.
         """
         sums, own = self.sums_of, range(self.vectors)
         row = ", ".join(f"b{j} = {sums.load}(b + {self.starts[j]})" for j in own)
@@ -223,10 +223,25 @@ class Tile:
         for i in range(self.rows):
             steps = (sums.step(f"c{i}_{j}", "s", f"b{j}") for j in own)
             body.append(f"s = {sums.spread(f'a{i}[{at}]')}; {' '.join(steps)}")
-        if moved:
-            body.append(f"AHEAD(soon) {moved}")
-        body.append(f"b += {step or self.columns};")
+        body += [*asks, f"b += {step or self.columns};"]
         return block(f"for (int k = 0; k < {depth}; k++)", body)
+
+    def asks_once(self) -> Sequence[str]:
+        """What a step of the only tile of rows asks for: see `BY_TURNS`.
+
+        Nothing is computed twice by its panel: memory is all that is waited for. So a
+        step asks for as many lines as it reads, each in a page of its own. Weights of
+        64 MiB by one row came at 27 GB/s by turns, at 36 so (Intel Emerald Rapids).
+        """
+        lines = -(-self.columns // _LINE)
+        if lines == 1:
+            return BY_TURNS
+        rows, far = _PAGE // _LINE, lines * _PAGE
+        place = f"(k + {lines - 1} * (k & ~{rows - 1})) * {_LINE}"
+        return [
+            f"const __global {self.sums_of.word} *far = panel + {far} + {place};",
+            *(f"AHEAD(far + {line * _PAGE})" for line in range(lines)),
+        ]
 
     def each(self, form: Callable[[int, int], Sequence[str]]) -> list[str]:
         """Statements for each sum, by row and vector."""
@@ -245,6 +260,8 @@ _FAR = 1 << 12
 ones are gone again when they are read. AlexNet took 14.7 ms so, not 10.4."""
 
 
+_LINE, _PAGE = 16, 1 << 10
+"""Floats of a line of cache, and of a page of memory."""
 _PARTS = 3
 """Parts of the cache, of which a panel and the next one take at most two."""
 ASKED = ("ask", "turn", "pace", "apart")
@@ -282,8 +299,8 @@ def by_rows(ahead: int, step: int) -> dict[str, int]:
     return dict(zip(ASKED, (ahead, 0, 2 * step, step), strict=True))
 
 
-MOVED = "moved = soon + pace; soon = then; then = moved;"
-"""Moves on what is asked for: see `soon`."""
+BY_TURNS = ("AHEAD(soon)", "moved = soon + pace; soon = then; then = moved;")
+"""What a step asks for, in two places by turns: see `soon`."""
 
 
 def soon(word: str) -> list[str]:

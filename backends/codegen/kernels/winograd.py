@@ -400,13 +400,14 @@ class _Writer:
         def keep(i: int, j: int) -> list[str]:
             return [f"NEAR_STORE(to + {i * columns + j * self.tile.lanes}, c{i}_{j})"]
 
+        asks = ["AHEAD(soon)", f"soon += {columns};"]
         body = [
             "const __global float *b =",
             f"    u + ((size_t)p * {count} + f) * channels * {columns};",
             *rows,
             *self.tile.sums(),
             f"const __global float *soon = b + channels * {columns};",
-            *self.tile.multiply("channels", moved=f"soon += {columns};"),
+            *self.tile.multiply("channels", asks=asks),
             *self.tile.each(keep),
             f"to += {self.tile.rows * columns};",
             f"row += {self.tile.rows} * channels;",
