@@ -67,6 +67,11 @@ class Tile:
         return self.vectors * self.lanes - self.common
 
     @property
+    def lines(self) -> int:
+        """Lines of cache in a row of a panel."""
+        return -(-self.columns // LINE)
+
+    @property
     def starts(self) -> list[int]:
         """Where vectors begin."""
         *others, last = (self.lanes * j for j in range(self.vectors))
@@ -233,13 +238,13 @@ class Tile:
         step asks for as many lines as it reads, each in a page of its own. Weights of
         64 MiB by one row came at 27 GB/s by turns, at 36 so (Intel Emerald Rapids).
         """
-        lines = -(-self.columns // _LINE)
+        lines, rows = self.lines, _PAGE // LINE
         if lines == 1:
             return BY_TURNS
-        rows, far = _PAGE // _LINE, lines * _PAGE
-        place = f"(k + {lines - 1} * (k & ~{rows - 1})) * {_LINE}"
+        place = f"(k + {lines - 1} * (k & ~{rows - 1})) * {LINE}"
         return [
-            f"const __global {self.sums_of.word} *far = panel + {far} + {place};",
+            f"const __global {self.sums_of.word} *far ="
+            f" panel + {lines * _PAGE} + {place};",
             *(f"AHEAD(far + {line * _PAGE})" for line in range(lines)),
         ]
 
@@ -260,7 +265,7 @@ _FAR = 1 << 12
 ones are gone again when they are read. AlexNet took 14.7 ms so, not 10.4."""
 
 
-_LINE, _PAGE = 16, 1 << 10
+LINE, _PAGE = 16, 1 << 10
 """Floats of a line of cache, and of a page of memory."""
 _PARTS = 3
 """Parts of the cache, of which a panel and the next one take at most two."""

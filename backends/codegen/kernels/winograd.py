@@ -40,7 +40,7 @@ from graphwright.backends.codegen.kernels.launch import (
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named, read
-from graphwright.backends.codegen.kernels.tile import Tile, panel_starts
+from graphwright.backends.codegen.kernels.tile import LINE, Tile, panel_starts
 from graphwright.backends.codegen.kernels.toom import (
     Put,
     columns_of,
@@ -400,14 +400,12 @@ class _Writer:
         def keep(i: int, j: int) -> list[str]:
             return [f"NEAR_STORE(to + {i * columns + j * self.tile.lanes}, c{i}_{j})"]
 
-        asks = ["AHEAD(soon)", f"soon += {columns};"]
         body = [
             "const __global float *b =",
             f"    u + ((size_t)p * {count} + f) * channels * {columns};",
             *rows,
             *self.tile.sums(),
-            f"const __global float *soon = b + channels * {columns};",
-            *self.tile.multiply("channels", asks=asks),
+            *self._multiply(),
             *self.tile.each(keep),
             f"to += {self.tile.rows * columns};",
             f"row += {self.tile.rows} * channels;",
@@ -416,6 +414,17 @@ class _Writer:
             "const __local float *row = v + f * pitch;",
             "__local float *to = y + f * step;",
             *block(f"for (int t = 0; t < span; t += {self.tile.rows})", body),
+        ]
+
+    def _multiply(self) -> list[str]:
+        """Products, and lines of the next panel: each tile of rows asks for some."""
+        rows, columns, lines = self.tile.rows, self.tile.columns, self.tile.lines
+        each = -(-lines // (self.division.span // rows))
+        first = f"t / {rows} % {lines // each} * {each * LINE}"
+        asks = [f"AHEAD(soon + {LINE * line})" for line in range(each)]
+        return [
+            f"const __global float *soon = b + channels * {columns} + {first};",
+            *self.tile.multiply("channels", asks=[*asks, f"soon += {columns};"]),
         ]
 
     def _outputs(self, sums: str) -> list[str]:
