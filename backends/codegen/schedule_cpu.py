@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import partial
 from math import prod
 
-from graphwright.backends.codegen.device import Cpu, Target
+from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
 from graphwright.backends.codegen.elementwise import combined
 from graphwright.backends.codegen.expr import Expr, choose, const, least, share
 from graphwright.backends.codegen.index import Axis, Index
+from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.loops import (
     For,
     Kernel,
@@ -52,8 +53,6 @@ LANES = 8
 """Of vectors on every device; what is shorter has none."""
 _AGAIN = 4
 """Elements of a row for each that all blocks of it reduce again."""
-_ITEM = 1 << 14
-"""Operations that are worth a work-item of their own."""
 _TILE = 32
 """Rows of a unit that has several: two lines of a cache of what lies along them."""
 _ROWS = 16
@@ -509,20 +508,6 @@ class _Nested:
             body = scope.body
 
 
-def shares(scope: Scope, total: Expr) -> tuple[Expr, Expr]:
-    """Where the work-item's share of some units begins and ends."""
-    sizes = scope.names.sizes
-    item, many = Expr("item", sizes.dtype), Expr("items", sizes.dtype)
-    begin = scope.let(share(item, total, many), "u")
-    return begin, scope.let(share(item + sizes.const(1), total, many), "u")
-
-
 def _hangs(part: Index | None, axis: Axis) -> bool:
     """Whether it is along an axis that parts of a reduction lie."""
     return part is not None and axis in part.axes()
-
-
-def items_for(units: int, work: int, target: Target) -> int:
-    """How many work-items share some units of an amount of work, in operations."""
-    most = 1 if target.cores == 1 else 8 * target.cores
-    return max(1, min(units, most, work // _ITEM))

@@ -14,18 +14,13 @@ from graphwright.backends.codegen.elements import Array, Reduction, read
 from graphwright.backends.codegen.elementwise import combined
 from graphwright.backends.codegen.expr import Expr, const, least, share
 from graphwright.backends.codegen.index import Axis, Index, of
+from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import For, Kernel, Set, Sizes, index_dtype
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.runs import stored
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import (
-    LANES,
-    items_for,
-    lanes_along,
-    most_lanes,
-    shares,
-)
+from graphwright.backends.codegen.schedule_cpu import LANES, lanes_along, most_lanes
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.ops.reduce import identity
 

@@ -16,6 +16,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
+from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.kernels import coded_dot, integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import are_small
@@ -34,7 +35,7 @@ from graphwright.backends.codegen.loops import (
 )
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import LANES, items_for, shares
+from graphwright.backends.codegen.schedule_cpu import LANES
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.dtype import float32, float64, int16, int32
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, product
+from graphwright.backends.codegen.items import items_for
 from graphwright.backends.codegen.kernels.stockham import TABLE, number, passes
 from graphwright.backends.codegen.kernels.table import single
 from graphwright.backends.codegen.kernels.text import block, named
 from graphwright.backends.codegen.loops import Kernel, Sizes, Written, index_dtype
-from graphwright.backends.codegen.schedule_cpu import LANES, items_for
+from graphwright.backends.codegen.schedule_cpu import LANES
 from graphwright.backends.codegen.spectra import Lengths, lengths
 from graphwright.ir.dtype import float64
 from graphwright.ir.emitter import Value

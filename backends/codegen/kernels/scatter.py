@@ -17,6 +17,7 @@ from graphwright.backends.codegen.elements import Array, Elements, product, read
 from graphwright.backends.codegen.elementwise import combined, greater
 from graphwright.backends.codegen.expr import Expr, choose, const, share
 from graphwright.backends.codegen.index import Axis, Index, Item, linear, of, unravelled
+from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.kernels.table import Site, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
@@ -30,12 +31,7 @@ from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.pulled_basic import reduced
 from graphwright.backends.codegen.runs import vectors
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import (
-    items_for,
-    lanes_along,
-    most_lanes,
-    shares,
-)
+from graphwright.backends.codegen.schedule_cpu import lanes_along, most_lanes
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.walk import substituted
 from graphwright.ir.dtype import bool_

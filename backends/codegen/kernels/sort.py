@@ -19,6 +19,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array, read
 from graphwright.backends.codegen.expr import Expr, choose, const, signed
 from graphwright.backends.codegen.index import Axis, Item, of
+from graphwright.backends.codegen.items import items_for
 from graphwright.backends.codegen.kernels import network, select
 from graphwright.backends.codegen.kernels.table import single
 from graphwright.backends.codegen.kernels.text import block, named
@@ -26,7 +27,6 @@ from graphwright.backends.codegen.loops import Kernel, Sizes, Written
 from graphwright.backends.codegen.narrow import carrier
 from graphwright.backends.codegen.nest import extent_of
 from graphwright.backends.codegen.schedule import looped
-from graphwright.backends.codegen.schedule_cpu import items_for
 from graphwright.ir.dtype import DType, bool_, int32, int64, uint32, uint64
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
