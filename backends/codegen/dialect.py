@@ -41,6 +41,7 @@ class Dialect:
             ``written``.
         wide: Format of a function ``name`` of vectors of more than 256 bits of a
             ``type``: ``count`` of them are ``args``.
+        some: Format of whether any of the ``lanes`` of a ``mask`` is set: rarely.
         preamble: What stands before kernels. By default, they are launched.
     """
 
@@ -69,6 +70,7 @@ class Dialect:
     past: str = ""
     line: str = ""
     wide: str = ""
+    some: str = ""
     preamble: str = ""
 
 
@@ -141,6 +143,7 @@ OPENCL = Dialect(
     past="GW_PAST({vector}, {address}, {value})",
     line="GW_LINE({address})",
     wide="GW_WIDE_{count}({type}, {name}, {args})",
+    some="GW_SOME_{lanes}({mask})",
     preamble=f"""\
 #ifndef KERNEL
 #define KERNEL(...) __kernel __attribute__((reqd_work_group_size(__VA_ARGS__)))
@@ -177,6 +180,9 @@ OPENCL = Dialect(
 #ifndef GW_CONVERT
 #define GW_CONVERT(type, value) convert_##type(value)
 #endif
+// PoCL 3.0 does not inline any()
+#define GW_SOME_8(m) __builtin_expect(as_ulong(GW_CONVERT(char8, m)) != 0, 0)
+#define GW_SOME_16(m) GW_SOME_8((m).lo | (m).hi)
 #define GW_HALVES(type, name, x, y) ((type)(name(x.lo, y.lo), name(x.hi, y.hi)))
 #ifdef __AVX512F__
 #define GW_WIDE_1(type, name, x) name(x)

@@ -19,6 +19,7 @@ class Expr:
         op: What it is. Leaves: ``const`` and ``param`` with their value, ``var`` with
             its name. Logical only: ``read`` of an array at an index, ``index`` (an
             index as a number), ``within`` (whether one is within bounds), ``reduce``.
+            ``rare`` is a ``select`` whose second operand few elements need.
             Scheduled leaves: ``item`` (which work-item runs) of ``items``, ``member``
             (which of its work-group), ``group`` (which work-group) of ``groups``.
             Scheduled only: ``load`` of an array at an offset, ``line`` (whether a line
@@ -135,6 +136,11 @@ def choose(condition: Expr, x: Expr, y: "Expr | float") -> Expr:
     """``x`` where a condition holds, else ``y``."""
     other = y if isinstance(y, Expr) else const(y, x.dtype)
     return Expr("select", x.dtype, (condition, x, other), lanes=x.lanes)
+
+
+def choose_rarely(condition: Expr, x: Expr, y: Expr) -> Expr:
+    """The same, where ``x`` is only computed if the condition holds in some lane."""
+    return Expr("rare", x.dtype, (condition, x, y), lanes=x.lanes)
 
 
 def call(name: str, *args: Expr) -> Expr:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial
 
-from graphwright.backends.codegen.expr import Expr, call, choose, const, unsigned
+from graphwright.backends.codegen.expr import (
+    Expr,
+    call,
+    choose,
+    choose_rarely,
+    const,
+    unsigned,
+)
 from graphwright.ir.dtype import DType, float32, float64, int32, int64
 
 
@@ -79,11 +86,21 @@ def _round(size: Expr, x: Expr) -> Expr:
 
 
 _LOG2_E = 1.44269504088896341
+_ROOT_HALF = 0.707106781186547524
 _INFINITY = float("inf")
 _NORMAL = 87.33654
 """Up to here ``e^x`` and ``e^-x`` are normal numbers of float32."""
-_NEAR = 1 / 16
-"""Two terms more than 1 suffice below it for a sine or cosine of float32."""
+_POWER = 0x7F800000
+"""The bits of a float32 that are its exponent."""
+_MIRROR = 254 << 23
+"""Taken from these bits, they are those of the inverse of a power of two, or of 0."""
+_QUARTERS = 0.63661977236758134
+"""Quarters of a turn in one unit."""
+_QUARTER = (1.5703125, 4.825592041015625e-4, 1.2665987014770508e-6,
+            9.913492249324918e-10, 7.443547731314504e-13)  # fmt: skip
+"""A quarter; up to 2^14 times each part is a number of float32, but the last one."""
+_TURNS = 25000.0
+"""As far as quarters are counted so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +147,11 @@ _DOUBLE = _Format(
 _FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
 
 # Coefficients and reductions of S. L. Moshier's Cephes library (1989), `single/` and
-# `double/`: `exp.c`, `log.c`, `ndtr.c`; of e^x in float64, Taylor's. Those of e^x,
-# 2^x - 1, log2(1 - erf(x)) and tanh(x / 2) in float32 are fitted: e^x, 2^x - 1, erf and
-# tanh(x) are within 0.2 units in the last place by them, if all else is exact. The last
-# numbers of tanh's were chosen for its roundings: of all float32, 3.94 is the largest
-# error, 3.66 where products and sums are one operation.
+# `double/`: `exp.c`, `log.c`, `sin.c`, `ndtr.c`; of e^x in float64, Taylor's. Those of
+# e^x, 2^x - 1, log2(1 - erf(x)) and tanh(x / 2) in float32 are fitted: e^x, 2^x - 1,
+# erf and tanh(x) are within 0.2 units in the last place by them, if all else is exact.
+# The last numbers of tanh's were chosen for its roundings: of all float32, 3.94 is the
+# largest error, 3.66 where products and sums are one operation.
 
 # fmt: off
 _EXP = {
@@ -151,6 +168,8 @@ _LOG_OVER = (
 _LOG_UNDER = (
     1.0, 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1,
     7.11544750618563894466e1, 2.31251620126765340583e1)
+_SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+_COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _POWER_LESS_1 = (
     1.53826943e-04, 1.33874046e-03, 9.61830933e-03, 5.55036739e-02,
     2.40226492e-01, 6.93147182e-01)
@@ -240,9 +259,30 @@ def _log(x: Expr) -> Expr:
     scaled = choose(small, x * 2.0**form.mantissa, x)
     m, power = _taken_apart(scaled, form)
     power = choose(small, power - form.mantissa, power)
-    low = m < 0.707106781186547524
+    low = m < _ROOT_HALF
     power = choose(low, power - 1.0, power)
-    m = choose(low, m + m, m) - 1.0
+    return _log_ended(x, _log_near(choose(low, m + m, m) - 1.0, power))
+
+
+def _log1p(x: Expr) -> Expr:
+    """``log(s)`` of the rounded ``s = 1 + x``, with what it lacks, of a float32."""
+    if x.dtype is not float32:
+        return call("log1p", x)
+    s = x + 1.0
+    own = s - 1.0
+    lacks = (1.0 - (s - own)) + (x - own)
+    m, power = _taken_apart(s, _SINGLE)
+    low = m < _ROOT_HALF
+    power = choose(low, power - 1.0, power)
+    shrink = (const(_MIRROR, int32) - (s.bits(int32) & _POWER)).bits(float32)
+    lacks = lacks * choose(low, shrink, shrink * 0.5)
+    near = _log_near((choose(low, m + m, m) - 1.0) + lacks, power)
+    return choose(magnitude(x) < 2.0**-24, x, _log_ended(s, near))
+
+
+def _log_near(m: Expr, power: Expr) -> Expr:
+    """``log(1 + m) + power log(2)``."""
+    form = _FORMATS[m.dtype]
     z = m * m
     terms = (
         horner(m, _LOG)
@@ -251,7 +291,11 @@ def _log(x: Expr) -> Expr:
     )
     high, rest = form.ln2
     y = terms * m * z + power * rest - z * 0.5
-    found = m + y + power * high
+    return m + y + power * high
+
+
+def _log_ended(x: Expr, found: Expr) -> Expr:
+    """A logarithm where ``x`` has one."""
     zero = choose(x.same(0.0), const(-_INFINITY, x.dtype), float("nan"))
     return choose(x > 0.0, choose(x < _INFINITY, found, x), zero)
 
@@ -321,38 +365,37 @@ def _erf(x: Expr) -> Expr:
     return choose(size < 1.0, near, signed_as(far, x))
 
 
-def _near_zero(name: str, near: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
-    """A library's function but near 0.
+def _circular(name: str, quarter: int) -> Callable[[Expr], Expr]:
+    """``sin(x)`` or, a quarter of a turn on, ``cos(x)``.
 
-    In PoCL 3.0 a lane of float32 below 1e-3 is far off if another one is above 1e10.
+    By which multiple of a quarter is nearest, it is the sine or cosine of what is left,
+    or less that. What is too large for that, and a float64, the library has.
     """
 
     def function(x: Expr) -> Expr:
-        found = call(name, x)
         if x.dtype is not float32:
-            return found
-        return choose(magnitude(x) < _NEAR, near(x), found)
+            return call(name, x)
+        n, whole = _SINGLE.whole(x * _QUARTERS, quarter)
+        rest = x
+        for part in _QUARTER:
+            rest = rest - whole * part
+        z = rest * rest
+        odd, even = (horner(z, _SIN) * z + 1.0) * rest, horner(z, (*_COS, -0.5, 1.0))
+        size = choose((n & 1).same(0), odd, even)
+        near = (size.bits(int32) ^ ((n & 2) << 30)).bits(float32)
+        return choose_rarely(magnitude(x) > _TURNS, call(name, x), near)
 
     return function
 
 
-def _sin_near_zero(x: Expr) -> Expr:
-    z = x * x
-    return x * (1.0 - z * (1 / 6 - z * (1 / 120)))
-
-
-def _cos_near_zero(x: Expr) -> Expr:
-    z = x * x
-    return 1.0 - z * (0.5 - z * (1 / 24))
-
-
 FUNCTIONS: dict[str, Callable[..., Expr]] = {
-    **{name: _library(name) for name in ("sqrt", "log1p", "atan2")},
-    "sin": _near_zero("sin", _sin_near_zero),
-    "cos": _near_zero("cos", _cos_near_zero),
+    **{name: _library(name) for name in ("sqrt", "atan2")},
+    "sin": _circular("sin", 0),
+    "cos": _circular("cos", 1),
     "exp": _exp,
     "expm1": _expm1,
     "log": _log,
+    "log1p": _log1p,
     "tanh": _tanh,
     "sigmoid": _sigmoid,
     "erf": _erf,

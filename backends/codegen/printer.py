@@ -224,7 +224,11 @@ class _Printer:
             case "select":
                 mask = self._mask(expr.args[0], expr.dtype, args[0])
                 return f"({mask} ? {args[1]} : {args[2]})"
-            case "branch":
+            case "rare" if expr.lanes > 1:
+                mask = self._mask(expr.args[0], expr.dtype, args[0])
+                some = self.dialect.some.format(mask=mask, lanes=expr.lanes)
+                return f"({some} ? ({mask} ? {args[1]} : {args[2]}) : {args[2]})"
+            case "branch" | "rare":
                 return f"({args[0]} ? {args[1]} : {args[2]})"
             case "cast":
                 return self._cast(expr, args[0])

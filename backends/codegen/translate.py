@@ -202,6 +202,8 @@ class Scope:
         args = tuple(self._operand(arg) for arg in expr.args)
         if expr.op == "call" and self.lanes > 1:  # it may be called on halves
             args = tuple(map(self.settled, args))
+        if expr.op == "rare" and self.lanes > 1:  # read twice
+            args = self.settled(args[0]), args[1], self.settled(args[2])
         return replace(expr, args=args, lanes=self.lanes)
 
     def _operand(self, expr: Expr) -> Expr:

@@ -207,11 +207,15 @@ def test_products(shape: tuple[int, int, int], dtype: str) -> None:
 def values() -> Any:
     special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-44, -1e-44, 3e38]
     lines = np.linspace(-100, 100, 2001), np.linspace(-3, 3, 2001), special
-    return np.concatenate(lines).astype(np.float32)
+    turns = np.arange(-20000, 20000, 37) * (np.pi / 2)
+    return np.concatenate([*lines, turns]).astype(np.float32)
+
+
+FLOATS = ["exp", "expm1", "log", "tanh", "erf", "sigmoid"]
 
 
 @device
-@pytest.mark.parametrize("name", ["exp", "expm1", "log", "tanh", "erf", "sigmoid"])
+@pytest.mark.parametrize("name", [*FLOATS, "log1p", "sin", "cos"])
 def test_functions_are_within_their_bounds(name: str) -> None:
     x = values()
     b = gw.Builder("f")
@@ -237,7 +241,7 @@ def test_functions_are_within_their_bounds(name: str) -> None:
 
 
 @device
-@pytest.mark.parametrize("name", ["exp", "expm1", "log", "tanh", "erf", "sigmoid"])
+@pytest.mark.parametrize("name", FLOATS)
 def test_functions_of_float64_are_within_their_bounds(name: str) -> None:
     special = [
         0.0,

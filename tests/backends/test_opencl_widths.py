@@ -108,3 +108,13 @@ def test_long_chains(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
         feeds = [RNG.standard_normal(s, np.float32) for s in ((rows, width), width)]
         feeds[0][1, 5:9] = np.nan, np.inf, -np.inf, -0.0
         _agree(graph, feeds, backend)
+
+
+def test_angles_far_beyond_others(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = of_width(monkeypatch, lanes)
+    b = Builder("angles")
+    x = b.input("x", TensorType(as_dtype("float32"), (4, 40)))
+    graph = b.finish([b.sub(b.emit("sin", x), b.emit("cos", x))])
+    angles = RNG.standard_normal((4, 40), np.float32) * 1000
+    angles[1, 3], angles[2, 39] = 1e6, -3e20
+    _agree(graph, [angles], backend)
