@@ -44,10 +44,14 @@ def _sum_dtype(x: Value) -> DType:
 def _requantized(
     c: Context, total: Value, factor: Value, scale: Value, zero: Value
 ) -> Value:
-    """``round(total * factor / scale) + zero``, saturated to the dtype of ``zero``."""
+    """``round(total * (factor / scale)) + zero``, saturated to the dtype of ``zero``.
+
+    One factor, in float32, as the standard's reference and ONNX Runtime have it: two
+    roundings may end at a half that is none.
+    """
     factor, scale = (c.b.cast(v, float32) for v in (factor, scale))
-    real = c.b.emit("dequantize", total, factor, dtype=float32)
-    return c.b.emit("quantize", real, scale, zero, dtype=zero.dtype)
+    real = c.b.emit("dequantize", total, c.b.div(factor, scale), dtype=float32)
+    return c.b.emit("quantize", real, c.b.scalar(1.0, float32), zero, dtype=zero.dtype)
 
 
 @converter("MatMulInteger")

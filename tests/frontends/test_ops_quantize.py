@@ -175,6 +175,15 @@ def test_qlinear_matmul(per_column: bool) -> None:
     node_same_as_ort("QLinearMatMul", inputs)
 
 
+def test_qlinear_matmul_rounds_once_before_it_rounds_to_integers() -> None:
+    """9375 * 0.02 * 0.01 / 0.05 is below a half; 1.875 / 0.05, in float32, is one."""
+    a, b = np.array([[125]], np.uint8), np.array([[75]], np.uint8)
+    zero, ends = scalar(0, np.uint8), (scalar(0.05), scalar(0, np.uint8))
+    inputs = (a, scalar(0.02), zero, b, scalar(0.01), zero, *ends)
+    (got,) = node_same_as_ort("QLinearMatMul", inputs)
+    assert got.tolist() == [[37]]
+
+
 IMAGE = RNG.integers(0, 255, (2, 4, 6, 5)).astype(np.uint8)
 FILTERS = RNG.integers(0, 255, (6, 2, 3, 3)).astype(np.uint8)
 
