@@ -33,7 +33,8 @@ def _half_of(bent: Pattern) -> Pattern:
 
 _BELL = P.add(P.erf(P.scaled("x", math.sqrt(0.5))), 1)
 _CUBE = P.mul(P.mul("x", "x"), "x") | P.pow("x", 3)
-_BENT = P.scaled(P.add("x", P.scaled(_CUBE, 0.044715)), math.sqrt(2 / math.pi))
+_TURN = P.scaled(_CUBE, 0.044715) | P.mul(P.mul(P.scaled("x", 0.044715), "x"), "x")
+_BENT = P.scaled(P.add("x", _TURN), math.sqrt(2 / math.pi))
 _FACTORED = P.mul(
     P.scaled("x", math.sqrt(2 / math.pi)),
     P.add(P.mul(P.scaled("x", 0.044715), "x") | P.scaled(P.mul("x", "x"), 0.044715), 1),

@@ -214,6 +214,11 @@ for _name in functions.FUNCTIONS:
     RULES[_name] = _function(_name)
 
 
+@rule("gelu")
+def _gelu(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
+    return functions.gelu(xs[0], tanh=op.tanh)
+
+
 @rule("bitcast")
 def _bitcast(op: Any, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     source, to = dtypes

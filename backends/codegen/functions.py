@@ -3,6 +3,7 @@
 Calls of a device's own library cost ten times as much where they are not inlined.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial
@@ -363,6 +364,25 @@ def _erf(x: Expr) -> Expr:
     over = size > 6.0
     far = choose(over, choose(size.same(size), const(1.0, x.dtype), size), far)
     return choose(size < 1.0, near, signed_as(far, x))
+
+
+def gelu(x: Expr, *, tanh: bool) -> Expr:
+    """``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by a ``tanh``.
+
+    That is ``x / (1 + 2^p)`` with a polynomial ``p``; of float32 it is computed so.
+    """
+    if not tanh:
+        return (x * 0.5) * (_erf(x * _ROOT_HALF) + 1.0)
+    slope, cubic = math.sqrt(2 / math.pi), 0.044715
+    if x.dtype is not float32:
+        return (x * 0.5) * (_tanh((x + x * x * x * cubic) * slope) + 1.0)
+    turned = -2 * slope * _LOG2_E
+    power = (x * x * (turned * cubic) + turned) * x
+    power = choose(power > 128.0, const(128.0, float32), power)
+    power = choose(power < -126.0, const(-126.0, float32), power)
+    n, whole = _SINGLE.whole(power, _SINGLE.bias)
+    near = horner(power - whole, (*_POWER_LESS_1, 1.0))
+    return x / (near * _SINGLE.power_of_two(n) + 1.0)
 
 
 def _circular(name: str, quarter: int) -> Callable[[Expr], Expr]:

@@ -241,6 +241,20 @@ def test_functions_are_within_their_bounds(name: str) -> None:
 
 
 @device
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tanh", [False, True])
+def test_gelu(tanh: bool, dtype: str) -> None:
+    x = values().astype(dtype)
+    b = gw.Builder("f")
+    given = gw.trace(lambda v: v, gw.spec(dtype, x.shape)).inputs[0].type
+    graph = b.finish([b.emit("gelu", b.input("x", given), tanh=tanh)])
+    found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
+    with np.errstate(all="ignore"):
+        (want,) = evaluate(graph, [x])
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
+
+
+@device
 @pytest.mark.parametrize("name", FLOATS)
 def test_functions_of_float64_are_within_their_bounds(name: str) -> None:
     special = [

@@ -65,6 +65,18 @@ def test_gelu_is_found_where_x_is_factored_out() -> None:
     check(graph, after)
 
 
+def test_gelu_is_found_as_programs_write_it() -> None:
+    def written(b: gw.Builder, x: Value) -> Value:
+        cube = b.mul(b.mul(b.mul(x, 0.044715), x), x)
+        bent = b.add(b.tanh(b.mul(b.add(x, cube), ROOT)), 1.0)
+        return b.mul(b.mul(x, 0.5), bent)
+
+    graph = built(1, written, 2, 3)
+    after = gw.optimize(graph)
+    assert names(after) == ["gelu"]
+    check(graph, after)
+
+
 @pytest.mark.parametrize("coefficient", [0.04473, 0.0447])
 def test_gelu_has_its_own_coefficient(coefficient: float) -> None:
     graph = built(1, lambda b, x: factored(b, x, coefficient), 2, 3)
