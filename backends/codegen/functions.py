@@ -160,6 +160,9 @@ _EXP = {
               4.999999106e-1),
     float64: tuple(1 / factorial(k) for k in range(13, 1, -1)),
 }
+_EXP_WIDE = (
+    1.976530766e-4, 1.410761499e-3, 8.335017599e-3, 4.166110978e-2, 1.666663140e-1,
+    5.000003576e-1, 1.0, 1.0)
 _LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1,
         1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1,
         3.3333331174e-1)
@@ -198,11 +201,20 @@ _ERFC_UNDER = (
 
 
 def _exp(x: Expr) -> Expr:
-    """``2^n e^r`` with ``|r| <= ln 2 / 2``; the power in two steps, for subnormals."""
+    """``2^n e^r`` with ``|r| <= ln 2 / 2``; the power in two steps, for subnormals.
+
+    Of float32 these steps are one twice: ``(2^n)^2 e^r`` with ``|r| <= ln 2``.
+    """
     form = _FORMATS[x.dtype]
     most, least = form.range
     x = choose(x > most, const(most, x.dtype), x)
     x = choose(x < least, const(least, x.dtype), x)
+    if form is _SINGLE:
+        n, whole = form.whole(x * (_LOG2_E / 2), form.bias)
+        high, low = form.ln2
+        near = horner((x - whole * (2 * high)) - whole * (2 * low), _EXP_WIDE)
+        root = form.power_of_two(n)
+        return near * root * root
     n, r = _reduced(x, form, 2 * form.bias)
     half = n >> 1
     return _exp_near(r) * form.power_of_two(half) * form.power_of_two(n - half)
