@@ -107,15 +107,26 @@ def cases(op_name: str) -> Iterable[Case]:
 
 
 def _worlds(op_name: str) -> Iterator[Case]:
-    for kind, world in WORLDS.items():
-        names = DTYPE_NAMES if kind in ("static", "alias") else _FEWER
-        for name in names:
-            for turn in range(_SEEDS.get(kind, 1)):
-                case = _case(op_name, kind, world, name, turn)
-                if case is None and not turn:
-                    break  # the op does not take the dtype
-                if case is not None:
-                    yield case
+    """Cases of all kinds of operands; first which dtypes the op takes is found out."""
+    taken = list[str]()
+    for name in DTYPE_NAMES:
+        found = list(_seeded(op_name, "static", name))
+        taken += [name] * bool(found)
+        yield from found
+    for kind in itertools.islice(WORLDS, 1, None):
+        for name in taken:
+            if kind == "alias" or name in _FEWER:
+                yield from _seeded(op_name, kind, name)
+
+
+def _seeded(op_name: str, kind: str, name: str) -> Iterator[Case]:
+    """Cases of a kind and a dtype; none if the op does not take it."""
+    for turn in range(_SEEDS.get(kind, 1)):
+        case = _case(op_name, kind, WORLDS[kind], name, turn)
+        if case is None and not turn:
+            return
+        if case is not None:
+            yield case
 
 
 _LARGEST = 1 << 18

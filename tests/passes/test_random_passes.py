@@ -25,7 +25,7 @@ from graphwright.testing.passcheck import (
 )
 from graphwright.testing.random_graphs import aimed_graph, aims
 
-COUNT, BLOCK, ALL, OWN = 300, 100, 10_000, 40
+COUNT, BLOCK, ALL, OWN = 200, 100, 10_000, 20
 LARGE = frozenset({"roll_loops"})
 """Passes that look at graphs of hundreds of nodes: ``test_roll.py`` holds them."""
 
@@ -109,7 +109,7 @@ def test_each_keeps_what_graphs_of_its_own_mean(name: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("name", aims())
 def test_each_keeps_what_many_graphs_of_its_own_mean(name: str) -> None:
-    check_own(name, range(OWN, 20 * OWN))
+    check_own(name, range(OWN, 40 * OWN))
 
 
 @pytest.mark.full
