@@ -27,37 +27,35 @@ KERNEL(256, 1, 1) void k0(__global const float *restrict in0, __global float *re
       const float v12 = (in0[((u1 * n5) + k11)] - a9);
       const float v13 = (((0x1.6400000000000p+6f) < v12) ? (0x1.6400000000000p+6f) : v12);
       const float v14 = ((v13 < (-0x1.a000000000000p+6f)) ? (-0x1.a000000000000p+6f) : v13);
-      const float v15 = ((v14 * (0x1.71547652b82fep+0f)) + (0x1.8001fc0000000p+23f));
-      const float v16 = (v15 - (0x1.8001fc0000000p+23f));
-      const float v17 = ((v14 - (v16 * (0x1.6300000000000p-1f))) - (v16 * (-0x1.bd0105c4242eap-13f)));
-      const int v18 = as_int(v15);
-      const int v19 = (v18 >> 1);
-      const float v20 = (((((((((((((((0x1.697d60001bce4p-10f) * v17) + (0x1.123991ffd5730p-7f)) * v17) + (0x1.5559fdffcd0dcp-5f)) * v17) + (0x1.555491ff50c08p-3f)) * v17) + (0x1.fffffa001ea45p-2f)) * v17) + (0x1.0000000000000p+0f)) * v17) + (0x1.0000000000000p+0f)) * as_float((v19 << 23))) * as_float(((v18 - v19) << 23)));
-      a10 = (a10 + v20);
+      const float v15 = ((v14 * (0x1.71547652b82fep-1f)) + (0x1.8000fe0000000p+23f));
+      const float v16 = (v15 - (0x1.8000fe0000000p+23f));
+      const float v17 = ((v14 - (v16 * (0x1.6300000000000p+0f))) - (v16 * (-0x1.bd0105c4242eap-12f)));
+      const float v18 = as_float((as_int(v15) << 23));
+      const float v19 = (((((((((((((((((0x1.9e822fff98c8cp-13f) * v17) + (0x1.71d29a00ad42bp-10f)) * v17) + (0x1.111f31ffe8b77p-7f)) * v17) + (0x1.5549ae00a532ap-5f)) * v17) + (0x1.555525ffcc871p-3f)) * v17) + (0x1.00000bffc2b75p-1f)) * v17) + (0x1.0000000000000p+0f)) * v17) + (0x1.0000000000000p+0f)) * v18) * v18);
+      a10 = (a10 + v19);
     }
     near0[m0] = a10;
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int h21 = 1; h21 < 256; h21 += h21) {
-      const int h22 = (128 / h21);
-      if ((m0 < h22)) {
-        const float v23 = near0[m0];
-        const float v24 = near0[(m0 + h22)];
-        near0[m0] = (v23 + v24);
+    for (int h20 = 1; h20 < 256; h20 += h20) {
+      const int h21 = (128 / h20);
+      if ((m0 < h21)) {
+        const float v22 = near0[m0];
+        const float v23 = near0[(m0 + h21)];
+        near0[m0] = (v22 + v23);
       }
       barrier(CLK_LOCAL_MEM_FENCE);
     }
-    const float a25 = near0[0];
+    const float a24 = near0[0];
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int j26 = m0; j26 < n8; j26 += n9) {
-      const float v27 = (in0[((u1 * n7) + j26)] - a9);
-      const float v28 = (((0x1.6400000000000p+6f) < v27) ? (0x1.6400000000000p+6f) : v27);
-      const float v29 = ((v28 < (-0x1.a000000000000p+6f)) ? (-0x1.a000000000000p+6f) : v28);
-      const float v30 = ((v29 * (0x1.71547652b82fep+0f)) + (0x1.8001fc0000000p+23f));
-      const float v31 = (v30 - (0x1.8001fc0000000p+23f));
-      const float v32 = ((v29 - (v31 * (0x1.6300000000000p-1f))) - (v31 * (-0x1.bd0105c4242eap-13f)));
-      const int v33 = as_int(v30);
-      const int v34 = (v33 >> 1);
-      out0[((u1 * n7) + j26)] = ((((((((((((((((0x1.697d60001bce4p-10f) * v32) + (0x1.123991ffd5730p-7f)) * v32) + (0x1.5559fdffcd0dcp-5f)) * v32) + (0x1.555491ff50c08p-3f)) * v32) + (0x1.fffffa001ea45p-2f)) * v32) + (0x1.0000000000000p+0f)) * v32) + (0x1.0000000000000p+0f)) * as_float((v34 << 23))) * as_float(((v33 - v34) << 23))) / a25);
+    for (int j25 = m0; j25 < n8; j25 += n9) {
+      const float v26 = (in0[((u1 * n7) + j25)] - a9);
+      const float v27 = (((0x1.6400000000000p+6f) < v26) ? (0x1.6400000000000p+6f) : v26);
+      const float v28 = ((v27 < (-0x1.a000000000000p+6f)) ? (-0x1.a000000000000p+6f) : v27);
+      const float v29 = ((v28 * (0x1.71547652b82fep-1f)) + (0x1.8000fe0000000p+23f));
+      const float v30 = (v29 - (0x1.8000fe0000000p+23f));
+      const float v31 = ((v28 - (v30 * (0x1.6300000000000p+0f))) - (v30 * (-0x1.bd0105c4242eap-12f)));
+      const float v32 = as_float((as_int(v29) << 23));
+      out0[((u1 * n7) + j25)] = ((((((((((((((((((0x1.9e822fff98c8cp-13f) * v31) + (0x1.71d29a00ad42bp-10f)) * v31) + (0x1.111f31ffe8b77p-7f)) * v31) + (0x1.5549ae00a532ap-5f)) * v31) + (0x1.555525ffcc871p-3f)) * v31) + (0x1.00000bffc2b75p-1f)) * v31) + (0x1.0000000000000p+0f)) * v31) + (0x1.0000000000000p+0f)) * v32) * v32) / a24);
     }
   }
 }
