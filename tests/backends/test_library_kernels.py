@@ -1,5 +1,6 @@
 """Kernels of convolutions and products against the reference, on an OpenCL CPU."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -485,3 +486,24 @@ def test_sizes_are_no_part_of_the_source() -> None:
         shape = ConvShape(1, (size, size), channels, 32, (3, 3), pads=SAME)
         sources.add(_direct(shape, Affine()).launches[0].source)
     assert len(sources) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "lanes", "lines"), [(1, 16, 8), (1, 8, 4), (8, 16, 2), (20, 16, 0)]
+)
+def test_products_of_one_tile_of_rows_ask_for_all_lines(
+    rows: int, lanes: int, lines: int
+) -> None:
+    machine, shape = Cpu(2, 1 << 20, lanes=lanes), GemmShape(1, rows, 1024, 1024)
+    (launch,) = gemm(shape, True, Affine(), machine, OPENCL).launches
+    assert len(set(re.findall(r"AHEAD\(far \+ \d+\)", launch.source))) == lines
+    assert ("AHEAD(soon)" in launch.source) == (lines == 0)
+
+
+@pytest.mark.parametrize(("span", "lines"), [(8, 2), (16, 1)])
+def test_tiles_of_a_span_ask_for_all_lines_together(span: int, lines: int) -> None:
+    shape = ConvShape(1, (28, 28), 32, 32, (3, 3), pads=SAME)
+    machine, division = Cpu(2, 1 << 20, lanes=16), Division(4, span)
+    (launch,) = winograd(shape, Affine(), machine, OPENCL, division).launches
+    assert launch.source.count("AHEAD(soon") == lines
+    assert (f"t / 8 % {2 // lines}") in launch.source
