@@ -197,7 +197,10 @@ class _Schedule:
         return lanes_along(axis, self.most)
 
     def _kind_of(self, axis: Axis) -> int:
-        """What source says of an axis: its extent if it is short, else its vectors."""
+        """What source says of an axis: its extent if it is short, else its vectors.
+
+        One more says that these may go abreast.
+        """
         if axis.extent < LANES:
             return axis.extent
         reduced = any(axis in expr.value.axes[-1:] for expr in self.reductions)
