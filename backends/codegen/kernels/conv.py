@@ -35,6 +35,7 @@ from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
     BY_TURNS,
+    IN_ORDER,
     Form,
     Tile,
     asked,
@@ -90,7 +91,8 @@ def conv(
         order: Where each channel lies in a pixel, if ``shape.is_product``.
         sums: What is added up; sizes of images are in its elements.
     """
-    tile = fitting(shape.rows, shape.filters // shape.groups, machine.lanes, sums)
+    own, in_order = shape.filters // shape.groups, order is None
+    tile = fitting(shape.rows, own, machine.lanes, sums, in_order)
     constants: dict[str, Make] = {
         "w": partial(pack, groups=shape.groups, columns=tile.columns, sums=sums),
         "zeros": partial(outside, shape.depth, sums),
@@ -332,7 +334,8 @@ def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
     word = tile.sums_of.word
     lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
-    return [*lines, *tile.multiply("depth", asks=BY_TURNS, at=at)]
+    asks = IN_ORDER if ordered and tile.lanes < 16 else BY_TURNS
+    return [*lines, *tile.multiply("depth", asks=asks, at=at)]
 
 
 def _places(tile: Tile) -> list[str]:

@@ -304,6 +304,8 @@ def by_rows(ahead: int, step: int) -> dict[str, int]:
     return dict(zip(ASKED, (ahead, 0, 2 * step, step), strict=True))
 
 
+IN_ORDER = ("AHEAD(soon)", "soon += pace / 2;")
+"""What a step asks for where registers are few."""
 BY_TURNS = ("AHEAD(soon)", "moved = soon + pace; soon = then; then = moved;")
 """What a step asks for, in two places by turns: see `soon`."""
 
@@ -340,16 +342,23 @@ def tall(rows: int, lanes: int, sums: Sums = FLOATS) -> Tile:
     return min(tiles, key=lambda tile: tile.time_of_rows(rows))
 
 
-def fitting(rows: int, columns: int, lanes: int, sums: Sums = FLOATS) -> Tile:
-    """The tile that is fastest, also by rows and columns more than there are."""
+def fitting(
+    rows: int, columns: int, lanes: int, sums: Sums = FLOATS, in_order: bool = True
+) -> Tile:
+    """The tile that is fastest, also by rows and columns more than there are.
+
+    Where what is multiplied does not lie in order, its places need a register: with 16
+    of them for addresses, twelve rows of ShuffleNet took 130 us, six 76.
+    """
 
     def time(tile: Tile) -> float:
         wide = -(-columns // tile.columns) * tile.vectors * lanes
         ragged = _RAGGED if tile.ragged(columns) else 1
         return tile.time_of_rows(rows) * wide * ragged
 
-    others = (Tile(*shape, sums, lanes) for shape in _WIDE)
-    tiles = tall(rows, lanes, sums), *others
+    few = lanes < 16 and not in_order
+    shapes = (shape for shape in _WIDE if not few or shape[0] <= _ROWS)
+    tiles = tall(rows, lanes, sums), *(Tile(*shape, sums, lanes) for shape in shapes)
     return min((tile.within(columns) for tile in tiles), key=time)
 
 
