@@ -8,7 +8,11 @@ side by side to the operand as it is, and their results interleaved. Source: Shi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
+import numpy as np
+
+from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
@@ -129,6 +133,15 @@ def _axes(op: Conv, x: Value, k: Value) -> list[_Axis] | None:
     return found
 
 
+def _filled(w: Walk, k: Value, ends: list[int]) -> Value:
+    """Filters with zeros behind them; of constants here: folding leaves what grows."""
+    constant = w.constants.get(k)
+    if constant is None:
+        return w.pad(k, [0] * k.rank, ends)
+    filled = np.pad(constant.array(), [(0, end) for end in ends])
+    return w.constant_of(Constant.of(filled, k.dtype))
+
+
 class _Phases:
     """A convolution in phases: ``[N, *sizes, groups, *phases, filters]`` of each."""
 
@@ -147,7 +160,7 @@ class _Phases:
         w, n, axes = self.w, self.n, self.axes
         grown = [axis.taps * axis.phases - axis.kernel for axis in axes]
         if any(grown):
-            k = w.pad(k, [0] * (n + 2), [0, 0, *grown])
+            k = _filled(w, k, [0, 0, *grown])
         split = [d for axis in axes for d in (axis.taps, axis.phases)]
         k = w.reshape(k, [self.groups, self.filters // self.groups, k.shape[1], *split])
         phases, taps = range(4, 2 * n + 3, 2), range(3, 2 * n + 3, 2)
@@ -156,12 +169,28 @@ class _Phases:
 
     def interleaved(self) -> Value:
         """All results, channels last, the phases of each axis between neighbours."""
-        y, n = self._joined(()), self.n
+        y, n = self._beside() or self._joined(()), self.n
         pairs = [i for axis in range(n) for i in (1 + axis, n + 2 + axis)]
         y = self.w.transpose(y, [0, *pairs, n + 1, 2 * n + 2])
         rows = zip(self.sizes, self.axes, strict=True)
         whole = [size * axis.phases for size, axis in rows]
         return self.w.reshape(y, [y.shape[0], *whole, self.filters])
+
+    def _beside(self) -> Value | None:
+        """All phases as channels of one array, if no two have as many taps.
+
+        So each convolution writes its own channels of it.
+        """
+        every = list(product(*(axis.some() for axis in self.axes)))
+        if not all(s.count == 1 and s.taps for chosen in every for s in chosen):
+            return None
+        w, n, phases = self.w, self.n, [axis.phases for axis in self.axes]
+        y = w.concat([self._by(chosen) for chosen in every], 1)
+        y = w.transpose(y, to_last(y.rank))
+        each = self.filters // self.groups
+        y = w.reshape(y, [y.shape[0], *self.sizes, *phases, self.groups, each])
+        leading, behind = range(n + 1), range(n + 1, 2 * n + 1)
+        return w.transpose(y, [*leading, 2 * n + 1, *behind, 2 * n + 2])
 
     def _joined(self, chosen: tuple[_Some, ...]) -> Value:
         """What has the chosen phases of the first axes, and all of the others."""
@@ -172,12 +201,18 @@ class _Phases:
         return self.w.concat(parts, self.n + 2 + axis)
 
     def _of(self, chosen: Sequence[_Some]) -> Value:
+        """The results of some phases."""
+        each, counts = self.filters // self.groups, [s.count for s in chosen]
+        shape = [self.x.shape[0], *self.sizes, self.groups, *counts, each]
+        if not all(s.taps for s in chosen):
+            return self.w.full(shape, 0, self.dtype)
+        y = self._by(chosen)
+        return self.w.reshape(self.w.transpose(y, to_last(y.rank)), shape)
+
+    def _by(self, chosen: Sequence[_Some]) -> Value:
         """The convolution by the filters of some phases."""
         w, n, each = self.w, self.n, self.filters // self.groups
         counts, taps = [s.count for s in chosen], [s.taps for s in chosen]
-        shape = [self.x.shape[0], *self.sizes, self.groups, *counts, each]
-        if 0 in taps:
-            return w.full(shape, 0, self.dtype)
         depth = self.k.shape[n + 2]
         start = [0, *(s.start for s in chosen), 0, 0, *([0] * n)]
         k = w.slice(self.k, start, [self.groups, *counts, each, depth, *taps])
@@ -189,4 +224,4 @@ class _Phases:
         padding = tuple(axis.padding(n) for axis, n in rows)
         op = self.op.replace(padding=padding, lhs_dilation=(1,) * n)
         (y,) = w.apply(op, (self.x, k))
-        return w.reshape(w.transpose(y, to_last(y.rank)), shape)
+        return y

@@ -13,6 +13,7 @@ from graphwright.ir.dtype import float64
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.ops.linalg import Conv
+from graphwright.ir.ops.movement import Concat
 from graphwright.ir.types import TensorType
 from graphwright.ir.verify import verify
 from graphwright.passes.phases import in_phases
@@ -102,6 +103,20 @@ def test_constant_filters_are_cut_at_once() -> None:
     (conv,) = (node for node in graph.nodes if isinstance(node.op, Conv))
     assert conv.operands[1] in graph.constants
     assert conv.operands[1].shape == (12, 2, 2, 2)
+
+
+def test_phases_of_many_constant_taps_are_beside_one_another() -> None:
+    b = Builder("large")
+    x = b.input("x", TensorType(float64, (1, 32, 4, 4)))
+    w = b.constant(RNG.standard_normal((33, 32, 3, 3)))
+    one, gaps, sides = (1, 1), (2, 2), ((1, 2), (1, 2))
+    op = Conv(strides=one, padding=sides, lhs_dilation=gaps, rhs_dilation=one)
+    graph = in_phases(b.finish(b.apply(op, (x, w))))
+    filters = [node.operands[1] for node in graph.nodes if isinstance(node.op, Conv)]
+    assert [k.shape[2:] for k in filters] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert all(k in graph.constants for k in filters)
+    (joined,) = (node.op for node in graph.nodes if isinstance(node.op, Concat))
+    assert joined.axis == 1
 
 
 @pytest.mark.parametrize(
