@@ -15,6 +15,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32, int16, int32
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.op import Op
 from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import EXACT, ROUNDING, RuleSet
@@ -99,6 +100,61 @@ def integer_dot(b: Rewriter, dx: Node, dk: Node, node: Node) -> Value | None:
     if not _plain(b, node, x, k) or _varies(k.scale, rank) not in ((), (rank - 1,)):
         return None
     return _product(b, node, x, k, k.scale.reshape(-1) * x.scale.reshape(()))
+
+
+@_rule(P.dot(P.sub("x", "late"), "k"), EXACT)
+def zero_after_dot(
+    b: Rewriter, x: Value, late: Value, k: Value, node: Node
+) -> Value | None:
+    """``(x - z) @ k = x @ k - z * sum(k)`` of bytes, where only a run tells ``z``."""
+    return _zero_after(b, x, late, k, node)
+
+
+@_rule(P.dot(P.reshape(P.sub("x", "late")).named("rows"), "k"), EXACT)
+def zero_after_dot_of_rows(
+    b: Rewriter, x: Value, late: Value, k: Value, rows: Node, node: Node
+) -> Value | None:
+    """``rows(x - z) @ k = rows(x) @ k - z * sum(k)``."""
+    return _zero_after(b, x, late, k, node, rows.op)
+
+
+def _zero_after(
+    b: Rewriter, x: Value, late: Value, k: Value, node: Node, rows: Op | None = None
+) -> Value | None:
+    op: Any = node.op
+    zero = b.spread(late)
+    bytes_ = op.dtype is int32 and _is_byte(b, x) and _is_byte(b, zero)
+    if not bytes_ or zero.rank or _integers(b, zero) is not None:
+        return None
+    weights = _integers(b, k)
+    if weights is None:
+        return None
+    if rows is not None:
+        (x,) = b.apply(rows, (x,))
+    (total,) = b.apply(op, (x, k))
+    sums = b.constant(weights.sum(-2, np.int32, keepdims=True))
+    less = b.mul(b.broadcast_to(b.cast(zero, int32), sums.shape), sums)
+    return b.sub(total, b.broadcast_to(less, total.shape))
+
+
+def _integers(b: Rewriter, v: Value) -> Any:
+    """The array of a value that constants alone lead to, by way of small integers."""
+    constant = b.constants.get(v)
+    if constant is not None:
+        return constant.array()
+    node = b.made_by(v, "cast", "sub", "broadcast_to", "reshape", "transpose")
+    if node is None or node.op.has_symbols():
+        return None
+    operands = [_integers(b, operand) for operand in node.operands]
+    known = all(operand is not None for operand in operands)
+    return node.op.compute(np, *operands) if known else None
+
+
+def _is_byte(b: Rewriter, v: Value) -> bool:
+    """Whether 16 bits hold an integer of 8."""
+    node = b.made_by(v, "cast")
+    source = v if node is None else node.operands[0]
+    return source.dtype.is_int and source.dtype.bits == 8
 
 
 def _plain(b: Rewriter, node: Node, x: _Linear, k: _Linear) -> bool:

@@ -8,6 +8,7 @@ from rewrite_examples import (
     NCHW,
     Make,
     channels,
+    less_late,
     under_mask,
     written,
 )
@@ -562,4 +563,51 @@ never(
     "gather_row",
     lambda b, x: b.gather(x, b.constant(np.array([0], np.int64)), 0),
     (N, 2),
+)
+
+# Integers
+
+
+def weights16(b: Builder) -> Value:
+    return b.constant(np.ones((3, 4), np.int16))
+
+
+def less(b: Builder, x: Value, zero: Value) -> Value:
+    """A product of bytes less zero points in 16 bits."""
+    spread = b.broadcast_to(b.cast(zero, dt.int16), x.shape)
+    return b.dot(b.sub(b.cast(x, dt.int16), spread), weights16(b), dt.int32)
+
+
+never(
+    "zero_after_dot",
+    lambda b, x: less(b, x, b.constant(np.array(3, np.uint8))),
+    dtype=dt.uint8,
+)
+never(
+    "zero_after_dot",
+    lambda b, x: less(b, x, b.slice(x, [0, 0], [1, 3])),
+    dtype=dt.uint8,
+)
+never(
+    "zero_after_dot",
+    lambda b, x: less_late(b, x, weights16(b), dt.int16),
+    dtype=dt.uint8,
+)
+never(
+    "zero_after_dot",
+    lambda b, x: less_late(b, x, weights16(b)),
+    dtype=dt.int16,
+)
+never(
+    "zero_after_dot",
+    lambda b, x, y: less_late(b, x, b.cast(y, dt.int16)),
+    (2, 3),
+    (3, 4),
+    dtype=dt.uint8,
+)
+never(
+    "zero_after_dot_of_rows",
+    lambda b, x: less_late(b, x, weights16(b), dt.int16, rows=(2, 3)),
+    (1, 2, 3),
+    dtype=dt.uint8,
 )

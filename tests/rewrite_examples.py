@@ -467,6 +467,26 @@ def integers(b: Builder, *shape: int, per: tuple[int, ...] = ()) -> Value:
     return b.emit("dequantize", held, scale, dtype=dt.float32)
 
 
+def late_zero(b: Builder, x: Value, rows: tuple[int, ...] | None = None) -> Value:
+    """A product of bytes less a zero point that only a run tells."""
+    held = np.random.default_rng(0).integers(-127, 128, (3, 4)).astype(np.int16)
+    return less_late(b, x, b.constant(held), rows=rows)
+
+
+def less_late(
+    b: Builder,
+    x: Value,
+    weights: Value,
+    dtype: DType = dt.int32,
+    rows: tuple[int, ...] | None = None,
+) -> Value:
+    """``(x - z) @ weights`` in 16 bits, where ``z`` is the first of ``x``."""
+    zero = b.reshape(b.slice(x, [0] * x.rank, [1] * x.rank), ())
+    spread = b.broadcast_to(b.cast(zero, dt.int16), x.shape)
+    less = b.sub(b.cast(x, dt.int16), spread)
+    return b.dot(less if rows is None else b.reshape(less, rows), weights, dtype)
+
+
 quick(
     "integer_conv",
     lambda b, x: conv(b, real(b, x), integers(b, 2, 3, 3, 3, per=(2, 1, 1, 1)), 1),
@@ -477,6 +497,13 @@ quick(
     "integer_dot",
     lambda b, x: b.dot(real(b, x), integers(b, 3, 4, per=(1, 4))),
     dtype=dt.int8,
+)
+quick("zero_after_dot", late_zero, dtype=dt.uint8)
+quick(
+    "zero_after_dot_of_rows",
+    lambda b, x: late_zero(b, x, (2, 3)),
+    (1, 2, 3),
+    dtype=dt.uint8,
 )
 quick(
     "quantized_again",

@@ -6,10 +6,17 @@ from typing import Any
 import numpy as np
 
 from graphwright.ir.dim import Dim
-from graphwright.ir.dtype import DTYPES, DType
+from graphwright.ir.dtype import DTYPES, DType, int16, int32
 from graphwright.ir.emitter import Value
 from graphwright.testing.maker import Maker, Reject
-from graphwright.testing.motifs import motif, number, numbers, rarely, read_again
+from graphwright.testing.motifs import (
+    motif,
+    number,
+    numbers,
+    rarely,
+    read_again,
+    spread,
+)
 from graphwright.testing.motifs_linear import image
 from graphwright.testing.motifs_movement import turned, view
 from graphwright.testing.recipes_movement import window
@@ -77,6 +84,22 @@ def integer_dot(m: Maker) -> Sequence[Value]:
     assert isinstance(depth, int)
     k = _weights(m, depth, m.c.integer(1, 3), out=1)
     return m.bounded(64.0, "dot", real(m, x, _numbers(m, x)), k)
+
+
+@motif("zero_after_dot", "zero_after_dot_of_rows")
+def zero_after_dot(m: Maker) -> Sequence[Value]:
+    """A product of bytes less a zero point that is no constant, as a rule."""
+    rows, depth, lead = m.dim(), m.c.integer(1, 3), (1,) if m.flag() else ()
+    x = m.shaped(_eight(m), (*lead, rows, depth), within=(0.0, 7.0))
+    zero = m.shaped(x.dtype, (), within=(0.0, 7.0))
+    zero = m.constant(m.c.integer(0, 3), x.dtype) if rarely(m) else zero
+    wide, late = (m.bounded(7.0, "cast", v, dtype=int16)[0] for v in (x, zero))
+    y = m.bounded(7.0, "sub", wide, spread(m, late, x.shape))[0]
+    if lead:
+        y = view(m, "reshape", y, shape=(rows, depth))
+    row = [m.c.integer(-3, 3) for _ in range(5)]
+    k = m.constant(np.resize(np.array(row, np.int16), (depth, m.c.integer(1, 3))))
+    return m.bounded(64.0, "dot", y, k, dtype=int32)
 
 
 def _added(m: Maker) -> Sequence[Value]:
