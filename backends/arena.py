@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from graphwright.backends.contract import Into, Place
+from graphwright.ir.record import record
 
 _ALIGN = 64
 _MOST_PINNED = 4 << 20
@@ -44,7 +44,7 @@ class Step(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Block:
     """A result's place: its shape, dtype and offset."""
 
@@ -126,7 +126,7 @@ def empty(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> "np.ndarray[Any, An
     return found.view(dtype).reshape(shape)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layout:
     """Places of the results of steps in an arena of ``size`` bytes.
 
@@ -270,7 +270,7 @@ def _pinned(
     return {s: inputs[s] for s in (wanted - leaked) & few | small}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ends:
     """How values enter and leave a run.
 

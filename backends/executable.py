@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,11 @@ from graphwright.ir.errors import FeedError
 from graphwright.ir.evaluate import bind_shape
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Placed
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepTime:
     """Time of one step in a profiled run, or of one of the kernels in it.
 

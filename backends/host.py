@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -12,6 +11,7 @@ from graphwright.backends.contract import Backend, BuildError, Kernel, Request
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.op import Op, Tier
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
 
 _logger = logging.getLogger("graphwright.run")
@@ -153,7 +153,7 @@ def built_kernel(request: Request, backend: Backend, strict: bool) -> Kernel | N
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fallback:
     """An op that ran on the host because the backend does not support it."""
 

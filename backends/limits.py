@@ -3,11 +3,11 @@
 import os
 import threading
 import time
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 
 from graphwright.ir.errors import BudgetError, DeviceMemoryError
+from graphwright.ir.record import record
 
 
 @cache
@@ -37,7 +37,7 @@ def exhausted(error: MemoryError) -> DeviceMemoryError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Limits:
     """What a run may use.
 

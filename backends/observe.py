@@ -1,16 +1,16 @@
 """Read-out: what a run shows of its intermediate values, with an unchanged plan."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphwright.backends.contract import Into, Part
 from graphwright.ir.graph import Graph, Node, Origin
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reading:
     """One value that a step made.
 

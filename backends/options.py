@@ -1,7 +1,7 @@
 """How a program runs: on what, within which limits, how strictly."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from graphwright.backends.contract import Backend
@@ -9,6 +9,7 @@ from graphwright.backends.dump import Dump
 from graphwright.backends.limits import Limits
 from graphwright.backends.steps import Step
 from graphwright.ir.graph import Graph
+from graphwright.ir.record import record
 
 Suit: TypeAlias = Callable[[Graph, Backend], Graph]
 
@@ -17,7 +18,7 @@ def _as_it_is(graph: Graph, _: Backend) -> Graph:
     return graph
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Options:
     """How a program runs.
 

@@ -1,14 +1,14 @@
 """What nodes have to do at least: operations, and bytes that they read and write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from graphwright.ir.dim import Dim, substitute
 from graphwright.ir.graph import Node
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type, bind_type
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Work:
     """Of a node, by its definition: a faster algorithm may do less.
 

@@ -5,13 +5,14 @@ invariant, which other passes move out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.control import Scan, WhileLoop
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type, type_symbols
 from graphwright.passes.cleanup import remove_dead
 from graphwright.passes.walk import Walk
@@ -149,7 +150,7 @@ def loop_written_out(w: Walk, node: Node) -> list[Value] | None:
 # Less is carried ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Loop:
     """Where a loop's operands and its body's outputs are.
 
@@ -182,7 +183,7 @@ class _Loop:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Kept:
     """What becomes of a loop's parts.
 

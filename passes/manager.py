@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from graphwright.ir.errors import GraphwrightError, ModelError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
 from graphwright.ir.ops.fused import Fused
+from graphwright.ir.record import record
 from graphwright.ir.verify import verify
 from graphwright.passes import steps
 from graphwright.passes.rules import ROUNDING, RewriteClass, RuleSet
@@ -68,7 +69,7 @@ def _loaded(entry: EntryPoint) -> Pass:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """What one pass did.
 
@@ -94,7 +95,7 @@ class Change:
         return f"{head}  {', '.join(words)}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Report:
     """What each pass did, in order; ``str`` is a table."""
 
@@ -117,7 +118,7 @@ class Report:
         return "\n".join(map(str, self.changes))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PassManager:
     """Runs passes one after the other.
 

@@ -7,7 +7,6 @@ side by side to the operand as it is, and their results interleaved. Source: Shi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -17,6 +16,7 @@ from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.linalg import Conv
+from graphwright.ir.record import record
 from graphwright.passes.fold import fold_constants
 from graphwright.passes.layout import inverse, to_last
 from graphwright.passes.walk import Walk
@@ -30,7 +30,7 @@ def in_phases(graph: Graph) -> Graph:
     return graph if found is graph else fold_constants(found)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Some:
     """Neighbouring phases of an axis whose filters have as many taps."""
 
@@ -39,7 +39,7 @@ class _Some:
     taps: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Axis:
     """A spatial axis, in phases.
 

@@ -8,7 +8,6 @@ trees and arrays", 1972: strings of twice the length are named by pairs of names
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.ops.movement import Slice
 from graphwright.ir.ops.slicing import UpdateSlice
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     period: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Wiring:
     """What nodes are and read, in arrays with a row a node.
 

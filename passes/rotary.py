@@ -5,12 +5,12 @@ or the two halves ``u * cos - v * sin`` and ``v * cos + u * sin``, joined.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphwright.ir.dim import Dim, floordiv
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.record import record
 from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import ROUNDING, RuleSet
@@ -19,7 +19,7 @@ ROTARY = RuleSet("rotary")
 _rule = ROTARY.rewrite
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Window:
     """A box of a value, its last axis walked in steps of 1 or 2."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
 from graphwright.ir.graph import Graph, Node
+from graphwright.ir.record import record
 from graphwright.passes.pattern import Either, OpPattern, Orders, Pattern
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.steps import exhausted, note, note_failure
@@ -41,7 +42,7 @@ Replacement: TypeAlias = Value | Sequence[Value] | None
 Function = TypeVar("Function", bound=Callable[..., Replacement])
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rewrite:
     """One rewrite.
 

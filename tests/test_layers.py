@@ -17,6 +17,7 @@ LAYERS = ("ir", "passes", "backends", "frontends", "api")
 """Each imports from itself and from the layers to its left."""
 
 IR_ORDER = (
+    "record",
     "collector",
     "errors",
     "dtype",

@@ -1,18 +1,17 @@
 """Integers of 8 bits less their zero point: what lies in memory are the bytes."""
 
-from dataclasses import dataclass
-
 from graphwright.backends.codegen.elements import MOVES, Coordinates, sizes_of
 from graphwright.ir.dtype import DType, int16
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
+from graphwright.ir.record import record
 
 _MOVES = MOVES.keys() - {"broadcast_to"}
 _REACH = 255
 """The most that two integers of 8 bits are apart."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Centred:
     """``move(int16(source) - zero)``.
 

@@ -1,10 +1,11 @@
 """What kernels must know of the device that they are planned for."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from graphwright.ir.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class Cpu:
     """A device whose work-items run on cores with vector units.
 
@@ -30,7 +31,7 @@ class Cpu:
     lanes: int = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Gpu:
     """A device that runs many work-items at once, in work-groups that share memory.
 

@@ -1,10 +1,12 @@
 """Dialects: what the same kernel is called in each C-family language, as tables."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dialect:
     """The words of a language.
 

@@ -23,6 +23,7 @@ from graphwright.ir.dtype import DType, bool_
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
 
 Coordinates: TypeAlias = tuple[Index, ...]
@@ -118,7 +119,7 @@ def c_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(product(shape[i + 1 :]) for i in range(len(shape)))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Within:
     """The condition ``low <= index < high``."""
 
@@ -127,7 +128,7 @@ class Within:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Read:
     """An element of an array; 0 where not all guards hold."""
 
@@ -136,7 +137,7 @@ class Read:
     guards: tuple[Within, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reduction:
     """Elements over axes combined to one: ``sum``, ``prod``, ``max`` or ``min``.
 

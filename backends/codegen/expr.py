@@ -5,13 +5,13 @@ to 64 bits, float32 and float64. What is narrower is bits, taken apart in `narro
 Logical expressions, of one element, become scheduled ones, of ``lanes`` elements.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from graphwright.ir.dtype import DTYPES, DType, bool_, int64
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Expr:
     """An operation on expressions, or a leaf; the same object is computed once.
 

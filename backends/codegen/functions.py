@@ -5,7 +5,6 @@ Calls of a device's own library cost ten times as much where they are not inline
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import factorial
 
 from graphwright.backends.codegen.expr import (
@@ -17,6 +16,7 @@ from graphwright.backends.codegen.expr import (
     unsigned,
 )
 from graphwright.ir.dtype import DType, float32, float64, int32, int64
+from graphwright.ir.record import record
 
 
 def magnitude(x: Expr) -> Expr:
@@ -104,7 +104,7 @@ _TURNS = 25000.0
 """As far as quarters are counted so."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Format:
     """What functions have to know of a float dtype.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.codegen.expr import Expr
+from graphwright.ir.record import record
 
 
 @dataclass(eq=False, slots=True)
@@ -24,7 +25,7 @@ class Axis:
         return f"axis({self.extent})"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Quotient:
     """``index // divisor``, rounded down; ``index`` is not negative."""
 
@@ -32,7 +33,7 @@ class Quotient:
     divisor: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Remainder:
     """``index % divisor``; ``index`` is not negative."""
 
@@ -40,7 +41,7 @@ class Remainder:
     divisor: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Item:
     """A number that is computed in the run, from 0 to ``extent - 1``."""
 
@@ -51,7 +52,7 @@ class Item:
 Term: TypeAlias = Axis | Quotient | Remainder | Item
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Index:
     """``sum(factor * term) + start``; terms in order of appearance, no factor 0."""
 

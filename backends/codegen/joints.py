@@ -6,7 +6,6 @@ parts, so a chain of concats is one array that fills up.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from graphwright.backends.codegen.elements import (
     HEAVY,
@@ -19,6 +18,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Trait
 from graphwright.ir.ops.movement import Concat
+from graphwright.ir.record import record
 
 _LEAST = 1 << 12
 """Elements of a result that are worth it."""
@@ -26,7 +26,7 @@ _MOST_COPIED = 16
 """Other operands, each of which is copied by a kernel of its own."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Part:
     """Where a value lies: in another one, from ``start`` on along an axis."""
 

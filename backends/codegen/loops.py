@@ -7,9 +7,10 @@ from typing import TypeAlias
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
 from graphwright.ir.dtype import DType, int32, int64
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Let:
     """A name for a value; ``mutable`` if it will be set again."""
 
@@ -18,7 +19,7 @@ class Let:
     mutable: bool = False
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Set:
     """Another value for a mutable name."""
 
@@ -26,7 +27,7 @@ class Set:
     value: Expr
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Store:
     """A value, of one or more lanes, written to an array at an offset.
 
@@ -39,7 +40,7 @@ class Store:
     past: bool = False
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class For:
     """A loop of a named number from ``begin`` on, below ``end``, by ``step``."""
 
@@ -50,7 +51,7 @@ class For:
     body: "Sequence[Statement]"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class If:
     """Statements that run where a condition holds."""
 
@@ -58,12 +59,12 @@ class If:
     body: "Sequence[Statement]"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Barrier:
     """Where all work-items of a work-group meet: then each sees what others stored."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Atomic:
     """A value combined with what an array has at an offset, by one item at a time.
 
@@ -76,7 +77,7 @@ class Atomic:
     value: Expr
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Soon:
     """A hint that elements of an array, from an offset on, are soon used, if there."""
 
@@ -126,7 +127,7 @@ class Sizes:
         return Expr("var", self.dtype, value=name)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Kernel:
     """What a device runs at once.
 
@@ -160,7 +161,7 @@ class Kernel:
     local: tuple[Array, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Written(Kernel):
     """A kernel whose source is given, not made of statements.
 

@@ -1,7 +1,6 @@
 """From a graph to kernels: split into stages, each given its schedule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphwright.backends.codegen import pulled_basic, pulled_more
 from graphwright.backends.codegen.cuts import pieces
@@ -33,6 +32,7 @@ from graphwright.backends.codegen.partials import shared
 from graphwright.backends.codegen.stages import Single, split
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
+from graphwright.ir.record import record
 
 TABLES = (
     *(pulled_basic, pulled_more),
@@ -42,7 +42,7 @@ TABLES = (
 """Modules whose ops and kernels are registered by importing them."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Step:
     """A kernel, and the nodes that it computes.
 
@@ -57,7 +57,7 @@ class Step:
     node: Node
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Lowered:
     """A graph as kernels.
 

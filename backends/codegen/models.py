@@ -8,7 +8,6 @@ of any nest of that form.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphwright.backends.codegen.elements import Array, Read, Reduction, Within
@@ -18,6 +17,7 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.nest import Nest
 from graphwright.backends.codegen.runs import is_large
 from graphwright.backends.codegen.walk import children_of, ordered
+from graphwright.ir.record import record
 
 _MOST = 512
 
@@ -165,7 +165,7 @@ def _kind(number: int) -> int | None:
     return number if number in (0, 1) else None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Model:
     """A kernel, and where its sizes come from."""
 

@@ -4,8 +4,6 @@ Floats below 32 bits are computed in float32 and rounded once at the end, to nea
 even, by integer operations: the same bits on every device.
 """
 
-from dataclasses import dataclass
-
 from graphwright.backends.codegen.expr import Expr, choose, const, unsigned
 from graphwright.ir.dtype import (
     DTYPES,
@@ -18,11 +16,12 @@ from graphwright.ir.dtype import (
     uint32,
     uint64,
 )
+from graphwright.ir.record import record
 
 _NAN, _INFINITY, _MAGNITUDE = 0x7FC00000, 0x7F800000, 0x7FFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Format:
     """A narrow float: its exponent and mantissa bits, and its largest numbers.
 

@@ -1,7 +1,6 @@
 """Loop axes made few: split where positions are divided, merged where they agree."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from graphwright.backends.codegen.elements import Array, Coordinates
@@ -14,11 +13,12 @@ from graphwright.backends.codegen.walk import (
     ordered,
     with_axes,
 )
+from graphwright.ir.record import record
 
 _MOST_SPLITS = 16
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Nest:
     """Expressions over axes, and where each one's results go.
 

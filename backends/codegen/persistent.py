@@ -17,7 +17,6 @@ on one another run side by side.
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.turns import HEADER, ROW, TEXT
+from graphwright.ir.record import record
 
 _END, _WAIT, _PLACE = map(ROW.index, ("end", "wait", "place"))
 _TURNS = 16
@@ -90,7 +90,7 @@ def _arguments(kernel: Kernel, dialect: Dialect) -> Iterator[str]:
         number += 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """A kernel in a plan.
 

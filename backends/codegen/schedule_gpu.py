@@ -10,7 +10,6 @@ side by side. Neighbours in a group read neighbours in memory either way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphwright.backends.codegen.device import Gpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
@@ -36,6 +35,7 @@ from graphwright.backends.codegen.walk import (
     reductions_of,
 )
 from graphwright.ir.ops.reduce import identity
+from graphwright.ir.record import record
 
 _ALONE = 16
 """Elements that a work-item goes through alone, whatever the others do."""
@@ -88,7 +88,7 @@ def _is_beside(reduction: Expr, axes: Sequence[Axis]) -> bool:
     return not along and lie_along(reduction, axes)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Division:
     """Who computes a unit.
 

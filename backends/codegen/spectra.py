@@ -5,7 +5,6 @@ length has a prime factor above 13 are convolved with a chirp, by transforms of 
 of two (L. I. Bluestein, 1970). Tables are computed once, in float64.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from graphwright.ir.builder import Builder
 from graphwright.ir.dtype import DTYPES, int32
 from graphwright.ir.emitter import Value
 from graphwright.ir.ops.signal import Fft
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType
 
 RADICES = (13, 11, 7, 5, 3, 8, 4, 2)
@@ -22,7 +22,7 @@ RADICES = (13, 11, 7, 5, 3, 8, 4, 2)
 is a difference of sums that were turned by nothing, of real numbers a real one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Lengths:
     """Of a transform of rows.
 

@@ -6,7 +6,6 @@ it, may have better kernels than loops (`kernels/`): ``Loops.heavy`` names it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphwright.backends.codegen.centred import centred
@@ -35,6 +34,7 @@ from graphwright.ir.op import Op, Trait
 from graphwright.ir.ops.index import Gather
 from graphwright.ir.ops.movement import BroadcastTo
 from graphwright.ir.ops.reduce import Reduce
+from graphwright.ir.record import record
 
 _MOST_INLINED = 96
 """Ops written out in one place: more would only take longer to build."""
@@ -61,7 +61,7 @@ _JOINED = frozenset({"concat", "dynamic_update_slice", "pad"})
 _COSTS = {"div": 4, "rem": 8, "sqrt": 4, "pow": 24, "atan2": 16, "gather": 4}
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Loops:
     """Results of one shape, computed by one kernel.
 
@@ -80,7 +80,7 @@ class Loops:
     graph: Graph
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Single:
     """A node with a kernel of its own; its operands and results lie in memory."""
 

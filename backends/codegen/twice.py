@@ -5,7 +5,6 @@ they are stored there while they are summed, and read again.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 from graphwright.backends.codegen.elements import Array, Read
 from graphwright.backends.codegen.expr import Expr
@@ -19,12 +18,13 @@ from graphwright.backends.codegen.walk import (
     substituted,
     with_axes,
 )
+from graphwright.ir.record import record
 
 _MUCH = 12
 """Expressions that take longer to compute than to store and read."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Twice:
     """Elements that are stored while they are reduced.
 

@@ -26,6 +26,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.ops.linalg import Conv, Dot
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType
 
 _LINEAR = ("add", "sub", "mul", "div")
@@ -344,7 +345,7 @@ class _Reader:
         return writing(self.request, run, bind=bind, scratch_bytes=size, unread=unread)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Convolution:
     """Centred integers as floats, and their convolution with constant weights."""
 
@@ -382,7 +383,7 @@ class _Convolution:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Product:
     """Centred integers as floats, and their matrix product."""
 

@@ -8,7 +8,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,13 +15,14 @@ import numpy as np
 from graphwright.backends.arena import aligned
 from graphwright.backends.codegen.turns import DESK, JOB, LINE
 from graphwright.backends.opencl.objects import Code
+from graphwright.ir.record import record
 
 Lead: TypeAlias = Callable[[int, int], None]
 
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Entry:
     """Functions of a program, and what keeps them loaded."""
 

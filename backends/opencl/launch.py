@@ -1,7 +1,6 @@
 """Launch plans: kernels bound to memory, enqueued one after the other in each run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -20,13 +19,14 @@ from graphwright.backends.opencl.programs import Programs
 from graphwright.backends.opencl.resident import Resident
 from graphwright.ir.dtype import int32
 from graphwright.ir.errors import IndexBoundsError
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
 
 FAULT = Array(int32, (1,))
 """Where kernels note that an index was out of range."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Launch:
     """A kernel, with its name and source."""
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
 from threading import local
@@ -22,6 +21,7 @@ from graphwright.backends.opencl.processor import has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of, width_of
 from graphwright.backends.progress import Progress
 from graphwright.ir.errors import DeviceMemoryError
+from graphwright.ir.record import record
 
 INSTALL = 'pip install "graphwright[opencl]"'
 
@@ -43,7 +43,7 @@ def has_library() -> bool:
     return find_spec("pyopencl") is not None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Found:
     """Devices of this machine, and what went wrong in looking for them.
 

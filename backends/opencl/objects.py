@@ -11,9 +11,10 @@ import itertools
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from graphwright.ir.record import record
 
 _LINK_MAP = 2
 """What ``dlinfo`` is asked for: a record that begins with the object's address."""
@@ -32,7 +33,7 @@ class _Found(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Code:
     """Functions of a program.
 

@@ -1,7 +1,6 @@
 """Dims as int64 vectors that a model computes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -13,10 +12,11 @@ from graphwright.ir.dim import Dim, Expr, bounds, symbols
 from graphwright.ir.dim.atom import Atom, terms_of
 from graphwright.ir.dtype import int64
 from graphwright.ir.errors import ModelError
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """Where a run finds the value of a dim: an element of a vector.
 

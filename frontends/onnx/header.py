@@ -1,15 +1,15 @@
 """What a model says of itself: who made it, for which opsets; and its free dims."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphwright.frontends.onnx.registry import find_converter
 from graphwright.frontends.onnx.schema import find_schema
 from graphwright.ir.errors import FeedError, ModelError
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Header:
     """A model without its graph's contents.
 
@@ -57,7 +57,7 @@ def _input_dims(model: Any) -> Iterator[Any]:
         yield from info.type.tensor_type.shape.dim
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class UnknownOperator:
     """An operator that a model uses and that is known neither here nor to ``onnx``."""
 

@@ -1,18 +1,18 @@
 """Sliding windows as ONNX states them: strides, dilations, pads and ``auto_pad``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphwright.frontends.onnx.context import Context
 from graphwright.ir.dim import Dim, ceildiv, floordiv, maximum, minimum
 from graphwright.ir.errors import ModelError
+from graphwright.ir.record import record
 
 Pads = tuple[tuple[Dim, Dim], ...]
 
 _SAME = ("SAME_UPPER", "SAME_LOWER")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Windows:
     """Windows over spatial axes.
 

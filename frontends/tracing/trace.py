@@ -1,7 +1,6 @@
 """``trace``: the graph of a Python function."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from operator import itemgetter
@@ -29,12 +28,13 @@ from graphwright.ir.dtype import complex128, dtype, float64
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import TraceError
 from graphwright.ir.graph import Graph, Source
+from graphwright.ir.record import record
 from graphwright.ir.types import TensorType
 
 _WEAK = {float: float64, complex: complex128}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Leaf:
     """What a leaf of the arguments is to a trace.
 
@@ -96,7 +96,7 @@ def argument_names(
     return names[:count]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Traced:
     """A function traced for some kinds of arguments.
 

@@ -10,7 +10,7 @@ head: each block of keys and values is read from memory once for all of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
@@ -25,6 +25,7 @@ from graphwright.backends.codegen.kernels.text import (
     number,
 )
 from graphwright.backends.codegen.kernels.tile import Tile
+from graphwright.ir.record import record
 
 _VECTORS = 2
 """Vectors of queries of a panel, and of columns of values, if there are as many."""
@@ -48,7 +49,7 @@ block has ``span`` keys. Keys from ``row + below`` to ``row + above`` count for 
 The others are elements from one to the next of each operand and the result."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Strides:
     """Where the elements ``[image, head, row, column]`` of an array are.
 
@@ -61,7 +62,7 @@ class Strides:
     steps: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AttendShape:
     """Sizes of attention.
 
@@ -162,7 +163,7 @@ def head_of(scores: Scores, dialect: Dialect, group: int) -> str:
     return dialect.kernel.format(name="NAME", group=f"{group}, 1, 1", arguments=own)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Writer:
     """The kernel's source.
 

@@ -5,8 +5,6 @@ its sums in registers, and goes through what is near (Dao et al., "FlashAttentio
 2022). Scores of a few keys are found together, so that sums fade once for all of them.
 """
 
-from dataclasses import dataclass
-
 from graphwright.backends.codegen.device import Gpu
 from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.attend import (
@@ -26,6 +24,7 @@ from graphwright.backends.codegen.kernels.text import (
     named,
     number,
 )
+from graphwright.ir.record import record
 
 GROUP = 64
 """Queries of a group."""
@@ -63,7 +62,7 @@ def attend_groups(
     return Library((Launch(name, text, every, items, (GROUP, 1)),))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Writer:
     """The kernel's source, for one depth and width."""
 

@@ -8,7 +8,6 @@ the numbers: no format is known here.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import gcd
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from graphwright.backends.mapped import forget
 from graphwright.ir.constant import Constant, Factors
 from graphwright.ir.dtype import float32, int32
+from graphwright.ir.record import record
 
 _WORD = 32
 _LEAST = 16
@@ -27,7 +27,7 @@ _NEAR = 64
 """Columns that are turned at once, if they have to be."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Coded:
     """A matrix ``[depth, columns]``.
 

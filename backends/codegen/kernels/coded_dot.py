@@ -6,7 +6,6 @@ floats, and goes over its rows by the register tile.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import float32
+from graphwright.ir.record import record
 
 _VECTORS = 2
 """Vectors of columns of a panel."""
@@ -140,7 +140,7 @@ def _sizes(rows: int, weights: Coded, machine: Cpu) -> dict[str, int]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Writer:
     """Source of the kernels.
 

@@ -11,7 +11,7 @@ GPUs to tune dense linear algebra", 2008).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product as pairs
 from typing import Any
 
@@ -40,6 +40,7 @@ from graphwright.backends.codegen.schedule_gpu import unravelled
 from graphwright.backends.codegen.team import load
 from graphwright.backends.codegen.translate import Names, Scope
 from graphwright.backends.codegen.walk import axes_by_expr, ordered, substituted
+from graphwright.ir.record import record
 
 _LEAST = 8
 """Rows and columns from which on tiles are worth it."""
@@ -75,7 +76,7 @@ def contraction(site: Site) -> Sequence[Kernel] | None:
     return [before, _finished(site, found.output)]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Product:
     """A sum of products as matrices.
 
@@ -213,7 +214,7 @@ def _packed(site: Site, product: _Product) -> _Product:
     return replace(product, right=read(array, array.index(tuple(map(of, axes)))))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Side:
     """One of both matrices in tiles.
 

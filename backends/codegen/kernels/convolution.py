@@ -1,7 +1,7 @@
 """Convolutions with channels last, by `choose.convolution`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2s
 from typing import Any
@@ -31,6 +31,7 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.dtype import float32, int16, int32
 from graphwright.ir.ops.linalg import Conv
+from graphwright.ir.record import record
 
 
 @kernel_for("fused")
@@ -110,7 +111,7 @@ def _pitch(array: Array | None) -> int | None:
     return 0 if array.pitch == array.shape[-1] else array.pitch
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class _Image:
     """What is convolved.
 

@@ -9,7 +9,6 @@ another channel of the group in a filter's lane.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from graphwright.backends.codegen.kernels.launch import Launch, Library, Make
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.sums import FLOATS
 from graphwright.backends.codegen.kernels.text import arguments, block, named, read
+from graphwright.ir.record import record
 
 _SIZES = (
     *("height", "width", "channels", "high", "wide", "stride_y", "pad_y", "pad_x"),
@@ -114,7 +114,7 @@ def _turned(vector: str, turn: int, lanes: int) -> str:
     return f"{vector}.s{order}" if turn else vector
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Writer:
     shape: ConvShape
     finish: Finish

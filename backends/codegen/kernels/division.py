@@ -1,16 +1,15 @@
 """How a convolution by Winograd's algorithm is cut: into tiles and spans of these."""
 
-from dataclasses import dataclass
-
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import Tile, heights
+from graphwright.ir.record import record
 
 GAP = 16
 """Floats by which frequencies lie further apart than they must: else all are in the
 same few sets of the cache where channels are a power of two."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Division:
     """How the work is cut.
 

@@ -1,10 +1,10 @@
 """What is done to sums before they are written: the epilogue of a product."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from graphwright.backends.codegen.kernels.text import number, read, write
+from graphwright.ir.record import record
 
 
 class Finish(Protocol):
@@ -67,7 +67,7 @@ def size_values(finish: Finish) -> tuple[int, ...]:
     return tuple(value for _, value in finish.sizes)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Affine:
     """``clamp(value + bias + residual)``: what most networks do, NaN kept.
 

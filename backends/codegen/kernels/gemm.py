@@ -6,7 +6,6 @@ in its cache, by some panels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -42,6 +41,7 @@ from graphwright.backends.codegen.kernels.tile import (
     soon,
     tall,
 )
+from graphwright.ir.record import record
 
 _LEAST = 1 << 18
 """Operations that are worth a work-item of their own."""
@@ -65,7 +65,7 @@ to row of a panel. The last one begins at column ``edge``. A work-item computes
 of the depth after the other."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class GemmShape:
     """``[batch, rows, depth]`` by ``[batch, depth, columns]``.
 

@@ -8,7 +8,7 @@ where that holds every sum exactly.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from graphwright.backends.codegen.kernels.table import Site, divided
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.schedule import looped
 from graphwright.ir.dtype import float32, int32
+from graphwright.ir.record import record
 
 _EXACT = 1 << 24
 """Up to it float32 holds all integers."""
@@ -140,7 +141,7 @@ def _made(
 # Operands ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class _Rows:
     """Rows of bytes.
 

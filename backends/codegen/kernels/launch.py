@@ -1,18 +1,20 @@
 """What a library kernel is to those who run it: source, launches, packed constants."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from threading import Lock
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from graphwright.ir.record import record
+
 Make: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """Makes what kernels read of a constant operand: weights in another order, say."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Local:
     """An argument that is memory of a work-group's own, of so many floats."""
 
@@ -23,7 +25,7 @@ Argument: TypeAlias = "str | int | Local"
 """The name of a buffer, a 32-bit size, or local memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Launch:
     """One launch: a kernel, its arguments, how many work-items it has.
 
@@ -43,7 +45,7 @@ class Launch:
     group: tuple[int, ...] = (1,)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Library:
     """Kernels and how to launch them, in order.
 

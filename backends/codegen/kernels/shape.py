@@ -1,9 +1,11 @@
 """A convolution's sizes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from graphwright.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Planes:
     """Planes of volumes along their first axis: the images of a `ConvShape`.
 
@@ -24,7 +26,7 @@ class Planes:
     dilation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConvShape:
     """Channels last: ``[batch, *size, channels]`` to ``[batch, *out, filters]``.
 

@@ -9,17 +9,18 @@ those 128, need no work in the loop: a sum begins with what they will have added
 much, ``-zero * sum(weights)``. Whole sums are exact modulo 2**32, on every device.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.ir.record import record
+
 WORD = 4
 """Bytes of a word."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Floats:
     """Products of float32.
 
@@ -57,7 +58,7 @@ class Floats:
         return weights.reshape(*lead, taps * depth, n)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Near(Floats):
     """The same, by panels in local memory."""
 
@@ -66,7 +67,7 @@ class Near(Floats):
     space: ClassVar = "__local"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Bytes:
     """Products of bytes, less a zero point, by signed ones.
 

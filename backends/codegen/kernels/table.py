@@ -29,6 +29,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.record import record
 
 _COMMON = {-128, 0, 1, 6}
 """Numbers that stand in many places."""
@@ -37,7 +38,7 @@ Pack: TypeAlias = Callable[[Any], Any]
 """The elements of a constant in another order, as a contiguous numpy array."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Packed:
     """A constant as a kernel wants it: made once, however many plans use it.
 
@@ -172,7 +173,7 @@ class Site:
         return self.output.index(at)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(frozen=True, eq=False, slots=True)
 class Way:
     """One of several ways to compute something.
 

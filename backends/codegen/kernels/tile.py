@@ -11,7 +11,7 @@ and into it at the same time comes the next one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.mapped import release_part
+from graphwright.ir.record import record
 
 Text: TypeAlias = Callable[["Tile"], Sequence[str]]
 """Statements that add to the sums of a tile."""
@@ -43,7 +44,7 @@ def heights(lanes: int) -> Mapping[int, float]:
     return _HEIGHTS[16 if lanes >= 16 else 8]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tile:
     """So many rows, and so many vectors of columns.
 

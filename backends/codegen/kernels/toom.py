@@ -6,13 +6,13 @@ Cook; Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import lcm
 from typing import TypeAlias
 
 from graphwright.backends.codegen.kernels.text import number
+from graphwright.ir.record import record
 
 Matrix: TypeAlias = list[list[Fraction]]
 
@@ -20,7 +20,7 @@ _POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
 """Small, in pairs of both signs: these round least and share their sums."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Toom:
     """``A'``, ``G`` and ``B'`` of ``F(outputs, taps)``."""
 

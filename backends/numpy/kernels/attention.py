@@ -5,7 +5,6 @@ scores. Operands may be strided views, so that nothing is transposed in memory.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from graphwright.backends.numpy.kernels import scratch, threads
 from graphwright.backends.numpy.kernels.fold import row_sums
 from graphwright.backends.numpy.kernels.matmul import BYTES_MULTIPLIED
 from graphwright.backends.numpy.kernels.norm import SECONDS_A_BYTE
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
@@ -24,7 +24,7 @@ _FEWEST_ROWS = 16
 _CALLS = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AttentionPlan:
     """``softmax(q k^T * scale + mask) v`` for these sizes.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,12 +13,13 @@ from graphwright.backends.numpy.kernels.epilogue import Epilogue
 from graphwright.backends.numpy.kernels.geometry import Axis, fill_padded, padded_shape
 from graphwright.backends.numpy.kernels.precision import DType
 from graphwright.backends.numpy.kernels.threads import Prepared, in_turn, ranges
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Spec:
     """A convolution's sizes and dtypes.
 
@@ -100,7 +101,7 @@ def flat(view: Array) -> Array:
     return view.reshape(batch, math.prod(spatial), channels)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Padded:
     """The padded input: all images, spatial axes in phases (see `geometry`).
 

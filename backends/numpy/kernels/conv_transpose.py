@@ -1,7 +1,6 @@
 """Transposed convolution: one GEMM to all taps, then shifted sums (col2im)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from graphwright.backends.numpy.kernels import precision, threads
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Spread:
     """One spatial axis: input position i and tap t meet at `i * stride + t * dilation`.
 
@@ -109,7 +109,7 @@ def _accumulator(dtype: precision.DType, w: Array) -> precision.DType:
     return precision.accumulator(dtype, w.size, bound)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Tail:
     """What is the same for all images and groups."""
 

@@ -1,12 +1,13 @@
 """What follows a convolution or matrix product while its block is hot in cache."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 
@@ -17,7 +18,7 @@ CLIP: Callable[..., Any] = getattr(getattr(np, "_core", np), "umath", np).clip
 scalar three times as long."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Clip:
     """Clamp to `[low, high]`; NaN stays. `Clip(0)` is ReLU."""
 
@@ -28,7 +29,7 @@ class Clip:
 RELU = Clip(0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Epilogue:
     """`out = clip(acc * scale + bias + residual)`, rounded once to out's dtype.
 

@@ -9,7 +9,6 @@ the order in memory.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,11 +16,13 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from graphwright.ir.record import record
+
 Array = NDArray[Any]
 Step = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Axis:
     """One spatial axis of a convolution or pooling; `spread` dilates the input."""
 
@@ -102,7 +103,7 @@ def make_axes(
     return tuple(Axis(n, k, s, d, p[0], p[1], u) for n, k, s, d, p, u in steps)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Run:
     """Taps `first, first + step, ...` of the last axis, which share a phase.
 
@@ -209,7 +210,7 @@ def patches(padded: Array, axes: Sequence[Axis], run: Run) -> Array:
 Box = tuple[slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Block:
     """Window positions `start:stop` in flat order, which form a box of the output."""
 

@@ -7,7 +7,6 @@ integer loops, which wrap around.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from graphwright.backends.numpy.kernels import precision, threads
 from graphwright.backends.numpy.kernels.epilogue import Clip, Epilogue, cast_integers
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 
@@ -105,7 +105,7 @@ def _bound(array: Array, kind: precision.DType) -> int:
     return precision.largest(array)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Product:
     """`out = clip(a @ b * scale + bias + residual)`, to be cut into parts.
 

@@ -1,7 +1,6 @@
 """Softmax and normalization along the last axis, rows in blocks, on all cores."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import precision, scratch, threads
 from graphwright.backends.numpy.kernels.fold import row_sums
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Call = Callable[[], object]
@@ -23,7 +23,7 @@ _BLOCK = 1 << 17
 _SHORT = 32
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ByRows:
     """What computes each row of an array by itself.
 

@@ -8,13 +8,13 @@ and one `np.matmul` call over stacked tiles does the rest. On one thread of a Ze
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import blas
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 _Product = tuple[Array, Array, Array]
@@ -23,7 +23,7 @@ _DEEPEST = 768
 _FEWEST_ROWS = 28
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tiling:
     """Rows, columns and depth of a tile."""
 

@@ -8,7 +8,6 @@ hold the wanted rows at the same distance, with numbers between that nobody read
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels.geometry import Block
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -29,7 +29,7 @@ COPIES = 2
 """Arrays of other distances that may be read: they are copied to rows at the pitch."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pitch:
     """How far apart elements are that follow each other along the axes.
 

@@ -7,7 +7,6 @@ Tasks are blocks which stay in cache: of channels in NCHW, of rows in NHWC.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from graphwright.backends.numpy.kernels import precision, scratch, threads
 from graphwright.backends.numpy.kernels.conv_spec import Stage
 from graphwright.backends.numpy.kernels.geometry import Axis, make_axes
 from graphwright.backends.numpy.kernels.scratch import Arena, give, take
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Kind = Literal["max", "min", "sum", "prod", "mean"]
@@ -60,7 +60,7 @@ def window_counts(axes: Sequence[Axis], pads: Sequence[tuple[int, int]]) -> Arra
     return counts
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PoolPlan:
     """A pooling ready to run: `plan(x) -> out`."""
 

@@ -21,6 +21,7 @@ from graphwright.backends.numpy.kernels.geometry import Block, blocks
 from graphwright.backends.numpy.kernels.pitch import COPIES, Pitch, constant, pitch_of
 from graphwright.backends.numpy.kernels.repeat import Repeat, repeat_of
 from graphwright.backends.numpy.kernels.window import Window, around, part_of
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -36,7 +37,7 @@ _NAMED = (np.maximum, np.minimum)  # NumPy deprecates their `out` by position
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Operand:
     """What an instruction reads.
 
@@ -68,7 +69,7 @@ class Operand:
         return self.source, self.bits
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Instruction:
     """`target = function(*operands)`; `cost` is in nanoseconds an element."""
 
@@ -79,7 +80,7 @@ class Instruction:
     bits: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Source:
     """An input, or a window of it, as it broadcasts to the program's shape.
 
@@ -94,7 +95,7 @@ class Source:
     beside: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Result:
     """Where a value goes.
 

@@ -6,13 +6,13 @@ sum is the exact one rounded once, as a float32 of it must be. Else it is float6
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.backends.numpy.kernels import scratch, threads
+from graphwright.ir.record import record
 
 Array = NDArray[Any]
 Stage = Callable[[], object]
@@ -20,7 +20,7 @@ Stage = Callable[[], object]
 _BLOCK = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Term:
     """``factor * (source - zero)``.
 
@@ -37,7 +37,7 @@ class Term:
     divides: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finish:
     """``clip(round(sum of terms + shift) + zero)``, or without rounding.
 
@@ -88,7 +88,7 @@ class Finish:
         return block
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Exact:
     """A float that holds all sums of a product, and how the summed axis is cut."""
 

@@ -1,6 +1,5 @@
 """Element types of the namespace, and questions about them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -9,6 +8,7 @@ import numpy as np
 from graphwright.frontends.tracing.wrap import result_dtype
 from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.dtype import dtype as dtype_of
+from graphwright.ir.record import record
 
 __all__ = [
     "bfloat16",
@@ -97,7 +97,7 @@ def _dtype_in(x: Any) -> DType:
     return dtype_of(found if own else x)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FloatInfo:
     """Limits of a floating dtype (of its parts, if complex)."""
 
@@ -118,7 +118,7 @@ class FloatInfo:
     minexp: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class IntegerInfo:
     """Limits of an integer dtype."""
 
