@@ -42,7 +42,9 @@ def check_guard(guard: Guard, left: int, right: int) -> str | None:
     if guard.holds(left, right):
         return None
     place = f"{guard.place}: " if guard.place else ""
-    return f"{place}{guard.left} = {left} and {guard.right} = {right} break {guard}"
+    sides = (guard.left, left), (guard.right, right)
+    said = [f"{dim} = {n}" for dim, n in sides if not isinstance(dim, int)]
+    return f"{place}{' and '.join(said)} break{'s' * (len(said) < 2)} {guard}"
 
 
 class _Check:

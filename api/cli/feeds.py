@@ -117,7 +117,10 @@ def _load(path: str) -> Any:
     except FileNotFoundError:
         raise FeedError(f"cannot read {path!r}: there is no such file") from None
     except Exception as error:  # a damaged archive fails in many ways
-        raise FeedError(f"cannot read {path!r}: {error}") from None
+        said = str(error)
+        if "pickle" in said:
+            said = "no .npy or .npz of numbers, and objects are never unpickled"
+        raise FeedError(f"cannot read {path!r}: {said}") from None
 
 
 def _typed(array: Any, type_: TensorType) -> Any:

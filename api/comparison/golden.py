@@ -107,6 +107,8 @@ def read_golden(path: "str | os.PathLike[str]", original: Labelled) -> Golden:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(bytes(file["about"]))
             arrays = [file[f"a{i}"] for i in range(len(about["keys"]))]
+    except FileNotFoundError:
+        raise ModelError(f"there is no golden run {os.fspath(path)!r}") from None
     except Exception as error:  # a damaged archive fails in many ways
         raise ModelError(f"{os.fspath(path)!r} is no golden run: {error}") from None
     parts: dict[tuple[str, int], dict[str, Any]] = {}

@@ -68,10 +68,22 @@ def found() -> Found:
     problems: list[str] = []
     for platform in platforms:
         try:
-            devices += platform.get_devices()
+            own = platform.get_devices()
         except library.Error as error:
             problems.append(f"platform {platform.name!r}: {_line(error)}")
+            continue
+        if not own:
+            problems.append(_without(platform.name))
+        devices += own
     return Found(tuple(devices), tuple(problems))
+
+
+_POCL_NEEDS = "PoCL needs a folder to write to: $POCL_CACHE_DIR, or ~/.cache"
+
+
+def _without(platform: str) -> str:
+    is_pocl = platform == "Portable Computing Language"
+    return _POCL_NEEDS if is_pocl else f"platform {platform!r} has none"
 
 
 def _line(error: Exception) -> str:
@@ -89,6 +101,8 @@ def missing(number: int) -> str | None:
         names = ", ".join(f"opencl:{i} ({d.name})" for i, d in enumerate(devices))
         return f"there is no OpenCL device {number}: this machine has {names}"
     words = f"no OpenCL device is found{': ' if problems else ''}{problems}"
+    if _POCL_NEEDS in problems:
+        return words
     return f"{words}; {INSTALL} brings PoCL, which runs on the CPU (Linux, x86-64)"
 
 

@@ -154,6 +154,8 @@ def _softmax(c: Context, x: Value, axis: int) -> Value:
 def _hardmax(c: Context, x: Value, axis: int) -> Value:
     """1 at the first greatest element, else 0."""
     b = c.b
+    if x.shape[axis] == 0:
+        return x
     best = b.expand_dims(b.arg_reduce("max", x, axis), [axis])
     places = b.iota(x.shape, axis, int64)
     return b.cast(b.eq(places, best), x.dtype)

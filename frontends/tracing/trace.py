@@ -155,7 +155,7 @@ def run_trace(
         else:
             handles.append(trace.input(name, leaf.type, weak=leaf.weak))
     args, options = unflatten(structure, handles)
-    with trace.active():
+    with trace.active(), state.explaining_sizes():
         found = rewiring.function(function)(*args, **options)
         rewiring.check_effects([leaf.value for leaf in leaves])
         rewiring.check_arguments((args, options), structure, handles, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from operator import index
 from typing import Final, SupportsIndex, TypeAlias
 from weakref import WeakValueDictionary
@@ -71,9 +72,11 @@ class Expr:
         return self._hash
 
     def __bool__(self) -> bool:
-        raise TypeError(f"the truth of {brief(self)} is not known: use equal()")
+        raise TypeError(f"the truth of 'Expr' {brief(self)} is not known")
 
     def __add__(self, other: Expr | SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return _add(self, as_dim(other))
 
     __radd__ = __add__
@@ -82,26 +85,40 @@ class Expr:
         return Expr(tuple((m, -c) for m, c in self.terms))
 
     def __sub__(self, other: Expr | SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return _add(self, -as_dim(other))
 
     def __rsub__(self, other: SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return _add(-self, index(other))
 
     def __mul__(self, other: Expr | SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return _multiply(self, as_dim(other))
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Expr | SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return OPERATIONS["//"](self, as_dim(other))
 
     def __rfloordiv__(self, other: SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return OPERATIONS["//"](index(other), self)
 
     def __mod__(self, other: Expr | SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return OPERATIONS["%"](self, as_dim(other))
 
     def __rmod__(self, other: SupportsIndex) -> Dim:
+        if not isinstance(other, WHOLE):
+            return NotImplemented
         return OPERATIONS["%"](index(other), self)
 
     def __str__(self) -> str:
@@ -129,6 +146,10 @@ class Expr:
         if self._order is None:
             self._order = _postorder(self)
         return self._order
+
+
+WHOLE: Final = (int, Expr, Integral)
+"""What arithmetic with expressions takes; a tensor takes an expression itself."""
 
 
 def as_dim(value: Expr | SupportsIndex) -> Dim:

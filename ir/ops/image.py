@@ -103,6 +103,7 @@ class RoiAlign(Regions):
 
     def compute(self, xp: Any, x: Any, regions: Any, images: Any) -> Any:
         check_bounds(self.name, images, x.shape[0])
+        need(not len(regions) or 0 not in x.shape, "roi_align of images of no pixels")
         wide = dtype(x.dtype).accumulate.numpy
         y = np.zeros((len(regions), x.shape[1], *self.shape), wide)
         corners = np.asarray(regions, wide) * wide.type(self.scale)

@@ -157,6 +157,7 @@ class ArgReduce(Op):
         need_kind(self.name, x, "biuf")
         check_axes(self.name, [self.axis], x.rank)
         need(x.dims[self.axis] != 0, f"arg_reduce over an empty axis of {x}")
+        require(1, "<=", x.dims[self.axis])
         keep = (d for i, d in enumerate(x.dims) if i != self.axis)
         return TensorType(int64, tuple(keep))
 

@@ -14,7 +14,7 @@ from graphwright.ir.dtype import bool_, dtype, float64, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Op, Tier, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, require
 
 MODES = ("nearest", "linear", "cubic")
 COORDINATES = (
@@ -215,6 +215,8 @@ class Resize(Resampling):
                 shape[axis] != 0 or size == 0,
                 f"resize of an empty axis of {x} to {size}",
             )
+            if isinstance(size, int) and size > 0:
+                require(1, "<=", shape[axis])
             shape[axis] = size
         return TensorType(x.dtype, tuple(shape))
 

@@ -221,10 +221,15 @@ def test_damaged_and_pickled_files_are_refused(tmp_path: Path, capsys: Capture) 
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00nonsense")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04nonsense")
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
-    for name in ("bad.npy", "bad.npz", "objects.npy"):
-        fails(
-            capsys, "cannot read", "run", DIGITS, "--input", f"image={tmp_path / name}"
-        )
+    (tmp_path / "text.npy").write_text("1 2 3")
+    rows = {
+        "bad.npy": "cannot read",
+        "bad.npz": "cannot read",
+        "objects.npy": "objects are never unpickled",
+        "text.npy": "no .npy or .npz of numbers",
+    }
+    for name, words in rows.items():
+        fails(capsys, words, "run", DIGITS, "--input", f"image={tmp_path / name}")
 
 
 def test_bfloat16_through_files(tmp_path: Path, capsys: Capture) -> None:

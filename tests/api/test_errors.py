@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from onnx_graphs import model_of
 
 import graphwright as gw
+from graphwright.backends.numpy.kernels import threads
 from graphwright.cli import main
 
 DIGITS = Path(str(gw.__file__)).parent / "data" / "digits.onnx"
@@ -311,6 +312,13 @@ def test_python_values_take_the_declared_dtype() -> None:
 def test_no_threads_at_all() -> None:
     with pytest.raises(gw.FeedError, match="at least 1 thread"):
         gw.set_num_threads(0)
+
+
+@pytest.mark.parametrize("count", ["0", "two"])
+def test_no_number_of_threads(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHWRIGHT_NUM_THREADS", count)
+    with pytest.raises(gw.BackendUnavailable, match=f"is '{count}': it can be 1 or"):
+        threads._default_threads()
 
 
 def test_an_unknown_backend(capsys: pytest.CaptureFixture[str]) -> None:

@@ -691,6 +691,20 @@ def test_several_platforms_one_of_them_broken(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+def test_pocl_without_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is where a home is not there, or read-only."""
+
+    class Platforms(_Broken):
+        def get_platforms(self) -> list[Any]:
+            return [_Platform("Portable Computing Language", [])]
+
+    monkeypatch.setattr(library, "pyopencl", Platforms)
+    library.found.cache_clear()
+    said = str(library.missing(0))
+    library.found.cache_clear()
+    assert said.endswith("a folder to write to: $POCL_CACHE_DIR, or ~/.cache")
+
+
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "has_library", lambda: False)
     assert library.missing(0) == (

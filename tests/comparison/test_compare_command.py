@@ -135,7 +135,7 @@ def test_files_in_and_out(capsys: Capture, tmp_path: Path) -> None:
     [
         (["--samples", "odd"], "say random, special or LOW:HIGH"),
         (["--backends", "numpy,nothing", "--strict"], "no backend 'nothing'"),
-        (["--golden", "nothing.npz"], "is no golden run"),
+        (["--golden", "nothing.npz"], "there is no golden run"),
         (["--dtype", "int8"], "dtype 'int8' is none of"),
     ],
 )

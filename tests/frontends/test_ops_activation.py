@@ -119,6 +119,7 @@ def test_softmax_of_large_numbers_and_of_nothing() -> None:
     node_same_as_ort("Softmax", (x,))
     node_same_as_ort("LogSoftmax", (x,))
     assert node("Softmax", np.zeros((2, 0), np.float32)).shape == (2, 0)
+    assert node("Hardmax", np.zeros((2, 0), np.float32)).shape == (2, 0)
     assert np.isnan(node("Softmax", np.full((1, 2), -np.inf, np.float32))).all()
 
 

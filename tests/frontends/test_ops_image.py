@@ -139,6 +139,12 @@ def test_roi_align(ratio: int, half: bool, mode: str) -> None:
     np.testing.assert_allclose(parts, want, rtol=1e-5, atol=1e-5)
 
 
+def test_roi_align_of_images_without_pixels() -> None:
+    inputs = [draw(1, 1, 0, 4), REGIONS[:1], np.array([0], np.int64)]
+    with pytest.raises(GraphwrightError, match=r"RoiAlign: .*no pixels"):
+        run(*node_model("RoiAlign", inputs))
+
+
 def test_roi_align_of_an_image_that_is_not_there() -> None:
     inputs = [draw(1, 1, 4, 4), REGIONS[:1], np.array([1], np.int64)]
     with pytest.raises(GraphwrightError, match="RoiAlign"):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from onnx_graphs import model_of, node_model, node_same_as_ort, output_types, run
 
+import graphwright as gw
+
 NAMES = [
     f"Reduce{kind}"
     for kind in [
@@ -131,6 +133,13 @@ def test_arg_extreme(op_type: str, last: int, keepdims: int) -> None:
         node_same_as_ort(op_type, (x,), **how)
         node_same_as_ort(op_type, (x.astype(np.uint8),), **how)
     node_same_as_ort(op_type, (x,), opset=11)
+
+
+def test_no_extreme_of_nothing() -> None:
+    exe = gw.compile(model_of("g (float[n] x) => (int64[k] y) { y = ArgMax (x) }"))
+    assert exe.run(None, {"x": np.ones(1, np.float32)})[0].tolist() == [0]
+    with pytest.raises(gw.ShapeError, match="ArgMax: n = 0 breaks 1 <= n"):
+        exe.run(None, {"x": np.ones(0, np.float32)})
 
 
 @pytest.mark.parametrize("exclusive", [0, 1])

@@ -208,6 +208,15 @@ def test_scales_that_mean_nothing(scale: float) -> None:
         run(*resize(draw(1, 1, 4, 4), scales=(1, 1, 2, scale)))
 
 
+def test_nothing_has_no_pixels_to_take() -> None:
+    x, sizes = np.zeros((1, 1, 0, 4), np.float32), np.array([1, 1, 7, 8])
+    model, _ = node_model("Resize", [x, None, None, sizes], constants=[3])
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
+    exe = gw.compile(model)
+    with pytest.raises(gw.ShapeError, match="Resize: h = 0 breaks 1 <= h"):
+        exe(x)
+
+
 OPENCL = OpenCLBackend().unavailable()
 
 

@@ -197,7 +197,7 @@ def test_variables_are_declared() -> None:
 def test_a_guard_that_breaks_says_where() -> None:
     guard = Guard(N, "<=", 4, "Slice 'crop'")
     assert check_guard(guard, 4, 4) is None
-    assert check_guard(guard, 5, 4) == "Slice 'crop': n = 5 and 4 = 4 break n <= 4"
+    assert check_guard(guard, 5, 4) == "Slice 'crop': n = 5 breaks n <= 4"
     assert check_guard(Guard(3, "divides", N), 3, 6) is None
     assert check_guard(Guard(3, "divides", N), 3, 7) is not None
     assert check_guard(Guard(N, "divides", 7), 0, 7) is not None

@@ -86,6 +86,35 @@ def test_named_dims_have_no_length() -> None:
         gw.trace(lambda x: [row + 1 for row in x], gw.spec("float32", ("n",)))
 
 
+def test_named_dims_are_no_python_numbers() -> None:
+    spec = gw.spec("float64", ("n", 3))
+    uses: list[Any] = [
+        *(lambda n: n > 1, lambda n: min(n, 3), bool, float, range),
+        *(lambda n: 1.0 / n, lambda n: n**0.5, lambda n: 0.5 * n),
+    ]
+    for use in uses:
+
+        def f(x: Any, use: Any = use) -> Any:
+            return x, use(x.shape[0])
+
+        with pytest.raises(gw.TraceError, match=rf"{__file__}:\d+: .* named size"):
+            gw.trace(f, spec)
+
+
+def test_named_dims_are_operands() -> None:
+    def f(x: Any) -> Any:
+        n = x.shape[0]
+        few = gw.cond(np.greater(n, 1), lambda: x[0], lambda: x.sum(0))
+        return n * x, n % 2 - few, np.divide(1, n), (x.size - x) / n
+
+    traced = gw.compile(gw.trace(f, gw.spec("float64", ("n", 3))))
+    for n in (1, 2):
+        x = np.arange(3.0 * n).reshape(n, 3)
+        wanted = n * x, n % 2 - x[0], 1 / n, (x.size - x) / n
+        for found, want in zip(traced(x), wanted, strict=True):
+            np.testing.assert_array_equal(np.asarray(found), want)
+
+
 def test_leaked_tensors_are_named() -> None:
     kept: list[Any] = []
     boxes = [(kept,)]

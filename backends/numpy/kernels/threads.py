@@ -16,11 +16,17 @@ import numpy as np
 from graphwright.backends.numpy.kernels import blas
 from graphwright.backends.numpy.kernels.team import SPINS, Pool, Task, Team
 from graphwright.backends.trial import Trial
+from graphwright.ir.errors import BackendUnavailable
 
 
 def _default_threads() -> int:
     wanted = os.environ.get("GRAPHWRIGHT_NUM_THREADS", "")
-    return max(1, int(wanted)) if wanted.isdecimal() else _processors()
+    if not wanted:
+        return _processors()
+    if not wanted.isdecimal() or not int(wanted):
+        words = f"$GRAPHWRIGHT_NUM_THREADS is {wanted!r}: it can be 1 or more"
+        raise BackendUnavailable(words)
+    return int(wanted)
 
 
 def _processors() -> int:
