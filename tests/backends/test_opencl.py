@@ -240,18 +240,38 @@ def test_functions_are_within_their_bounds(name: str) -> None:
         assert np.abs(found[finite]).max() == 1
 
 
+def gelu_of(x: Any, tanh: bool) -> gw.Graph:
+    b = gw.Builder("f")
+    given = gw.trace(lambda v: v, gw.spec(str(x.dtype), x.shape)).inputs[0].type
+    return b.finish([b.emit("gelu", b.input("x", given), tanh=tanh)])
+
+
 @device
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("tanh", [False, True])
 def test_gelu(tanh: bool, dtype: str) -> None:
     x = values().astype(dtype)
-    b = gw.Builder("f")
-    given = gw.trace(lambda v: v, gw.spec(dtype, x.shape)).inputs[0].type
-    graph = b.finish([b.emit("gelu", b.input("x", given), tanh=tanh)])
+    graph = gelu_of(x, tanh)
     found = np.asarray(gw.compile(graph, backend="opencl", strict=True)(x))
     with np.errstate(all="ignore"):
         (want,) = evaluate(graph, [x])
     np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
+
+
+@device
+@pytest.mark.parametrize("tanh", [False, True])
+def test_gelu_is_within_its_bound(tanh: bool) -> None:
+    ends = np.array([np.inf, 3e38, 6.0, 1e-30, 0.0, -0.0, -6.0, -3e38], np.float32)
+    x = np.concatenate([np.linspace(-12, 12, 40001, dtype=np.float32), ends])
+    exe = gw.compile(gelu_of(x, tanh), backend="opencl", strict=True)
+    found, wide = np.asarray(exe(x)), x[:-8].astype(np.float64)
+    (want,) = evaluate(gelu_of(wide, tanh), [wide])
+    unit = np.spacing(np.abs(want).astype(np.float32))
+    assert (np.abs(found[:-8] - want) <= 2.4e-7 + 4 * unit).all()
+    np.testing.assert_array_equal(found[-8:-2], [*ends[:3], ends[3] / 2, 0, 0])
+    assert np.signbit(found[-3])
+    assert abs(found[-2]) < 1e-7
+    assert not found[-1]
 
 
 @device
