@@ -18,6 +18,7 @@ from graphwright.backends.codegen.expr import (
     unsigned,
     wrapping,
 )
+from graphwright.backends.codegen.powers import power
 from graphwright.ir.dtype import DType, bool_, float32, float64
 from graphwright.ir.op import Op
 
@@ -78,14 +79,13 @@ def _div(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
 def _pow(op: Op, xs: Sequence[Expr], dtypes: Sequence[DType]) -> Expr:
     x, y = xs
     if x.dtype.is_float:
-        simple = functions.POWERS.get(y.value) if y.op == "const" else None
-        return call("pow", x, y) if simple is None else simple(x)
+        return power(x, y)
     one, free = const(1, x.dtype), unsigned(y.dtype)
-    found, power, rest = one, x, y.bits(free)
+    found, square, rest = one, x, y.bits(free)
     for number in range(y.dtype.bits):  # by squares, bit by bit
         odd = ((rest >> number) & 1).differs(0)
-        found = choose(odd, wrapping("mul", found, power), found)
-        power = wrapping("mul", power, power)
+        found = choose(odd, wrapping("mul", found, square), found)
+        square = wrapping("mul", square, square)
     if y.dtype.kind == "u" or x.dtype.kind == "u":
         return found
     minus = const(-1, x.dtype)

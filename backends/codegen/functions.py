@@ -275,14 +275,8 @@ def _less_one(power: Expr, again: Expr) -> tuple[Expr, Expr]:
 
 
 def _log(x: Expr) -> Expr:
-    form = _FORMATS[x.dtype]
-    small = x < 2.0 ** (1 - form.bias)
-    scaled = choose(small, x * 2.0**form.mantissa, x)
-    m, power = _taken_apart(scaled, form)
-    power = choose(small, power - form.mantissa, power)
-    low = m < _ROOT_HALF
-    power = choose(low, power - 1.0, power)
-    return _log_ended(x, _log_near(choose(low, m + m, m) - 1.0, power))
+    m, power = near_one(x)
+    return _log_ended(x, _log_near(m - 1.0, power))
 
 
 def _log1p(x: Expr) -> Expr:
@@ -330,6 +324,27 @@ def _taken_apart(x: Expr, form: _Format) -> tuple[Expr, Expr]:
         (form.bias + form.mantissa) << form.mantissa
     )
     return m, power.bits(form.dtype) - unit - (form.bias - 1)
+
+
+def near_one(x: Expr) -> tuple[Expr, Expr]:
+    """A positive number as ``m 2^e``, ``m`` from the root of 1/2 to that of 2."""
+    form = _FORMATS[x.dtype]
+    small = x < 2.0 ** (1 - form.bias)
+    scaled = choose(small, x * 2.0**form.mantissa, x)
+    m, power = _taken_apart(scaled, form)
+    power = choose(small, power - form.mantissa, power)
+    low = m < _ROOT_HALF
+    return choose(low, m + m, m), choose(low, power - 1.0, power)
+
+
+def two_to(high: Expr, low: Expr) -> Expr:
+    """``2^(high + low)`` of float32: also 0, infinity and numbers between."""
+    power = high + low
+    n, whole = _SINGLE.whole(power, 2 * _SINGLE.bias)
+    near, half = horner((high - whole) + low, (*_POWER_LESS_1, 1.0)), n >> 1
+    near = near * _SINGLE.power_of_two(half) * _SINGLE.power_of_two(n - half)
+    near = choose(power < -160.0, const(0.0, float32), near)
+    return choose(power > 130.0, const(_INFINITY, float32), near)
 
 
 def _tanh(x: Expr) -> Expr:
@@ -460,30 +475,3 @@ FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "round": _by_magnitude(_round),
 }
 """By op name."""
-
-
-def _base(x: Expr) -> Expr:
-    """What a root is taken of: as powers are defined, inf for -inf and 0 for -0."""
-    return choose(x.same(-_INFINITY), const(_INFINITY, x.dtype), x) + 0.0
-
-
-def _root(x: Expr) -> Expr:
-    return call("sqrt", _base(x))
-
-
-def _root_of_root(x: Expr) -> Expr:
-    return call("sqrt", _root(x))
-
-
-POWERS: dict[float, Callable[[Expr], Expr]] = {
-    -1.0: lambda x: const(1.0, x.dtype) / x,
-    -0.5: lambda x: const(1.0, x.dtype) / _root(x),
-    0.25: _root_of_root,
-    0.5: _root,
-    0.75: lambda x: _root(x) * _root_of_root(x),
-    1.5: lambda x: _base(x) * _root(x),
-    2.0: lambda x: x * x,
-    3.0: lambda x: x * x * x,
-    4.0: lambda x: (x * x) * (x * x),
-}
-"""Powers that are products and roots, by exponent."""

@@ -757,6 +757,30 @@ def test_powers_by_constants(exponent: float) -> None:
 
 
 @device
+def test_powers_are_within_four_units_and_have_their_signs() -> None:
+    rng = np.random.default_rng(0)
+    near = (1 + rng.uniform(-0.3, 0.45, 20000)).astype(np.float32)
+    far = np.exp(rng.uniform(-103, 88, 20000)).astype(np.float32)
+    x = np.concatenate([near, far])
+    y = (rng.uniform(-150, 128, x.size) / np.log2(x.astype(float))).astype(np.float32)
+    ends = np.array([0, 1, np.inf, 2.5, 3, 3.75, 2**24 - 1, 2**24, 1e30], np.float32)
+    left, right = np.meshgrid(*[np.concatenate([ends, -ends])] * 2)
+    x = np.concatenate([x, left.ravel()])
+    y = np.concatenate([y, right.ravel()])
+    with np.errstate(all="ignore"):
+        want = x.astype(float) ** y.astype(float)
+        got = gw.jit(gnp.power, backend="opencl")(x, y)
+        rounded = want.astype(np.float32)
+        unit = np.spacing(np.abs(rounded)).astype(float)
+        off = np.abs(np.asarray(got, float) - want) / unit
+    named = np.isfinite(rounded)
+    assert off[named].max() < 4
+    np.testing.assert_array_equal(np.asarray(got)[~named], rounded[~named])
+    signs = np.signbit(np.asarray(got)) == np.signbit(rounded)
+    assert signs[~np.isnan(want)].all()
+
+
+@device
 @pytest.mark.parametrize("kind", ["max", "sum"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("window", [(3, 3, 1), (1, 1, 5), (2, 5, 4)])
