@@ -254,6 +254,8 @@ def write_cast(out: Handle, value: Value, casting: Any = "same_kind") -> None:
 
 
 def _is_tensor(x: Any) -> bool:
+    if isinstance(x, (tuple, list)):
+        return any(map(_is_tensor, x))
     return isinstance(x, (Handle, np.ndarray))
 
 

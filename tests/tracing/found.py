@@ -6,6 +6,7 @@ Case: TypeAlias = tuple[list[tuple[str, tuple[int, ...]]], list[str]]
 
 _A: Any = ("float64", (4,))
 _M: Any = ("float64", (3, 4))
+_NORMS = "a0, 1", "a0, 2", "a0, np.inf", "a0[:, 0], np.inf"
 _T: Any = ("float64", (2, 1, 3))
 
 FOUND: list[Case] = [
@@ -125,4 +126,18 @@ FOUND: list[Case] = [
         ],
     ),
     ([_M], ["v0 = np.ascontiguousarray(a0.T)", "v0 += 1", "a0.flat[::5] = [1, 2]"]),
+    ([("bool", (2, 3)), _M], ["v0 = np.setdiff1d(a0, a1)"]),
+    ([("float32", (0,)), _A], ["v0 = np.intersect1d(a0, a0)"]),
+    ([_A], ["v0 = np.union1d(a0 / 0, np.nan * a0)"]),
+    ([("float32", (3,))], ["v0 = np.vander(a0, 3)"]),
+    ([("int64", (3, 0))], ["v0 = np.apply_along_axis(lambda x: x.sum(), 1, a0)"]),
+    ([("complex64", (2, 2))], ["v0 = np.pad(a0, 1, mode='mean')"]),
+    ([_A], ["v0 = np.broadcast_arrays(a0, a0)", "a0[0] = 5"]),
+    ([("int64", (4,))], ["v0 = np.einsum('i,i->', a0, a0)", "v0 /= 2"]),
+    ([("int64", (4,))], ["v0 = np.sum([a0[0], a0[1]])", "v0 /= 2"]),
+    ([_A], ["v0 = np.full((), a0[0])", "v1 = v0", "v1 += 1"]),
+    (
+        [("float64", (0, 3))],
+        [f"v{i} = np.linalg.norm({x})" for i, x in enumerate(_NORMS)],
+    ),
 ]

@@ -64,7 +64,7 @@ __all__ = [
 # From shapes --------------------------------------------------------------------------
 
 
-@array_function
+@array_function(array=True)
 def full(
     b: Emitter,
     shape: Any,
@@ -229,7 +229,7 @@ def vander(
     increasing: bool = False,
 ) -> Value:
     """Powers of a vector's elements, one power a column."""
-    wide = x if x.dtype.kind in "fc" else b.cast(x, result_dtype(x, int64))
+    wide = b.cast(x, result_dtype(x, int64))
     n = x.shape[0] if N is None else N
     powers = b.cast(b.iota((1, n), 1, int64), wide.dtype)
     found = b.pow(*b.align(b.expand_dims(wide, [1]), powers))

@@ -201,7 +201,9 @@ def apply_along_axis(
     place = axis_of(axis, x.ndim)
     moved = moveaxis(x, place, -1)
     lead = moved.shape[:-1]
-    lanes = reshape(moved, (-1, moved.shape[-1]))
+    lanes = reshape(moved, (product(lead), moved.shape[-1]))
+    if not len(lanes):
+        raise ShapeError("apply_along_axis of no lanes: nothing says what they give")
     rows = [asarray(function(lane, *args, **options)) for lane in lanes]
     found = reshape(stack(rows), (*lead, *rows[0].shape))
     sources = range(len(lead), found.ndim)

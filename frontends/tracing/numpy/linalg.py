@@ -401,8 +401,8 @@ def vector_size(
 ) -> Value:
     """``(sum |x|^p)^(1/p)`` over axes, and its limits."""
     size = b.abs(x)
-    if ord == math.inf:
-        return b.reduce("max", size, axes, keepdims=keepdims)
+    if ord == math.inf:  # of nothing it is 0
+        return b.max(b.reduce("max", size, axes, keepdims=keepdims), 0)
     if ord == -math.inf:
         return b.reduce("min", size, axes, keepdims=keepdims)
     if ord == 0:
@@ -437,12 +437,14 @@ def matrix_size(b: Emitter, x: Value, ord: Any) -> Value:
         kind = "max" if ord > 0 else "min"
         across = rows if abs(ord) == 1 else columns
         totals = b.sum(b.abs(x), [across])
-        return b.reduce(kind, totals, [totals.rank - 1])
+        found = b.reduce(kind, totals, [totals.rank - 1])
+        return b.max(found, 0) if ord > 0 else found
     if ord not in (2, -2, "nuc"):
         raise ValueError(f"matrix_norm has no order {ord!r}")
     s = b.emit("singular_values", x)
     kind = {2: "max", -2: "min"}.get(ord, "sum")
-    return b.reduce(kind, s, [s.rank - 1])
+    found = b.reduce(kind, s, [s.rank - 1])
+    return b.max(found, 0) if ord == 2 else found
 
 
 @array_function

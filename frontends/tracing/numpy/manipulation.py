@@ -305,13 +305,10 @@ def broadcast_to(b: Emitter, x: Value, /, shape: Any, subok: bool = False) -> Va
     return b.broadcast_to(x, shape_of(shape))
 
 
-@array_function
-def broadcast_arrays(
-    b: Emitter, *arrays: Value, subok: bool = False
-) -> tuple[Value, ...]:
+def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     """Arrays repeated to their common shape."""
-    shape = broadcast_shape(*(x.shape for x in arrays))
-    return tuple(b.broadcast_to(x, shape) for x in arrays)
+    shape = broadcast_shape(*map(_sizes, args))
+    return tuple(broadcast_to(x, shape) for x in args)
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[Dim, ...]:

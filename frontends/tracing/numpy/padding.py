@@ -60,7 +60,7 @@ def _summary(b: Emitter, x: Value, axis: int, mode: str) -> Value:
     if mode != "mean":
         return b.reduce(_STATISTICS[mode], x, [axis], keepdims=True)
     wide = b.mean(inexact(b, x), [axis], keepdims=True)
-    return wide if x.dtype.is_float else b.cast(b.unary("round", wide), x.dtype)
+    return b.cast(b.unary("round", wide), x.dtype) if x.dtype.is_int else wide
 
 
 @array_function(array=True)

@@ -131,8 +131,10 @@ def member(b: Emitter, x: Value, others: Value) -> Value:
     if isinstance(n, int) and n == 0:
         return b.full(x.shape, False, bool_)
     line, _ = b.sort(line, 0)
-    at = b.min(places(b, line, x, False), b.dim_scalar(n - 1, int64))
-    return b.eq(b.gather(line, at, 0), x)
+    first = places(b, line, x, False)
+    if not isinstance(n, int):  # there may be none to look at
+        return b.and_(b.lt(first, places(b, line, x, True)), b.eq(x, x))
+    return b.eq(b.gather(line, b.min(first, n - 1), 0), x)
 
 
 @array_function
@@ -169,12 +171,13 @@ def in1d(
 def union1d(b: Emitter, ar1: Operand, ar2: Operand) -> Value:
     """Sorted elements of either."""
     xs = [flat(b, x) for x in promote(b, ar1, ar2)]
-    return distinct(b, b.concat(xs, 0))[0]
+    return _set(b, b.concat(xs, 0))
 
 
-def _sets(b: Emitter, x1: Operand, x2: Operand, assume_unique: bool) -> list[Value]:
-    xs = [flat(b, x) for x in promote(b, x1, x2)]
-    return xs if assume_unique else [distinct(b, x)[0] for x in xs]
+def _set(b: Emitter, x: Value) -> Value:
+    """Distinct elements, NaN one of them."""
+    parts = distinct(b, x)
+    return (_one_nan(b, parts) if x.dtype.kind in "fc" else parts)[0]
 
 
 @array_function
@@ -182,8 +185,9 @@ def setdiff1d(
     b: Emitter, ar1: Operand, ar2: Operand, assume_unique: bool = False
 ) -> Value:
     """Sorted elements of the first that are not in the second."""
-    x, y = _sets(b, ar1, ar2, assume_unique)
-    return kept(b, x, b.not_(member(b, x, y)), 0)
+    (x,) = promote(b, ar1)
+    x = flat(b, x) if assume_unique else _set(b, flat(b, x))
+    return kept(b, x, b.not_(member(b, *promote(b, x, ar2))), 0)
 
 
 @array_function
@@ -191,7 +195,9 @@ def setxor1d(
     b: Emitter, ar1: Operand, ar2: Operand, assume_unique: bool = False
 ) -> Value:
     """Sorted elements of exactly one of both."""
-    x, y = _sets(b, ar1, ar2, assume_unique)
+    x, y = (flat(b, x) for x in promote(b, ar1, ar2))
+    if not assume_unique:
+        x, y = _set(b, x), _set(b, y)
     parts = [kept(b, p, b.not_(member(b, p, q)), 0) for p, q in ((x, y), (y, x))]
     return b.sort(b.concat(parts, 0), 0)[0]
 
