@@ -157,6 +157,8 @@ def test_large_results_are_written_past_the_caches_but_over_operands(
         r"GW_LINE\(out0 .*\) && \(size_t\)out0 != \(size_t\)in1\)", source
     )
     assert len(tests) == past
+    far = re.findall(r"GW_SOON\(in1 \+ .* \+ 2048\), 0\)", source)
+    assert len(far) == past  # operands are asked for further ahead there
     (source,) = sources(softmax, gw.spec("float32", (1 << 14, 1 << 10)), target=CPU)
     assert "GW_PAST" not in source  # results are read again
 
