@@ -8,13 +8,12 @@ from typing import Any
 
 from graphwright.backends.compile import arrange, decomposing, optimized
 from graphwright.backends.contract import Backend
-from graphwright.backends.host import is_table
 from graphwright.backends.registry import choose_backends, get_backend
 from graphwright.display import Shown, stacked, styled, table
 from graphwright.frontends.onnx.load import find_unknown, load
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier
+from graphwright.ir.op import Op, Tier, is_table
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign
 from graphwright.ir.ops.fused import Placed

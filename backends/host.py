@@ -9,7 +9,7 @@ import numpy as np
 
 from graphwright.backends.contract import Backend, BuildError, Kernel, Request
 from graphwright.ir.evaluate import Evaluator
-from graphwright.ir.op import Op, Tier
+from graphwright.ir.op import Op, is_table
 from graphwright.ir.ops.fused import Fused
 from graphwright.ir.record import record
 from graphwright.ir.types import TensorType, Type
@@ -79,15 +79,6 @@ def remote(values: Sequence[Any], types: Sequence[Type], backend: Backend) -> li
         Remote(x, backend) if backend.holds(t) and not isinstance(x, np.ndarray) else x
         for x, t in zip(values, types, strict=True)
     ]
-
-
-def is_table(op: Op, types: Sequence[Type], results: Sequence[Type]) -> bool:
-    """Whether a host op gives tensors that hang on sizes alone.
-
-    They are made once a plan: nothing is left to a run, so it is no fallback.
-    """
-    tensors = all(isinstance(t, TensorType) for t in results)
-    return op.tier is Tier.HOST and not types and tensors
 
 
 def _table_kernel(request: Request, backend: Backend) -> Kernel:

@@ -20,7 +20,6 @@ from graphwright.backends.host import (
     built_kernel,
     fetched,
     host_kernel,
-    is_table,
     placed,
     remote,
 )
@@ -52,7 +51,7 @@ from graphwright.ir.errors import (
 )
 from graphwright.ir.evaluate import bind_inputs, check_guards
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Tier, Trait
+from graphwright.ir.op import Tier, Trait, is_table
 from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.ops.effects import CopyTo, Effect
 from graphwright.ir.ops.foreign import Foreign

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn, TypeAlias, dataclass_transform
 from graphwright.ir.dim import Dim, Expr, substitute, symbols
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import UnsupportedOpError
-from graphwright.ir.types import Type, bind_type, type_symbols
+from graphwright.ir.types import TensorType, Type, bind_type, type_symbols
 
 Results: TypeAlias = Type | tuple[Type, ...]
 Cotangents: TypeAlias = Sequence[Value | None]
@@ -428,3 +428,13 @@ class Declared(Op):
 def is_elementwise(op: Op) -> bool:
     """Whether the op works element by element on equal shapes."""
     return Trait.ELEMENTWISE in op.traits
+
+
+def is_table(op: Op, types: Sequence[Type], results: Sequence[Type]) -> bool:
+    """Whether a host op gives tensors that hang on sizes alone.
+
+    Where these are known it is folded, else made once a plan: nothing is left to a run,
+    so it is no fallback.
+    """
+    tensors = all(isinstance(t, TensorType) for t in results)
+    return op.tier is Tier.HOST and not types and tensors

@@ -12,7 +12,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph, Node
-from graphwright.ir.op import Op, Tier, Trait
+from graphwright.ir.op import Op, Tier, Trait, is_table
 from graphwright.ir.types import TensorType, Type
 from graphwright.passes.steps import exhausted, note
 
@@ -93,7 +93,9 @@ class _Fold:
 
     def _computed(self, node: Node) -> list[Constant] | None:
         op = node.op
-        if not _pure(op) or op.has_symbols() or op.defined_symbols():
+        if op.has_symbols() or op.defined_symbols():
+            return None
+        if not _pure(op) and not _is_table(node):
             return None
         if not self._worthwhile(node):
             return None
@@ -148,6 +150,11 @@ class _Fold:
 
 def _pure(op: Op) -> bool:
     return op.tier not in (Tier.CONTROL, Tier.HOST) and not op.traits & _ONCE
+
+
+def _is_table(node: Node) -> bool:
+    types = [v.type for v in node.operands], [v.type for v in node.results]
+    return is_table(node.op, *types) and not node.op.traits & _ONCE
 
 
 def _known(type_: Type) -> Constant | None:

@@ -4,6 +4,7 @@ Along an axis each result is a weighted sum of few elements, the same for all li
 ``resample_table`` says which and how much.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -228,12 +229,27 @@ class Resize(Resampling):
             source=source, target=self.sizes[i], scale=self.scales[i], roi=roi, **shared
         )
 
+    def _in_turn(self, shape: Sequence[Dim]) -> list[int]:
+        """Numbers of ``axes``: what shrinks first, of equals the last axis first.
+
+        Elements of the last axis are gathered one by one, those of others line by line.
+        """
+
+        def growth(i: int) -> float:
+            size, before = self.sizes[i], shape[self.axes[i]]
+            if isinstance(size, int) and isinstance(before, int):
+                return size / max(before, 1)
+            return self.scales[i] or 1.0
+
+        return sorted(range(len(self.axes)), key=lambda i: (growth(i), -self.axes[i]))
+
     def compute(self, xp: Any, x: Any) -> Any:
         own = dtype(x.dtype)
         wide = np.dtype(np.float32) if own.is_int else own.accumulate.numpy
         y = x if self.mode == "nearest" else x.astype(wide, copy=False)
         holes: list[Any] = []
-        for i, axis in enumerate(self.axes):
+        for i in self._in_turn(x.shape):
+            axis = self.axes[i]
             index, weight, inside = self.table(i, x.shape[axis]).compute(xp)
             y = _resampled(
                 xp, y, axis, index, None if self.mode == "nearest" else weight
@@ -250,7 +266,8 @@ class Resize(Resampling):
         wide = dtype("float32") if x.dtype.is_int else x.dtype.accumulate
         y = x if self.mode == "nearest" else b.cast(x, wide)
         inside: list[tuple[int, Value]] = []
-        for i, axis in enumerate(self.axes):
+        for i in self._in_turn(x.shape):
+            axis = self.axes[i]
             table = self.table(i, x.shape[axis])
             index, weight, valid = b.emit_all(table.name, **table.fields)
             y = self._emit_axis(b, y, axis, index, weight)

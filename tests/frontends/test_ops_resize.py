@@ -6,11 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 from composites import same_decomposed
-from onnx_graphs import model_of, node_model, output_types, run, same_as_ort
+from onnx_graphs import (
+    imported,
+    model_of,
+    node_model,
+    output_types,
+    run,
+    same_as_ort,
+)
 
 import graphwright as gw
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir.errors import GraphwrightError
+from graphwright.ir.op import Op
+from graphwright.ir.ops.index import Gather
+from graphwright.passes.decompose import decompose_unsupported
+from graphwright.passes.pipeline import optimize
 
 RNG = np.random.default_rng(19)
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
@@ -215,6 +226,31 @@ def test_nothing_has_no_pixels_to_take() -> None:
     exe = gw.compile(model)
     with pytest.raises(gw.ShapeError, match="Resize: h = 0 breaks 1 <= h"):
         exe(x)
+
+
+def simplified(model: Any) -> list[Op]:
+    """Ops of a model in primitives, folded."""
+    simple = decompose_unsupported(imported(model), lambda op, types: False)
+    return [n.op for n in optimize(simple, ["fold_constants"]).nodes]
+
+
+@pytest.mark.parametrize(("width", "left"), [("7", 0), ("w", 1)])
+def test_tables_of_known_sizes_are_constants(width: str, left: int) -> None:
+    text = f"""g (float[1, 2, 5, {width}] x) => (float[a, b, c, d] y) {{
+        y = Resize<mode="linear">(x, , s) }}"""
+    ops = simplified(model_of(text, s=np.array([1, 1, 2, 2], np.float32)))
+    assert [op.name for op in ops].count("resample_table") == left
+
+
+@pytest.mark.parametrize(
+    ("after", "axes"), [((10, 14), [3, 2]), ((3, 4), [3, 2]), ((2, 6), [2, 3])]
+)
+def test_what_shrinks_first_is_resampled_first(
+    after: tuple[int, int], axes: list[int]
+) -> None:
+    model, _ = resize(draw(1, 2, 5, 7), sizes=(1, 2, *after), mode="linear")
+    taken = [op for op in simplified(model) if isinstance(op, Gather)]
+    assert [op.axis for op in taken] == axes
 
 
 OPENCL = OpenCLBackend().unavailable()
