@@ -68,18 +68,15 @@ def dot(site: Site) -> Sequence[Kernel] | None:
 
 
 def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | None:
-    """The kernels of a library; None where an operand is no plain array."""
-    x, w = map(site.arrays.get, site.node.operands)
+    """The kernels of a library; None where an operand does not lie row by row."""
+    x, w = site.lying(0), site.lying(1)
     constant, finish = site.constant(1), Behind(site, OPENCL, site.target.lanes)
     plain = finish.is_plain and len(site.stage.results) == 1
     plain = plain and site.node.results[0].dtype is float32
-    arrays = (x, w, site.output)
-    if not plain or not all(a is not None and a.is_dense for a in arrays):
+    if not plain or x is None or w is None or not site.output.is_dense:
         return None
     if max(batch * m * k, batch * k * n, batch * m * n) > MOST:
         return None
-    assert x is not None
-    assert w is not None
     shape = GemmShape(batch, m, k, n)
 
     names = _algorithms(site, shape)

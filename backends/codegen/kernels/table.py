@@ -29,6 +29,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.ops.movement import Reshape
 from graphwright.ir.record import record
 
 _COMMON = {-128, 0, 1, 6}
@@ -86,6 +87,16 @@ class Site:
     def shape(self, number: int) -> tuple[int, ...]:
         """The sizes of an operand."""
         return sizes_of(self.node.operands[number].type)
+
+    def lying(self, number: int) -> Array | None:
+        """Where an operand lies row by row, in whatever shape; None if nowhere."""
+        v, makers = self.node.operands[number], self.stage.graph.makers
+        while v not in self.arrays:
+            maker = makers.get(v)
+            if maker is None or not isinstance(maker.op, Reshape):
+                return None
+            (v,) = maker.operands
+        return self.arrays[v] if self.arrays[v].is_dense else None
 
     def constant(self, number: int) -> Constant | None:
         """What an operand always is, or None."""
