@@ -494,7 +494,12 @@ class Abs(Unary):
         return y if x.dtype.kind == "c" else y.astype(x.dtype, copy=False)
 
     def slope(self, b: Emitter, x: Value, y: Value, ct: Value) -> Value | None:
-        return b.mul(ct, b.sign(x))
+        if x.dtype.kind != "c":
+            return b.mul(ct, b.sign(x))
+        zero = b.eq(y, 0)
+        share = b.where(zero, 0, b.div(ct, b.where(zero, 1, y)))
+        real, imag = (b.emit("complex_part", x, part=p) for p in ("real", "imag"))
+        return b.emit("complex", b.mul(real, share), b.neg(b.mul(imag, share)))
 
 
 class Rounding(Unary):

@@ -60,6 +60,16 @@ def test_transforms_of_all_kinds_of_lengths(n: int) -> None:
 
 
 @device
+def test_parts_of_transforms() -> None:
+    def run(z: Any) -> Any:
+        return np.fft.fft(z).real, np.fft.rfft(z.real).imag, np.fft.fft2(z).imag
+
+    z = drawn(3, 6)
+    for x, want in zip(gw.jit(run, backend="opencl")(z), run(z), strict=True):
+        near(np.asarray(x), want)
+
+
+@device
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_axes_cut_and_filled_up(axis: int, dtype: str) -> None:

@@ -55,6 +55,7 @@ def check(rule: Rule, *shapes: tuple[int, ...], low: float = 0.3) -> None:
 
 
 RULES: dict[str, Rule] = {
+    "modulus": lambda b, x, y: b.abs(b.emit("complex", x, y)),
     "add": lambda b, x, y: b.add(x, y),
     "sub": lambda b, x, y: b.sub(x, y),
     "mul": lambda b, x, y: b.mul(x, y),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.elements import Array, product
+from graphwright.backends.codegen.elements import Array, product, sizes_of
 from graphwright.backends.codegen.items import items_for
 from graphwright.backends.codegen.kernels.stockham import TABLE, number, passes
 from graphwright.backends.codegen.kernels.table import single
@@ -28,7 +28,7 @@ def fft(node: Node, arrays: Mapping[Value, Array], target: Cpu) -> Sequence[Kern
     op = node.op
     assert isinstance(op, Fft)
     found, inputs = lengths(op), [arrays[v] for v in node.operands]
-    outputs = [arrays[v] for v in node.results]
+    outputs = [arrays.get(v) or _unread(v) for v in node.results]
     x, result = inputs[0], outputs[0]
     inner = product(x.shape[op.axis + 1 :])
     rows = product(x.shape[: op.axis]) * inner
@@ -51,6 +51,11 @@ def fft(node: Node, arrays: Mapping[Value, Array], target: Cpu) -> Sequence[Kern
             text=text,
         )
     ]
+
+
+def _unread(part: Value) -> Array:
+    """Where a part goes that nobody asked for."""
+    return Array(part.dtype, sizes_of(part.type))
 
 
 # Source ------------------------------------------------------------------------------
