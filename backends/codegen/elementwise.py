@@ -21,11 +21,15 @@ from graphwright.backends.codegen.expr import (
 from graphwright.backends.codegen.powers import power
 from graphwright.ir.dtype import DType, bool_, float32, float64
 from graphwright.ir.op import Op
+from graphwright.ir.ops.reduce import identity
 
 Rule: TypeAlias = Callable[[Any, Sequence[Expr], Sequence[DType]], Expr]
 """``(op, operands, dtypes)``; ``dtypes`` are the operands' and then the result's."""
 
 RULES: dict[str, Rule] = {}
+MOST_NUMBER = "max number"
+"""The kind of a reduction that gives the largest number; which one, if one is NaN, is
+left open."""
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:
@@ -126,10 +130,17 @@ def lesser(x: Expr, y: Expr) -> Expr:
     return choose(below | x.differs(x) if x.dtype.is_float else below, x, y)
 
 
+def neutral(kind: str, dtype: DType) -> Expr:
+    """What changes nothing where a reduction of a kind combines it."""
+    return const(identity("max" if kind == MOST_NUMBER else kind, dtype), dtype)
+
+
 def combined(kind: str, x: Expr, y: Expr) -> Expr:
     """Two numbers, or vectors of them, as a reduction of a kind combines them."""
     if kind == "max":
         return greater(x, y)
+    if kind == MOST_NUMBER:
+        return choose(x > y, x, y)
     if kind == "min":
         return lesser(x, y)
     op = "add" if kind == "sum" else "mul"

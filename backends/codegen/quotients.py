@@ -6,7 +6,17 @@ from graphwright.backends.codegen.expr import Expr, const
 from graphwright.backends.codegen.functions import magnitude
 from graphwright.backends.codegen.index import Axis
 from graphwright.backends.codegen.nest import Nest
-from graphwright.backends.codegen.walk import changed, free_axes, reductions_of
+from graphwright.backends.codegen.walk import (
+    axes_by_expr,
+    changed,
+    children_of,
+    free_axes,
+    ordered,
+    reductions_of,
+)
+
+_LONG = 24
+"""So many operations are worth a statement of their own."""
 
 
 def multiplied(nest: Nest, inner: Axis) -> tuple[Nest, tuple[Expr, ...]]:
@@ -26,6 +36,25 @@ def multiplied(nest: Nest, inner: Axis) -> tuple[Nest, tuple[Expr, ...]]:
     exprs = tuple(changed(nest.exprs, product))
     found = tuple(part for pair in once.values() for part in pair)
     return replace(nest, exprs=exprs) if found else nest, found
+
+
+def of_rows(nest: Nest, inner: Axis) -> tuple[Expr, ...]:
+    """What takes long and hangs on reductions of a row alone, not on an axis."""
+    axes, reduced = axes_by_expr(nest.exprs), set[Expr]()
+    for expr in ordered(nest.exprs):
+        if expr.op == "reduce" or not reduced.isdisjoint(children_of(expr)):
+            reduced.add(expr)
+    seen, found, stack = set[Expr](), list[Expr](), [*nest.exprs]
+    while stack:
+        expr = stack.pop()
+        if expr in seen or expr not in reduced or expr.op == "reduce":
+            continue
+        seen.add(expr)
+        if inner in axes[expr]:
+            stack += expr.args
+        elif sum(x.op not in ("const", "reduce") for x in ordered([expr])) > _LONG:
+            found.append(expr)
+    return tuple(found)
 
 
 def _divides_row(expr: Expr, inner: Axis) -> bool:

@@ -13,8 +13,8 @@ from math import prod
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.elements import Array, Coordinates, Reduction
-from graphwright.backends.codegen.elementwise import combined
-from graphwright.backends.codegen.expr import Expr, choose, const, least, share
+from graphwright.backends.codegen.elementwise import combined, neutral
+from graphwright.backends.codegen.expr import Expr, choose, least, share
 from graphwright.backends.codegen.index import Axis, Index
 from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.loops import (
@@ -27,7 +27,7 @@ from graphwright.backends.codegen.loops import (
 from graphwright.backends.codegen.models import MODELS, Form, Model, noted
 from graphwright.backends.codegen.nest import Nest, extent_of, stored_nest
 from graphwright.backends.codegen.over import pointwise
-from graphwright.backends.codegen.quotients import multiplied
+from graphwright.backends.codegen.quotients import multiplied, of_rows
 from graphwright.backends.codegen.runs import (
     Body,
     abreast,
@@ -37,6 +37,7 @@ from graphwright.backends.codegen.runs import (
     stored,
     vectors,
 )
+from graphwright.backends.codegen.softmax import of_numbers
 from graphwright.backends.codegen.squares import in_squares
 from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.backends.codegen.twice import Twice, twice
@@ -47,7 +48,6 @@ from graphwright.backends.codegen.walk import (
     ordered,
     reductions_of,
 )
-from graphwright.ir.ops.reduce import identity
 
 LANES = 8
 """Of vectors on every device; what is shorter has none."""
@@ -127,7 +127,8 @@ class _Schedule:
         self.inner = self._inner_axis()
         self.once: tuple[Expr, ...] = ()
         if self.inner is not None and self.reductions and not target.strict:
-            nest, self.once = multiplied(nest, self.inner)
+            nest, self.once = multiplied(of_numbers(nest, self.inner), self.inner)
+            self.once += of_rows(nest, self.inner)
             self._take(nest)
         self.most = most_lanes(nest.exprs, target)
         self.sizes = Sizes(index_dtype(nest.largest))
@@ -359,10 +360,8 @@ class _Schedule:
     def _reduced_beside(self, scope: Scope, expr: Expr, spots: Sequence[Scope]) -> None:
         """A reduction at several spots in one loop."""
         reduction: Reduction = expr.value
-        neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
-        totals = [
-            scope.let(splat(neutral, self.lanes), "a", mutable=True) for _ in spots
-        ]
+        empty = splat(neutral(reduction.kind, expr.dtype), self.lanes)
+        totals = [scope.let(empty, "a", mutable=True) for _ in spots]
         loops = _Nested(scope, self, reduction.axes, reduction)
         for spot, total in zip(spots, totals, strict=True):
             at = Scope(
@@ -422,13 +421,13 @@ class _Schedule:
         reduction: Reduction = expr.value
         for inner in reductions_of(expr.args):  # they hang on no axis of it
             scope.value(inner)
-        neutral = const(identity(reduction.kind, expr.dtype), expr.dtype)
+        empty = neutral(reduction.kind, expr.dtype)
         if scope.lanes > 1 or not reduction.axes or reduction.axes[-1].extent < LANES:
-            return self._by_lanes(scope, expr, neutral)
+            return self._by_lanes(scope, expr, empty)
         *outer, axis = reduction.axes
         width = self.lanes_along(axis)
         many = self._chains(axis) if len(ordered(expr.args)) <= _SIMPLE else 1
-        zero = splat(neutral, width)
+        zero = splat(empty, width)
         totals = [scope.let(zero, "a", mutable=True) for _ in range(many)]
         loops = _Nested(scope, self, outer, reduction)
 
@@ -458,10 +457,10 @@ class _Schedule:
         there.later = scope.later
         stored(there, self.outputs[0], self.nest.places[0], element)
 
-    def _by_lanes(self, scope: Scope, expr: Expr, neutral: Expr) -> Expr:
+    def _by_lanes(self, scope: Scope, expr: Expr, empty: Expr) -> Expr:
         """Each lane for itself."""
         reduction: Reduction = expr.value
-        total = scope.let(splat(neutral, scope.lanes), "a", mutable=True)
+        total = scope.let(splat(empty, scope.lanes), "a", mutable=True)
         loops = _Nested(scope, self, reduction.axes, reduction)
         element = loops.scope.settled(loops.scope.value(expr.args[0]))
         found = combined(reduction.kind, total, element)

@@ -52,7 +52,7 @@ def twice(nest: Nest, outputs: Sequence[Array], inner: Axis) -> Twice | None:
     if element.dtype is not array.dtype or len(ordered([element])) < _MUCH:
         return None
     (here,) = with_axes([element], {own[0]: of(inner)}, tuple)
-    same = _same(here, expr)
+    same = same_below(here, expr)
     if same is None:
         return None
     read = Expr("read", array.dtype, (), Read(array, nest.places[0]))
@@ -60,7 +60,7 @@ def twice(nest: Nest, outputs: Sequence[Array], inner: Axis) -> Twice | None:
     return Twice(last, rest)
 
 
-def _same(part: Expr, expr: Expr) -> Expr | None:
+def same_below(part: Expr, expr: Expr) -> Expr | None:
     """What computes the same as a part below an expression, outside reductions."""
     numbers: dict[Hashable, int] = {}
     known: dict[Expr, int] = {}

@@ -760,6 +760,25 @@ def test_powers_by_constants(exponent: float) -> None:
 
 
 @device
+@pytest.mark.parametrize("logarithm", [False, True])
+@pytest.mark.parametrize("width", [12, 40, 197])
+def test_softmax_of_rows_with_odd_numbers(width: int, logarithm: bool) -> None:
+    rows = normal(12, width) * 30
+    for number, odd in enumerate([np.nan, np.inf, -np.inf, -1e38, 1e38, np.nan]):
+        rows[number, (7 * number + 3) % width] = odd
+        rows[number + 6, 1::2] = odd
+    rows[4] = -np.inf
+
+    def run(x: Any) -> Any:
+        less = x - gnp.max(x, axis=-1, keepdims=True)
+        total = gnp.sum(gnp.exp(less), axis=-1, keepdims=True)
+        return less - gnp.log(total) if logarithm else gnp.exp(less) / total
+
+    with np.errstate(all="ignore"):
+        agree(run, rows, tolerance=1e-6)
+
+
+@device
 def test_powers_are_within_four_units_and_have_their_signs() -> None:
     rng = np.random.default_rng(0)
     near = (1 + rng.uniform(-0.3, 0.45, 20000)).astype(np.float32)
