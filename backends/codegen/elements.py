@@ -261,7 +261,9 @@ class Elements:
     def _element(self, v: Value, at: Coordinates, guards: tuple[Within, ...]) -> Expr:
         array = self.arrays.get(v)
         if array is not None and v not in self.written:
-            return read(array, array.index(at), guards)
+            own = Read(array, array.index(at), guards)
+            stored = Expr("read", narrow.storage(array.dtype), (), own)
+            return narrow.taken(stored, array.dtype)
         constant = self.graph.constants.get(v)
         if constant is not None:
             return scalar(constant)

@@ -19,7 +19,9 @@ class Expr:
         op: What it is. Leaves: ``const`` and ``param`` with their value, ``var`` with
             its name. Logical only: ``read`` of an array at an index, ``index`` (an
             index as a number), ``within`` (whether one is within bounds), ``reduce``.
-            ``rare`` is a ``select`` whose second operand few elements need.
+            ``rounded`` to a narrow float, ``decoded`` from its bits: both are taken
+            apart before they are scheduled. ``rare`` is a ``select`` whose second
+            operand few elements need.
             Scheduled leaves: ``item`` (which work-item runs) of ``items``, ``member``
             (which of its work-group), ``group`` (which work-group) of ``groups``.
             Scheduled only: ``load`` of an array at an offset, ``line`` (whether a line

@@ -96,10 +96,23 @@ def low_bits(x: Expr, dtype: DType) -> Expr:
     return (x.bits(free) << rest).bits(x.dtype) >> rest
 
 
+def taken(x: Expr, dtype: DType) -> Expr:
+    """The same, narrow floats as one expression: what only moves them keeps bits."""
+    if dtype.name not in FORMATS:
+        return decoded(x, dtype)
+    return Expr("decoded", float32, (x,), dtype)
+
+
 def encoded(x: Expr, dtype: DType) -> Expr:
     """A result as it is written to memory."""
     if dtype is bool_:
         return x.to(uint8)
+    if x.op == "decoded" and x.value is dtype:
+        return x.args[0]
+    if x.op == "select" and any(arg.op == "decoded" for arg in x.args):
+        condition, *sides = x.args
+        left, right = (encoded(side, dtype) for side in sides)
+        return choose(condition, left, right)
     if dtype.name in FORMATS:
         known = x.op == "rounded" and x.value is dtype
         return _encoded_float(x.args[0] if known else x, FORMATS[dtype.name])
@@ -116,7 +129,9 @@ def rounded(x: Expr, dtype: DType) -> Expr:
 
 
 def taken_apart(x: Expr) -> Expr:
-    """What ``rounded`` gave, in operations that devices have."""
+    """What ``rounded`` or ``taken`` gave, in operations that devices have."""
+    if x.op == "decoded":
+        return decoded(x.args[0], x.value)
     return decoded(encoded(x, x.value), x.value)
 
 

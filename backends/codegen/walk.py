@@ -108,10 +108,10 @@ def _value(expr: Expr, axes: Mapping[Axis, Index], made: Mapping[Expr, Expr]) ->
 
 
 def expanded(exprs: Sequence[Expr]) -> list[Expr]:
-    """Expressions with roundings to narrow floats taken apart."""
+    """Expressions with narrow floats taken apart."""
 
     def apart(expr: Expr) -> Expr:
-        return taken_apart(expr) if expr.op == "rounded" else expr
+        return taken_apart(expr) if expr.op in ("rounded", "decoded") else expr
 
     return changed(exprs, apart)
 

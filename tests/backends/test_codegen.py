@@ -214,6 +214,16 @@ def test_softmax_leaves_nan_to_its_sum(logarithm: bool) -> None:
     assert "!=" in source
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_what_moves_narrow_floats_keeps_their_bits(dtype: str) -> None:
+    def moved(x: Any, y: Any) -> Any:
+        return gnp.concatenate([x.T, gnp.flip(y, 0)], axis=1)
+
+    both = gw.spec(dtype, (40, 50)), gw.spec(dtype, (50, 60))
+    for source in sources(moved, *both):
+        assert "float" not in source.replace("float8u", "")
+
+
 def test_every_second_element_is_read_as_vectors() -> None:
     (source,) = sources(lambda x: x[:, ::2] * 2.0, gw.spec("float32", (4, 90)))
     assert source.count(".even") == source.count(".odd") == 2
