@@ -8,6 +8,7 @@ import numpy as np
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import int64
 from graphwright.ir.emitter import Emitter, Value
+from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.op import Cotangents, Op, Rows, Tier
 from graphwright.ir.rules import need, ranked, same_dtype
 from graphwright.ir.types import TensorType
@@ -36,6 +37,8 @@ class SearchSorted(Op):
     def decompose(self, b: Emitter, *operands: Value) -> Value:
         """Halves the range that may hold the place, once for each bit of the size."""
         line, values = operands
+        if line.dtype.kind not in "biuf":
+            raise UnsupportedOpError(f"{self.name} of {line.dtype} has no comparisons")
         n = line.shape[0]
         if isinstance(n, int) and n == 0:
             return b.full(values.shape, 0, int64)

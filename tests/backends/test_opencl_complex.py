@@ -60,6 +60,13 @@ def test_transforms_of_all_kinds_of_lengths(n: int) -> None:
 
 
 @device
+def test_order_is_found_on_the_host() -> None:
+    z = np.array([1, 1j, 1 + 1j, 2])
+    found = gw.jit(np.searchsorted, backend="opencl")(z[[1, 0, 2, 3]], z)
+    assert np.asarray(found).tolist() == [1, 0, 2, 3]
+
+
+@device
 def test_parts_of_transforms() -> None:
     def run(z: Any) -> Any:
         return np.fft.fft(z).real, np.fft.rfft(z.real).imag, np.fft.fft2(z).imag
