@@ -87,14 +87,17 @@ def _round(size: Expr, x: Expr) -> Expr:
 
 
 _LOG2_E = 1.44269504088896341
+_LN2 = 0.693147180559945309
 _ROOT_HALF = 0.707106781186547524
 _INFINITY = float("inf")
 _NORMAL = 87.33654
 """Up to here ``e^x`` and ``e^-x`` are normal numbers of float32."""
-_POWER = 0x7F800000
-"""The bits of a float32 that are its exponent."""
-_MIRROR = 254 << 23
-"""Taken from these bits, they are those of the inverse of a power of two, or of 0."""
+_TWO = 128 << 23
+"""The bits of 2 in float32; less those of a power of 2, they are twice its inverse."""
+_LEAST = 0x3F3504F3
+"""Those of the root of 1/2."""
+_LOWEST = 2.0**-23
+"""What the lowest bit of a float32's exponent is beside the integer that it is."""
 _QUARTERS = 0.63661977236758134
 """Quarters of a turn in one unit."""
 _QUARTER = (1.5703125, 4.825592041015625e-4, 1.2665987014770508e-6,
@@ -151,12 +154,13 @@ _FORMATS = {form.dtype: form for form in (_SINGLE, _DOUBLE)}
 
 # Coefficients and reductions of S. L. Moshier's Cephes library (1989), `single/` and
 # `double/`: `exp.c`, `log.c`, `sin.c`, `ndtr.c`; of e^x in float64, Taylor's. Those of
-# e^x, 2^x - 1, log2(1 - erf(x)) and tanh(x / 2) in float32 are fitted: e^x, 2^x - 1,
-# erf and tanh(x) are within 0.2 units in the last place by them, if all else is exact.
-# The last numbers of tanh's were chosen for its roundings: of all float32, 3.94 is the
-# largest error, 3.66 where products and sums are one operation. Those of a root of the
-# normal distribution are least squares, weighted again until errors of gelu are even,
-# and rounded from the lowest power on, each before the rest was fitted again.
+# e^x, 2^x - 1, log2(1 - erf(x)), tanh(x / 2) and log(x) in float32 are fitted: e^x,
+# 2^x - 1, erf, tanh(x) and log(x) are within 0.2 units in the last place by them, if
+# all else is exact. The last numbers of tanh's were chosen for its roundings: of all
+# float32, 3.94 is the largest error, 3.66 where products and sums are one operation.
+# Those of a root of the normal distribution are least squares, weighted again until
+# errors of gelu are even, and rounded from the lowest power on, each before the rest
+# was fitted again; so are those of log(x).
 
 # fmt: off
 _EXP = {
@@ -167,9 +171,8 @@ _EXP = {
 _EXP_WIDE = (
     1.976530766e-4, 1.410761499e-3, 8.335017599e-3, 4.166110978e-2, 1.666663140e-1,
     5.000003576e-1, 1.0, 1.0)
-_LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1,
-        1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1,
-        3.3333331174e-1)
+_LOG = (-0.0763643906, 0.127622172, -0.131596103, 0.1420158, -0.166234091, 0.200012416,
+        -0.250008196, 0.333333313)
 _LOG_OVER = (
     1.01875663804580931796e-4, 4.97494994976747001425e-1, 4.70579119878881725854,
     1.44989225341610930846e1, 1.79368678507819816313e1, 7.70838733755885391666)
@@ -275,36 +278,39 @@ def _less_one(power: Expr, again: Expr) -> tuple[Expr, Expr]:
 
 
 def _log(x: Expr) -> Expr:
+    if x.dtype is float32:
+        m, bits = _about_one(x)
+        return _log_ended(x, _log_near(m - 1.0, bits))
     m, power = near_one(x)
-    return _log_ended(x, _log_near(m - 1.0, power))
+    return _log_ended(x, _log_by_ratio(m - 1.0, power))
 
 
 def _log1p(x: Expr) -> Expr:
-    """``log(s)`` of the rounded ``s = 1 + x``, with what it lacks, of a float32."""
+    """``log(s)`` of the rounded ``s = 1 + x``, with what it lacks, of a float32.
+
+    Up to 2^24 ``s - 1`` is exact; further on what is lacking is none of the digits.
+    """
     if x.dtype is not float32:
         return call("log1p", x)
     s = x + 1.0
-    own = s - 1.0
-    lacks = (1.0 - (s - own)) + (x - own)
-    m, power = _taken_apart(s, _SINGLE)
-    low = m < _ROOT_HALF
-    power = choose(low, power - 1.0, power)
-    shrink = (const(_MIRROR, int32) - (s.bits(int32) & _POWER)).bits(float32)
-    lacks = lacks * choose(low, shrink, shrink * 0.5)
-    near = _log_near((choose(low, m + m, m) - 1.0) + lacks, power)
-    return choose(magnitude(x) < 2.0**-24, x, _log_ended(s, near))
+    half = x * 0.5 - (s * 0.5 - 0.5)  # twice an inverse power of 2 is no subnormal
+    m, bits = _normal_about_one(s)
+    twice = (const(_TWO, int32) - bits).bits(float32)
+    near = _log_near(half * twice + (m - 1.0), bits)
+    return choose(x.same(0.0), x, _log_ended(s, near))
 
 
-def _log_near(m: Expr, power: Expr) -> Expr:
-    """``log(1 + m) + power log(2)``."""
-    form = _FORMATS[m.dtype]
+def _log_near(m: Expr, bits: Expr) -> Expr:
+    """``log(1 + m) + e log(2)`` of a float32 and the bits of ``e``."""
+    curve = horner(m, _LOG) * m - 0.5
+    return bits.to(float32) * (_LN2 * _LOWEST) + (curve * (m * m) + m)
+
+
+def _log_by_ratio(m: Expr, power: Expr) -> Expr:
+    """``log(1 + m) + power log(2)`` of a float64."""
+    high, rest = _DOUBLE.ln2
     z = m * m
-    terms = (
-        horner(m, _LOG)
-        if form is _SINGLE
-        else horner(m, _LOG_OVER) / horner(m, _LOG_UNDER)
-    )
-    high, rest = form.ln2
+    terms = horner(m, _LOG_OVER) / horner(m, _LOG_UNDER)
     y = terms * m * z + power * rest - z * 0.5
     return m + y + power * high
 
@@ -315,26 +321,42 @@ def _log_ended(x: Expr, found: Expr) -> Expr:
     return choose(x > 0.0, choose(x < _INFINITY, found, x), zero)
 
 
-def _taken_apart(x: Expr, form: _Format) -> tuple[Expr, Expr]:
-    """A positive normal number as ``m 2^e``, ``m`` from 1/2 to 1; both as floats."""
-    bits, ones = x.bits(form.held), (1 << form.mantissa) - 1
-    m = ((bits & ones) | ((form.bias - 1) << form.mantissa)).bits(form.dtype)
-    unit = const(2.0**form.mantissa, form.dtype)  # its lowest bit is 1
-    power = ((bits.bits(unsigned(form.dtype)) >> form.mantissa).bits(form.held)) | (
-        (form.bias + form.mantissa) << form.mantissa
-    )
-    return m, power.bits(form.dtype) - unit - (form.bias - 1)
-
-
 def near_one(x: Expr) -> tuple[Expr, Expr]:
     """A positive number as ``m 2^e``, ``m`` from the root of 1/2 to that of 2."""
-    form = _FORMATS[x.dtype]
-    small = x < 2.0 ** (1 - form.bias)
-    scaled = choose(small, x * 2.0**form.mantissa, x)
-    m, power = _taken_apart(scaled, form)
-    power = choose(small, power - form.mantissa, power)
+    if x.dtype is float32:
+        m, bits = _about_one(x)
+        return m, bits.to(float32) * _LOWEST
+    small = x < 2.0 ** (1 - _DOUBLE.bias)
+    m, power = _taken_apart(choose(small, x * 2.0**_DOUBLE.mantissa, x))
+    power = choose(small, power - _DOUBLE.mantissa, power)
     low = m < _ROOT_HALF
     return choose(low, m + m, m), choose(low, power - 1.0, power)
+
+
+def _about_one(x: Expr) -> tuple[Expr, Expr]:
+    """The same of a float32, of ``e`` as an integer: ``e 2^23``."""
+    small = x < 2.0 ** (1 - _SINGLE.bias)
+    m, bits = _normal_about_one(choose(small, x * 2.0**_SINGLE.mantissa, x))
+    return m, choose(small, bits - (_SINGLE.mantissa << _SINGLE.mantissa), bits)
+
+
+def _normal_about_one(x: Expr) -> tuple[Expr, Expr]:
+    """The same where it is a normal number."""
+    own = x.bits(int32)
+    bits = (own - _LEAST) & -(1 << _SINGLE.mantissa)
+    return (own - bits).bits(float32), bits
+
+
+def _taken_apart(x: Expr) -> tuple[Expr, Expr]:
+    """A positive normal float64 as ``m 2^e``, ``m`` from 1/2 to 1; both as floats."""
+    form, free = _DOUBLE, unsigned(float64)
+    own, ones = x.bits(form.held), (1 << form.mantissa) - 1
+    m = ((own & ones) | ((form.bias - 1) << form.mantissa)).bits(float64)
+    unit = const(2.0**form.mantissa, float64)  # its lowest bit is 1
+    power = ((own.bits(free) >> form.mantissa).bits(form.held)) | (
+        (form.bias + form.mantissa) << form.mantissa
+    )
+    return m, power.bits(float64) - unit - (form.bias - 1)
 
 
 def two_to(high: Expr, low: Expr) -> Expr:

@@ -52,7 +52,7 @@ _STEPS = range(20, 48)
 """Operations of which that is so; more have more numbers than there are registers."""
 _CHAINED = frozenset(
     {"add", "sub", "mul", "div", "and", "or", "xor", "shl", "shr", "neg", "not"}
-    | {"lt", "le", "eq", "ne", "select"}
+    | {"lt", "le", "eq", "ne", "select", "cast"}
 )
 _FREE = frozenset({"load", "splat", "const", "var", "bitcast"})
 _MOST = 6
