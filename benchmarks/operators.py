@@ -269,8 +269,10 @@ def _images() -> Iterator[Case]:
     ):
         weights = _floats(*w)
         yield Case(f"conv {name}", "Conv", [_floats(*shape)], [weights], fields=fields)
-    for k, s in ((2, 2), (4, 2), (3, 1)):
-        fields = {"strides": [s, s], "pads": [(k - s) // 2] * 4}
+    for k, s in ((2, 2), (4, 2), (3, 1), (3, 2), (5, 2)):
+        even = (k - s) % 2
+        fields = {"strides": [s, s], "pads": [(k - s + even) // 2] * 4}
+        fields["output_padding"] = [even, even]
         yield Case(
             f"convtranspose {k}/{s}",
             "ConvTranspose",
@@ -327,6 +329,11 @@ def _layers() -> Iterator[Case]:
     w = _RNG.integers(-128, 128, (1024, 256)).astype(np.int8)
     given = [scale, zero, w, np.float32(0.01), np.int8(0), np.float32(2), zero]
     yield Case("qlinearmatmul", "QLinearMatMul", [b], given)
+    given = [w, np.float32(0.01), np.int8(0)]
+    microsoft = "com.microsoft"
+    yield Case(
+        "dynamicquantizematmul", "DynamicQuantizeMatMul", [x], given, 1, microsoft
+    )
 
 
 def cases() -> Iterator[Case]:
