@@ -8,7 +8,7 @@ from graphwright.ir.dtype import DTYPES, int64
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.op import Cotangents, Op, Rows, Trait
 from graphwright.ir.rules import check_axes, need, need_kind, ranked
-from graphwright.ir.types import TensorType
+from graphwright.ir.types import TensorType, require
 
 _KINDS = ("fft", "ifft", "rfft", "irfft")
 
@@ -32,6 +32,7 @@ class Fft(Op):
         check_axes("fft", [self.axis], x.rank)
         need(self.kind in _KINDS, f"fft has no kind {self.kind}")
         need(not isinstance(self.n, int) or self.n > 0, f"fft over {self.n} terms")
+        require(1, "<=", self.n)
         need_kind(f"fft {self.kind}", x, "f" if self.kind == "rfft" else "c")
         shape = list(x.dims)
         shape[self.axis] = self._terms() if self.kind == "rfft" else self.n

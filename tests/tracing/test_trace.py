@@ -115,6 +115,16 @@ def test_named_dims_are_operands() -> None:
             np.testing.assert_array_equal(np.asarray(found), want)
 
 
+def test_named_dims_may_be_nothing() -> None:
+    exe = gw.compile(gw.trace(np.bincount, gw.spec("int64", ("n",))))
+    for x in ([], [1, 3, 1]):
+        counts = np.asarray(exe(np.array(x, np.int64)))
+        assert counts.tolist() == np.bincount(np.array(x, np.int64)).tolist()
+    exe = gw.compile(gw.trace(np.fft.fft, gw.spec("float64", ("n",))))
+    with pytest.raises(gw.ShapeError, match="n = 0 breaks 1 <= n"):
+        exe(np.zeros(0))
+
+
 def test_leaked_tensors_are_named() -> None:
     kept: list[Any] = []
     boxes = [(kept,)]

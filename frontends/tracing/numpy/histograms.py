@@ -52,8 +52,8 @@ def _size(b: Emitter, index: Value, minlength: int) -> Dim:
     """One more than the greatest index, and no less than ``minlength``."""
     if _most(b, index) < minlength:
         return minlength
-    largest = b.add(b.reduce("max", index, [0]), 1)
-    (found,) = b.bind_dims(b.reshape(largest, (1,)))
+    largest = b.max(b.reduce("max", index, [0]), -1)  # of none the least there is
+    (found,) = b.bind_dims(b.reshape(b.add(largest, 1), (1,)))
     return maximum(found, minlength)
 
 
