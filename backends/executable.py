@@ -228,9 +228,12 @@ class Executable:
         """Feeds by name, in the order of the inputs.
 
         Raises:
-            FeedError: If a name is missing or unknown.
+            FeedError: If a name is missing or unknown, or they are no dict.
         """
         names = self.graph.input_names
+        if not isinstance(feeds, Mapping):
+            kind = type(feeds).__name__
+            raise FeedError(f"feeds are a dict by the inputs' names, got a {kind}")
         unknown = [n for n in feeds if n not in names]
         missing = [n for n in names if n not in feeds]
         if unknown or missing:

@@ -302,6 +302,13 @@ def fori_loop(
     return _tensors(_run_while(b, body, loop, trips, first, ()), loop.structure)
 
 
+def _pair(found: Any) -> Any:
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        words = "scan: the function must give a pair: the new carry, and a row"
+        raise TraceError(f"{state.where()}: {words}")
+    return found
+
+
 def scan(
     function: Callable[[Any, Any], Any],
     init: Any,
@@ -331,7 +338,7 @@ def scan(
     def make(types: Sequence[TensorType]) -> tuple[Body, int]:
         def run(args: Any) -> Any:
             carry, x = args
-            new, y = function(carry, None if xs is None else x)
+            new, y = _pair(function(carry, None if xs is None else x))
             _need_same("scan", "carry and result", flatten(new)[1], loop.structure)
             outer[:] = [flatten(y)[1]]
             return flatten(new)[0], flatten(y)[0] if y is not None else []

@@ -1,6 +1,7 @@
 """``spec``: a type with named dims, for tracing without an array."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from graphwright.ir.dim import Dim, Expr, parse_dim
@@ -52,11 +53,24 @@ class Spec:
             raise ShapeError(f"argument {name} is declared as {self.type}, got {other}")
 
 
-def spec(dtype_: Any, shape: "Sequence[int | str | Dim]" = ()) -> Spec:
+def spec(dtype_: Any, shape: "Sequence[str | Dim] | str | Dim" = ()) -> Spec:
     """The type of an argument: ``spec("float32", ("batch", 784))``.
 
     A string names a dim, or is an expression of such (``"2*n"``). One graph serves all
     sizes of a named dim, 0 and 1 included; the same name is the same size everywhere.
+
+    Raises:
+        ShapeError: If a size is negative, or no dim.
     """
-    dims = tuple(parse_dim(d) if isinstance(d, str) else d for d in shape)
-    return Spec(TensorType(dtype(dtype_), dims))
+    sizes = (shape,) if isinstance(shape, (int, str, Expr)) else shape
+    return Spec(TensorType(dtype(dtype_), tuple(map(_dim, sizes))))
+
+
+def _dim(size: Any) -> Dim:
+    if isinstance(size, str):
+        return parse_dim(size)
+    if isinstance(size, Expr):
+        return size
+    if not isinstance(size, Integral) or size < 0:
+        raise ShapeError(f"{size!r} is no size: give a number of 0 or more, or a name")
+    return int(size)

@@ -309,6 +309,12 @@ def test_python_values_take_the_declared_dtype() -> None:
         assert found.tolist() == value
 
 
+def test_feeds_without_names() -> None:
+    exe = gw.compile(model_of("g (float[2] x) => (float[2] y) { y = Neg(x) }"))
+    with pytest.raises(gw.FeedError, match="a dict by the inputs' names, got a list"):
+        exe.run(None, [np.ones(2, np.float32)])  # type: ignore[arg-type]
+
+
 def test_no_threads_at_all() -> None:
     with pytest.raises(gw.FeedError, match="at least 1 thread"):
         gw.set_num_threads(0)

@@ -125,6 +125,22 @@ def test_named_dims_may_be_nothing() -> None:
         exe(np.zeros(0))
 
 
+@pytest.mark.parametrize("shape", [(-1,), (None, 3), (2.0,), -2])
+def test_what_is_no_size(shape: Any) -> None:
+    with pytest.raises(gw.ShapeError, match="is no size: give a number"):
+        gw.spec("float32", shape)
+
+
+def test_sizes_without_a_tuple() -> None:
+    assert gw.spec("float32", "batch").shape == gw.spec("float32", ("batch",)).shape
+    assert gw.spec("float32", 3) == gw.spec("float32", (np.int64(3),))
+
+
+def test_scans_give_pairs() -> None:
+    with pytest.raises(gw.TraceError, match=rf"{__file__}:\d+: scan: .* a pair"):
+        gw.jit(lambda x: gw.scan(lambda c, row: c + row, 0.0, x))(np.ones(3))
+
+
 def test_leaked_tensors_are_named() -> None:
     kept: list[Any] = []
     boxes = [(kept,)]
