@@ -163,6 +163,18 @@ def test_large_results_are_written_past_the_caches_but_over_operands(
     assert "GW_PAST" not in source  # results are read again
 
 
+@pytest.mark.parametrize(
+    ("columns", "lanes", "beside"), [(1024, 16, 16), (1023, 16, 8), (1024, 8, 8)]
+)
+def test_long_columns_are_reduced_side_by_side(
+    columns: int, lanes: int, beside: int
+) -> None:
+    spec = gw.spec("float32", (5, columns))
+    target = Cpu(2, lanes=lanes)
+    (source,) = sources(lambda x: gnp.sum(x, axis=0), spec, target=target)
+    assert f" += {lanes * beside})" in source
+
+
 def bent(x: Any, y: Any) -> Any:
     return y * gnp.tanh(x)
 

@@ -78,6 +78,21 @@ def test_reductions_of_long_rows(
         _agree(graph, [rows], backend)
 
 
+@pytest.mark.parametrize("kind", ["sum", "max"])
+def test_reductions_of_long_columns(
+    kind: str, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors side by side, single ones, and a last one that overlaps."""
+    backend = of_width(monkeypatch, lanes)
+    for width in (1023, 1024, 1024 + 256 + 37):
+        b = Builder("reduce")
+        x = b.input("x", TensorType(as_dtype("float32"), (9, width)))
+        graph = b.finish([b.reduce(kind, x, [0])])
+        columns = RNG.standard_normal((9, width), np.float32)
+        columns[3, width // 3] = np.nan
+        _agree(graph, [columns], backend)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_squares_of_what_lies_the_other_way_round(
     dtype: str, lanes: int, monkeypatch: pytest.MonkeyPatch
