@@ -588,7 +588,7 @@ def test_symbols_with_another_minimum_are_others() -> None:
 
 
 def test_no_truth_and_no_order() -> None:
-    with pytest.raises(TypeError, match="equal"):
+    with pytest.raises(TypeError, match=r"truth of .* h is not known"):
         bool(h)
     with pytest.raises(TypeError):
         _ = h < w  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
