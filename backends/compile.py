@@ -29,6 +29,7 @@ from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT, in_precision, manager
 from graphwright.passes.regions import claim_regions
 from graphwright.passes.sink_constants import sink_constants
+from graphwright.passes.widen import WIDE_PRODUCTS
 
 _logger = logging.getLogger("graphwright.compile")
 
@@ -93,7 +94,8 @@ def suiting_passes(backend: Backend, optimize: bool = True) -> list[Pass]:
     """Passes, run inside control flow too, that make a graph suit a backend."""
     passes: list[Pass] = [decomposing(backend)]
     if optimize and backend.regions:  # what was decomposed may hang on constants
-        passes += [fold_constants, derive_weights, sink_constants]
+        wide = [WIDE_PRODUCTS] if backend.layout().get("dot") == "float32" else []
+        passes += [*wide, fold_constants, derive_weights, sink_constants]
     if optimize:
         fuses = backend.fuses if backend.fusable() else None
         passes += lowering_passes(backend.layout(), fuses)

@@ -287,6 +287,7 @@ class Backend(ABC):
         ``reduce_window: mean``: a sum over windows may be divided by constants;
         ``apart``: extremes of large windows are to be taken axis by axis.
         ``gather: region``: what makes negative indices count from the end joins it.
+        ``dot: float32``: products of narrower floats reach it as those of float32.
         """
         return {}
 

@@ -68,10 +68,12 @@ def same_below(part: Expr, expr: Expr) -> Expr | None:
         args = tuple(known[child] for child in children_of(x))
         value = repr(x.value) if x.op == "const" else x.value
         known[x] = numbers.setdefault((x.op, x.dtype, args, value), len(numbers))
-    stack = [expr]
+    stack, seen = [expr], set[Expr]()
     while stack:
         x = stack.pop()
         if known[x] == known[part]:
             return x
-        stack += x.args if x.op != "reduce" else ()
+        if x not in seen and x.op != "reduce":
+            stack += x.args
+        seen.add(x)
     return None

@@ -173,6 +173,25 @@ def test_plain_products_are_the_library_s_whatever_follows() -> None:
 
 
 @device
+def test_products_of_narrow_floats_are_the_library_s_too() -> None:
+    x, w = normal(2, 21, 64, dtype=np.float16), normal(64, 37, dtype=np.float16)
+    exe = agree(lambda x: gnp.maximum(x @ w, 0), x, tolerance=1e-3)
+    assert ("dot", "gemm_") in [(op, name[:5]) for op, name in kernels(exe, x)]
+
+
+@device
+def test_what_is_read_twice_again_and_again_is_looked_at_once() -> None:
+    def scaled(x: Any) -> Any:
+        total = gnp.sum(gnp.exp(gnp.tanh(x) * 0.5 + gnp.sin(x)), axis=-1, keepdims=True)
+        y = x.astype(np.float16)
+        for _ in range(9):
+            y = gnp.maximum(y * np.float16(0.5), y)
+        return y.astype(np.float32) / total
+
+    agree(scaled, normal(4, 64))
+
+
+@device
 def test_under_strict_float_each_op_rounds() -> None:
     x, y, z = normal(1, 1000), normal(1000), normal(1000)
     specs = [gw.spec("float32", a.shape) for a in (x, y, z)]
