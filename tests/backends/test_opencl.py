@@ -180,6 +180,12 @@ def test_products_of_narrow_floats_are_the_library_s_too() -> None:
 
 
 @device
+def test_gpus_read_narrow_floats_as_they_lie() -> None:
+    assert OpenCLBackend(schedule="cpu").layout()["dot"] == "float32"
+    assert "dot" not in OpenCLBackend(schedule="gpu").layout()
+
+
+@device
 def test_what_is_read_twice_again_and_again_is_looked_at_once() -> None:
     def scaled(x: Any) -> Any:
         total = gnp.sum(gnp.exp(gnp.tanh(x) * 0.5 + gnp.sin(x)), axis=-1, keepdims=True)
