@@ -63,6 +63,18 @@ def test_updates_of_long_rows(
         _agree(graph, feeds, backend)
 
 
+def _agree_reduced(
+    kind: str, shape: tuple[int, int], axis: int, backend: OpenCLBackend
+) -> None:
+    """A matrix with a NaN in it, reduced along an axis."""
+    b = Builder("reduce")
+    x = b.input("x", TensorType(as_dtype("float32"), shape))
+    graph = b.finish([b.reduce(kind, x, [axis])])
+    matrix = RNG.standard_normal(shape, np.float32)
+    matrix[shape[0] // 3, shape[1] // 3] = np.nan
+    _agree(graph, [matrix], backend)
+
+
 @pytest.mark.parametrize("kind", ["sum", "max", "min"])
 def test_reductions_of_long_rows(
     kind: str, lanes: int, monkeypatch: pytest.MonkeyPatch
@@ -70,12 +82,7 @@ def test_reductions_of_long_rows(
     """Several vectors in each turn, some turns of one, and a last one that overlaps."""
     backend = of_width(monkeypatch, lanes)
     for width in (63, 64, 128, 200, 1023):
-        b = Builder("reduce")
-        x = b.input("x", TensorType(as_dtype("float32"), (3, width)))
-        graph = b.finish([b.reduce(kind, x, [1])])
-        rows = RNG.standard_normal((3, width), np.float32)
-        rows[1, width // 3] = np.nan
-        _agree(graph, [rows], backend)
+        _agree_reduced(kind, (3, width), 1, backend)
 
 
 @pytest.mark.parametrize("kind", ["sum", "max"])
@@ -85,12 +92,7 @@ def test_reductions_of_long_columns(
     """Vectors side by side, single ones, and a last one that overlaps."""
     backend = of_width(monkeypatch, lanes)
     for width in (1023, 1024, 1024 + 256 + 37):
-        b = Builder("reduce")
-        x = b.input("x", TensorType(as_dtype("float32"), (9, width)))
-        graph = b.finish([b.reduce(kind, x, [0])])
-        columns = RNG.standard_normal((9, width), np.float32)
-        columns[3, width // 3] = np.nan
-        _agree(graph, [columns], backend)
+        _agree_reduced(kind, (9, width), 0, backend)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])

@@ -35,7 +35,7 @@ from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import (
     ASKED,
     BY_TURNS,
-    IN_ORDER,
+    IN_ONE_PLACE,
     Form,
     Tile,
     asked,
@@ -334,7 +334,7 @@ def _channels(tile: Tile, shape: ConvShape, ordered: bool) -> list[str]:
         lines, first, at = ["const __global int *at = order + offset;"], "0", "at[k]"
     word = tile.sums_of.word
     lines += (f"const __global {word} *a{i} = p{i} + {first};" for i in own)
-    asks = IN_ORDER if ordered and tile.lanes < 16 else BY_TURNS
+    asks = IN_ONE_PLACE if ordered else BY_TURNS
     return [*lines, *tile.multiply("depth", asks=asks, at=at)]
 
 

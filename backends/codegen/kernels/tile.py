@@ -305,8 +305,8 @@ def by_rows(ahead: int, step: int) -> dict[str, int]:
     return dict(zip(ASKED, (ahead, 0, 2 * step, step), strict=True))
 
 
-IN_ORDER = ("AHEAD(soon)", "soon += pace / 2;")
-"""What a step asks for where registers are few."""
+IN_ONE_PLACE = ("AHEAD(soon)", "soon += pace / 2;")
+"""What a step asks for where registers for addresses are few."""
 BY_TURNS = ("AHEAD(soon)", "moved = soon + pace; soon = then; then = moved;")
 """What a step asks for, in two places by turns: see `soon`."""
 
@@ -348,8 +348,9 @@ def fitting(
 ) -> Tile:
     """The tile that is fastest, also by rows and columns more than there are.
 
-    Where what is multiplied does not lie in order, its places need a register: with 16
-    of them for addresses, twelve rows of ShuffleNet took 130 us, six 76.
+    What does not lie in order needs two registers for its places, of the 16 that x86-64
+    has for addresses: twelve rows of ShuffleNet that asked for memory in two places
+    took 130 us with 8 lanes, six rows in one place 76; with 16 lanes 44 and 38.
     """
 
     def time(tile: Tile) -> float:
@@ -357,8 +358,7 @@ def fitting(
         ragged = _RAGGED if tile.ragged(columns) else 1
         return tile.time_of_rows(rows) * wide * ragged
 
-    few = lanes < 16 and not in_order
-    shapes = (shape for shape in _WIDE if not few or shape[0] <= _ROWS)
+    shapes = (shape for shape in _WIDE if in_order or shape[0] <= _ROWS)
     tiles = tall(rows, lanes, sums), *(Tile(*shape, sums, lanes) for shape in shapes)
     return min((tile.within(columns) for tile in tiles), key=time)
 
