@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphwright.ir.dim import Dim, evaluate, floordiv, maximum, product
+from graphwright.ir.dim import Dim, evaluate, floordiv, product
 from graphwright.ir.dtype import DType, dtype
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
@@ -93,6 +93,8 @@ class Conv(Op):
 
     ``padding`` has (low, high) for each spatial axis, negative ones cut.
     ``lhs_dilation`` puts gaps into the first operand, ``rhs_dilation`` into the kernel.
+    n elements with gaps reach over ``(n - 1) * gap + 1``, of n = 0 too: so it is the
+    transpose of its gradient at all sizes.
     ``batch_groups`` splits N as the gradient of a grouped convolution needs it.
     ``dtype`` as in ``dot``.
     """
@@ -128,7 +130,7 @@ class Conv(Op):
 
     def _size(self, dim: Dim, kernel: Dim, i: int) -> Dim:
         low, high = self.padding[i]
-        spread = maximum((dim - 1) * self.lhs_dilation[i] + 1, 0)
+        spread = (dim - 1) * self.lhs_dilation[i] + 1
         reach = (kernel - 1) * self.rhs_dilation[i] + 1
         size = floordiv(spread + low + high - reach, self.strides[i]) + 1
         if isinstance(size, int):
@@ -360,19 +362,20 @@ class ConvTranspose(Op):
 def conv_windows(xp: Any, x: Any, kernel: Any, op: Conv) -> Any:
     """View ``[N, C, *out, *kernel]`` of the padded and dilated first operand."""
     n, every = len(kernel), slice(None)
-    if any(d != 1 for d in op.lhs_dilation):
-        rows = zip(x.shape[2:], op.lhs_dilation, strict=True)
-        shape = [max((s - 1) * d + 1, 0) for s, d in rows]
-        spread = xp.zeros((*x.shape[:2], *shape), x.dtype)
-        gaps = (slice(None, None, d) for d in op.lhs_dilation)
-        spread[(every, every, *gaps)] = x
-        x = spread
-    x = _padded(xp, x, op.padding)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, op.rhs_dilation, strict=True)]
-    if any(r > s for r, s in zip(reach, x.shape[2:], strict=True)):
-        lines = zip(x.shape[2:], reach, op.strides, strict=True)
+    gaps = zip(x.shape[2:], op.lhs_dilation, strict=True)
+    spread = [(s - 1) * d + 1 for s, d in gaps]
+    whole = [s + sum(ends) for s, ends in zip(spread, op.padding, strict=True)]
+    short = any(r > s for r, s in zip(reach, whole, strict=True))
+    if short or 0 in (*x.shape, *kernel):
+        lines = zip(whole, reach, op.strides, strict=True)
         sizes = [max((size - r) // s + 1, 0) for size, r, s in lines]
         return xp.zeros((*x.shape[:2], *sizes, *kernel), x.dtype)
+    if any(d != 1 for d in op.lhs_dilation):
+        places = (slice(None, None, d) for d in op.lhs_dilation)
+        image, x = x, xp.zeros((*x.shape[:2], *spread), x.dtype)
+        x[(every, every, *places)] = image
+    x = _padded(xp, x, op.padding)
     view = xp.lib.stride_tricks.sliding_window_view(
         x, reach, axis=tuple(range(2, n + 2))
     )

@@ -14,6 +14,7 @@ from onnx_graphs import (
     same_as_ort,
 )
 
+import graphwright as gw
 from graphwright.ir.errors import GraphwrightError
 
 RNG = np.random.default_rng(7)
@@ -115,6 +116,19 @@ def test_conv_transpose_of_symbolic_sizes() -> None:
     kernel = draw(2, 3, 3, 3)
     assert output_types(text, k=kernel) == "float32[n, 3, 2*h, 2*w]"
     same_as_ort(model_of(text, k=kernel), {"x": draw(1, 2, 4, 3)})
+
+
+def test_conv_transpose_of_nothing() -> None:
+    """The size that ONNX Runtime says, of zeros; it refuses ``output_padding`` here."""
+    text = """g (float[n, 2, h] x) => (float[a, b, c] y) {
+        y = ConvTranspose<strides=[2]HOW>(x, k)
+    }"""
+    for how, size in ("", 1), (", pads=[1, 1], output_padding=[1]", 0):
+        model = model_of(text.replace("HOW", how), k=draw(2, 3, 3))
+        (y,) = same_decomposed(model, {"x": draw(1, 2, 0)})
+        assert y.shape == (1, 3, size)
+        got = gw.compile(model, backend="numpy", optimize=False)(draw(1, 2, 0))
+        np.testing.assert_array_equal(got, y)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

@@ -180,3 +180,17 @@ def test_a_long_chain() -> None:
         gradient(graph_of(chain, (), ()), ["x", "y"]), [np.ones(())] * 2
     )
     assert (dx.item(), dy.item()) == (1, 3000)
+
+
+def test_convolution_of_less_than_a_kernel() -> None:
+    """Its result has no element: sizes fit, and all gradients are zeros."""
+    b = Builder("narrow")
+    x = b.input("x", TensorType(float64, (1, 2, symbol("h"))))
+    w = b.input("w", TensorType(float64, (3, 2, 2)))
+    one, two = (1,), (2,)
+    how: dict[str, Any] = {"lhs_dilation": one, "rhs_dilation": one, "groups": 1}
+    y = b.emit("conv", x, w, strides=two, padding=((0, 0),), **how)
+    graph = gradient(b.finish([y]), ["x", "w"])
+    values = evaluate(graph, [np.ones((1, 2, 1)), np.ones((3, 2, 2))])
+    assert [v.shape for v in values] == [(1, 3, 0), (1, 2, 1), (3, 2, 2)]
+    assert not any(v.any() for v in values)

@@ -75,7 +75,7 @@ def test_sizes_that_a_run_finds() -> None:
     shape = (symbol("n"), 2, symbol("h"), 4)
     fields = {"padding": ((1, 2), (2, 1)), "lhs_dilation": (2, 3)}
     graph = graph_of(shape, (3, 2, 3, 4), **fields)
-    for n, h in ((1, 1), (2, 5)):
+    for n, h in ((1, 1), (2, 5), (2, 0)):
         x, w = RNG.standard_normal((n, 2, h, 4)), RNG.standard_normal((3, 2, 3, 4))
         assert convs(agree(graph, x, w))
 

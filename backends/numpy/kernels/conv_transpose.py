@@ -96,7 +96,7 @@ def _axes(
         size, kernel = x.shape[2 + i], w.shape[2 + i]
         stride, dilation = (strides or ones)[i], (dilations or ones)[i]
         before, after = pads[i] if pads else (0, 0)
-        full = (size - 1) * stride + (kernel - 1) * dilation + 1 if size else 0
+        full = (size - 1) * stride + (kernel - 1) * dilation + 1
         out = max(0, full + (output_padding or none)[i] - before - after)
         found.append(Spread(size, kernel, stride, dilation, before, out))
     return tuple(found)

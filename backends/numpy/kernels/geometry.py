@@ -35,10 +35,14 @@ class Axis:
     spread: int = 1
 
     @property
+    def reach(self) -> int:
+        """Extent of the dilated input."""
+        return (self.size - 1) * self.spread + 1
+
+    @property
     def padded(self) -> int:
         """Extent of the dilated and padded input."""
-        spread = (self.size - 1) * self.spread + 1 if self.size else 0
-        return spread + self.before + self.after
+        return self.reach + self.before + self.after
 
     @property
     def out(self) -> int:
@@ -53,17 +57,15 @@ class Axis:
 
     def rows(self, low: int, high: int) -> "Axis":
         """Return the axis whose padded extent is positions `low:high` of this one's."""
-        spread = (self.size - 1) * self.spread + 1 if self.size else 0
         before = self.before - low
-        after = high - low - spread - before
+        after = high - low - self.reach - before
         return Axis(self.size, high - low, 1, 1, before, after, self.spread)
 
     def outs(self, low: int, high: int) -> "Axis":
         """Return the axis which has this one's window positions `low:high` only."""
         before = self.before - low * self.stride
-        spread = (self.size - 1) * self.spread + 1 if self.size else 0
-        reach = (high - low - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
-        after = reach - spread - before
+        need = (high - low - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        after = need - self.reach - before
         return Axis(
             self.size,
             self.kernel,
