@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from graphwright.inspection import Inspection as Inspection
     from graphwright.inspection import inspect as inspect
     from graphwright.ir.builder import Builder as Builder
+    from graphwright.ir.errors import ArgumentError as ArgumentError
     from graphwright.ir.errors import BackendUnavailable as BackendUnavailable
     from graphwright.ir.errors import BudgetError as BudgetError
     from graphwright.ir.errors import CacheError as CacheError
@@ -87,6 +88,7 @@ __version__ = "0.1.0"
 logging.getLogger("graphwright").addHandler(logging.NullHandler())
 
 _ERRORS = [
+    "ArgumentError",
     "BackendUnavailable",
     "BudgetError",
     "CacheError",

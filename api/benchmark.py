@@ -29,6 +29,7 @@ from graphwright.display import (
 from graphwright.feeds import random_feeds
 from graphwright.files import writing
 from graphwright.frontends.onnx.load import load
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import BackendUnavailable, FeedError, printable
 from graphwright.ir.graph import Graph
 from graphwright.threads import get_num_threads, set_num_threads
@@ -227,6 +228,7 @@ def _plain(x: float) -> str:
     return f"{x:.3g}" if x < 999.5 else f"{x:.0f}"
 
 
+@checked
 def bench(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     backends: Sequence[str] = ("numpy",),
@@ -262,10 +264,13 @@ def bench(
         tuning: A file with choices that were made, and where such are added.
 
     Raises:
-        FeedError: If there is no dim to give sizes to.
+        FeedError: If there is no dim to give sizes to, or no block.
         BackendUnavailable: If no backend can run.
         CacheError: If ``tuning`` is no record, or cannot be read.
     """
+    if blocks < 1 or seconds < 0 or rest < 0:
+        given = f"blocks={blocks}, seconds={seconds}, rest={rest}"
+        raise FeedError(f"{given}: at least one block, and no time below 0")
     own = tuning_of(tune, tuning)
     graph = model if isinstance(model, Graph) else load(model)
     source = graph if isinstance(model, Graph) else model

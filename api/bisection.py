@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backends
 from graphwright.compiled import compile as compile_graph
+from graphwright.ir.arguments import checked
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph, Source
 from graphwright.passes.manager import Pass
@@ -93,6 +94,7 @@ class BisectReport:
         }
 
 
+@checked
 def bisect(
     graph: Graph,
     inputs: Sequence[Any],

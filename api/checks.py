@@ -11,6 +11,7 @@ from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backends, get_backend
 from graphwright.display import Shown, stacked, styled, table
 from graphwright.frontends.onnx.load import find_unknown, load
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import UnsupportedOpError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op, Tier, is_table
@@ -105,6 +106,7 @@ class CheckReport(Shown):
         return stacked(head, table("", heads, rows))
 
 
+@checked
 def check(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     backend: "str | Backend | Sequence[str | Backend]" = "auto",
@@ -142,7 +144,7 @@ def _backends(backend: "str | Backend | Sequence[str | Backend]") -> list[Backen
     if isinstance(backend, Backend):
         return [backend]
     names = [backend] if isinstance(backend, str) else list(backend)
-    if "auto" in names:
+    if "auto" in names or not names:
         return choose_backends(backend)
     return [b if isinstance(b, Backend) else get_backend(b) for b in names]
 

@@ -12,6 +12,7 @@ from graphwright.backends.registry import get_backend
 from graphwright.backends.tuning import Mode, tuning_of
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.tensor import Tensor
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import FeedError
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType, Type
@@ -55,6 +56,7 @@ def _tensor(x: Any, type_: Type, home: Backend) -> Any:
     return Tensor.typed(x, type_, own)
 
 
+@checked
 def compile(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,
@@ -106,7 +108,7 @@ def compile(
         UnsupportedOpError: With ``strict``, if the backend lacks an op.
         ModelError: If ``dump`` cannot be written to.
         CacheError: If ``tuning`` is no record, or cannot be read or written.
-        ValueError: If there is no such ``tune``.
+        ArgumentError: If an argument is none that its annotation allows.
     """
     own = tuning_of(tune, tuning)
     graph = model if isinstance(model, Graph) else load(model)

@@ -10,7 +10,7 @@ from typing import IO
 from graphwright.ir.errors import ModelError
 
 
-def _refused(path: str, reason: str) -> ModelError:
+def _refused(path: "str | os.PathLike[str]", reason: str) -> ModelError:
     return ModelError(f"cannot write {path!r}: {reason}")
 
 
@@ -28,7 +28,7 @@ def writing(path: "str | os.PathLike[str]") -> Iterator[None]:
         raise _refused(os.fspath(path), reason) from None
 
 
-def check_writable(*paths: str | None) -> None:
+def check_writable(*paths: "str | os.PathLike[str] | None") -> None:
     """Sees, before a long computation, that files can be written; None is none.
 
     Raises:

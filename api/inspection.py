@@ -18,6 +18,7 @@ from graphwright.display import (
 )
 from graphwright.frontends.onnx.header import Header
 from graphwright.frontends.onnx.load import load, read_header
+from graphwright.ir.arguments import checked
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, substitute
 from graphwright.ir.errors import FeedError, UnrankedError
@@ -115,6 +116,7 @@ class Inspection(Shown):
         return rows
 
 
+@checked
 def inspect(
     model: "Graph | str | os.PathLike[str] | bytes | Any",
     *,

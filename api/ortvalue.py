@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.frontends.onnx.types import type_word
+from graphwright.ir.arguments import checked
 from graphwright.ir.dtype import dtype as dtype_of
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
@@ -39,6 +40,7 @@ class OrtValue:
         return OrtValue(np.asarray(array))
 
     @staticmethod
+    @checked
     def ortvalue_from_shape_and_type(
         shape: Sequence[int],
         element_type: Any,

@@ -14,6 +14,7 @@ from graphwright.backends.numpy.kernels.threads import use_threads
 from graphwright.compiled import compile as compile_model
 from graphwright.frontends.onnx.load import load, read_header
 from graphwright.frontends.onnx.types import type_word
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import FeedError, ModelError
 from graphwright.ir.graph import Graph
@@ -130,11 +131,12 @@ class InferenceSession:
         BackendUnavailable: If none of the providers can run here.
     """
 
+    @checked
     def __init__(
         self,
         path_or_bytes: "str | os.PathLike[str] | bytes | Any",
         sess_options: SessionOptions | None = None,
-        providers: Sequence[Any] | None = None,
+        providers: Sequence[str | Sequence[Any]] | None = None,
         provider_options: Sequence[Any] | None = None,
     ) -> None:
         options = sess_options or SessionOptions()
@@ -207,7 +209,9 @@ class InferenceSession:
             FeedError: If a name is unknown or an input does not fit.
         """
         exe = self._executable
-        feeds = {name: value_of(x) for name, x in input_feed.items()}
+        feeds = input_feed
+        if isinstance(feeds, Mapping):
+            feeds = {name: value_of(x) for name, x in feeds.items()}
         with use_threads(self._options.intra_op_num_threads or None):
             if self._profile is None:
                 return exe.run(output_names or None, feeds)

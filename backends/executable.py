@@ -244,6 +244,8 @@ class Executable:
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Any]:
         """ONNX Runtime's spelling: the named outputs (all if None) as numpy arrays."""
+        if not isinstance(outputs, Sequence | None) or isinstance(outputs, str):
+            raise FeedError(f"outputs are a list of names, or None, got {outputs!r}")
         found = self.execute(self.positional(feeds))
         host = [
             self._to_host(x, v.type)

@@ -6,7 +6,7 @@ import time
 from functools import cache
 from math import prod
 
-from graphwright.ir.errors import BudgetError, DeviceMemoryError
+from graphwright.ir.errors import ArgumentError, BudgetError, DeviceMemoryError
 from graphwright.ir.record import record
 
 
@@ -88,6 +88,8 @@ class Meter:
     __slots__ = ("_cancel", "_deadline", "limit", "ticking")
 
     def __init__(self, limits: Limits, cancel: Cancellation | None = None) -> None:
+        if cancel is not None and not isinstance(cancel, Cancellation):
+            raise ArgumentError(f"cancel must be a gw.Cancellation, got {cancel!r}")
         self.limit = limits.bytes
         self._cancel = cancel
         seconds = limits.timeout

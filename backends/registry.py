@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from threading import Lock
 
 from graphwright.backends.contract import CONTRACT_VERSION, Backend
+from graphwright.ir.arguments import checked
 from graphwright.ir.collector import collector_paused
 from graphwright.ir.errors import BackendUnavailable
 
@@ -44,6 +45,7 @@ _instances: dict[str, Backend] = {}
 _lock = Lock()
 
 
+@checked
 def register_backend(name: str, factory: Callable[[], Backend]) -> None:
     """Makes ``factory()`` available under a name, in place of one that has it.
 

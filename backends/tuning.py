@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, cast
 
 from graphwright.ir.errors import CacheError
 
@@ -27,7 +27,6 @@ class Tuning:
         file: Choices that are known, and where those that are measured are added.
 
     Raises:
-        ValueError: If there is no such mode.
         CacheError: If the file holds no choices; if it is missing and nothing is to be
             measured.
     """
@@ -35,9 +34,6 @@ class Tuning:
     def __init__(
         self, mode: Mode = "off", file: "str | os.PathLike[str] | None" = None
     ) -> None:
-        if mode not in get_args(Mode):
-            known = ", ".join(map(repr, get_args(Mode)))
-            raise ValueError(f"tune={mode!r}: it is one of {known}")
         self.mode, self._lock = mode, Lock()
         self._file = None if file is None else Path(file)
         self._choices: Choices = {}
@@ -66,7 +62,6 @@ def tuning_of(
     """How much a compilation measures; None if nothing, and nothing is known.
 
     Raises:
-        ValueError: If there is no such mode.
         CacheError: If the file holds no choices; if it is missing and nothing is to be
             measured.
     """

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 
 import graphwright.ir.ops  # noqa: F401 (registers the operations)
+from graphwright.ir.arguments import checked
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.dtype import DType
@@ -39,6 +40,7 @@ class Builder(Emitter):
         source: Where the nodes added next come from.
     """
 
+    @checked
     def __init__(self, name: str = "graph", parent: "Builder | None" = None) -> None:
         self.name = name
         self.source: Source | None = None
@@ -73,6 +75,7 @@ class Builder(Emitter):
         self._counter[0] = max(map(int, taken), default=0)
         return self
 
+    @checked
     def input(self, name: str, type_: Type) -> Value:
         """Declares the next input."""
         value = Value(type_)
@@ -250,6 +253,7 @@ class Builder(Emitter):
         for v, r in zip(node.results, results, strict=True):
             self._folded[v] = None if r is None else Constant.of(np.asarray(r), v.dtype)
 
+    @checked
     def finish(
         self, outputs: Iterable[Value], names: Sequence[str] = (), **extra: Any
     ) -> Graph:

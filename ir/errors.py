@@ -38,6 +38,10 @@ class GraphwrightError(Exception):
             self.add_note(printable(note))
 
 
+class ArgumentError(GraphwrightError, TypeError, ValueError):
+    """An argument of a type or value that a function does not take."""
+
+
 class ModelError(GraphwrightError):
     """A model file or graph that is not valid."""
 

@@ -262,6 +262,9 @@ def evaluate(
     Raises:
         FeedError: If inputs do not fit the graph.
     """
+    if len(feeds) != len(graph.inputs):
+        names = ", ".join(graph.input_names)
+        raise FeedError(f"{graph.name} takes ({names}), got {len(feeds)} inputs")
     arrays = [_as_feed(x, v.type) for x, v in zip(feeds, graph.inputs, strict=True)]
     return Evaluator(np, state).run(graph, arrays)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 import graphwright.ir.ops  # noqa: F401 (registers the operations)
+from graphwright.ir.arguments import checked
 from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DTYPES, DType, complex64
@@ -54,6 +55,7 @@ _KINDS: Final = ("seq", "optional", "map", "token")
 Constants: TypeAlias = Mapping[str, Any] | Iterable[Constant]
 
 
+@checked
 def parse(text: str, constants: Constants | None = None) -> Graph:
     """The verified graph that a text describes; ``parse(str(graph)) == graph``.
 

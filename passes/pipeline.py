@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import DTypeError, ModelError
 from graphwright.ir.graph import Graph
 from graphwright.passes.algebra import ALGEBRA
@@ -137,6 +138,7 @@ def manager(
     return PassManager(passes, allowed, verify, observe)
 
 
+@checked
 def optimize(
     graph: Graph,
     pipeline: "str | Sequence[str | Pass]" = "default",

@@ -20,6 +20,7 @@ IR_ORDER = (
     "record",
     "collector",
     "errors",
+    "arguments",
     "dtype",
     "dlpack",
     "dim",

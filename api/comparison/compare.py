@@ -1,5 +1,6 @@
 """``compare``: do backends give what a graph means, and where do they part?"""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,31 +40,35 @@ from graphwright.comparison.timing import resident_bytes, timed
 from graphwright.files import check_writable
 from graphwright.frontends.onnx.load import load
 from graphwright.frontends.tracing.trace import trace
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import FeedError, GraphwrightError
 from graphwright.ir.graph import Graph
 
-Contestant: TypeAlias = "str | Backend | Runner | Callable[..., Any]"
+Path: TypeAlias = str | os.PathLike[str]
+Contestant: TypeAlias = str | Backend | Runner | Callable[..., Any]
 """A backend's name or a backend, ``reference``, ``onnx``, ``onnxruntime``,
 ``openvino``, a function, or a runner."""
 
 
+@checked
 def compare(
     model: "Graph | str | bytes | Callable[..., Any] | Any",
     backends: Sequence[Contestant] = ("numpy", "reference"),
     inputs: Any = None,
-    samples: "Samples | None" = None,
+    samples: Samples | None = None,
     *,
     dtype: str | None = None,
     dims: Mapping[str, int] | None = None,
     seed: int = 0,
     search: int = 0,
-    golden: str | None = None,
-    save: str | None = None,
-    bisect: str | None = None,
+    golden: Path | None = None,
+    save: Path | None = None,
+    bisect: Path | None = None,
     per_node: bool = False,
     rounds: int = 0,
     strict: bool = False,
-    **options: Any,
+    optimize: bool = True,
+    strict_float: bool = False,
 ) -> ComparisonReport:
     """Whether backends give what a graph means, value by value, through fusion.
 
@@ -92,7 +97,8 @@ def compare(
             show every node in the text.
         rounds: How many timed runs each does, in turns; none if 0.
         strict: Whether one that cannot take part is an error.
-        **options: For compilation: ``optimize``, ``strict_float``.
+        optimize: Whether passes run, as in ``compile``.
+        strict_float: Keep to what does not change rounding, as in ``compile``.
 
     Raises:
         FeedError: If inputs do not fit.
@@ -104,8 +110,10 @@ def compare(
     source: Any = graph if isinstance(model, Graph) or callable(model) else model
     if dtype is not None:
         source = graph = with_float(graph, dtype)
-    if rounds < 0 or search < 0:
-        raise FeedError(f"rounds={rounds} and search={search}: neither is negative")
+    if rounds < 0 or search < 0 or seed < 0:
+        given = f"rounds={rounds}, search={search}, seed={seed}"
+        raise FeedError(f"{given}: none may be negative")
+    options = {"optimize": optimize, "strict_float": strict_float}
     session = _Session(labelled(graph), source, function, options, strict)
     sets = given_samples(graph, inputs)
     if dtype is not None:
@@ -207,10 +215,6 @@ class _Session:
             return each
         if isinstance(each, Backend):
             return self._own(each.name, each)
-        if not isinstance(each, str) and not callable(each):
-            raise FeedError(
-                f"{each!r} is no backend: give a name, a backend or a function"
-            )
         if not isinstance(each, str):
             name = getattr(each, "__name__", type(each).__name__)
             return CallableRunner(self._free(name), self.original, each)
@@ -238,7 +242,7 @@ class _Session:
             found, number = f"{name} {number}", number + 1
         return found
 
-    def add_golden(self, path: str) -> list[Sample]:
+    def add_golden(self, path: Path) -> list[Sample]:
         """Lets a golden file take part; its samples."""
         saved = read_golden(path, self.original)
         self.runners.append(GoldenRunner(saved))
@@ -357,13 +361,13 @@ class _Session:
 
     # Files ----------------------------------------------------------------------------
 
-    def save(self, path: str) -> None:
+    def save(self, path: Path) -> None:
         """Writes a golden run of the first runner."""
         sets = [sample for sample, _, _ in self.done]
         save_golden(path, self.runners[0], sets, self.original)
-        self.written["golden"] = path
+        self.written["golden"] = os.fspath(path)
 
-    def bisect(self, folder: str) -> None:
+    def bisect(self, folder: Path) -> None:
         """Writes the smallest case that shows the first finding."""
         runners = {r.name: r for r in self.runners}
         for finding in self.findings:
@@ -372,7 +376,7 @@ class _Session:
                 start = time.perf_counter()
                 found = minimal(finding, runners[finding.runner], sets, self.original)
                 if found is not None:
-                    self.written["reproducer"] = write_case(found, folder)
+                    self.written["reproducer"] = write_case(found, os.fspath(folder))
                     self.reproducer = found
                 self._spent("bisect", start)
                 return

@@ -13,7 +13,7 @@ from graphwright.ir.errors import FeedError
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 
-Samples: TypeAlias = "int | Sequence[str]"
+Samples: TypeAlias = int | Sequence[str]
 """How many random ones, or what kind each is."""
 
 _SPECIAL_SHARE = 8

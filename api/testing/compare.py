@@ -8,6 +8,7 @@ import numpy as np
 
 from graphwright.backends.contract import Backend
 from graphwright.compiled import compile as compile_graph
+from graphwright.ir.arguments import checked
 from graphwright.ir.dtype import string
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
@@ -17,6 +18,7 @@ from graphwright.testing.shadow import Bound, bounds_of
 __all__ = ["Bound", "assert_accurate", "assert_agree", "assert_within", "bounds_of"]
 
 
+@checked
 def assert_agree(
     graph: Graph,
     inputs: Sequence[Any],
@@ -43,6 +45,7 @@ def assert_agree(
     assert_within(graph, inputs, want, got)
 
 
+@checked
 def assert_accurate(graph: Graph, inputs: Sequence[Any]) -> None:
     """Asserts that the reference evaluator itself is within the bounds.
 

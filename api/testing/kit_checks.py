@@ -6,6 +6,7 @@ from functools import cache, partial
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backend
 from graphwright.frontends.onnx.suite import CANNOT_PASS, Suite
+from graphwright.ir.arguments import checked
 from graphwright.testing.behaviour import behaviour_checks
 from graphwright.testing.conformance import STAGES, Check, graph_checks, op_checks
 from graphwright.testing.executables import executable_checks
@@ -41,6 +42,7 @@ def _onnx(block: int, backend: Backend, every: int) -> Iterator[Finding]:
         yield onnx_check(suite, name, backend)
 
 
+@checked
 def conform(
     backend: "str | Backend",
     stage: str = "all",

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from graphwright.ir.arguments import checked
 from graphwright.ir.builder import Builder
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import UnsupportedOpError
@@ -126,6 +127,7 @@ def _outputs(m: Maker) -> list[Value]:
     return [pool[i] for i in chosen]
 
 
+@checked
 def random_graph(
     seed: int,
     *,

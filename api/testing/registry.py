@@ -39,7 +39,7 @@ def recipe_for(name: str) -> Recipe:
     Raises:
         UnsupportedOpError: If it has none.
     """
-    own: Recipe | None = getattr(OPS[name], "recipe", None)
+    own: Recipe | None = getattr(OPS.get(name), "recipe", None)
     found = own or RECIPES.get(name)
     if found is None:
         raise UnsupportedOpError(

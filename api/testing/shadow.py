@@ -15,6 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from graphwright.ir.arguments import checked
 from graphwright.ir.dtype import DTYPES, DType
 from graphwright.ir.evaluate import Env, Evaluator, bind_op
 from graphwright.ir.graph import Graph, Node
@@ -191,6 +192,7 @@ class Bound:
     tolerance: Any = None
 
 
+@checked
 def bounds_of(graph: Graph, inputs: Sequence[Any], seed: int = 0) -> list[Bound]:
     """What a backend may give for each output of a graph."""
     exact = Shadow().run(graph, inputs)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphwright.ir.arguments import checked
 from graphwright.ir.constant import Constant
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import GraphwrightError
@@ -39,6 +40,7 @@ _FEW = 4096
 Fails: TypeAlias = Callable[[Graph, Sequence[Any]], bool]
 
 
+@checked
 def shrink(
     graph: Graph,
     inputs: Sequence[Any],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import Dim, symbols
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.dtype import DType, string
@@ -81,6 +82,7 @@ def _exists(type_: Type, env: Mapping[str, int]) -> bool:
     return all(evaluate_dim(d, env) >= 0 for d in type_.shape)
 
 
+@checked
 def inputs_for(
     graph: Graph,
     seed: int = 0,

@@ -26,6 +26,7 @@ from graphwright.frontends.onnx.header import (
 from graphwright.frontends.onnx.importer import ModelImporter
 from graphwright.frontends.onnx.tensors import TensorReader, constant_of_proto
 from graphwright.frontends.onnx.wire import Weights, cut_weights, open_model
+from graphwright.ir.arguments import checked
 from graphwright.ir.collector import collector_paused
 from graphwright.ir.errors import ModelError
 from graphwright.ir.graph import Graph
@@ -47,6 +48,7 @@ _NEWEST = {
 _logger = logging.getLogger("graphwright.load")
 
 
+@checked
 def load(
     source: Source,
     *,

@@ -16,6 +16,7 @@ from graphwright.frontends.onnx.save_tensor import (
     stored_bytes,
     tensor_proto,
 )
+from graphwright.ir.arguments import checked
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import BudgetError, ModelError
@@ -31,6 +32,7 @@ ALIGNMENT = 4096
 """Where data begins in an external file: at a page, so that readers can map it."""
 
 
+@checked
 def export(
     graph: Any,
     path: "str | os.PathLike[str] | None" = None,

@@ -16,10 +16,11 @@ from graphwright.frontends.tracing.pytree import Structure, flatten, paths, unfl
 from graphwright.frontends.tracing.rewire import rewired
 from graphwright.frontends.tracing.storage import Handle, Trace, array_value, operand_of
 from graphwright.frontends.tracing.wrap import strong
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import Dim
 from graphwright.ir.dtype import DType, bool_, int64
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.errors import TraceError
+from graphwright.ir.errors import ShapeError, TraceError
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType, Type
 
@@ -116,6 +117,7 @@ def _need_types(
             )
 
 
+@checked
 def cond(
     pred: Any,
     true_fun: Callable[..., Any],
@@ -173,8 +175,11 @@ def _chosen(function: Callable[..., Any], operands: Any) -> Any:
     return function(*unflatten(structure, tensors))
 
 
+@checked
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """``branches[index](*operands)``; an index outside counts as the nearest one."""
+    if not branches:
+        raise TraceError(f"{state.where()}: switch has no branch to choose")
 
     def choose(low: int, high: int) -> Any:
         if high - low == 1:
@@ -223,6 +228,7 @@ class _Loop:
         raise TraceError(f"{state.where()}: {self.name}: carried dtypes do not settle")
 
 
+@checked
 def while_loop(
     cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init: Any
 ) -> Any:
@@ -272,6 +278,18 @@ def _run_while(
     )
 
 
+def _bound(b: Emitter, x: Any) -> Value:
+    """A bound of a loop: one integer."""
+    found = as_dtype(b, operand_of(b, x), int64)
+    if found.shape:
+        raise ShapeError(
+            f"{state.where()}: fori_loop counts from one integer to another, got"
+            f" {found.type}"
+        )
+    return found
+
+
+@checked
 def fori_loop(
     lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init: Any
 ) -> Any:
@@ -279,8 +297,8 @@ def fori_loop(
     body_fun = rewired(body_fun)
     b = state.emitter("fori_loop")
     loop = _Loop("fori_loop", b, init)
-    begin = Handle.make(as_dtype(b, operand_of(b, lower), int64))
-    end = as_dtype(b, operand_of(b, upper), int64)
+    begin = Handle.make(_bound(b, lower))
+    end = _bound(b, upper)
 
     def make(types: Sequence[TensorType]) -> tuple[Body, int]:
         def run(args: Any) -> Any:
@@ -309,6 +327,7 @@ def _pair(found: Any) -> Any:
     return found
 
 
+@checked
 def scan(
     function: Callable[[Any, Any], Any],
     init: Any,
@@ -386,6 +405,7 @@ def _length(values: Sequence[Value], length: Dim | None) -> Dim:
     return sizes[0]
 
 
+@checked
 def map(function: Callable[[Any], Any], xs: Any) -> Any:
     """``function`` of each row of ``xs``, stacked."""
     function = rewired(function)

@@ -5,9 +5,11 @@ from typing import Any
 from graphwright.frontends.tracing import state
 from graphwright.frontends.tracing.promotion import strong
 from graphwright.frontends.tracing.storage import Handle, operand_of
+from graphwright.ir.arguments import checked
 from graphwright.ir.op import Op
 
 
+@checked
 def apply(op: Op, *operands: Any) -> Any:
     """The results of an op on tensors: a tensor, or a tuple of them.
 

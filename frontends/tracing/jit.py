@@ -1,7 +1,7 @@
 """``jit``: functions traced once for each kind of arguments, and then compiled."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import update_wrapper
 from inspect import signature
 from threading import RLock
@@ -34,6 +34,7 @@ from graphwright.frontends.tracing.trace import (
     name_of,
     traced_with_numbers,
 )
+from graphwright.ir.arguments import checked
 from graphwright.ir.errors import TraceError
 
 _MAX_ENTRIES = 128
@@ -394,9 +395,9 @@ def jit(
     function: Callable[..., Any],
     *,
     backend: "str | Backend | Sequence[str] | None" = None,
-    static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (),
-    donate: int | str | Sequence[int | str] = (),
+    static_argnums: int | Collection[int] = (),
+    static_argnames: str | Collection[str] = (),
+    donate: int | str | Collection[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
@@ -408,22 +409,23 @@ def jit(
     function: None = None,
     *,
     backend: "str | Backend | Sequence[str] | None" = None,
-    static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (),
-    donate: int | str | Sequence[int | str] = (),
+    static_argnums: int | Collection[int] = (),
+    static_argnames: str | Collection[str] = (),
+    donate: int | str | Collection[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
     tune: Mode = "off",
     tuning: "str | os.PathLike[str] | None" = None,
 ) -> Callable[[Callable[..., Any]], Jit]: ...
+@checked
 def jit(
     function: Callable[..., Any] | None = None,
     *,
     backend: "str | Backend | Sequence[str] | None" = None,
-    static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (),
-    donate: int | str | Sequence[int | str] = (),
+    static_argnums: int | Collection[int] = (),
+    static_argnames: str | Collection[str] = (),
+    donate: int | str | Collection[int | str] = (),
     specs: "Sequence[Spec | None] | Mapping[str, Spec]" = (),
     fast_math: bool = False,
     strict_float: bool = False,
@@ -455,7 +457,7 @@ def jit(
 
     Raises:
         CacheError: If ``tuning`` is no record, or cannot be read.
-        ValueError: If there is no such ``tune``.
+        ArgumentError: If an argument is none that its annotation allows.
     """
     if function is None:
 
@@ -474,11 +476,11 @@ def jit(
             )
 
         return decorate
-    if not callable(function):
-        raise TypeError(f"gw.jit takes a function, got {type(function).__name__}")
     numbers = [static_argnums] if isinstance(static_argnums, int) else static_argnums
     names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
-    given: Sequence[int | str] = [donate] if isinstance(donate, (int, str)) else donate
+    given: Collection[int | str] = (
+        [donate] if isinstance(donate, (int, str)) else donate
+    )
     choose = Parameters(function)
     chosen: Sequence[int | str] = [*numbers, *names]
     static = frozenset(choose.name(x, "static") for x in chosen)

@@ -9,12 +9,14 @@ import numpy as np
 from graphwright.backends.observe import Reading
 from graphwright.frontends.tracing.entry import Entry
 from graphwright.frontends.tracing.jit import Jit, jit
+from graphwright.ir.arguments import checked
 from graphwright.ir.emitter import Value
 from graphwright.ir.errors import NonFiniteError
 from graphwright.ir.evaluate import Evaluator
 from graphwright.ir.graph import Graph, Node, Source
 
 
+@checked
 def check_nans(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that finds the first operation that makes a NaN or an infinity.
 

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from graphwright.backends.contract import Backend
 from graphwright.backends.registry import choose_backend
+from graphwright.ir.arguments import checked
 
 _chosen: ContextVar[Backend | None] = ContextVar("backend", default=None)
 _setting: list[Backend] = []
@@ -28,6 +29,7 @@ class default_backend:  # noqa: N801
     was before returns at the end of the block.
     """
 
+    @checked
     def __init__(self, backend: "str | Backend | Sequence[str]") -> None:
         self._before = list(_setting)
         self._backend = choose_backend(backend)

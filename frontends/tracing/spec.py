@@ -1,6 +1,6 @@
 """``spec``: a type with named dims, for tracing without an array."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -62,7 +62,9 @@ def spec(dtype_: Any, shape: "Sequence[str | Dim] | str | Dim" = ()) -> Spec:
     Raises:
         ShapeError: If a size is negative, or no dim.
     """
-    sizes = (shape,) if isinstance(shape, (int, str, Expr)) else shape
+    given: Any = shape
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    sizes: Iterable[Any] = given if several else (given,)
     return Spec(TensorType(dtype(dtype_), tuple(map(_dim, sizes))))
 
 

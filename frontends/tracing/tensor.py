@@ -27,10 +27,11 @@ from graphwright.frontends.tracing.storage import (
     operand_of,
 )
 from graphwright.frontends.tracing.wrap import strong
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import Dim, Expr, product
 from graphwright.ir.dtype import dtype
 from graphwright.ir.emitter import broadcast_shape
-from graphwright.ir.errors import DTypeError, ShapeError, TraceError
+from graphwright.ir.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from graphwright.ir.ops.effects import CopyTo
 from graphwright.ir.types import TensorType
 
@@ -134,6 +135,8 @@ class Tensor(Methods, Handle):
     __array_priority__ = 1000
 
     def __init__(self, array: Any, backend: Backend | None = None) -> None:
+        if not hasattr(array, "dtype"):
+            raise ArgumentError(f"no array: gw.asarray takes {type(array).__name__}")
         type_ = TensorType(dtype(array.dtype), tuple(array.shape))
         self._cell, self._path = Cell(leaf(array, type_, backend), None), ()
         self._value, self._version, self._boxed = None, -1, True
@@ -334,6 +337,7 @@ class Tensor(Methods, Handle):
 
     # Where it is ----------------------------------------------------------------------
 
+    @checked
     def to(self, backend: "str | Backend | Sequence[str]") -> "Tensor":
         """The same values on a backend's device.
 

@@ -21,6 +21,7 @@ from graphwright.frontends.tracing.storage import (
     operand_of,
 )
 from graphwright.frontends.tracing.wrap import strong
+from graphwright.ir.arguments import checked
 from graphwright.ir.builder import Builder
 from graphwright.ir.constant import Constant
 from graphwright.ir.dlpack import from_dlpack
@@ -235,6 +236,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
+@checked
 def trace(function: Callable[..., Any], *specs: Any, **named: Any) -> Graph:
     """The graph of a function of arrays.
 
@@ -290,6 +292,7 @@ def _contents(origin: Any) -> Any:
     return np.array(origin)
 
 
+@checked
 def eval_shape(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Types of a function's results, as specs, without computing anything."""
     leaves, structure = flatten((args, options))

@@ -13,6 +13,7 @@ from graphwright.frontends.tracing.rewire import rewired
 from graphwright.frontends.tracing.storage import Handle, operand_of
 from graphwright.frontends.tracing.trace import argument_names, is_array, name_of
 from graphwright.frontends.tracing.wrap import strong
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import Dim
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError, TraceError
@@ -20,6 +21,7 @@ from graphwright.ir.types import TensorType
 from graphwright.passes.batching import batch_graph
 
 
+@checked
 def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Any:
     """A function that runs ``function`` on each row of its arguments, all at once.
 
@@ -49,11 +51,11 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> A
 
 def _prefix(axes: Any, structure: Structure, what: str) -> list[Any]:
     """An axis for each leaf of a structure, of which ``axes`` is a prefix."""
-    if structure is None or axes is None or isinstance(axes, int):
+    if axes is None or isinstance(axes, int):
         return [axes] * len(paths(structure))
-    kind, names, children = structure
+    kind, names, children = structure or (None, (), ())
     parts = _parts(axes, kind, names)
-    if parts is None or len(parts) != len(children):
+    if structure is None or parts is None or len(parts) != len(children):
         raise TraceError(
             f"{state.where()}: vmap: {what} {axes!r} does not fit: it is an axis, None,"
             " or built as the arguments (or results) are"
@@ -64,7 +66,7 @@ def _prefix(axes: Any, structure: Structure, what: str) -> list[Any]:
     return found
 
 
-def _parts(axes: Any, kind: type, names: tuple[Any, ...]) -> list[Any] | None:
+def _parts(axes: Any, kind: type | None, names: tuple[Any, ...]) -> list[Any] | None:
     """What of ``axes`` belongs to each child of a node."""
     if isinstance(axes, dict):
         return [axes[n] for n in names] if set(axes) == set(names) else None
