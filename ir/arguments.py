@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from numbers import Integral, Real
 from reprlib import repr as brief
@@ -33,8 +33,6 @@ _AS_GOOD: dict[Any, Any] = {
 }
 """What is taken where an annotation names a class."""
 
-_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """A function that refuses arguments which its annotations do not allow.
@@ -46,13 +44,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     graphwright.ir.errors.ArgumentError: tiled: times must be int | None, got '3'
     """
-    signature, hints = inspect.signature(function), cache(lambda: _hints(function))
+    hints = cache(lambda: _hints(function))
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, x in _given(signature, args, kwargs):
-            hint = hints().get(name, Any)
-            if not _fits(x, hint):
+        known = hints()
+        for name, x in (*zip(known, args, strict=False), *kwargs.items()):
+            hint = known.get(name, Any)
+            if hint not in (Any, type(x)) and not _fits(x, hint):
                 where = function.__qualname__.removesuffix(".__init__")
                 wanted = f"{name} must be {_text(hint)}"
                 raise ArgumentError(f"{where}: {wanted}, got {brief(x)}")
@@ -62,20 +61,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of arguments, but for those of ``*args`` and ``**kwargs``."""
+    """The annotations of arguments in order, but for ``*args`` and ``**kwargs``."""
     found, hints = inspect.signature(function).parameters, get_type_hints(function)
-    single = [name for name, p in found.items() if p.kind not in _MANY]
-    return {name: hints[name] for name in single if name in hints}
-
-
-def _given(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """Arguments by name; none if they are too many or too few, which the call says."""
-    try:
-        yield from signature.bind(*args, **kwargs).arguments.items()
-    except TypeError:
-        return
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {n: Any if p.kind in many else hints.get(n, Any) for n, p in found.items()}
 
 
 def _fits(x: Any, hint: Any) -> bool:
