@@ -23,7 +23,7 @@ from graphwright.backends.tuning import Tuning
 from graphwright.ir.constant import Constant
 from graphwright.ir.dtype import DTYPES, DType, string
 from graphwright.ir.emitter import Value
-from graphwright.ir.errors import BackendUnavailable, GraphwrightError
+from graphwright.ir.errors import ArgumentError, BackendUnavailable, GraphwrightError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Op
 from graphwright.ir.ops.fused import Fused
@@ -327,6 +327,12 @@ class TableBackend(Backend):
     table: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     dtypes: ClassVar[frozenset[str]] = frozenset()
     wide: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        unknown = {*cls.dtypes, *cls.wide, *cls.wide.values()} - DTYPES.keys()
+        if unknown:
+            words = ", ".join(map(repr, sorted(unknown)))
+            raise ArgumentError(f"{cls.__name__}: no dtype is called {words}")
 
     def supports(self, op: Op, types: Sequence[Type]) -> bool:
         """Whether the op is in the table, on dtypes that it takes."""

@@ -199,7 +199,10 @@ def _first(group: "Sequence[str | Backend]", reasons: list[str]) -> Backend | No
     """The first that runs here; ``reasons`` grows by why others do not."""
     for item in group:
         try:
-            backend = item if isinstance(item, Backend) else get_backend(item)
+            if isinstance(item, Backend):
+                backend = _checked(item.name, item)
+            else:
+                backend = get_backend(item)
         except BackendUnavailable as error:
             reasons.append(str(error))
             continue

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 import pytest
 
 import graphwright as gw
 from graphwright.backends import registry
+from graphwright.cli import program
 from graphwright.frontends.onnx import load
 from graphwright.frontends.onnx.registry import CONVERTERS
 from graphwright.ir.op import OPS, Tier
@@ -59,6 +61,18 @@ def test_modules_and_what_they_hold_exist(page: str) -> None:
         except (ImportError, AttributeError):
             missing.append(name)
     assert missing == []
+
+
+def test_all_options_are_listed() -> None:
+    page = text_of("docs/configuration.md")
+    context = click.Context(program)
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        assert command is not None
+        own = {o for p in command.params for o in p.opts if o.startswith("--")}
+        (lines,) = re.findall(rf"^ +graphwright {name}\b(?:.*\n {{26}})*.*", page, re.M)
+        listed = set(re.findall(r"--[\w-]+", lines))
+        assert own - {"--json", "--debug", "--help"} == listed
 
 
 def test_loggers_exist() -> None:

@@ -178,8 +178,14 @@ def test_another_version_of_the_contract(version: int, cure: str) -> None:
     with pytest.raises(BackendUnavailable, match=wanted):
         gw.register_backend("other", Other)
     gw.register_backend("other", partial(Other))  # asked when it is made
-    with pytest.raises(BackendUnavailable, match=wanted):
-        gw.compile(sum_of(), backend="other")
+    for backend in ("other", Other()):
+        with pytest.raises(BackendUnavailable, match=wanted):
+            gw.compile(sum_of(), backend=backend)
+
+
+def test_dtypes_of_a_table_exist() -> None:
+    with pytest.raises(gw.ArgumentError, match="Misspelt: no dtype is called 'f32'"):
+        type("Misspelt", (gw.TableBackend,), {"dtypes": frozenset({"f32"})})
 
 
 def test_what_is_registered_must_give_a_backend() -> None:
