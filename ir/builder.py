@@ -12,7 +12,7 @@ from graphwright.ir.constant import Constant
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Emitter, Value
-from graphwright.ir.errors import GraphwrightError, UnsupportedOpError
+from graphwright.ir.errors import ArgumentError, GraphwrightError, UnsupportedOpError
 from graphwright.ir.graph import Graph, Node, Origin, Source
 from graphwright.ir.op import OPS, Op, Tier, Trait
 from graphwright.ir.ratio import whole_dims
@@ -259,6 +259,9 @@ class Builder(Emitter):
     ) -> Graph:
         """The frozen graph with these outputs."""
         outputs = tuple(outputs)
+        for v in outputs:
+            if not isinstance(v, Value):
+                raise ArgumentError(f"an output is a value of the builder, got {v!r}")
         return Graph(
             self.name,
             tuple(self._inputs),

@@ -122,6 +122,7 @@ class _Splitter:
     ) -> None:
         self.graph, self.refused, self.joined = graph, refused, joined
         self._wholes = {part.whole for part in joined.values()}
+        self._there = {p.whole for p in joined.values() if p.axis is None}
         self.misplaced = set[Value]()
         self._places = {node: i for i, node in enumerate(graph.nodes)}
         self._users: dict[Value, list[Node]] = {}
@@ -154,6 +155,8 @@ class _Splitter:
         if part is None:
             return Array(v.dtype, sizes_of(v.type))
         whole = self.arrays[part.whole] = self._array(part.whole)
+        if part.axis is None:
+            return Array(v.dtype, sizes_of(v.type), whole)
         return whole.part(sizes_of(v.type), part.axis, part.start)
 
     def _in_memory(self) -> Iterator[Value]:
@@ -387,7 +390,7 @@ class _Splitter:
             if not is_pulled(node.op):
                 found += self._closed(group)
                 found.append(Single(node))
-            elif node.results[0] in self._kept:
+            elif node.results[0] in self._kept and node.results[0] not in self._there:
                 alone = node.results[0] in self._wholes
                 if group and (alone or not self._fits(group, node)):
                     found += self._closed(group)

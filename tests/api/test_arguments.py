@@ -46,6 +46,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.PassManager("fold_constants"), "passes are a list"),
     (lambda: ANY.PassManager([3]), "a pass is a name or a function, got 3"),
     (lambda: ANY.Builder().finish(3), "Builder.finish: outputs must be Iterable"),
+    (lambda: ANY.Builder().finish([3]), "an output is a value of the builder, got 3"),
     (lambda: ANY.Tensor(3), "gw.asarray takes int"),
     (lambda: ANY.asarray(X).to(3), "Tensor.to: backend must be"),
     (lambda: ANY.switch(0, [], X), "no branch"),

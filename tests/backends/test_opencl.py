@@ -173,6 +173,24 @@ def test_plain_products_are_the_library_s_whatever_follows() -> None:
 
 
 @device
+def test_products_lie_where_another_shape_of_them_is_wanted() -> None:
+    x, w = normal(3, 7, 40), normal(40, 37)
+    exe = agree(lambda x: gnp.maximum(x @ w, 0), x)
+    assert {op for op, _ in kernels(exe, x)} == {"dot"}
+    exe = agree(lambda x: gnp.maximum(x[0] @ w, 0).reshape(37, 7), x)
+    assert {op for op, _ in kernels(exe, x)} == {"dot"}
+    exe = gw.compile(gw.trace(lambda x: three(x, w), x), backend="opencl")
+    for found, want in zip(exe(x), three(x, w), strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+
+
+def three(x: Any, w: Any) -> tuple[Any, Any, Any]:
+    """A product, and two results that have its elements in other shapes."""
+    y = x[0] @ w
+    return y, y.reshape(-1), y.reshape(37, 7).T
+
+
+@device
 def test_products_of_narrow_floats_are_the_library_s_too() -> None:
     x, w = normal(2, 21, 64, dtype=np.float16), normal(64, 37, dtype=np.float16)
     exe = agree(lambda x: gnp.maximum(x @ w, 0), x, tolerance=1e-3)
