@@ -28,9 +28,12 @@ def random_feeds(
     name, type and sizes alone.
 
     Raises:
-        FeedError: If a rank is not known, or the kind of an input cannot be made.
+        FeedError: If the seed is negative, a rank is not known, or the kind of an input
+            cannot be made.
         BudgetError: If an input would not fit in memory.
     """
+    if seed < 0:
+        raise FeedError(f"seed={seed}: it may not be negative")
     env: dict[str, int] = dict(dims or {})
     types = dict(zip(graph.input_names, graph.input_types, strict=True))
     for name, x in given.items():

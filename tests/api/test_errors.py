@@ -228,6 +228,13 @@ def test_bad_feed_from_the_command_line(
     check_paragraph(capsys, words)
 
 
+@pytest.mark.parametrize("case", ["run", "bisect", "compare"])
+def test_a_negative_seed(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    random = ["--random"] if case == "run" else []
+    assert main([case, str(DIGITS), *random, "--seed", "-1"]) == 2
+    check_paragraph(capsys, "seed=-1.*negative")
+
+
 def test_a_dim_with_two_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
