@@ -139,10 +139,12 @@ class IOBinding:
         self._targets: dict[str, Array | None] = {}
         self._results: list[Any] = []
 
+    @checked
     def bind_cpu_input(self, name: str, array: Any) -> None:
         """Binds an array to an input."""
         self._feeds[name] = array
 
+    @checked
     def bind_input(
         self,
         name: str,
@@ -156,10 +158,12 @@ class IOBinding:
         _check_device(device_type)
         self._feeds[name] = array_at(buffer_ptr, element_type, shape)
 
+    @checked
     def bind_ortvalue_input(self, name: str, value: OrtValue) -> None:
         """Binds a value to an input."""
         self._feeds[name] = value
 
+    @checked
     def bind_output(
         self,
         name: str,
@@ -180,6 +184,7 @@ class IOBinding:
             target = array_at(buffer_ptr, element_type, shape or ())
         self._bind(name, target)
 
+    @checked
     def bind_ortvalue_output(self, name: str, value: OrtValue) -> None:
         """Asks for an output, to be written into a value.
 

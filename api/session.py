@@ -14,7 +14,7 @@ from graphwright.backends.numpy.kernels.threads import use_threads
 from graphwright.compiled import compile as compile_model
 from graphwright.frontends.onnx.load import load, read_header
 from graphwright.frontends.onnx.types import type_word
-from graphwright.ir.arguments import checked
+from graphwright.ir.arguments import check_fields, checked
 from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import FeedError, ModelError
 from graphwright.ir.graph import Graph
@@ -140,6 +140,9 @@ class InferenceSession:
         provider_options: Sequence[Any] | None = None,
     ) -> None:
         options = sess_options or SessionOptions()
+        check_fields(options)
+        if options.intra_op_num_threads < 0:
+            raise FeedError("intra_op_num_threads must be 0, for all, or more")
         self._options = options
         self._path = (
             path_or_bytes if isinstance(path_or_bytes, str | os.PathLike) else ""

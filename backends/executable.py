@@ -19,6 +19,7 @@ from graphwright.backends.plan import Plan
 from graphwright.backends.program import Program
 from graphwright.backends.steps import Run
 from graphwright.backends.work import Work, flops_of, work_of
+from graphwright.ir.arguments import checked
 from graphwright.ir.dim import evaluate as evaluate_dim
 from graphwright.ir.dtype import string
 from graphwright.ir.errors import FeedError
@@ -266,6 +267,7 @@ class Executable:
 
     # Read-out -------------------------------------------------------------------------
 
+    @checked
     @contextmanager
     def observe(
         self,
@@ -294,6 +296,7 @@ class Executable:
         finally:
             self._observer = before
 
+    @checked
     def profile(self, feeds: Sequence[Any] | Mapping[str, Any]) -> list[StepTime]:
         """Wall time of each step of one run, in order; of each kernel of a device.
 
@@ -305,6 +308,7 @@ class Executable:
         """
         return self.run_timed(feeds)[1]
 
+    @checked
     def run_timed(
         self, feeds: Sequence[Any] | Mapping[str, Any]
     ) -> tuple[list[Any], list[StepTime]]:
@@ -325,6 +329,7 @@ class Executable:
             results = self.run_arrays(arrays)
         return results, rows
 
+    @checked
     def plan_for(self, **sizes: int) -> Plan:
         """The plan for sizes of the named dims."""
         return self.program.plan(dict(sizes))
@@ -333,6 +338,7 @@ class Executable:
         """What tells the plan for sizes of the named dims from other plans."""
         return plan_digest(self.plan_for(**sizes))
 
+    @checked
     def cost_analysis(self, **sizes: int) -> dict[str, float]:
         """FLOPs and bytes written of a run with these sizes of the named dims.
 

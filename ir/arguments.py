@@ -48,23 +48,41 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        known = hints()
+        known, rest = hints()
         for name, x in (*zip(known, args, strict=False), *kwargs.items()):
-            hint = known.get(name, Any)
-            if hint not in (Any, type(x)) and not _fits(x, hint):
-                where = function.__qualname__.removesuffix(".__init__")
-                wanted = f"{name} must be {_text(hint)}"
-                raise ArgumentError(f"{where}: {wanted}, got {brief(x)}")
+            _need(x, known.get(name, rest), function, name)
         return function(*args, **kwargs)
 
     return call
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of arguments in order, but for ``*args`` and ``**kwargs``."""
-    found, hints = inspect.signature(function).parameters, get_type_hints(function)
-    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {n: Any if p.kind in many else hints.get(n, Any) for n, p in found.items()}
+def check_fields(made: Any) -> None:
+    """Raises ArgumentError unless each field of a data class is what it says."""
+    for name, hint in _fields(made.__class__).items():
+        _need(getattr(made, name), hint, made.__class__, name)
+
+
+_fields = cache(get_type_hints)
+
+
+def _need(x: Any, hint: Any, where: Any, name: str) -> None:
+    if hint in (Any, type(x)) or _fits(x, hint):
+        return
+    whose = where.__qualname__.removesuffix(".__init__")
+    raise ArgumentError(f"{whose}: {name} must be {_text(hint)}, got {brief(x)}")
+
+
+def _hints(function: Callable[..., Any]) -> tuple[dict[str, Any], Any]:
+    """The annotations of arguments, in order, and that of all others by name."""
+    known, rest, hints = dict[str, Any](), Any, get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            rest = hints.get(name, Any)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            known[name] = Any
+        else:
+            known[name] = hints.get(name, Any)
+    return known, rest
 
 
 def _fits(x: Any, hint: Any) -> bool:

@@ -14,9 +14,9 @@ from dataclasses import field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
-from graphwright.ir.arguments import checked
+from graphwright.ir.arguments import check_fields, checked
 from graphwright.ir.collector import collector_paused
-from graphwright.ir.errors import ArgumentError, GraphwrightError, ModelError
+from graphwright.ir.errors import GraphwrightError, ModelError
 from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier
 from graphwright.ir.ops.fused import Fused
@@ -141,12 +141,9 @@ class PassManager:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.passes, str) or not isinstance(self.passes, Sequence):
-            raise ArgumentError(f"passes are a list, got {self.passes!r}")
+        check_fields(self)
         for each in self.passes:
             step = find_pass(each) if isinstance(each, str) else each
-            if not callable(step):
-                raise ArgumentError(f"a pass is a name or a function, got {step!r}")
             name = each if isinstance(each, str) else _name_of(step)
             if isinstance(step, RuleSet):
                 step = step.allowing(self.allowed)

@@ -21,7 +21,7 @@ from graphwright.display import (
     styled,
     table,
 )
-from graphwright.ir.errors import printable
+from graphwright.ir.errors import FeedError, printable
 from graphwright.report.page import Paged
 
 SHOWN = 20
@@ -135,14 +135,21 @@ class ComparisonReport(Paged):
         missing = f"; {', '.join(self.left_out)} left out" if self.left_out else ""
         return text + missing
 
+    def _runner(self, name: str) -> RunnerReport:
+        for runner in self.runners:
+            if runner.name == name:
+                return runner
+        known = ", ".join(runner.name for runner in self.runners)
+        raise FeedError(f"no runner is called {name!r}; there are {known}")
+
     def accounting(self, runner: str) -> dict[str, int]:
         """How many values of the graph met which fate in a runner; all add up."""
-        (found,) = [r for r in self.runners if r.name == runner]
+        found = self._runner(runner)
         return dict(Counter(a.fate.value for a in found.accounts.values()))
 
     def fusions(self, runner: str) -> dict[str, list[str]]:
         """Labels of the values inside each fusion of a runner."""
-        (found,) = [r for r in self.runners if r.name == runner]
+        found = self._runner(runner)
         groups: dict[str, list[str]] = {}
         for name, account in found.accounts.items():
             if account.fate is Fate.FUSED:

@@ -13,6 +13,7 @@ from typing import Any
 
 from graphwright.display import Shown
 from graphwright.files import replacing
+from graphwright.ir.arguments import checked
 
 _FOLDER = files("graphwright.report")
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -84,6 +85,7 @@ class Paged(Shown):
         """The report as JSON."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
+    @checked
     def to_html(self, path: "str | os.PathLike[str] | None" = None) -> str:
         """The report as one HTML page that needs no network, written to a file too."""
         text = self.page()

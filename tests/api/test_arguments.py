@@ -23,6 +23,12 @@ GRAPH = gw.trace(double, X)
 ANY: Any = gw
 """The library as one without types sees it."""
 
+
+def session(**options: Any) -> gw.InferenceSession:
+    model = gw.export(GRAPH).SerializeToString()
+    return gw.InferenceSession(model, gw.SessionOptions(**options))
+
+
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.compile(GRAPH, backend=3), "backend must be str | Backend | Sequence"),
     (lambda: ANY.compile(GRAPH, dump=3), "dump must be str | PathLike[str] | None"),
@@ -43,8 +49,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.set_num_threads(1.5), "count must be int, got 1.5"),
     (lambda: ANY.spec("float32", None), "None is no size"),
     (lambda: ANY.InferenceSession(b"", providers="CPU"), "InferenceSession: providers"),
-    (lambda: ANY.PassManager("fold_constants"), "passes are a list"),
-    (lambda: ANY.PassManager([3]), "a pass is a name or a function, got 3"),
+    (lambda: session(intra_op_num_threads=-1), "intra_op_num_threads must be 0, for"),
+    (lambda: session(max_bytes="1M"), "SessionOptions: max_bytes must be int | None"),
+    (lambda: ANY.PassManager("fold_constants"), "PassManager: passes must be Seq"),
+    (lambda: ANY.PassManager([3]), "PassManager: passes must be Sequence["),
     (lambda: ANY.Builder().finish(3), "Builder.finish: outputs must be Iterable"),
     (lambda: ANY.Builder().finish([3]), "an output is a value of the builder, got 3"),
     (lambda: ANY.Tensor(3), "gw.asarray takes int"),
@@ -53,6 +61,9 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.fori_loop(X, 2, lambda i, x: x, X), "counts from one integer"),
     (lambda: ANY.compile(GRAPH)(X, cancel=3), "must be a gw.Cancellation, got 3"),
     (lambda: ANY.compile(GRAPH).run(3, {"x": X}), "list of names, or None, got 3"),
+    (lambda: ANY.compile(GRAPH).cost_analysis(n="x"), "cost_analysis: n must be int"),
+    (lambda: ANY.compile(GRAPH).profile(3), "profile: feeds must be Sequence[Any]"),
+    (lambda: ANY.compare(GRAPH).accounting("x"), "no runner is called 'x'; there are"),
     (lambda: list(ANY.testing.cases("frob")), "frob has no recipe"),
 ]
 
