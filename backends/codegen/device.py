@@ -18,6 +18,8 @@ class Cpu:
             the reals only.
         dots: Whether a processor has an instruction that adds products of bytes to sums
             (see `kernels/sums.py`).
+        amx: Whether it has those that multiply tiles of bfloat16 numbers (see
+            `kernels/amx.py`).
         items: Work-items for each core: they take turns, and end at about one time.
         lanes: Elements of 32 bits that a register has: of vectors in kernels.
     """
@@ -27,6 +29,7 @@ class Cpu:
     in_place: bool = False
     strict: bool = False
     dots: bool = False
+    amx: bool = False
     items: int = 8
     lanes: int = 8
 

@@ -151,7 +151,8 @@ class OpenCLBackend(GraphBackend):
 
     def _compiled(self, graph: Graph, strict: bool) -> Kernel:
         own = self._session
-        target = target_of(own.device, own.schedule, own.shares, strict, own.dots)
+        ways = own.shares, strict, own.dots, own.amx
+        target = target_of(own.device, own.schedule, *ways)
         types, graph = graph.output_types, complexes.in_parts(graph)
         graph = attention.decomposed(graph, target)
         heavy = sum(node.op.name in HEAVY for node in graph.nodes)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.amx import LANES
 from graphwright.backends.codegen.kernels.sums import DOTS
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.turns import HELP, HELPERS
@@ -17,7 +18,7 @@ from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers
 from graphwright.backends.opencl.objects import Code, code_at, packed, unpacked
-from graphwright.backends.opencl.processor import has_dots
+from graphwright.backends.opencl.processor import grants_amx, has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of, width_of
 from graphwright.backends.progress import Progress
 from graphwright.ir.errors import DeviceMemoryError
@@ -191,6 +192,11 @@ class Session:
             return load(self._key(text)) is not None or bool(self.program(text))
         except BuildError:
             return False
+
+    @cached_property
+    def amx(self) -> bool:
+        """Whether kernels may use tiles; as of `dots`, and if the system grants it."""
+        return self.persists and self.lanes == LANES and grants_amx()
 
     @cached_property
     def helpers(self) -> Helpers | None:

@@ -43,7 +43,12 @@ def schedule_of(device: Any, cpu: int) -> Schedule:
 
 
 def target_of(
-    device: Any, schedule: Schedule, shares: bool, strict: bool, dots: bool = False
+    device: Any,
+    schedule: Schedule,
+    shares: bool,
+    strict: bool,
+    dots: bool = False,
+    amx: bool = False,
 ) -> Target:
     """What kernels are planned for.
 
@@ -53,10 +58,11 @@ def target_of(
         shares: Whether the device works in the host's memory.
         strict: Whether each op is computed as it is written.
         dots: Whether its processor multiplies bytes at once.
+        amx: Whether it multiplies tiles of bfloat16 numbers.
     """
     cores, near = int(device.max_compute_units), int(device.local_mem_size)
     if schedule == "cpu":
-        return Cpu(cores, near, shares, strict, dots, lanes=width_of(device))
+        return Cpu(cores, near, shares, strict, dots, amx, lanes=width_of(device))
     group = _power_of_two(min(_GROUP, int(device.max_work_group_size)))
     return Gpu(cores, group, min(_lanes(device), group), near, strict)
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import Dialect
-from graphwright.backends.codegen.kernels import depthwise, phases, winograd
+from graphwright.backends.codegen.kernels import amx_gemm, depthwise, phases, winograd
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.division import Division
 from graphwright.backends.codegen.kernels.finish import Finish
+from graphwright.backends.codegen.kernels.gemm import GemmShape
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
 from graphwright.backends.codegen.kernels.tile import Tile, heights, tall
@@ -71,7 +72,7 @@ def convolution(
     if depthwise.accepts(shape, machine.lanes):
         return depthwise.depthwise(shape, finish, machine, dialect)
     if cut is None:
-        return conv(shape, finish, machine, dialect)
+        return _as_written(shape, finish, machine, dialect)
 
     def made(shape: ConvShape) -> Library:
         return winograd.winograd(shape, finish, machine, dialect, cut)
@@ -79,6 +80,29 @@ def convolution(
     if phases.accepts(shape):
         return phases.phased(shape, machine.lanes, dialect, made)
     return made(shape)
+
+
+def _as_written(
+    shape: ConvShape, finish: Finish, machine: Cpu, dialect: Dialect
+) -> Library:
+    """The direct algorithm: a product, if that is all and tiles are faster."""
+    product = _product(shape)
+    if product is None or not amx_gemm.pays(product, machine):
+        return conv(shape, finish, machine, dialect)
+    library = amx_gemm.amx_gemm(product, True, finish, machine, dialect)
+    return library.behind(_matrix)
+
+
+def _product(shape: ConvShape) -> GemmShape | None:
+    """The product that a convolution is; None if it is none."""
+    if not shape.is_product or shape.groups > 1:
+        return None
+    size = shape.rows, shape.depth, shape.filters
+    return GemmShape(1, *size, pitch=shape.step, place=shape.out_step)
+
+
+def _matrix(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return weights.reshape(len(weights), -1).T[None]
 
 
 def are_small(weights: Constant) -> bool:

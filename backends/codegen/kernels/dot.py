@@ -17,7 +17,7 @@ from graphwright.backends.codegen.elements import Array, product, read
 from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.items import items_for, shares
-from graphwright.backends.codegen.kernels import coded_dot, integers
+from graphwright.backends.codegen.kernels import amx_gemm, coded_dot, integers
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import are_small
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
@@ -40,7 +40,7 @@ from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.dtype import float32, float64, int16, int32
 
 ROWS = 6
-_TILES, _STRASSEN = "tiles", "Strassen"
+_TILES, _STRASSEN, _AMX = "tiles", "Strassen", "AMX"
 """Names of ways, which records have."""
 _DOUBLES = 8
 """Elements of a vector of float64: a register of 512 bits, or two of 256."""
@@ -82,7 +82,8 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     names = _algorithms(site, shape)
 
     def made(name: str, machine: Cpu, own: Site) -> Sequence[Kernel]:
-        make = partial(gemm, shape, constant is not None, finish, machine, OPENCL)
+        maker = amx_gemm.amx_gemm if name == _AMX else gemm
+        make = partial(maker, shape, constant is not None, finish, machine, OPENCL)
         if name == _STRASSEN:
             make = partial(strassen, shape, finish, machine, OPENCL)
         form = name, shape, constant is not None, finish.form, machine
@@ -97,6 +98,8 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
 def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:
     """How a product can be computed: first what should be best."""
     constant = site.constant(1)
+    if amx_gemm.pays(shape, site.target):
+        return [_AMX, _TILES]
     if constant is None or site.target.strict or not pays(shape, site.target.lanes):
         return [_TILES]
     return [_STRASSEN, _TILES] if are_small(constant) else [_TILES]

@@ -16,6 +16,7 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import (
     Affine,
     Finish,
+    out_type,
     size_names,
     size_values,
 )
@@ -76,6 +77,8 @@ class GemmShape:
         columns: Of the right operand and the result.
         shared: Whether all products have one right operand.
         gap: Floats between the left operands, and between results.
+        pitch: From row to row of the left operand; 0 for ``depth``.
+        place: The same of the result; 0 for ``columns``.
     """
 
     batch: int
@@ -84,6 +87,8 @@ class GemmShape:
     columns: int
     shared: bool = False
     gap: int = 0
+    pitch: int = 0
+    place: int = 0
 
     @property
     def flops(self) -> int:
@@ -123,23 +128,27 @@ def gemm(
         tile = Tile(shape.rows, few, sums, machine.lanes).within(shape.columns)
     else:
         tile = fitting(*size, machine.lanes, sums)
-    near = not constant and shape.depth * shape.columns <= _NEAR
-    lies = near and shape.columns >= tile.columns
+    lies = not constant and is_near(shape) and shape.columns >= tile.columns
     source = _source(shape, tile, finish, lies, dialect)
     sizes = _sizes(shape, tile, machine, lies)
     right = "w" if lies or constant else "panels_of_w"
     arrays = ("x", right, *finish.arrays, "out")
     launch = _launch(source, tile, arrays, shape, sizes, size_values(finish))
     if constant:
-        return Library((launch,), {"w": partial(_panels, tile)})
+        return Library((launch,), {"w": partial(panels_of, tile)})
     if lies:
         return Library((launch,))
-    pack = _packing(shape, tile, sizes, dialect)
+    pack = packing(shape, tile, sizes, dialect)
     scratch = {"panels_of_w": shape.matrices * sizes["panels"] * sizes["panel_step"]}
     return Library((pack, launch), scratch=scratch)
 
 
-def _panels(tile: Tile, weights: NDArray[Any]) -> NDArray[Any]:
+def is_near(shape: GemmShape) -> bool:
+    """Whether a right operand is read where it lies."""
+    return shape.depth * shape.columns <= _NEAR
+
+
+def panels_of(tile: Tile, weights: NDArray[Any]) -> NDArray[Any]:
     """Panels of constant right operands; all of the depth is one tap."""
     rows = tile.sums_of.rows(weights[..., None, :, :])
     return packed(rows, tile.columns, tile.sums_of.dtype)
@@ -227,13 +236,14 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "block": height,
         "span": span,
         "piece": piece,
-        **_asked(shape, tile, machine, piece, min(tiles, height), lies),
+        **asked_of(shape, tile, machine, piece, min(tiles, height), lies),
     }
 
 
-def _asked(
+def asked_of(
     shape: GemmShape, tile: Tile, machine: Cpu, piece: int, passes: int, lies: bool
 ) -> Mapping[str, int]:
+    """What is asked of memory ahead, by so many ``passes`` of tiles: see `asked`."""
     columns, head = tile.columns, tile.sums_of.head
     if lies:  # the next panel lies beside this one
         return by_rows(columns, shape.columns)
@@ -252,10 +262,40 @@ def _source(
     own = arguments(arrays, numbers, "out", types, ("near",))
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
 
+    body = [
+        "size_t z = ITEM(2), base = z * out_step;",
+        f"const __global {word} *own = x + z * x_step;",
+        "int first = ITEM(0) * block;",
+        "int last = first + block < tiles ? first + block : tiles;",
+        f"int top = {tile.row('first')};",
+        "size_t from = ITEM(1) * span;",
+        "size_t end = from + span < panels ? from + span : panels;",
+        "int under = (int)z * rows, pitch = depth, place = columns;",
+        f"__global {out_type(finish)} *to = out + base;",
+        *by_vectors(tile, finish, ragged, asks),
+    ]
+    return named("gemm", "\n".join(block(head, body)) + "\n")
+
+
+def by_vectors(
+    tile: Tile, finish: Finish, ragged: bool, asks: Sequence[str] = BY_TURNS
+) -> list[str]:
+    """What a work-item does: tiles ``first`` to ``last`` by panels ``from`` to ``end``.
+
+    Rows of ``own`` lie ``pitch`` floats apart, those of results ``place``.
+
+    Args:
+        tile: The tile.
+        finish: What is done to sums.
+        ragged: Whether a panel has less than all columns.
+        asks: See `Tile.multiply`.
+    """
+    word = tile.sums_of.word
+
     def sums(tile: Tile) -> list[str]:
         rows = [
             f"const __global {word} *a{i} = "
-            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth + k0;"
+            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * pitch + k0;"
             for i in range(tile.rows)
         ]
         multiply = tile.multiply("deep", step="row_step", asks=asks)
@@ -278,43 +318,33 @@ def _source(
         "if (more) deep = piece;",
         *block("for (size_t p = from; p < end; p++)", panels),
     ]
-    body = [
-        "size_t z = ITEM(2), base = z * out_step;",
-        f"const __global {word} *own = x + z * x_step;",
-        "int first = ITEM(0) * block;",
-        "int last = first + block < tiles ? first + block : tiles;",
-        f"int top = {tile.row('first')};",
-        "size_t from = ITEM(1) * span;",
-        "size_t end = from + span < panels ? from + span : panels;",
-        *block("for (int k0 = 0; k0 == 0 || k0 < depth; k0 += piece)", parts),
-    ]
-    return named("gemm", "\n".join(block(head, body)) + "\n")
+    return block("for (int k0 = 0; k0 == 0 || k0 < depth; k0 += piece)", parts)
 
 
 def _stores(tile: Tile, finish: Finish, ragged: bool) -> Form:
     """Writes sums, of all of the depth or of less."""
 
     def store(j: str) -> list[str]:
-        left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
+        left, row = f"left - {j}" if ragged else None, "under + r + i"
         whole = [
             f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
             *finish.statements("sum", "at", row, f"column + {j}", left),
-            finish.write("out + at", "sum", left),
+            finish.write(f"to + (size_t)(r + i) * place + column + {j}", "sum", left),
         ]
         if tile.sums_of.head:
             return whole
         place = f"(p - from) * {tile.rows} * block + r - top + i"
         return [
-            f"__local float *to = near + ({place}) * {tile.columns} + {j};",
-            "if (k0 > 0) sum += NEAR_LOAD(to);",
-            *block("if (more)", ["NEAR_STORE(to, sum)"]),
+            f"__local float *kept = near + ({place}) * {tile.columns} + {j};",
+            "if (k0 > 0) sum += NEAR_LOAD(kept);",
+            *block("if (more)", ["NEAR_STORE(kept, sum)"]),
             *block("else", whole),
         ]
 
     return store
 
 
-def _packing(
+def packing(
     shape: GemmShape, tile: Tile, sizes: Mapping[str, int], dialect: Dialect
 ) -> Launch:
     """Copies matrices to panels, the last ones filled up with zeros."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2s
 
 from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels.amx_words import WORDS
 
 
 def prelude(dialect: Dialect, lanes: int) -> str:
@@ -43,6 +44,7 @@ static inline ivec dot4(ivec c, ivec x, ivec w) {{
     c += ((x >> i) & 255) * ((w << (24 - i)) >> 24);
   return c;
 }}
+{WORDS if lanes == 16 else ""}\
 #define WITHIN(i, n) ((uint)(i) < (uint)(n))
 #ifdef __has_builtin
 #if __has_builtin(__builtin_prefetch)

@@ -1,0 +1,397 @@
+"""Products of float32 by a processor's tiles of bfloat16 numbers: x86's AMX.
+
+One instruction multiplies 16 rows of 32 numbers by 16 columns of such and adds to sums
+of float32, in 16 cycles, in which vectors multiply 512 of these 8,192 pairs (Intel,
+"Architecture Instruction Set Extensions", AMX_BF16). A float32 number is the sum of
+three of bfloat16, exactly: the first 8 bits, the next 8, the last 8. Of nine products
+of such parts six are all that 24 bits need: what is left out is under 2**-21 of the
+whole (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial intelligence
+datatype for higher-precision computations", 2019). So sums are as exact as those of
+float32, in 6 / 16 of their time.
+
+Parts are made in local memory: of rows for all columns of a work-item, of a panel for
+all its rows, while the one before is multiplied: then vectors have little else to do.
+Numbers below 2**-110 lose their last parts, as these are below what bfloat16 has. What
+is not finite would spread to other sums, which then are not finite either: such sums
+are computed again, as they are written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.kernels.text import block
+from graphwright.backends.codegen.kernels.tile import Form, Tile
+from graphwright.ir.record import record
+
+HIGH, DEEP, LANES = 16, 32, 16
+"""Rows of a tile at most, its depth, and columns: as many as a vector has lanes."""
+_SUMS, PARTS = HIGH * LANES, 3 * HIGH * DEEP // 2
+"""Floats in the memory of a tile of sums, and of the three of its parts."""
+_CONFIG = 16
+"""Floats in that of what says how large tiles are."""
+_ORDER = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))
+"""Parts of rows and of columns whose products are added, small ones first."""
+_LATENCY = 56
+"""Cycles until a sum can be added to again: in which others are."""
+_SPLIT, _STORED = 0.5, 0.5
+"""Cycles to make the parts of a number, and to store a sum."""
+_ALONE = 0.25
+"""Share of the time of a work-item in which other cores are idle at the end."""
+_NEAR, _SHARE = 3 << 19, 3 / 4
+"""Bytes of local memory, at most, and the share of the cache: of 2 MiB, where there are
+tiles."""
+_PRODUCTS, _GAIN = 37, 0.92
+"""Products of floats that vectors do in such a cycle; to which part of their time tiles
+must come."""
+
+SIZES = ("high", "block", "span", "piece", "kept", "each")
+"""Rows of a tile; tiles and panels of a work-item; depth at once; whether sums wait
+between pieces of it; rows of the next panel that are split in half a step."""
+
+
+@record(frozen=True, slots=True)
+class Share:
+    """What a work-item multiplies.
+
+    Attributes:
+        high: Rows of a tile.
+        tiles: Of rows, an even number.
+        panels: Of columns.
+        steps: Of depth, at once.
+        vectors: Of a panel.
+        depth: All of it.
+    """
+
+    high: int
+    tiles: int
+    panels: int
+    steps: int
+    vectors: int
+    depth: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether sums wait between pieces of the depth."""
+        return self.steps * DEEP < self.depth
+
+    @property
+    def near(self) -> int:
+        """Floats of local memory."""
+        pairs = self.tiles // 2 * (self.panels if self.kept else 1)
+        sums = 2 * pairs * self.vectors * _SUMS
+        tiles = sums + (self.tiles + 2 * self.vectors) * self.steps * PARTS
+        rows = (self.high + 1) * self.tiles  # of which vectors may keep sums, too
+        return _CONFIG + max(tiles, rows * self.panels * self.vectors * LANES)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers that a kernel takes, by name."""
+        return {
+            "high": self.high,
+            "block": self.tiles,
+            "span": self.panels,
+            "piece": self.steps * DEEP,
+            "kept": int(self.kept),
+            "each": -(-HIGH // self.tiles),
+        }
+
+
+def panel_tile(columns: int) -> Tile:
+    """A panel: two vectors of columns, or one where there are no more."""
+    return Tile(HIGH, 2 if columns > LANES else 1, lanes=LANES).within(columns)
+
+
+@lru_cache(1024)
+def share_of(
+    rows: int, depth: int, columns: int, times: int, machine: Cpu
+) -> Share | None:
+    """How a product is cut; None where vectors are about as fast.
+
+    Args:
+        rows: Of the left operand.
+        depth: What is summed over.
+        columns: Of the right operand.
+        times: Products of these sizes.
+        machine: The device.
+    """
+    if not machine.amx or machine.strict or min(rows, columns, depth) < HIGH:
+        return None
+    size = rows, depth, columns
+    shares = _shares(*size, min(_NEAR, _SHARE * machine.cache))
+    found = ((_cycles(s, *size, times, machine), s) for s in shares)
+    vectors = times * rows * depth * columns / (_PRODUCTS * machine.cores)
+    cycles, best = min(found, key=lambda pair: pair[0], default=(vectors, None))
+    return best if cycles < _GAIN * vectors else None
+
+
+def _shares(rows: int, depth: int, columns: int, most: float) -> Iterator[Share]:
+    tile = panel_tile(columns)
+    panels, pairs = -(-columns // tile.columns), -(-rows // (2 * HIGH))
+    high = -(-rows // (2 * pairs))
+    for tiles in (2 * own for own in _parts(pairs)):
+        for span in _parts(panels):
+            for steps in _parts(-(-depth // DEEP)):
+                share = Share(high, tiles, span, steps, tile.vectors, depth)
+                if 4 * share.near <= most:
+                    yield share
+                    break
+
+
+def _parts(count: int) -> list[int]:
+    """Sizes of about equal parts, from all at once to one by one."""
+    found, parts = [count], 2
+    while found[-1] > 1:
+        found.append(-(-count // parts))
+        parts += max(1, parts // 2)
+    return found
+
+
+def _cycles(
+    share: Share, rows: int, depth: int, columns: int, times: int, machine: Cpu
+) -> float:
+    """Of all cores, until the last one is done."""
+    high, wide = share.tiles * share.high, share.panels * share.vectors * LANES
+    steps, deep = -(-depth // DEEP), share.steps * DEEP
+    dots = len(_ORDER) * steps * max(2 * share.vectors * share.high, _LATENCY)
+    each = (
+        share.tiles // 2 * share.panels * dots
+        + _SPLIT * depth * (high + wide)
+        + _STORED * -(-depth // deep) * high * wide
+    )
+    items = times * -(-rows // high) * -(-columns // wide)
+    return each * (-(-items // machine.cores) + _ALONE)
+
+
+# Text -------------------------------------------------------------------------------
+
+Place: TypeAlias = Callable[[str], str]
+"""An address, by the number of a row or a panel."""
+
+
+def items(
+    tile: Tile, row: Place, panel: Place, form: Form, vectors: Sequence[str]
+) -> list[str]:
+    """What a work-item does: rows ``first`` to ``last`` by panels ``from`` to ``end``.
+
+    Args:
+        tile: The panel's.
+        row: Where a row is.
+        panel: Where a panel is; its rows lie ``row_step`` floats apart.
+        form: Statements for each vector ``sum`` of row ``r``, from a column on.
+        vectors: The same for ``own_rows`` from ``low`` on, where tiles are slow.
+    """
+    each = [
+        f"const int column = {tile.column('p', 'edge')};",
+        f"const __global float *panel = {panel('p')};",
+        *_soon(panel),
+        *block("for (int t = 0; t < pairs; t++)", _pair(tile, row, form)),
+        "now = next; next = right; right = now;",
+    ]
+    piece = [
+        "int deep = depth - k0, more = deep > piece;",
+        "if (more) deep = piece;",
+        *_rows_split(row),
+        *block("for (size_t p = from; p < end; p++)", each),
+    ]
+    return [
+        "const int low = first * high;",
+        "const int own_rows = (last * high < rows ? last * high : rows) - low;",
+        "__local uchar *sizes = (__local uchar *)near;",
+        "for (int i = 0; i < 64; i++) sizes[i] = i == 0;",
+        "for (int i = 0; i < 8; i++)",
+        f"  sizes[16 + 2 * i] = 64, sizes[48 + i] = i < 6 ? high : {HIGH};",
+        "TILES(sizes)",
+        "const int fast = tiles_are_fast(near);",
+        *block(
+            "if (fast)",
+            [
+                *_begun(tile, panel),
+                *block("for (int k0 = 0; k0 < depth; k0 += piece)", piece),
+            ],
+        ),
+        "TILES_DONE",
+        *block("if (!fast)", vectors),
+    ]
+
+
+def _begun(tile: Tile, panel: Place) -> list[str]:
+    """Where what lies, and the parts of the first panel."""
+    wide = f"{tile.vectors * PARTS} * steps"
+    return [
+        f"const int pairs = (last - first) / 2, steps = piece / {DEEP};",
+        f"__local float *now = near + {_CONFIG}, *right = now + {wide};",
+        f"__local float *next = now, *left = right + {wide};",
+        f"__local float *sums = left + block * steps * {PARTS}, *to;",
+        f"const __global float *soon = {panel('from')};",
+        "int e = 0, soon_deep = depth < piece ? depth : piece;",
+        "to = next;",
+        *_panel_split(tile, "soon_deep"),
+        "now = next; next = right; right = now;",
+    ]
+
+
+def _soon(panel: Place) -> list[str]:
+    """Which panel is split meanwhile: what is multiplied next."""
+    rest = "depth - k0 - piece"
+    return [
+        f"soon = {panel('(p + 1)')} + (size_t)k0 * row_step;",
+        "soon_deep = deep;",
+        *block(
+            "if (p + 1 == end)",
+            [
+                f"soon = {panel('from')} + (size_t)(k0 + piece) * row_step;",
+                f"soon_deep = more ? {rest} < piece ? {rest} : piece : 0;",
+            ],
+        ),
+        "e = 0; to = next;",
+    ]
+
+
+def _rows_split(row: Place) -> list[str]:
+    """Makes the parts of all rows, of a piece of the depth."""
+    each = [
+        f"const __global float *x_row = {row('(low + tile * high + i)')} + k0;",
+        f"__local float *to = left + tile * steps * {PARTS} + i * {LANES};",
+        "int k = 0;",
+        *block(
+            f"for (; k + {DEEP} <= deep; k += {DEEP}, to += {PARTS})",
+            [
+                f"vec u = LOAD(x_row + k), v = LOAD(x_row + k + {LANES});",
+                "SPLIT(to, u, v)",
+            ],
+        ),
+        *block(
+            "if (k < deep)",
+            [
+                "vec u = part(x_row + k, deep - k);",
+                f"vec v = part(x_row + k + {LANES}, deep - k - {LANES});",
+                "SPLIT(to, u, v)",
+            ],
+        ),
+    ]
+    rows = "for (int i = 0; i < high && tile * high + i < own_rows; i++)"
+    return block("for (int tile = 0; tile < last - first; tile++)", block(rows, each))
+
+
+def _panel_split(tile: Tile, count: str) -> list[str]:
+    """Makes the parts of so many rows of the next panel, and of those 16 below."""
+    lines = list[str]()
+    for j, start in enumerate(tile.starts):
+        upper, lower = f"soon + {start}", f"soon + {HIGH} * row_step + {start}"
+        lines += block(
+            "",
+            [
+                "vec u = SPLAT(0), v = SPLAT(0);",
+                f"if (e < soon_deep) u = LOAD({upper});",
+                f"if (e + {HIGH} < soon_deep) v = LOAD({lower});",
+                f"AHEAD({upper} + ahead) AHEAD({lower} + ahead)",
+                f"SPLIT(to + {j * PARTS}, u, v)",
+            ],
+        )
+    lines += [
+        f"soon += row_step; to += {LANES}; e++;",
+        *block(
+            f"if ((e & {HIGH - 1}) == 0)",
+            [
+                f"e += {HIGH}; soon += {HIGH} * row_step;",
+                f"to += {tile.vectors * PARTS - _SUMS};",
+            ],
+        ),
+    ]
+    return block(f"for (int n = {count}; n > 0 && e < soon_deep; n--)", lines)
+
+
+def _pair(tile: Tile, row: Place, form: Form) -> list[str]:
+    """A pair of tiles of rows by a panel, and the parts of some of the next panel."""
+    size, own = 2 * tile.vectors * _SUMS, range(2 * tile.vectors)
+    place = [f"c + {n * _SUMS}, 64" for n in own]
+    zeros = " ".join(f"TILE_ZERO({n})" for n in own)
+    loads = " ".join(f"TILE_LOAD({n}, {place[n]})" for n in own)
+    half = len(_ORDER) // 2
+    steps = [
+        *_dots(tile, slice(None, half)),
+        *_panel_split(tile, "each"),
+        *_dots(tile, slice(half, None)),
+        *_panel_split(tile, "each"),
+    ]
+    move = f"k += {DEEP}, a += {PARTS}, b += {tile.vectors * PARTS}"
+    return [
+        f"__local float *c = sums + (kept ? (int)(p - from) * pairs + t : 0) * {size};",
+        f"const __local float *a = left + 2 * t * steps * {PARTS}, *b = right;",
+        "int count = own_rows - 2 * t * high;",
+        "if (count > 2 * high) count = 2 * high;",
+        f"if (k0 == 0) {{ {zeros} }} else {{ {loads} }}",
+        *block(f"for (int k = 0; k < deep; {move})", steps),
+        *(f"TILE_STORE({n}, {place[n]})" for n in own),
+        *block("if (!more)", _stored(tile, row, form)),
+    ]
+
+
+def _stored(tile: Tile, row: Place, form: Form) -> list[str]:
+    """What is done to the sums of a pair of tiles."""
+    rows = "for (int i = 0; i < count; i++)"
+    gap = f"{tile.vectors * HIGH} - high"
+    at = [
+        "const int r = low + 2 * t * high + i;",
+        f"__local float *own = c + (i < high ? i : i + {gap}) * {LANES};",
+    ]
+    looks = [f"odd += NEAR_LOAD(own + {j * _SUMS}) * 0;" for j in range(tile.vectors)]
+    stores = [
+        line
+        for j, start in enumerate(tile.starts)
+        for line in block(
+            "", [f"vec sum = NEAR_LOAD(own + {j * _SUMS});", *form(str(start))]
+        )
+    ]
+    return [
+        "vec odd = SPLAT(0);",
+        *block(rows, [*at, *looks]),
+        *block("if (has_nan(odd))", block(rows, [*at, *_as_written(tile, row)])),
+        *block(rows, [*at, *stores]),
+    ]
+
+
+def _dots(tile: Tile, part: slice) -> list[str]:
+    """Products of parts in a step of depth, each read when it changes."""
+    lines, held = list[str](), (-1, -1)
+    sides = ("a", 4, 2, f"steps * {PARTS}"), ("b", 6, tile.vectors, f"{PARTS}")
+    for parts in _ORDER:
+        own = list[str]()
+        for side, now, before in zip(sides, parts, held, strict=True):
+            base, first, count, step = side
+            for i in range(count if now != before else 0):
+                at = f"{base} + {i} * {step} + {now * PARTS // 3}"
+                own.append(f"TILE_LOAD({first + i}, {at}, 64)")
+        held = parts
+        own += (
+            f"TILE_DOT({i * tile.vectors + j}, {4 + i}, {6 + j})"
+            for i in range(2)
+            for j in range(tile.vectors)
+        )
+        lines.append(" ".join(own))
+    return lines[part]
+
+
+def _as_written(tile: Tile, row: Place) -> list[str]:
+    """The sums of a row, of all of the depth, by vectors."""
+    lines = [f"const __global float *x_row = {row('r')};"]
+    for j, start in enumerate(tile.starts):
+        right = f"LOAD(panel + (size_t)k * row_step + {start})"
+        lines += [
+            f"vec c{j} = SPLAT(0);",
+            f"for (int k = 0; k < depth; k++) c{j} += SPLAT(x_row[k]) * {right};",
+            f"NEAR_STORE(own + {j * _SUMS}, c{j})",
+        ]
+    return lines
+
+
+def in_rows(tile: Tile) -> list[str]:
+    """Numbers of the tiles of vectors in a work-item's rows: as of `Tile.split`."""
+    return [
+        "const int rows = own_rows, top = 0, first = 0;",
+        f"const int last = (rows + {tile.rows - 1}) / {tile.rows}, block = last;",
+        f"const int rest = rows - last * {tile.rows - 1};",
+        "const int longs = rest < 0 ? last : rest;",
+    ]

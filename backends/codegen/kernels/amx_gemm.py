@@ -1,0 +1,158 @@
+"""Matrix products by tiles of bfloat16 numbers: see `amx.py`."""
+
+from dataclasses import replace
+from functools import partial
+
+from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.dialect import Dialect
+from graphwright.backends.codegen.kernels import amx
+from graphwright.backends.codegen.kernels.finish import (
+    Finish,
+    out_type,
+    size_names,
+    size_values,
+)
+from graphwright.backends.codegen.kernels.gemm import (
+    GemmShape,
+    asked_of,
+    by_vectors,
+    is_near,
+    packing,
+    panels_of,
+)
+from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.shape import pieces
+from graphwright.backends.codegen.kernels.text import arguments, block, named
+from graphwright.backends.codegen.kernels.tile import ASKED, Form, Tile, tall
+
+_FAR = 1 << 12
+"""Floats that memory is asked for ahead."""
+_DEPTH = 1024
+"""Steps of depth that vectors multiply at once."""
+_SIZES = (
+    *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
+    *("panels", "panel_step", "row_step", "edge", "tiles", "ahead", "whole", *ASKED),
+    *("pitch", "place"),
+    *amx.SIZES,
+)
+"""As of `gemm.py`."""
+
+
+def _merged(shape: GemmShape) -> GemmShape:
+    """Rows of all products by one operand are rows of one."""
+    if not shape.shared or shape.batch == 1:
+        return shape
+    return GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
+
+
+def pays(shape: GemmShape, machine: Cpu) -> bool:
+    """Whether that is faster than by vectors."""
+    return _share(_merged(shape), machine) is not None
+
+
+def _share(shape: GemmShape, machine: Cpu) -> amx.Share | None:
+    return amx.share_of(shape.rows, shape.depth, shape.columns, shape.batch, machine)
+
+
+def amx_gemm(
+    shape: GemmShape, constant: bool, finish: Finish, machine: Cpu, dialect: Dialect
+) -> Library:
+    """A product of ``x`` and ``w`` to ``out``; see `gemm.gemm`."""
+    shape = _merged(shape)
+    tile, share = amx.panel_tile(shape.columns), _share(shape, machine)
+    assert share is not None
+    vectors = tall(min(shape.rows, share.tiles * share.high), machine.lanes)
+    vectors = replace(vectors, vectors=tile.vectors, common=tile.common)
+    lies = not constant and is_near(shape)
+    sizes = _sizes(shape, vectors, share, machine, lies)
+    items = (
+        -(-sizes["tiles"] // share.tiles),
+        -(-sizes["panels"] // share.panels),
+        shape.batch,
+    )
+    arrays = ("x", "w" if lies or constant else "panels_of_w", *finish.arrays, "out")
+    numbers = (*(sizes[name] for name in _SIZES), *size_values(finish))
+    source = _source(vectors, finish, dialect)
+    launch = Launch(*source, (*arrays, Local(share.near), *numbers), items)
+    if constant:
+        return Library((launch,), {"w": partial(panels_of, vectors)})
+    if lies:
+        return Library((launch,))
+    scratch = {"panels_of_w": shape.matrices * sizes["w_step"]}
+    return Library((packing(shape, vectors, sizes, dialect), launch), scratch=scratch)
+
+
+def _sizes(
+    shape: GemmShape, tile: Tile, share: amx.Share, machine: Cpu, lies: bool
+) -> dict[str, int]:
+    panels, panel = -(-shape.columns // tile.columns), shape.depth * tile.columns
+    own = min(shape.rows, share.tiles * share.high)
+    whole = pieces(shape.depth, _DEPTH)
+    return {
+        "rows": shape.rows,
+        "depth": shape.depth,
+        "columns": shape.columns,
+        "x_step": shape.rows * shape.depth + shape.gap,
+        "out_step": shape.rows * shape.columns + shape.gap,
+        "w_step": shape.depth * shape.columns if lies else panels * panel,
+        "panels": panels,
+        "panel_step": tile.columns if lies else panel,
+        "row_step": shape.columns if lies else tile.columns,
+        "edge": tile.edge(shape.columns),
+        "tiles": 2 * -(-shape.rows // (2 * share.high)),
+        "ahead": tile.columns if lies else _FAR,
+        "whole": whole,
+        "pitch": shape.pitch or shape.depth,
+        "place": shape.place or shape.columns,
+        **asked_of(shape, tile, machine, whole, -(-own // tile.rows), lies),
+        **share.sizes,
+    }
+
+
+def _source(vectors: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
+    """The kernel's name and text."""
+    arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
+    own = arguments(arrays, numbers, "out", finish.types, ("near",))
+    head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
+    tile = replace(vectors, rows=amx.HIGH)
+    slow = [
+        "const int under = (int)z * rows + low;",
+        "const __global float *own = mine + (size_t)low * pitch;",
+        "const size_t base = from_base + (size_t)low * columns;",
+        f"__global {out_type(finish)} *to = results + (size_t)low * place;",
+        *amx.in_rows(vectors),
+        "const int piece = whole;",
+        *by_vectors(vectors, finish, ragged=False),
+    ]
+    body = [
+        "const size_t z = ITEM(2), from_base = z * out_step;",
+        "const __global float *mine = x + z * x_step;",
+        f"__global {out_type(finish)} *results = out + from_base;",
+        "int first = ITEM(0) * block;",
+        "int last = first + block < tiles ? first + block : tiles;",
+        "size_t from = ITEM(1) * span;",
+        "size_t end = from + span < panels ? from + span : panels;",
+        *amx.items(tile, _row, partial(_panel, tile), _stores(finish), block("", slow)),
+    ]
+    return named("amx_gemm", "\n".join(block(head, body)) + "\n")
+
+
+def _row(number: str) -> str:
+    return f"mine + (size_t){number} * pitch"
+
+
+def _panel(tile: Tile, number: str) -> str:
+    column = tile.column(number, "edge")
+    place = f"(row_step == columns ? (size_t)({column}) : {number} * panel_step)"
+    return f"w + z * w_step + {place}"
+
+
+def _stores(finish: Finish) -> Form:
+    def store(j: str) -> list[str]:
+        return [
+            f"size_t at = from_base + (size_t)r * columns + column + {j};",
+            *finish.statements("sum", "at", "(int)z * rows + r", f"column + {j}", None),
+            finish.write(f"results + (size_t)r * place + column + {j}", "sum", None),
+        ]
+
+    return store
