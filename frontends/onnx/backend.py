@@ -12,24 +12,33 @@ from graphwright.backends import contract
 from graphwright.backends.compile import lower
 from graphwright.backends.executable import Executable
 from graphwright.frontends.onnx.load import import_model
+from graphwright.ir.arguments import checked
+from graphwright.ir.errors import FeedError
 
 
 class GraphwrightRep(BackendRep):
     """A model made ready to run."""
 
-    def __init__(self, model: Any, backend: "str | contract.Backend") -> None:
+    @checked
+    def __init__(
+        self, model: onnx.ModelProto, backend: "str | contract.Backend"
+    ) -> None:
         graph = import_model(model)
         self.executable = Executable(graph, *lower(graph, backend=backend))
 
     def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
         """Outputs for positional inputs, or for a dictionary by name."""
         exe = self.executable
-        feeds = (
-            inputs
-            if isinstance(inputs, dict)
-            else dict(zip(exe.input_names, inputs, strict=False))
-        )
-        return tuple(exe.run(None, feeds))
+        if isinstance(inputs, dict):
+            return tuple(exe.run(None, inputs))
+        names = exe.input_names
+        if len(inputs) > len(names):
+            known = ", ".join(map(repr, names))
+            raise FeedError(
+                f"{exe.graph.name} takes {len(names)} inputs ({known}), got"
+                f" {len(inputs)}"
+            )
+        return tuple(exe.run(None, dict(zip(names, inputs, strict=False))))
 
 
 class GraphwrightBackend(Backend):

@@ -29,6 +29,10 @@ def session(**options: Any) -> gw.InferenceSession:
     return gw.InferenceSession(model, gw.SessionOptions(**options))
 
 
+def prepare(model: Any) -> Any:
+    return ANY.onnx_backend.GraphwrightBackend.prepare(model)
+
+
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.compile(GRAPH, backend=3), "backend must be str | Backend | Sequence"),
     (lambda: ANY.compile(GRAPH, dump=3), "dump must be str | PathLike[str] | None"),
@@ -64,6 +68,8 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.compile(GRAPH).cost_analysis(n="x"), "cost_analysis: n must be int"),
     (lambda: ANY.compile(GRAPH).profile(3), "profile: feeds must be Sequence[Any]"),
     (lambda: ANY.compare(GRAPH).accounting("x"), "no runner is called 'x'; there are"),
+    (lambda: prepare(3), "GraphwrightRep: model must be ModelProto, got 3"),
+    (lambda: prepare(gw.export(GRAPH)).run([X, X]), "takes 1 inputs ('x'), got 2"),
     (lambda: list(ANY.testing.cases("frob")), "frob has no recipe"),
 ]
 
