@@ -121,7 +121,8 @@ def share_of(
     size = rows, depth, columns
     shares = _shares(*size, min(_NEAR, _SHARE * machine.cache))
     found = ((_cycles(s, *size, times, machine), s) for s in shares)
-    vectors = times * rows * depth * columns / (_PRODUCTS * machine.cores)
+    sums = times * rows * columns / machine.cores
+    vectors = sums * (depth / _PRODUCTS + _STORED / 2)
     cycles, best = min(found, key=lambda pair: pair[0], default=(vectors, None))
     return best if cycles < _GAIN * vectors else None
 
