@@ -9,8 +9,8 @@ from pathlib import Path
 _CPUINFO = Path("/proc/cpuinfo")
 _DOTS = frozenset({"avx512_vnni", "avx512vl"})
 """Flags of processors with ``vpdpbusd`` on registers of 256 bits."""
-_AMX = frozenset({"amx_tile", "amx_bf16", "avx512bw"})
-"""The same with tiles of bfloat16 numbers, and what their parts are made by."""
+_AMX = frozenset({"amx_tile", "amx_bf16", "amx_int8", "avx512bw"})
+"""The same with tiles of bfloat16 numbers and bytes, and what parts are made by."""
 
 _PRCTL, _REQUEST, _TILES = 158, 0x1023, 18
 """Linux's ``arch_prctl`` on x86-64, what it is asked for, and of which state."""

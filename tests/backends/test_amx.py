@@ -1,5 +1,6 @@
 """Products by tiles of bfloat16 numbers: as exact as those of float32."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,14 @@ from library_runs import run
 import graphwright as gw
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
-from graphwright.backends.codegen.kernels import amx
+from graphwright.backends.codegen.kernels import amx, amx_bytes
 from graphwright.backends.codegen.kernels.amx_gemm import amx_gemm, pays
 from graphwright.backends.codegen.kernels.choose import convolution
 from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
+from graphwright.backends.codegen.kernels.sums import Bytes
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.library import session
 from graphwright.backends.opencl.processor import flags_in
@@ -28,6 +30,20 @@ both = pytest.mark.parametrize("fast", [True, False])
 
 MACHINE = Cpu(2, 1 << 21, amx=True, lanes=16)
 ASKS = "const int fast = tiles_are_fast(near);"
+
+
+class Raw(Affine):
+    """Writes sums of integers as they are."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The result's."""
+        return {"out": "int"}
+
+    def write(self, address: str, value: str, left: str | None) -> str:
+        """See `Finish`."""
+        return f"WORDS_STORE({address}, {value})"
+
 
 SHAPES = [
     GemmShape(1, 64, 96, 128),
@@ -188,3 +204,28 @@ def test_flags_of_all_cores_count() -> None:
     assert not flags_in([has, "flags\t\t: fpu amx_tile"], needed)
     assert not flags_in(["flags\t\t: amx_tile amx_bf16_not"], needed)
     assert not flags_in(["Features : asimd"], needed)
+
+
+BYTES = [
+    GemmShape(1, 128, 48, 96),
+    GemmShape(1, 70, 16, 50),
+    GemmShape(3, 33, 32, 20),
+    GemmShape(1, 300, 64, 16),
+]
+
+
+@tiles
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("shape", BYTES, ids=str)
+def test_products_of_bytes_are_exact(shape: GemmShape, signed: bool) -> None:
+    pick, zero = np.random.default_rng(0).integers, 3 if signed else 130
+    low, high, dtype = (-128, 128, np.int8) if signed else (0, 256, np.uint8)
+    x = pick(low, high, (shape.batch, shape.rows, 4 * shape.depth)).astype(dtype)
+    w = pick(-128, 128, (shape.batch, 4 * shape.depth, shape.columns)).astype(np.int16)
+    sums = Bytes(signed, zero, fast=True)
+    assert amx_bytes.takes(shape, sums, MACHINE)
+    library = amx_bytes.amx_bytes(shape, Raw(), MACHINE, OPENCL, sums)
+    size = shape.batch, shape.rows, shape.columns
+    got = run(library, {"x": x.view(np.int32)}, size, w, MACHINE.lanes)
+    want = (x.astype(np.int64) - zero) @ w.astype(np.int64)
+    np.testing.assert_array_equal(got.view(np.int32), want)

@@ -27,17 +27,17 @@ from graphwright.ir.record import record
 
 HIGH, DEEP, LANES = 16, 32, 16
 """Rows of a tile at most, its depth, and columns: as many as a vector has lanes."""
-_SUMS, PARTS = HIGH * LANES, 3 * HIGH * DEEP // 2
+SUMS, PARTS = HIGH * LANES, 3 * HIGH * DEEP // 2
 """Floats in the memory of a tile of sums, and of the three of its parts."""
-_CONFIG = 16
+CONFIG = 16
 """Floats in that of what says how large tiles are."""
 _ORDER = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))
 """Parts of rows and of columns whose products are added, small ones first."""
-_LATENCY = 56
+LATENCY = 56
 """Cycles until a sum can be added to again: in which others are."""
-_SPLIT, _STORED = 0.5, 0.5
+_SPLIT, STORED = 0.5, 0.5
 """Cycles to make the parts of a number, and to store a sum."""
-_ALONE = 0.25
+ALONE = 0.25
 """Share of the time of a work-item in which other cores are idle at the end."""
 _NEAR, _SHARE = 3 << 19, 3 / 4
 """Bytes of local memory, at most, and the share of the cache: of 2 MiB, where there are
@@ -80,10 +80,10 @@ class Share:
     def near(self) -> int:
         """Floats of local memory."""
         pairs = self.tiles // 2 * (self.panels if self.kept else 1)
-        sums = 2 * pairs * self.vectors * _SUMS
+        sums = 2 * pairs * self.vectors * SUMS
         tiles = sums + (self.tiles + 2 * self.vectors) * self.steps * PARTS
         rows = (self.high + 1) * self.tiles  # of which vectors may keep sums, too
-        return _CONFIG + max(tiles, rows * self.panels * self.vectors * LANES)
+        return CONFIG + max(tiles, rows * self.panels * self.vectors * LANES)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -122,7 +122,7 @@ def share_of(
     shares = _shares(*size, min(_NEAR, _SHARE * machine.cache))
     found = ((_cycles(s, *size, times, machine), s) for s in shares)
     sums = times * rows * columns / machine.cores
-    vectors = sums * (depth / _PRODUCTS + _STORED / 2)
+    vectors = sums * (depth / _PRODUCTS + STORED / 2)
     cycles, best = min(found, key=lambda pair: pair[0], default=(vectors, None))
     return best if cycles < _GAIN * vectors else None
 
@@ -131,16 +131,16 @@ def _shares(rows: int, depth: int, columns: int, most: float) -> Iterator[Share]
     tile = panel_tile(columns)
     panels, pairs = -(-columns // tile.columns), -(-rows // (2 * HIGH))
     high = -(-rows // (2 * pairs))
-    for tiles in (2 * own for own in _parts(pairs)):
-        for span in _parts(panels):
-            for steps in _parts(-(-depth // DEEP)):
+    for tiles in (2 * own for own in parts(pairs)):
+        for span in parts(panels):
+            for steps in parts(-(-depth // DEEP)):
                 share = Share(high, tiles, span, steps, tile.vectors, depth)
                 if 4 * share.near <= most:
                     yield share
                     break
 
 
-def _parts(count: int) -> list[int]:
+def parts(count: int) -> list[int]:
     """Sizes of about equal parts, from all at once to one by one."""
     found, parts = [count], 2
     while found[-1] > 1:
@@ -155,17 +155,29 @@ def _cycles(
     """Of all cores, until the last one is done."""
     high, wide = share.tiles * share.high, share.panels * share.vectors * LANES
     steps, deep = -(-depth // DEEP), share.steps * DEEP
-    dots = len(_ORDER) * steps * max(2 * share.vectors * share.high, _LATENCY)
+    dots = len(_ORDER) * steps * max(2 * share.vectors * share.high, LATENCY)
     each = (
         share.tiles // 2 * share.panels * dots
         + _SPLIT * depth * (high + wide)
-        + _STORED * -(-depth // deep) * high * wide
+        + STORED * -(-depth // deep) * high * wide
     )
     items = times * -(-rows // high) * -(-columns // wide)
-    return each * (-(-items // machine.cores) + _ALONE)
+    return each * (-(-items // machine.cores) + ALONE)
 
 
 # Text -------------------------------------------------------------------------------
+
+CONFIGURED = (
+    "const int low = first * high, pairs = (last - first) / 2;",
+    "const int own_rows = (last * high < rows ? last * high : rows) - low;",
+    "__local uchar *sizes = (__local uchar *)near;",
+    "for (int i = 0; i < 64; i++) sizes[i] = i == 0;",
+    "for (int i = 0; i < 8; i++)",
+    f"  sizes[16 + 2 * i] = 64, sizes[48 + i] = i < 6 ? high : {HIGH};",
+    "TILES(sizes)",
+)
+"""Which rows a work-item has, and how large tiles are: 0 to 3 of sums, 4 and 5 of rows,
+6 and 7 of columns."""
 
 Place: TypeAlias = Callable[[str], str]
 """An address, by the number of a row or a panel."""
@@ -197,13 +209,7 @@ def items(
         *block("for (size_t p = from; p < end; p++)", each),
     ]
     return [
-        "const int low = first * high;",
-        "const int own_rows = (last * high < rows ? last * high : rows) - low;",
-        "__local uchar *sizes = (__local uchar *)near;",
-        "for (int i = 0; i < 64; i++) sizes[i] = i == 0;",
-        "for (int i = 0; i < 8; i++)",
-        f"  sizes[16 + 2 * i] = 64, sizes[48 + i] = i < 6 ? high : {HIGH};",
-        "TILES(sizes)",
+        *CONFIGURED,
         "const int fast = tiles_are_fast(near);",
         *block(
             "if (fast)",
@@ -221,8 +227,8 @@ def _begun(tile: Tile, panel: Place) -> list[str]:
     """Where what lies, and the parts of the first panel."""
     wide = f"{tile.vectors * PARTS} * steps"
     return [
-        f"const int pairs = (last - first) / 2, steps = piece / {DEEP};",
-        f"__local float *now = near + {_CONFIG}, *right = now + {wide};",
+        f"const int steps = piece / {DEEP};",
+        f"__local float *now = near + {CONFIG}, *right = now + {wide};",
         f"__local float *next = now, *left = right + {wide};",
         f"__local float *sums = left + block * steps * {PARTS}, *to;",
         f"const __global float *soon = {panel('from')};",
@@ -297,7 +303,7 @@ def _panel_split(tile: Tile, count: str) -> list[str]:
             f"if ((e & {HIGH - 1}) == 0)",
             [
                 f"e += {HIGH}; soon += {HIGH} * row_step;",
-                f"to += {tile.vectors * PARTS - _SUMS};",
+                f"to += {tile.vectors * PARTS - SUMS};",
             ],
         ),
     ]
@@ -306,8 +312,8 @@ def _panel_split(tile: Tile, count: str) -> list[str]:
 
 def _pair(tile: Tile, row: Place, form: Form) -> list[str]:
     """A pair of tiles of rows by a panel, and the parts of some of the next panel."""
-    size, own = 2 * tile.vectors * _SUMS, range(2 * tile.vectors)
-    place = [f"c + {n * _SUMS}, 64" for n in own]
+    size, own = 2 * tile.vectors * SUMS, range(2 * tile.vectors)
+    place = [f"c + {n * SUMS}, 64" for n in own]
     zeros = " ".join(f"TILE_ZERO({n})" for n in own)
     loads = " ".join(f"TILE_LOAD({n}, {place[n]})" for n in own)
     half = len(_ORDER) // 2
@@ -338,12 +344,12 @@ def _stored(tile: Tile, row: Place, form: Form) -> list[str]:
         "const int r = low + 2 * t * high + i;",
         f"__local float *own = c + (i < high ? i : i + {gap}) * {LANES};",
     ]
-    looks = [f"odd += NEAR_LOAD(own + {j * _SUMS}) * 0;" for j in range(tile.vectors)]
+    looks = [f"odd += NEAR_LOAD(own + {j * SUMS}) * 0;" for j in range(tile.vectors)]
     stores = [
         line
         for j, start in enumerate(tile.starts)
         for line in block(
-            "", [f"vec sum = NEAR_LOAD(own + {j * _SUMS});", *form(str(start))]
+            "", [f"vec sum = NEAR_LOAD(own + {j * SUMS});", *form(str(start))]
         )
     ]
     return [
@@ -383,7 +389,7 @@ def _as_written(tile: Tile, row: Place) -> list[str]:
         lines += [
             f"vec c{j} = SPLAT(0);",
             f"for (int k = 0; k < depth; k++) c{j} += SPLAT(x_row[k]) * {right};",
-            f"NEAR_STORE(own + {j * _SUMS}, c{j})",
+            f"NEAR_STORE(own + {j * SUMS}, c{j})",
         ]
     return lines
 

@@ -25,6 +25,9 @@ WORDS = """\
 #define TILE_DOT(c, a, b) \\
   __asm__ volatile(".byte 0xc4,0xe2,%c0,0x5c,%c1" \\
                    :: "i"((~(b) & 15) << 3 | 2), "i"((c) << 3 | (a) | 0xc0));
+#define TILE_DOT_BYTES(c, a, b) \
+  __asm__ volatile(".byte 0xc4,0xe2,%c0,0x5e,%c1" \
+                   :: "i"((~(b) & 15) << 3 | 1), "i"((c) << 3 | (a) | 0xc0));
 #define TOP(v) __builtin_astype(__builtin_astype(v, uint16) & 0xffff0000u, vec)
 #define BOTH(to, u, v) { \
   uint16 both = __builtin_astype(u, uint16) >> 16; \

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,14 +87,14 @@ def _as_written(
     shape: ConvShape, finish: Finish, machine: Cpu, dialect: Dialect
 ) -> Library:
     """The direct algorithm: a product, if that is all and tiles are faster."""
-    product = _product(shape)
+    product = product_of(shape)
     if product is None or not amx_gemm.pays(product, machine):
         return conv(shape, finish, machine, dialect)
     library = amx_gemm.amx_gemm(product, True, finish, machine, dialect)
-    return library.behind(_matrix)
+    return library.behind(matrix_of)
 
 
-def _product(shape: ConvShape) -> GemmShape | None:
+def product_of(shape: ConvShape) -> GemmShape | None:
     """The product that a convolution is; None if it is none."""
     if not shape.is_product or shape.groups > 1:
         return None
@@ -101,7 +102,8 @@ def _product(shape: ConvShape) -> GemmShape | None:
     return GemmShape(1, *size, pitch=shape.step, place=shape.out_step)
 
 
-def _matrix(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def matrix_of(weights: NDArray[Any]) -> NDArray[Any]:
+    """Filters as the right operand of that product."""
     return weights.reshape(len(weights), -1).T[None]
 
 

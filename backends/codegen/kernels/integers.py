@@ -20,8 +20,13 @@ from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.index import Axis, of
+from graphwright.backends.codegen.kernels import amx_bytes
 from graphwright.backends.codegen.kernels.behind import Behind
-from graphwright.backends.codegen.kernels.choose import convolution
+from graphwright.backends.codegen.kernels.choose import (
+    convolution,
+    matrix_of,
+    product_of,
+)
 from graphwright.backends.codegen.kernels.conv import conv
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
@@ -54,8 +59,7 @@ def conv_last(site: Site, shape: ConvShape) -> Sequence[Kernel] | None:
         split = partial(_split, count, 1)
 
         def words(machine: Cpu, finish: Behind) -> Library:
-            found = conv(own, finish, machine, OPENCL, sums=bytes_)
-            return found.behind(split)
+            return _convolved(own, finish, machine, bytes_).behind(split)
 
         return _made(site, f"conv {own}", words, {"x": rows.array}, rows.before, bytes_)
     if _most(x, weights, tuple(range(1, weights.ndim))) > _EXACT:
@@ -84,8 +88,7 @@ def dot(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | No
         split = partial(_split, count, -2)
 
         def words(machine: Cpu, finish: Behind) -> Library:
-            found = gemm(shape, True, finish, machine, OPENCL, bytes_)
-            return found.behind(split)
+            return _product(shape, finish, machine, bytes_).behind(split)
 
         return _made(
             site, f"dot {shape}", words, {"x": rows.array}, rows.before, bytes_
@@ -101,6 +104,20 @@ def dot(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel] | No
 
     arrays = {"x": left, "w": right}
     return _made(site, f"dot {shape}", floats, arrays, [*one, *other], FLOATS)
+
+
+def _product(shape: GemmShape, finish: Behind, machine: Cpu, sums: Bytes) -> Library:
+    if amx_bytes.takes(shape, sums, machine):
+        return amx_bytes.amx_bytes(shape, finish, machine, OPENCL, sums)
+    return gemm(shape, True, finish, machine, OPENCL, sums)
+
+
+def _convolved(shape: ConvShape, finish: Behind, machine: Cpu, sums: Bytes) -> Library:
+    product = product_of(shape)
+    if product is None or not amx_bytes.takes(product, sums, machine):
+        return conv(shape, finish, machine, OPENCL, sums=sums)
+    library = amx_bytes.amx_bytes(product, finish, machine, OPENCL, sums)
+    return library.behind(matrix_of)
 
 
 def _left(site: Site) -> Centred | None:
