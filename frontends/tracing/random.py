@@ -70,10 +70,11 @@ def key(b: Emitter, seed: Operand) -> Value:
     """The key of a seed: an integer, of which 64 bits count."""
     if isinstance(seed, int):
         return b.constant([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], uint32)
-    value = as_dtype(b, seed, uint64)
-    if value.shape:
+    value = strong(b, seed)
+    if value.shape or not value.dtype.is_int:
         raise ShapeError(f"{state.where()}: a seed is one integer, got {value.type}")
-    return b.stack([b.cast(w, uint32) for w in _halves(b, value)], 0)
+    words = _halves(b, as_dtype(b, value, uint64))
+    return b.stack([b.cast(w, uint32) for w in words], 0)
 
 
 def _halves(b: Emitter, x: Value) -> list[Value]:

@@ -245,6 +245,7 @@ def test_named_dims() -> None:
         (lambda k: random.uniform(k, (3,), maxval=RATES), gw.ShapeError, "broadcast"),
         (lambda k: random.choice(k, 2, (3,), False), gw.ShapeError, "replace=True"),
         (lambda k: random.fold_in(k, 0.5), gw.ShapeError, "one integer"),
+        (lambda k: random.key(1.5), gw.ShapeError, "one integer"),
     ],
 )
 def test_errors(draw: Any, error: type[Exception], words: str) -> None:
