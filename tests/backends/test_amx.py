@@ -29,7 +29,7 @@ tiles = pytest.mark.skipif(not HAS, reason=MISSING or "the processor has no AMX 
 both = pytest.mark.parametrize("fast", [True, False])
 
 MACHINE = Cpu(2, 1 << 21, amx=True, lanes=16)
-ASKS = "const int fast = tiles_are_fast(near);"
+ASKS = "const int fast = tiles_are_fast(near)"
 
 
 class Raw(Affine):
@@ -69,7 +69,7 @@ def _random(*shape: int, seed: int = 0) -> Any:
 
 def _forced(library: Library, fast: bool) -> Library:
     """Kernels that do not ask how fast tiles are."""
-    own = f"const int fast = {int(fast)};"
+    own = f"const int fast = {int(fast)}"
     launches = tuple(
         replace(launch, source=launch.source.replace(ASKS, own))
         for launch in library.launches

@@ -16,7 +16,8 @@ is not finite would spread to other sums, which then are not finite either: such
 are computed again, as they are written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -48,7 +49,7 @@ must come."""
 
 SIZES = ("high", "block", "span", "piece", "kept", "each")
 """Rows of a tile; tiles and panels of a work-item; depth at once; whether sums wait
-between pieces of it; rows of the next panel that are split in half a step."""
+between pieces of it; rows of the next panel that are split in a step."""
 
 
 @record(frozen=True, slots=True)
@@ -81,9 +82,7 @@ class Share:
         """Floats of local memory."""
         pairs = self.tiles // 2 * (self.panels if self.kept else 1)
         sums = 2 * pairs * self.vectors * SUMS
-        tiles = sums + (self.tiles + 2 * self.vectors) * self.steps * PARTS
-        rows = (self.high + 1) * self.tiles  # of which vectors may keep sums, too
-        return CONFIG + max(tiles, rows * self.panels * self.vectors * LANES)
+        return CONFIG + sums + (self.tiles + 2 * self.vectors) * self.steps * PARTS
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -94,7 +93,7 @@ class Share:
             "span": self.panels,
             "piece": self.steps * DEEP,
             "kept": int(self.kept),
-            "each": -(-HIGH // self.tiles),
+            "each": -(-2 * HIGH // self.tiles),
         }
 
 
@@ -183,17 +182,16 @@ Place: TypeAlias = Callable[[str], str]
 """An address, by the number of a row or a panel."""
 
 
-def items(
-    tile: Tile, row: Place, panel: Place, form: Form, vectors: Sequence[str]
-) -> list[str]:
+def items(tile: Tile, row: Place, panel: Place, form: Form) -> list[str]:
     """What a work-item does: rows ``first`` to ``last`` by panels ``from`` to ``end``.
+
+    Where tiles are slow, all sums are computed by vectors.
 
     Args:
         tile: The panel's.
         row: Where a row is.
         panel: Where a panel is; its rows lie ``row_step`` floats apart.
         form: Statements for each vector ``sum`` of row ``r``, from a column on.
-        vectors: The same for ``own_rows`` from ``low`` on, where tiles are slow.
     """
     each = [
         f"const int column = {tile.column('p', 'edge')};",
@@ -202,24 +200,18 @@ def items(
         *block("for (int t = 0; t < pairs; t++)", _pair(tile, row, form)),
         "now = next; next = right; right = now;",
     ]
-    piece = [
-        "int deep = depth - k0, more = deep > piece;",
-        "if (more) deep = piece;",
-        *_rows_split(row),
+    pieces = [
+        "int deep = depth - k0, more = deep > own_piece;",
+        "if (more) deep = own_piece;",
+        *block("if (fast)", _rows_split(row)),
         *block("for (size_t p = from; p < end; p++)", each),
     ]
     return [
         *CONFIGURED,
-        "const int fast = tiles_are_fast(near);",
-        *block(
-            "if (fast)",
-            [
-                *_begun(tile, panel),
-                *block("for (int k0 = 0; k0 < depth; k0 += piece)", piece),
-            ],
-        ),
+        "const int fast = tiles_are_fast(near), own_piece = fast ? piece : depth;",
+        *_begun(tile, panel),
+        *block("for (int k0 = 0; k0 < depth; k0 += own_piece)", pieces),
         "TILES_DONE",
-        *block("if (!fast)", vectors),
     ]
 
 
@@ -230,10 +222,9 @@ def _begun(tile: Tile, panel: Place) -> list[str]:
         f"const int steps = piece / {DEEP};",
         f"__local float *now = near + {CONFIG}, *right = now + {wide};",
         f"__local float *next = now, *left = right + {wide};",
-        f"__local float *sums = left + block * steps * {PARTS}, *to;",
+        f"__local float *sums = left + block * steps * {PARTS}, *to = next;",
         f"const __global float *soon = {panel('from')};",
-        "int e = 0, soon_deep = depth < piece ? depth : piece;",
-        "to = next;",
+        "int e = 0, soon_deep = !fast ? 0 : depth < piece ? depth : piece;",
         *_panel_split(tile, "soon_deep"),
         "now = next; next = right; right = now;",
     ]
@@ -244,7 +235,7 @@ def _soon(panel: Place) -> list[str]:
     rest = "depth - k0 - piece"
     return [
         f"soon = {panel('(p + 1)')} + (size_t)k0 * row_step;",
-        "soon_deep = deep;",
+        "soon_deep = fast ? deep : 0;",
         *block(
             "if (p + 1 == end)",
             [
@@ -269,14 +260,7 @@ def _rows_split(row: Place) -> list[str]:
                 "SPLIT(to, u, v)",
             ],
         ),
-        *block(
-            "if (k < deep)",
-            [
-                "vec u = part(x_row + k, deep - k);",
-                f"vec v = part(x_row + k + {LANES}, deep - k - {LANES});",
-                "SPLIT(to, u, v)",
-            ],
-        ),
+        "if (k < deep) split_part(x_row + k, deep - k, to);",
     ]
     rows = "for (int i = 0; i < high && tile * high + i < own_rows; i++)"
     return block("for (int tile = 0; tile < last - first; tile++)", block(rows, each))
@@ -316,22 +300,21 @@ def _pair(tile: Tile, row: Place, form: Form) -> list[str]:
     place = [f"c + {n * SUMS}, 64" for n in own]
     zeros = " ".join(f"TILE_ZERO({n})" for n in own)
     loads = " ".join(f"TILE_LOAD({n}, {place[n]})" for n in own)
-    half = len(_ORDER) // 2
-    steps = [
-        *_dots(tile, slice(None, half)),
-        *_panel_split(tile, "each"),
-        *_dots(tile, slice(half, None)),
-        *_panel_split(tile, "each"),
-    ]
     move = f"k += {DEEP}, a += {PARTS}, b += {tile.vectors * PARTS}"
+    fast = [
+        f"const __local float *a = left + 2 * t * steps * {PARTS}, *b = right;",
+        f"if (k0 == 0) {{ {zeros} }} else {{ {loads} }}",
+        *block(
+            f"for (int k = 0; k < deep; {move})",
+            [*_dots(tile), *_panel_split(tile, "each")],
+        ),
+        *(f"TILE_STORE({n}, {place[n]})" for n in own),
+    ]
     return [
         f"__local float *c = sums + (kept ? (int)(p - from) * pairs + t : 0) * {size};",
-        f"const __local float *a = left + 2 * t * steps * {PARTS}, *b = right;",
         "int count = own_rows - 2 * t * high;",
         "if (count > 2 * high) count = 2 * high;",
-        f"if (k0 == 0) {{ {zeros} }} else {{ {loads} }}",
-        *block(f"for (int k = 0; k < deep; {move})", steps),
-        *(f"TILE_STORE({n}, {place[n]})" for n in own),
+        *block("if (fast)", fast),
         *block("if (!more)", _stored(tile, row, form)),
     ]
 
@@ -339,11 +322,7 @@ def _pair(tile: Tile, row: Place, form: Form) -> list[str]:
 def _stored(tile: Tile, row: Place, form: Form) -> list[str]:
     """What is done to the sums of a pair of tiles."""
     rows = "for (int i = 0; i < count; i++)"
-    gap = f"{tile.vectors * HIGH} - high"
-    at = [
-        "const int r = low + 2 * t * high + i;",
-        f"__local float *own = c + (i < high ? i : i + {gap}) * {LANES};",
-    ]
+    own = f"const __local float *own = c + {_sum_row(tile, 'i')};"
     looks = [f"odd += NEAR_LOAD(own + {j * SUMS}) * 0;" for j in range(tile.vectors)]
     stores = [
         line
@@ -354,14 +333,36 @@ def _stored(tile: Tile, row: Place, form: Form) -> list[str]:
     ]
     return [
         "vec odd = SPLAT(0);",
-        *block(rows, [*at, *looks]),
-        *block("if (has_nan(odd))", block(rows, [*at, *_as_written(tile, row)])),
-        *block(rows, [*at, *stores]),
+        *block("if (fast)", block(rows, [own, *looks])),
+        *block("if (!fast || has_nan(odd))", _by_vectors(tile, row)),
+        *block(rows, ["const int r = low + 2 * t * high + i;", own, *stores]),
     ]
 
 
-def _dots(tile: Tile, part: slice) -> list[str]:
-    """Products of parts in a step of depth, each read when it changes."""
+def _sum_row(tile: Tile, number: str) -> str:
+    """Where a row of a pair's sums is."""
+    below = f"{number} + {tile.vectors * HIGH} - high"
+    return f"({number} < high ? {number} : {below}) * {LANES}"
+
+
+def _by_vectors(tile: Tile, row: Place) -> list[str]:
+    """The sums of a pair, of all of the depth."""
+    vectors = replace(tile, rows=HIGH // 2)
+    lines = ["const __global float *b = panel;", *vectors.sums()]
+    for i in range(vectors.rows):
+        number = f"(low + 2 * t * high + (s + {i} < count ? s + {i} : count - 1))"
+        lines.append(f"const __global float *a{i} = {row(number)};")
+    asks = [f"AHEAD(b + ahead + {start})" for start in tile.starts]
+    lines += vectors.multiply("depth", step="row_step", asks=asks)
+    for i in range(vectors.rows):
+        to = f"__local float *to = c + {_sum_row(tile, f'(s + {i})')};"
+        puts = (f"NEAR_STORE(to + {j * SUMS}, c{i}_{j})" for j in range(tile.vectors))
+        lines += block(f"if (s + {i} < count)", [to, *puts])
+    return block(f"for (int s = 0; s < count; s += {vectors.rows})", lines)
+
+
+def _dots(tile: Tile) -> list[str]:
+    """A step of depth: products of parts, each read when it changes."""
     lines, held = list[str](), (-1, -1)
     sides = ("a", 4, 2, f"steps * {PARTS}"), ("b", 6, tile.vectors, f"{PARTS}")
     for parts in _ORDER:
@@ -378,27 +379,4 @@ def _dots(tile: Tile, part: slice) -> list[str]:
             for j in range(tile.vectors)
         )
         lines.append(" ".join(own))
-    return lines[part]
-
-
-def _as_written(tile: Tile, row: Place) -> list[str]:
-    """The sums of a row, of all of the depth, by vectors."""
-    lines = [f"const __global float *x_row = {row('r')};"]
-    for j, start in enumerate(tile.starts):
-        right = f"LOAD(panel + (size_t)k * row_step + {start})"
-        lines += [
-            f"vec c{j} = SPLAT(0);",
-            f"for (int k = 0; k < depth; k++) c{j} += SPLAT(x_row[k]) * {right};",
-            f"NEAR_STORE(own + {j * SUMS}, c{j})",
-        ]
     return lines
-
-
-def in_rows(tile: Tile) -> list[str]:
-    """Numbers of the tiles of vectors in a work-item's rows: as of `Tile.split`."""
-    return [
-        "const int rows = own_rows, top = 0, first = 0;",
-        f"const int last = (rows + {tile.rows - 1}) / {tile.rows}, block = last;",
-        f"const int rest = rows - last * {tile.rows - 1};",
-        "const int longs = rest < 0 ? last : rest;",
-    ]

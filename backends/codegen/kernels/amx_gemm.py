@@ -1,6 +1,5 @@
 """Matrix products by tiles of bfloat16 numbers: see `amx.py`."""
 
-from dataclasses import replace
 from functools import partial
 
 from graphwright.backends.codegen.device import Cpu
@@ -14,24 +13,19 @@ from graphwright.backends.codegen.kernels.finish import (
 )
 from graphwright.backends.codegen.kernels.gemm import (
     GemmShape,
-    asked_of,
-    by_vectors,
     is_near,
     packing,
     panels_of,
 )
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
-from graphwright.backends.codegen.kernels.shape import pieces
 from graphwright.backends.codegen.kernels.text import arguments, block, named
-from graphwright.backends.codegen.kernels.tile import ASKED, Form, Tile, tall
+from graphwright.backends.codegen.kernels.tile import Form, Tile
 
 _FAR = 1 << 12
 """Floats that memory is asked for ahead."""
-_DEPTH = 1024
-"""Steps of depth that vectors multiply at once."""
 _SIZES = (
     *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
-    *("panels", "panel_step", "row_step", "edge", "tiles", "ahead", "whole", *ASKED),
+    *("panels", "panel_step", "row_step", "edge", "tiles", "ahead"),
     *("pitch", "place"),
     *amx.SIZES,
 )
@@ -61,10 +55,8 @@ def amx_gemm(
     shape = _merged(shape)
     tile, share = amx.panel_tile(shape.columns), _share(shape, machine)
     assert share is not None
-    vectors = tall(min(shape.rows, share.tiles * share.high), machine.lanes)
-    vectors = replace(vectors, vectors=tile.vectors, common=tile.common)
     lies = not constant and is_near(shape)
-    sizes = _sizes(shape, vectors, share, machine, lies)
+    sizes = _sizes(shape, tile, share, lies)
     items = (
         -(-sizes["tiles"] // share.tiles),
         -(-sizes["panels"] // share.panels),
@@ -72,22 +64,20 @@ def amx_gemm(
     )
     arrays = ("x", "w" if lies or constant else "panels_of_w", *finish.arrays, "out")
     numbers = (*(sizes[name] for name in _SIZES), *size_values(finish))
-    source = _source(vectors, finish, dialect)
+    source = _source(tile, finish, dialect)
     launch = Launch(*source, (*arrays, Local(share.near), *numbers), items)
     if constant:
-        return Library((launch,), {"w": partial(panels_of, vectors)})
+        return Library((launch,), {"w": partial(panels_of, tile)})
     if lies:
         return Library((launch,))
     scratch = {"panels_of_w": shape.matrices * sizes["w_step"]}
-    return Library((packing(shape, vectors, sizes, dialect), launch), scratch=scratch)
+    return Library((packing(shape, tile, sizes, dialect), launch), scratch=scratch)
 
 
 def _sizes(
-    shape: GemmShape, tile: Tile, share: amx.Share, machine: Cpu, lies: bool
+    shape: GemmShape, tile: Tile, share: amx.Share, lies: bool
 ) -> dict[str, int]:
     panels, panel = -(-shape.columns // tile.columns), shape.depth * tile.columns
-    own = min(shape.rows, share.tiles * share.high)
-    whole = pieces(shape.depth, _DEPTH)
     return {
         "rows": shape.rows,
         "depth": shape.depth,
@@ -101,29 +91,17 @@ def _sizes(
         "edge": tile.edge(shape.columns),
         "tiles": 2 * -(-shape.rows // (2 * share.high)),
         "ahead": tile.columns if lies else _FAR,
-        "whole": whole,
         "pitch": shape.pitch or shape.depth,
         "place": shape.place or shape.columns,
-        **asked_of(shape, tile, machine, whole, -(-own // tile.rows), lies),
         **share.sizes,
     }
 
 
-def _source(vectors: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
+def _source(tile: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
     """The kernel's name and text."""
     arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
     own = arguments(arrays, numbers, "out", finish.types, ("near",))
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
-    tile = replace(vectors, rows=amx.HIGH)
-    slow = [
-        "const int under = (int)z * rows + low;",
-        "const __global float *own = mine + (size_t)low * pitch;",
-        "const size_t base = from_base + (size_t)low * columns;",
-        f"__global {out_type(finish)} *to = results + (size_t)low * place;",
-        *amx.in_rows(vectors),
-        "const int piece = whole;",
-        *by_vectors(vectors, finish, ragged=False),
-    ]
     body = [
         "const size_t z = ITEM(2), from_base = z * out_step;",
         "const __global float *mine = x + z * x_step;",
@@ -132,7 +110,7 @@ def _source(vectors: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
         "int last = first + block < tiles ? first + block : tiles;",
         "size_t from = ITEM(1) * span;",
         "size_t end = from + span < panels ? from + span : panels;",
-        *amx.items(tile, _row, partial(_panel, tile), _stores(finish), block("", slow)),
+        *amx.items(tile, _row, partial(_panel, tile), _stores(finish)),
     ]
     return named("amx_gemm", "\n".join(block(head, body)) + "\n")
 

@@ -58,6 +58,13 @@ static __attribute__((noinline)) int tiles_are_fast(const __local float *p) {
   TICKS(end)
   return middle - begin < 2 * (end - middle);
 }
+static __attribute__((noinline))
+void split_part(const __global float *p, int left, __local float *to) {
+  float rest[32] __attribute__((aligned(64)));
+  for (int i = 0; i < 32; i++) rest[i] = i < left ? p[i] : 0;
+  vec u = *(vec *)rest, v = *(vec *)(rest + 16);
+  SPLIT(to, u, v)
+}
 static inline int has_nan(vec v) {
   ivec m = v != v;
   int8 some = m.lo | m.hi;

@@ -16,7 +16,6 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.finish import (
     Affine,
     Finish,
-    out_type,
     size_names,
     size_values,
 )
@@ -77,8 +76,9 @@ class GemmShape:
         columns: Of the right operand and the result.
         shared: Whether all products have one right operand.
         gap: Floats between the left operands, and between results.
-        pitch: From row to row of the left operand; 0 for ``depth``.
-        place: The same of the result; 0 for ``columns``.
+        pitch: From row to row of the left operand; 0 for ``depth``. Tiles of numbers
+            (`amx_gemm.py`, `amx_bytes.py`) alone know this, and
+        place: the same of the result; 0 for ``columns``.
     """
 
     batch: int
@@ -236,14 +236,13 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "block": height,
         "span": span,
         "piece": piece,
-        **asked_of(shape, tile, machine, piece, min(tiles, height), lies),
+        **_asked(shape, tile, machine, piece, min(tiles, height), lies),
     }
 
 
-def asked_of(
+def _asked(
     shape: GemmShape, tile: Tile, machine: Cpu, piece: int, passes: int, lies: bool
 ) -> Mapping[str, int]:
-    """What is asked of memory ahead, by so many ``passes`` of tiles: see `asked`."""
     columns, head = tile.columns, tile.sums_of.head
     if lies:  # the next panel lies beside this one
         return by_rows(columns, shape.columns)
@@ -262,40 +261,10 @@ def _source(
     own = arguments(arrays, numbers, "out", types, ("near",))
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
 
-    body = [
-        "size_t z = ITEM(2), base = z * out_step;",
-        f"const __global {word} *own = x + z * x_step;",
-        "int first = ITEM(0) * block;",
-        "int last = first + block < tiles ? first + block : tiles;",
-        f"int top = {tile.row('first')};",
-        "size_t from = ITEM(1) * span;",
-        "size_t end = from + span < panels ? from + span : panels;",
-        "int under = (int)z * rows, pitch = depth, place = columns;",
-        f"__global {out_type(finish)} *to = out + base;",
-        *by_vectors(tile, finish, ragged, asks),
-    ]
-    return named("gemm", "\n".join(block(head, body)) + "\n")
-
-
-def by_vectors(
-    tile: Tile, finish: Finish, ragged: bool, asks: Sequence[str] = BY_TURNS
-) -> list[str]:
-    """What a work-item does: tiles ``first`` to ``last`` by panels ``from`` to ``end``.
-
-    Rows of ``own`` lie ``pitch`` floats apart, those of results ``place``.
-
-    Args:
-        tile: The tile.
-        finish: What is done to sums.
-        ragged: Whether a panel has less than all columns.
-        asks: See `Tile.multiply`.
-    """
-    word = tile.sums_of.word
-
     def sums(tile: Tile) -> list[str]:
         rows = [
             f"const __global {word} *a{i} = "
-            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * pitch + k0;"
+            f"own + (size_t)(r + {i} < rows ? r + {i} : rows - 1) * depth + k0;"
             for i in range(tile.rows)
         ]
         multiply = tile.multiply("deep", step="row_step", asks=asks)
@@ -318,26 +287,36 @@ def by_vectors(
         "if (more) deep = piece;",
         *block("for (size_t p = from; p < end; p++)", panels),
     ]
-    return block("for (int k0 = 0; k0 == 0 || k0 < depth; k0 += piece)", parts)
+    body = [
+        "size_t z = ITEM(2), base = z * out_step;",
+        f"const __global {word} *own = x + z * x_step;",
+        "int first = ITEM(0) * block;",
+        "int last = first + block < tiles ? first + block : tiles;",
+        f"int top = {tile.row('first')};",
+        "size_t from = ITEM(1) * span;",
+        "size_t end = from + span < panels ? from + span : panels;",
+        *block("for (int k0 = 0; k0 == 0 || k0 < depth; k0 += piece)", parts),
+    ]
+    return named("gemm", "\n".join(block(head, body)) + "\n")
 
 
 def _stores(tile: Tile, finish: Finish, ragged: bool) -> Form:
     """Writes sums, of all of the depth or of less."""
 
     def store(j: str) -> list[str]:
-        left, row = f"left - {j}" if ragged else None, "under + r + i"
+        left, row = f"left - {j}" if ragged else None, "(int)z * rows + r + i"
         whole = [
             f"size_t at = base + (size_t)(r + i) * columns + column + {j};",
             *finish.statements("sum", "at", row, f"column + {j}", left),
-            finish.write(f"to + (size_t)(r + i) * place + column + {j}", "sum", left),
+            finish.write("out + at", "sum", left),
         ]
         if tile.sums_of.head:
             return whole
         place = f"(p - from) * {tile.rows} * block + r - top + i"
         return [
-            f"__local float *kept = near + ({place}) * {tile.columns} + {j};",
-            "if (k0 > 0) sum += NEAR_LOAD(kept);",
-            *block("if (more)", ["NEAR_STORE(kept, sum)"]),
+            f"__local float *to = near + ({place}) * {tile.columns} + {j};",
+            "if (k0 > 0) sum += NEAR_LOAD(to);",
+            *block("if (more)", ["NEAR_STORE(to, sum)"]),
             *block("else", whole),
         ]
 
