@@ -47,9 +47,9 @@ _PRODUCTS, _GAIN = 37, 0.92
 """Products of floats that vectors do in such a cycle; to which part of their time tiles
 must come."""
 
-SIZES = ("high", "block", "span", "piece", "kept", "each")
+SIZES = ("high", "block", "span", "piece", "kept")
 """Rows of a tile; tiles and panels of a work-item; depth at once; whether sums wait
-between pieces of it; rows of the next panel that are split in a step."""
+between pieces of it."""
 
 
 @record(frozen=True, slots=True)
@@ -93,7 +93,6 @@ class Share:
             "span": self.panels,
             "piece": self.steps * DEEP,
             "kept": int(self.kept),
-            "each": -(-2 * HIGH // self.tiles),
         }
 
 
@@ -219,7 +218,7 @@ def _begun(tile: Tile, panel: Place) -> list[str]:
     """Where what lies, and the parts of the first panel."""
     wide = f"{tile.vectors * PARTS} * steps"
     return [
-        f"const int steps = piece / {DEEP};",
+        f"const int steps = piece / {DEEP}, each = ({HIGH} + pairs - 1) / pairs;",
         f"__local float *now = near + {CONFIG}, *right = now + {wide};",
         f"__local float *next = now, *left = right + {wide};",
         f"__local float *sums = left + block * steps * {PARTS}, *to = next;",
