@@ -110,6 +110,19 @@ def test_products_are_as_exact_as_those_of_float32(
 
 @tiles
 @both
+@pytest.mark.parametrize("seed", range(6))
+def test_random_products(seed: int, fast: bool) -> None:
+    pick = np.random.default_rng(seed).integers
+    rows, depth, columns = (int(pick(16, most)) for most in (2000, 700, 300))
+    shape = GemmShape(int(pick(1, 3)), rows, depth, columns)
+    x, w = _operands(shape)
+    want = x.astype(np.float64) @ w
+    got = _product(shape, x, w, fast, constant=bool(seed % 2))
+    assert np.abs(got - want).max() <= 3e-6 * np.abs(want).max()
+
+
+@tiles
+@both
 def test_integers_have_exact_sums(fast: bool) -> None:
     shape = GemmShape(1, 70, 200, 90)
     pick = np.random.default_rng(0).integers
