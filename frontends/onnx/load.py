@@ -115,6 +115,7 @@ def _open(source: Any) -> tuple[Any, Weights | None, str | None]:
     except TypeError:
         raise ModelError(
             f"a model is a path, bytes or a ModelProto, got {type(source).__name__}"
+            + ": gw.trace makes a graph of a function" * callable(source)
         ) from None
     reduced, weights = cut_weights(open_model(path), os.path.realpath(path))
     return _parse(reduced, path), weights, path

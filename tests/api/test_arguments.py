@@ -68,6 +68,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: ANY.compile(GRAPH).cost_analysis(n="x"), "cost_analysis: n must be int"),
     (lambda: ANY.compile(GRAPH).profile(3), "profile: feeds must be Sequence[Any]"),
     (lambda: ANY.compare(GRAPH).accounting("x"), "no runner is called 'x'; there are"),
+    (lambda: ANY.compile(lambda x: x), "gw.trace makes a graph of a function"),
     (lambda: prepare(3), "GraphwrightRep: model must be ModelProto, got 3"),
     (lambda: prepare(gw.export(GRAPH)).run([X, X]), "takes 1 inputs ('x'), got 2"),
     (lambda: list(ANY.testing.cases("frob")), "frob has no recipe"),

@@ -1,6 +1,6 @@
 """Products by tiles of bfloat16 numbers: as exact as those of float32."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,9 +58,11 @@ SHAPES = [
 
 
 @pytest.fixture(autouse=True)
-def always(monkeypatch: pytest.MonkeyPatch) -> None:
+def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Also small products are computed so."""
     monkeypatch.setattr(amx, "_GAIN", np.inf)
+    amx.share_of.cache_clear()
+    yield
     amx.share_of.cache_clear()
 
 

@@ -96,6 +96,21 @@ class Share:
         }
 
 
+def room(machine: Cpu) -> float:
+    """Bytes of local memory, at most."""
+    return min(_NEAR, _SHARE * machine.cache)
+
+
+def tiles_of(rows: int) -> int:
+    """Tiles of so many rows: pairs of them."""
+    return 2 * -(-rows // (2 * HIGH))
+
+
+def high_of(rows: int) -> int:
+    """Rows of each, so that few are computed that are not there."""
+    return -(-rows // tiles_of(rows))
+
+
 def panel_tile(columns: int) -> Tile:
     """A panel: two vectors of columns, or one where there are no more."""
     return Tile(HIGH, 2 if columns > LANES else 1, lanes=LANES).within(columns)
@@ -117,7 +132,7 @@ def share_of(
     if not machine.amx or machine.strict or min(rows, columns, depth) < HIGH:
         return None
     size = rows, depth, columns
-    shares = _shares(*size, min(_NEAR, _SHARE * machine.cache))
+    shares = _shares(*size, room(machine))
     found = ((_cycles(s, *size, times, machine), s) for s in shares)
     sums = times * rows * columns / machine.cores
     vectors = sums * (depth / _PRODUCTS + STORED / 2)
@@ -127,8 +142,8 @@ def share_of(
 
 def _shares(rows: int, depth: int, columns: int, most: float) -> Iterator[Share]:
     tile = panel_tile(columns)
-    panels, pairs = -(-columns // tile.columns), -(-rows // (2 * HIGH))
-    high = -(-rows // (2 * pairs))
+    panels, pairs = -(-columns // tile.columns), tiles_of(rows) // 2
+    high = high_of(rows)
     for tiles in (2 * own for own in parts(pairs)):
         for span in parts(panels):
             for steps in parts(-(-depth // DEEP)):

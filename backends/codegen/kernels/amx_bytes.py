@@ -21,8 +21,11 @@ from graphwright.backends.codegen.kernels.amx import (
     LATENCY,
     STORED,
     SUMS,
+    high_of,
     panel_tile,
     parts,
+    room,
+    tiles_of,
 )
 from graphwright.backends.codegen.kernels.finish import (
     Finish,
@@ -30,7 +33,7 @@ from graphwright.backends.codegen.kernels.finish import (
     size_names,
     size_values,
 )
-from graphwright.backends.codegen.kernels.gemm import GemmShape, panels_of
+from graphwright.backends.codegen.kernels.gemm import GemmShape, panels_of, places
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.sums import Bytes
 from graphwright.backends.codegen.kernels.text import arguments, block, named
@@ -38,8 +41,6 @@ from graphwright.backends.codegen.kernels.tile import Tile
 
 _COPIED = 0.15
 """Cycles to copy a word."""
-_NEAR = 1 << 18
-"""Floats of local memory, at most: what is read again and again stays in cache."""
 _SIZES = (
     *("rows", "depth", "columns", "x_step", "out_step", "w_step", "pitch", "place"),
     *("panels", "panel_step", "edge", "tiles", "high", "block", "span", "pace"),
@@ -52,30 +53,35 @@ def takes(shape: GemmShape, sums: Bytes, machine: Cpu) -> bool:
     """Whether tiles can multiply that, and are faster."""
     whole = shape.depth % LANES == 0 and min(shape.rows, shape.columns) >= LANES
     own = machine.amx and sums.fast and machine.lanes == LANES
-    return own and whole and _fits(2, shape.depth)
+    return own and whole and _fits(2, shape.depth, machine)
 
 
-def _fits(tiles: int, depth: int) -> bool:
-    return tiles * HIGH * depth + 4 * SUMS + CONFIG <= _NEAR
+def _fits(tiles: int, depth: int, machine: Cpu) -> bool:
+    return 4 * _near(tiles, depth) <= room(machine)
+
+
+def _near(tiles: int, depth: int) -> int:
+    """Words of local memory: of the rows of so many tiles, and of sums."""
+    return CONFIG + 4 * SUMS + tiles * HIGH * depth
 
 
 @lru_cache(1024)
 def _share(shape: GemmShape, machine: Cpu) -> tuple[int, int]:
     """Tiles of rows and panels of a work-item."""
     tile = panel_tile(shape.columns)
-    panels, pairs = -(-shape.columns // tile.columns), -(-shape.rows // (2 * HIGH))
+    panels, pairs = -(-shape.columns // tile.columns), tiles_of(shape.rows) // 2
     shares = [
         (2 * own, span)
         for own in parts(pairs)
         for span in parts(panels)
-        if _fits(2 * own, shape.depth)
+        if _fits(2 * own, shape.depth, machine)
     ]
     return min(shares, key=lambda own: _cycles(shape, own[0], own[1], tile, machine))
 
 
 def _cycles(shape: GemmShape, tiles: int, span: int, tile: Tile, machine: Cpu) -> float:
     """Of all cores, until the last one is done."""
-    pairs, high = tiles // 2, _high(shape.rows)
+    pairs, high = tiles // 2, high_of(shape.rows)
     steps, wide = shape.depth // LANES, span * tile.columns
     dots = steps * max(2 * tile.vectors * high, LATENCY)
     rows = tiles * high
@@ -84,44 +90,27 @@ def _cycles(shape: GemmShape, tiles: int, span: int, tile: Tile, machine: Cpu) -
     return each * (-(-items // machine.cores) + ALONE)
 
 
-def _high(rows: int) -> int:
-    """Rows of a tile, of an even number of them."""
-    return -(-rows // (2 * -(-rows // (2 * HIGH))))
-
-
 def amx_bytes(
     shape: GemmShape, finish: Finish, machine: Cpu, dialect: Dialect, sums: Bytes
 ) -> Library:
     """A product of ``x`` by a constant to ``out``; see `gemm.gemm`."""
-    tile, high = panel_tile(shape.columns), _high(shape.rows)
+    tile, high = panel_tile(shape.columns), high_of(shape.rows)
     block_, span = _share(shape, machine)
-    panels, tiles = -(-shape.columns // tile.columns), 2 * -(-shape.rows // (2 * HIGH))
-    panel = (shape.depth + 1) * tile.columns
+    own, tiles = replace(tile, sums_of=sums), tiles_of(shape.rows)
     sizes = {
-        "rows": shape.rows,
-        "depth": shape.depth,
-        "columns": shape.columns,
-        "x_step": shape.rows * shape.depth + shape.gap,
-        "out_step": shape.rows * shape.columns + shape.gap,
-        "w_step": 0 if shape.shared else panels * panel,
-        "pitch": shape.pitch or shape.depth,
-        "place": shape.place or shape.columns,
-        "panels": panels,
-        "panel_step": panel,
-        "edge": tile.edge(shape.columns),
+        **places(shape, own, lies=False),
         "tiles": tiles,
         "high": high,
         "block": block_,
         "span": span,
         "pace": -(-tile.vectors * LANES // (min(block_, tiles) // 2)),
     }
-    near = Local(CONFIG + 4 * SUMS + block_ * HIGH * shape.depth)
+    near = Local(_near(block_, shape.depth))
     arrays = ("x", "w", *finish.arrays, "out")
     numbers = (*(sizes[name] for name in _SIZES), *size_values(finish))
-    items = -(-tiles // block_), -(-panels // span), shape.batch
+    items = -(-tiles // block_), -(-sizes["panels"] // span), shape.batch
     source = _source(tile, finish, dialect, sums)
     launch = Launch(*source, (*arrays, near, *numbers), items)
-    own = replace(tile, sums_of=sums)
     return Library((launch,), {"w": partial(panels_of, own)})
 
 

@@ -16,6 +16,7 @@ from graphwright.backends.codegen.kernels.gemm import (
     is_near,
     packing,
     panels_of,
+    places,
 )
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
 from graphwright.backends.codegen.kernels.text import arguments, block, named
@@ -24,10 +25,8 @@ from graphwright.backends.codegen.kernels.tile import Form, Tile
 _FAR = 1 << 12
 """Floats that memory is asked for ahead."""
 _SIZES = (
-    *("rows", "depth", "columns", "x_step", "out_step", "w_step"),
-    *("panels", "panel_step", "row_step", "edge", "tiles", "ahead"),
-    *("pitch", "place"),
-    *amx.SIZES,
+    *("rows", "depth", "columns", "x_step", "out_step", "w_step", "pitch", "place"),
+    *("panels", "panel_step", "row_step", "edge", "tiles", "ahead", *amx.SIZES),
 )
 """As of `gemm.py`."""
 
@@ -77,22 +76,10 @@ def amx_gemm(
 def _sizes(
     shape: GemmShape, tile: Tile, share: amx.Share, lies: bool
 ) -> dict[str, int]:
-    panels, panel = -(-shape.columns // tile.columns), shape.depth * tile.columns
     return {
-        "rows": shape.rows,
-        "depth": shape.depth,
-        "columns": shape.columns,
-        "x_step": shape.rows * shape.depth + shape.gap,
-        "out_step": shape.rows * shape.columns + shape.gap,
-        "w_step": shape.depth * shape.columns if lies else panels * panel,
-        "panels": panels,
-        "panel_step": tile.columns if lies else panel,
-        "row_step": shape.columns if lies else tile.columns,
-        "edge": tile.edge(shape.columns),
-        "tiles": 2 * -(-shape.rows // (2 * share.high)),
+        **places(shape, tile, lies),
+        "tiles": amx.tiles_of(shape.rows),
         "ahead": tile.columns if lies else _FAR,
-        "pitch": shape.pitch or shape.depth,
-        "place": shape.place or shape.columns,
         **share.sizes,
     }
 

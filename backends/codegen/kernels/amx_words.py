@@ -1,29 +1,30 @@
 """Words of x86's AMX in kernels, and of what its tiles are made of: see `amx.py`.
 
-Compilers know the instructions where they know the processor; all assemblers know
-bytes. ``TILES`` says how large tiles are, all other words take them by their numbers.
+Compilers know the instructions where they know the processor; all assemblers of x86
+know bytes. ``TILES`` says how large tiles are, other words take them by their numbers.
 ``SPLIT`` writes the parts of two vectors, each number's above that of the other's: so
 numbers 16 apart along the depth are a pair, on both sides.
 
 On machines that are shared tiles may have a third of their speed for seconds, on some
-cores, while vectors have all of theirs. ``tiles_are_fast`` tells
-them apart by a chain of products: 1.5 times as long for 8 of theirs, or 2.8 (Emerald
-Rapids). It takes 0.3 us.
+cores, while vectors have all of theirs. ``tiles_are_fast`` compares eight products of
+tiles with a chain of integer ones: 1.5 times as long, or 2.8 (Emerald Rapids).
+It takes 0.3 us.
 """
 
-WORDS = """\
+WORDS = r"""
+#ifdef __AVX512F__
 #define TILES(p) __asm__ volatile(".byte 0xc4,0xe2,0x78,0x49,0" :: "a"(p) : "memory");
 #define TILES_DONE __asm__ volatile(".byte 0xc4,0xe2,0x78,0x49,0xc0");
-#define TILE_ZERO(n) \\
+#define TILE_ZERO(n) \
   __asm__ volatile(".byte 0xc4,0xe2,0x7b,0x49,%c0" :: "i"((n) << 3 | 0xc0));
-#define TILE_LOAD(n, p, step) \\
-  __asm__ volatile(".byte 0xc4,0xe2,0x7b,0x4b,%c2,8" \\
+#define TILE_LOAD(n, p, step) \
+  __asm__ volatile(".byte 0xc4,0xe2,0x7b,0x4b,%c2,8" \
                    :: "a"(p), "c"((long)(step)), "i"((n) << 3 | 4) : "memory");
-#define TILE_STORE(n, p, step) \\
-  __asm__ volatile(".byte 0xc4,0xe2,0x7a,0x4b,%c2,8" \\
+#define TILE_STORE(n, p, step) \
+  __asm__ volatile(".byte 0xc4,0xe2,0x7a,0x4b,%c2,8" \
                    :: "a"(p), "c"((long)(step)), "i"((n) << 3 | 4) : "memory");
-#define TILE_DOT(c, a, b) \\
-  __asm__ volatile(".byte 0xc4,0xe2,%c0,0x5c,%c1" \\
+#define TILE_DOT(c, a, b) \
+  __asm__ volatile(".byte 0xc4,0xe2,%c0,0x5c,%c1" \
                    :: "i"((~(b) & 15) << 3 | 2), "i"((c) << 3 | (a) | 0xc0));
 #define TILE_DOT_BYTES(c, a, b) \
   __asm__ volatile(".byte 0xc4,0xe2,%c0,0x5e,%c1" \
@@ -40,9 +41,9 @@ WORDS = """\
   BOTH((to) + 256, u, v) \
   u -= TOP(u), v -= TOP(v); \
   BOTH((to) + 512, u, v) }
-#define TICKS(now) { \\
-  uint low, high; \\
-  __asm__ volatile("rdtscp" : "=a"(low), "=d"(high) :: "rcx", "memory"); \\
+#define TICKS(now) { \
+  uint low, high; \
+  __asm__ volatile("rdtscp" : "=a"(low), "=d"(high) :: "rcx", "memory"); \
   now = (ulong)high << 32 | low; }
 static __attribute__((noinline)) int tiles_are_fast(const __local float *p) {
   ulong begin, middle, end, x = 1;
@@ -71,4 +72,5 @@ static inline int has_nan(vec v) {
   int4 few = some.lo | some.hi;
   return few.x | few.y | few.z | few.w;
 }
+#endif
 """

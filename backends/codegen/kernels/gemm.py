@@ -76,9 +76,9 @@ class GemmShape:
         columns: Of the right operand and the result.
         shared: Whether all products have one right operand.
         gap: Floats between the left operands, and between results.
-        pitch: From row to row of the left operand; 0 for ``depth``. Tiles of numbers
-            (`amx_gemm.py`, `amx_bytes.py`) alone know this, and
-        place: the same of the result; 0 for ``columns``.
+        pitch: Floats from row to row of the left operand; 0 for ``depth``.
+        place: The same of the result; 0 for ``columns``. `amx.py` alone has kernels for
+            rows that lie apart.
     """
 
     batch: int
@@ -215,11 +215,24 @@ def _in_pieces(shape: GemmShape, tile: Tile, machine: Cpu) -> tuple[int, int, in
 
 
 def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[str, int]:
-    panels = -(-shape.columns // tile.columns)
     own, span, piece = _cut(shape, tile, machine, lies)
-    panel = (shape.depth + tile.sums_of.head) * tile.columns
     tiles, longs = tile.split(shape.rows)
     height = own // tile.rows
+    return {
+        **places(shape, tile, lies),
+        "tiles": tiles,
+        "longs": longs,
+        "block": height,
+        "span": span,
+        "piece": piece,
+        **_asked(shape, tile, machine, piece, min(tiles, height), lies),
+    }
+
+
+def places(shape: GemmShape, tile: Tile, lies: bool) -> dict[str, int]:
+    """Sizes, and where what lies: of a right operand as it is, or as panels."""
+    panels = -(-shape.columns // tile.columns)
+    panel = (shape.depth + tile.sums_of.head) * tile.columns
     return {
         "rows": shape.rows,
         "depth": shape.depth,
@@ -231,12 +244,8 @@ def _sizes(shape: GemmShape, tile: Tile, machine: Cpu, lies: bool) -> Mapping[st
         "panel_step": tile.columns if lies else panel,
         "row_step": shape.columns if lies else tile.columns,
         "edge": tile.edge(shape.columns),
-        "tiles": tiles,
-        "longs": longs,
-        "block": height,
-        "span": span,
-        "piece": piece,
-        **_asked(shape, tile, machine, piece, min(tiles, height), lies),
+        "pitch": shape.pitch or shape.depth,
+        "place": shape.place or shape.columns,
     }
 
 
