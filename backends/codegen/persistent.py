@@ -1,14 +1,14 @@
 """One kernel for a whole plan: work-items stay, and take the plan's work by turns.
 
-Kernels become functions; ``plan`` runs all of them, in as many work-items as there are
-cores. A table says for each step which function it is, how many work-items it would
-have, and with which arguments. A ticket is a few of these. Tickets come in the order of
-steps, and a ticket waits until all steps that its own hangs on are done. No other
-progress is needed than that of those who hold tickets: so any number of work-items,
-even one alone, ends the plan. Some take the tickets of the first half of a step, others
-those of the second, until one is through: each finds much of what it reads in its own
-cache, since it wrote it, and what it reads next lies behind what it reads now. With the
-last of them it asks memory for the weights of the next step.
+Kernels become functions, which as many work-items call as there are cores. A table says
+for each step which function it is, how many work-items it would have, and with which
+arguments. A ticket is a few of these. Tickets come in the order of steps, and a ticket
+waits until all steps that its own hangs on are done. No other progress is needed than
+that of those who hold tickets: so any number of work-items, even one alone, ends the
+plan. Some take the tickets of the first half of a step, others those of the second,
+until one is through: each finds much of what it reads in its own cache, since it wrote
+it, and what it reads next lies behind what it reads now. With the last of them it asks
+memory for the weights of the next step.
 
 A plan is launched, or led by the thread that asks for it, if that can call it (see
 `turns.py`). Nothing has to be woken between two steps, and small steps that do not hang
@@ -25,7 +25,7 @@ from graphwright.backends.codegen.dialect import Dialect
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.narrow import storage
-from graphwright.backends.codegen.turns import HEADER, ROW, TEXT
+from graphwright.backends.codegen.turns import ADDRESS, HEADER, ROW, RUN, TEXT
 from graphwright.ir.record import record
 
 _END, _WAIT, _PLACE = map(ROW.index, ("end", "wait", "place"))
@@ -56,18 +56,41 @@ processors that it takes to be slower by them, but where a function asks for the
 
 def plan_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
     """The text behind the functions of some kernels, by name: what runs them all."""
-    cases: list[str] = []
-    for number, (name, kernel) in enumerate(kernels.items()):
-        call = ", ".join(_arguments(kernel, dialect))
-        items = "item0, item1, item2, items, after_item"
-        cases.append(f"case {number}: {name}({call}, {items}); break;")
-    head = (
-        "static void run(uint function, const __global ulong *a, __local char *near,\n"
-        "                uint item0, uint item1, uint item2, uint items,\n"
-        "                const __global char *after_item)"
-    )
-    lines = block(head, block("switch (function)", cases))
+    cases = [
+        f"case {number}: {_call(name, kernel, dialect)} break;"
+        for number, (name, kernel) in enumerate(kernels.items())
+    ]
+    lines = block(f"static {RUN}", block("switch (function)", cases))
     return "\n".join([*lines, TEXT])
+
+
+TELL = "tell"
+
+
+def part_source(kernels: Mapping[str, Kernel], dialect: Dialect) -> str:
+    """The text behind the functions of some kernels, by name: where they begin.
+
+    Its kernel tells addresses of functions of one type, one for each kernel.
+    """
+    made: list[str] = [ADDRESS]
+    told, kept = ["ulong at;"], list[str]()
+    for number, (name, kernel) in enumerate(kernels.items()):
+        head = RUN.replace("run", f"run{number}", 1)
+        call = _call(name, kernel, dialect)
+        made += block(f"static __attribute__((noinline, used)) {head}", [call])
+        told += [f"ADDRESS(run{number}, at)", f"seen[{number}] = at;"]
+        kept.append(f"run{number}(0, seen, near, 0, 0, 0, 0, 0);")
+    never = block("if (seen[0])", kept)  # but else they would be left out
+    head = f"__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void {TELL}"
+    body = [*never, *told]
+    made += block(f"{head}(__global ulong *seen, __local char *near)", body)
+    return "\n".join(made)
+
+
+def _call(name: str, kernel: Kernel, dialect: Dialect) -> str:
+    """A call of a kernel's function by one that has the arguments of ``RUN``."""
+    arguments = ", ".join(_arguments(kernel, dialect))
+    return f"{name}({arguments}, item0, item1, item2, items, after_item);"
 
 
 def _arguments(kernel: Kernel, dialect: Dialect) -> Iterator[str]:
@@ -95,7 +118,7 @@ class Step:
     """A kernel in a plan.
 
     Attributes:
-        function: Its number among the functions of the program.
+        function: Its number among the functions of the program, or its address.
         kernel: The kernel.
         wait: How many steps, counted from the first, are done before it begins.
     """

@@ -1,11 +1,12 @@
 """The text of what runs plans: launched as a kernel, or called by threads of the host.
 
 Where a device's work-items are threads of this process, so could the host's own be: the
-functions of a program are code like any other. The kernel tells at which addresses two
-of them lie. ``lead`` runs a plan on the calling thread, and lays it on a *desk*, where
-helpers look for it. They wait awake for a while, then asleep, and ``join`` what they
-find. A leader waits for no helper that does not hold a ticket: so late ones, or none at
-all, do no harm, and a run wakes nobody but them.
+functions of a program are code like any other. A kernel tells at which addresses they
+lie. One program has what threads run, for all plans: ``lead`` runs a plan on the
+calling thread, and lays it on a *desk*, where helpers look for it. They wait awake for
+a while, then asleep, and join what they find. A leader waits for no helper that does
+not hold a ticket: so late ones, or none at all, do no harm, and a run wakes nobody but
+them. What a plan consists of lies in other programs, and is called by its address.
 """
 
 PLAN = "plan"
@@ -21,17 +22,18 @@ ROW = (
     "weights",
     "size",
 )
-"""The numbers of a step in the table, before all arguments: its function; the tickets
-up to its end; its work-items, those of a ticket, and those along two axes; the steps
-that it waits for; where its arguments are; the address and bytes of its weights."""
+"""The numbers of a step in the table, before all arguments: its function, by number or
+by address; the tickets up to its end; its work-items, those of a ticket, and those
+along two axes; the steps that it waits for; where its arguments are; the address and
+bytes of its weights."""
 HEADER = len(ROW)
 STRIDE = 16
 """Counters lie so many numbers apart: each in a line of cache of its own."""
 
-JOB = ("table", "done", "near", "last", "join", "open", "desk")
+JOB = ("table", "done", "near", "last", "open", "desk")
 """The numbers of a job: addresses of its table, counters and local memory; how many
-steps it has; the address of ``join`` in its program; whether it is for helpers, too;
-the address of the desk where these find it."""
+steps it has; whether it is for helpers, too; the address of the desk where these find
+it."""
 
 LINE = 8
 """Numbers between those of a desk, each in a line of cache of its own."""
@@ -61,6 +63,15 @@ def _place(name: str) -> str:
 
 _COUNTER = "volatile __global int *"
 
+ADDRESS = """\
+#if defined(__x86_64__) && defined(__linux__)
+#define ADDRESS(name, to) __asm__ volatile("leaq " #name "(%%rip), %0" : "=r"(to));
+#else
+#define ADDRESS(name, to) to = 0;
+#endif
+"""
+"""Where a function lies; 0 where nobody can call it."""
+
 SYSTEM = f"""\
 #ifdef __has_builtin
 #if __has_builtin(__builtin_ia32_pause)
@@ -80,7 +91,6 @@ SYSTEM = f"""\
 #define LEADERS ({_COUNTER}){_place("leaders")}
 #define CORES ({_COUNTER}){_place("cores")}
 #if defined(__x86_64__) && defined(__linux__)
-#define ADDRESS(to, name) __asm__ volatile("leaq " #name "(%%rip), %0" : "=r"(to));
 static void rest(void) {{
   long few[2] = {{0, 20000}}, nanosleep = 35;
   __asm__ volatile("syscall" : "+a"(nanosleep) : "D"(few), "S"(0L)
@@ -112,7 +122,6 @@ static void move_from(int taken, __private ulong *allowed) {{
 #define SLEEP_UNLESS(word, value) futex(word, 128, value);
 #define WAKE_ALL(word) futex(word, 129, 1 << 20);
 #else
-#define ADDRESS(to, name) to = 0;
 static void rest(void) {{}}
 static int processor(void) {{ return -1; }}
 static void affinity(long call, __private ulong *set) {{}}
@@ -173,7 +182,7 @@ void take(const __global ulong *restrict table, volatile __global int *done,
       if (next < far) after = weights_of(steps + {HEADER} * next, part, 2);
     }}
     for (uint i = begin; i < end; i++)
-      run((uint)step[ROW_function], table + step[ROW_place], near, i % across,
+      run(step[ROW_function], table + step[ROW_place], near, i % across,
           i / across % down, i / (across * down), across, i + 1 < end ? 0 : after);
     mem_fence(CLK_GLOBAL_MEM_FENCE);
     atomic_add(own, (int)(end - begin));
@@ -196,7 +205,7 @@ void take_of(const volatile __global ulong *job, __local char *near, uint side) 
   take((const __global ulong *)OF(table), (volatile __global int *)OF(done), near, 0,
        (int)OF(last), side, side ? (const volatile __global ulong *)OF(desk) : 0);
 }}
-__attribute__((noinline, used)) static
+static
 void join_plan(const volatile __global ulong *job, __local char *near) {{
   take_of(job, near, 1);
 }}
@@ -229,38 +238,34 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void {PLAN}(__global ulong *table, volatile __global int *done, __local char *near,
             int first, int last)
 {{
-  if (first < 0) {{
-    ulong lead, join;
-    ADDRESS(lead, lead_plan)
-    ADDRESS(join, join_plan)
-    table[0] = lead;
-    table[1] = join;
-    if (last) {{  // never: but else they would be left out
-      lead_plan(table, table);
-      join_plan(table, near);
-    }}
-    return;
-  }}
   take(table, done, near, first, last, get_global_id(0) % 2, 0);
   if (atomic_inc(done + 1) + 1 == (int)get_global_size(0)) clear(done, last);
 }}
 """
 
-TEXT = "\n".join([SYSTEM, _TAKE, _LED, _KERNEL])
-"""Behind ``run(function, arguments, near, item0, item1, item2, items, after)``."""
+RUN = """\
+void run(ulong function, const __global ulong *a, __local char *near, uint item0,
+         uint item1, uint item2, uint items, const __global char *after_item)"""
+"""One work-item of a step: its function, its arguments in the table, local memory."""
 
-HELP = "help"
+TEXT = "\n".join([SYSTEM, _TAKE, _KERNEL])
+"""A kernel that is launched to run a plan: behind what ``RUN`` declares."""
 
-HELPERS = f"""\
-{SYSTEM}
+THREADS = "threads"
+
+LED = f"""\
+{ADDRESS}
 #if defined(__x86_64__) && defined(__linux__)
 static __attribute__((naked, noinline, used))
-void call_join(ulong join, ulong job, __local char *near) {{
-  __asm__ volatile("movq %rdi, %rax; movq %rsi, %rdi; movq %rdx, %rsi; jmpq *%rax");
+{RUN} {{
+  __asm__ volatile("jmpq *%rdi");  // the function takes the same arguments
 }}
 #else
-static void call_join(ulong join, ulong job, __local char *near) {{}}
+static {RUN} {{}}
 #endif
+{SYSTEM}
+{_TAKE}
+{_LED}
 static __attribute__((noinline, used))
 void help_always(volatile __global ulong *desk, __local char *near) {{
   int seen = *SERIAL;
@@ -273,7 +278,7 @@ void help_always(volatile __global ulong *desk, __local char *near) {{
         if (*LEADER == processor()) move_from(*LEADER, allowed);
         atomic_inc(INSIDE);
         const ulong job = *JOB;
-        if (job) call_join(((__global ulong *)job)[{JOB.index("join")}], job, near);
+        if (job) join_plan((const volatile __global ulong *)job, near);
         atomic_dec(INSIDE);
         i = 0;
       }}
@@ -285,14 +290,19 @@ void help_always(volatile __global ulong *desk, __local char *near) {{
   }}
 }}
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void {HELP}(__global ulong *seen, __local char *near)
+void {THREADS}(__global ulong *seen, __local char *near)
 {{
-  ulong help;
-  ADDRESS(help, help_always)
+  ulong help, lead;
+  ADDRESS(help_always, help)
+  ADDRESS(lead_plan, lead)
   seen[0] = (ulong)seen;
-  if (seen[1]) help_always(seen, near);
+  if (seen[1]) {{  // never: but else they would be left out
+    help_always(seen, near);
+    lead_plan(seen, seen);
+  }}
   seen[1] = help;
+  seen[2] = lead;
 }}
 """
-"""A program of its own; its kernel tells where it sees its argument, and where
-``help_always`` lies, which a thread of the host is to call and never leaves."""
+"""What threads of the host run. Its kernel tells where it sees its argument, and where
+``help_always`` lies, which a helper calls and never leaves, and ``lead_plan``."""

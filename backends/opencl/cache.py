@@ -9,6 +9,7 @@ what belongs to someone else, is as if it were not there.
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -71,26 +72,32 @@ def _checked(data: bytes, key: bytes) -> bytes | None:
     return binary if data[:start] == _MARK + sums and binary else None
 
 
-def store(key: bytes, binary: bytes) -> None:
-    """Keeps a binary, if that is possible."""
+def store(binaries: Mapping[bytes, bytes]) -> None:
+    """Keeps binaries by their keys, if that is possible."""
     place = folder()
-    if place is None or len(binary) > _MOST_BYTES // 4:
+    if place is None:
         return
-    digest = blake2b(binary, digest_size=_DIGEST).digest()
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="new-", dir=place)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_MARK + key + digest + binary)
-            Path(name).replace(place / key.hex())
-        except OSError:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+        for key, binary in binaries.items():
+            if len(binary) <= _MOST_BYTES // 4:
+                _write(place, key, binary)
         _trim(place)
     except OSError as error:
         _logger.debug("programs are not kept: %s", error)
+
+
+def _write(place: Path, key: bytes, binary: bytes) -> None:
+    digest = blake2b(binary, digest_size=_DIGEST).digest()
+    handle, name = tempfile.mkstemp(prefix="new-", dir=place)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MARK + key + digest + binary)
+        Path(name).replace(place / key.hex())
+    except OSError:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 def _trim(place: Path) -> None:

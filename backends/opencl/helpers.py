@@ -7,34 +7,16 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from graphwright.backends.arena import aligned
 from graphwright.backends.codegen.turns import DESK, JOB, LINE
 from graphwright.backends.opencl.objects import Code
-from graphwright.ir.record import record
-
-Lead: TypeAlias = Callable[[int, int], None]
 
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-
-
-@record(frozen=True, eq=False, slots=True)
-class Entry:
-    """Functions of a program, and what keeps them loaded."""
-
-    lead: Lead
-    join: int
-    library: object
-
-
-def entry(code: Code) -> Entry | None:
-    """A program's way in, of its two functions; None where they cannot be held."""
-    lead, join = code.addresses
-    return None if code.library is None else Entry(_FUNCTION(lead), join, code.library)
 
 
 def job_of(numbers: Mapping[str, int]) -> Any:
@@ -46,22 +28,24 @@ class Helpers:
     """Threads that help whoever leads a plan: one less than there are cores.
 
     Args:
-        help_always: What they run.
+        code: What they run, and what leads a plan.
         count: How many.
         near: Bytes of local memory that each of them needs.
 
     Attributes:
         desk: The address at which leaders lay their jobs.
+        lead: Leads the plan of a job on the calling thread, of addresses: the job's and
+            the desk's.
     """
 
-    def __init__(self, help_always: Code, count: int, near: int) -> None:
-        self._code = help_always
+    def __init__(self, code: Code, count: int, near: int) -> None:
+        self._code = code
         self._numbers = aligned(8 * LINE * len(DESK)).view(np.uint64)
         self._numbers[:] = 0
         self._numbers[LINE * DESK.index("cores")] = 1 + count
         self.desk = int(self._numbers.ctypes.data)
         self._near = [aligned(near) for _ in range(count)]
-        self._function = _FUNCTION(*help_always.addresses)
+        self._help_always, self.lead = map(_FUNCTION, code.addresses)
         for memory in self._near:
             threading.Thread(
                 target=self._help,
@@ -73,7 +57,7 @@ class Helpers:
 
     def _help(self, near: Any) -> None:
         """What a thread does, which so keeps alive what it looks at."""
-        self._function(self.desk, int(near.ctypes.data))
+        self._help_always(self.desk, int(near.ctypes.data))
 
     def close(self) -> None:
         """Lets the threads end: those awake soon, those asleep when they are woken."""

@@ -111,10 +111,10 @@ class LaunchPlan:
         """All launches as one kernel."""
         sources = {launch.name: launch.source for launch in self._launches}
         kernels = {launch.name: launch.kernel for launch in self._launches}
-        program = self._programs.plan(sources, kernels)
+        functions = self._programs.plan(sources, kernels)
         return Persistent(
             self._session,
-            program,
+            functions,
             [(launch.name, launch.kernel) for launch in self._launches],
             self._offsets | {FAULT: self._fault_at},
             self._ends,

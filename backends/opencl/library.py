@@ -13,7 +13,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.amx import LANES
 from graphwright.backends.codegen.kernels.sums import DOTS
 from graphwright.backends.codegen.kernels.text import prelude
-from graphwright.backends.codegen.turns import HELP, HELPERS
+from graphwright.backends.codegen.turns import LED, THREADS
 from graphwright.backends.contract import BuildError
 from graphwright.backends.opencl.cache import key_of, load, store
 from graphwright.backends.opencl.helpers import Helpers
@@ -161,23 +161,29 @@ class Session:
 
     @cached_property
     def _probed(self) -> Code | None:
-        """What helpers run; None where memory is not shared so."""
+        """What threads of the host run; None where memory is not shared so."""
         if not self.shares or self.schedule != "cpu":
             return None
         try:
-            return self.code(HELPERS, self._probe)
+            return self._led()
         except (pyopencl().Error, BuildError):
             return None
 
     def _probe(self, program: Any) -> Code | None:
         """The same, of its program."""
-        library, seen = pyopencl(), np.zeros(2, np.uint64)
-        kernel = library.Kernel(program, HELP)
+        seen = self.told(program, THREADS, 3)
+        place, *addresses = map(int, seen)
+        return code_at(addresses) if place == seen.ctypes.data else None
+
+    def told(self, program: Any, name: str, count: int) -> Any:
+        """The numbers that a kernel tells, by a launch."""
+        library, seen = pyopencl(), np.zeros(count, np.uint64)
+        kernel = library.Kernel(program, name)
         buffer = self.buffer(seen)  # which the kernel does not keep alive
         kernel.set_args(buffer, library.LocalMemory(64))
         library.enqueue_nd_range_kernel(self.queue, kernel, (1,), (1,))
         self.queue.finish()
-        return code_at([int(seen[1])]) if int(seen[0]) == seen.ctypes.data else None
+        return seen
 
     @cached_property
     def dots(self) -> bool:
@@ -188,10 +194,14 @@ class Session:
         if not self.persists or not has_dots():
             return False
         text = OPENCL.preamble + prelude(OPENCL, self.lanes) + DOTS
-        try:
-            return load(self._key(text)) is not None or bool(self.program(text))
-        except BuildError:
-            return False
+        key = self.key("dots", text)
+        if load(key) is None:
+            try:
+                self.compiled(text)
+            except BuildError:
+                return False
+            store({key: b"builds"})
+        return True
 
     @cached_property
     def amx(self) -> bool:
@@ -207,27 +217,24 @@ class Session:
         count, near = int(device.max_compute_units) - 1, int(device.local_mem_size)
         return Helpers(self._probed, count, near)
 
-    def _key(self, *parts: str) -> bytes:
+    def key(self, *parts: str) -> bytes:
+        """What something is kept by that is built for this device."""
         return key_of(*parts, *self.identity)
 
-    def code(self, text: str, ask: Callable[[Any], Code | None]) -> Code | None:
-        """Functions of the program of a source: from disk if it was built before.
+    def kept(self, key: bytes) -> Code | None:
+        """Functions that were built before, from disk."""
+        data = load(key)
+        return None if data is None else unpacked(data)
 
-        Args:
-            text: The source.
-            ask: Launches the program, whose kernel tells where its functions lie.
-
-        Raises:
-            BuildError: If the compiler refuses it.
-        """
-        key = self._key("code", text)
-        kept = load(key)
-        found = None if kept is None else unpacked(kept)
+    def _led(self) -> Code | None:
+        """The functions of `LED`: from disk if they were built before."""
+        key = self.key("code", LED)
+        found = self.kept(key)
         if found is None:
-            found = ask(self._compiled(text))
+            found = self._probe(self._waited(LED))
             data = None if found is None else packed(found)
             if data is not None:
-                store(key, data)
+                store({key: data})
         return found
 
     def program(self, text: str) -> Any:
@@ -236,13 +243,17 @@ class Session:
         Raises:
             BuildError: If the compiler refuses it.
         """
-        key = self._key(text)
+        key = self.key(text)
         kept = load(key)
         program = None if kept is None else self._from_binary(kept)
         if program is None:
-            program = self._compiled(text)
-            store(key, program.get_info(pyopencl().program_info.BINARIES)[0])
+            program = self._waited(text)
+            store({key: program.get_info(pyopencl().program_info.BINARIES)[0]})
         return program
+
+    def _waited(self, text: str) -> Any:
+        with Progress("building kernels").waiting():
+            return self.compiled(text)
 
     def _from_binary(self, binary: bytes) -> Any:
         """The program of a binary; None if the driver does not take it."""
@@ -252,10 +263,15 @@ class Session:
         except library.Error:
             return None
 
-    def _compiled(self, text: str) -> Any:
+    def compiled(self, text: str) -> Any:
+        """The program of a source, built now.
+
+        Raises:
+            BuildError: If the compiler refuses it.
+        """
         library = pyopencl()
         try:
-            with warnings.catch_warnings(), Progress("building kernels").waiting():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's remarks
                 return library.Program(self.context, text).build()
         except library.RuntimeError as error:

@@ -14,8 +14,9 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.narrow import storage
 from graphwright.backends.codegen.persistent import Step, Table
 from graphwright.backends.codegen.turns import PLAN, STRIDE
-from graphwright.backends.opencl.helpers import Entry, Helpers, job_of
+from graphwright.backends.opencl.helpers import Helpers, job_of
 from graphwright.backends.opencl.library import TIMED, Session, pyopencl, seconds_of
+from graphwright.backends.opencl.programs import Functions
 from graphwright.backends.trial import Trial
 from graphwright.ir.errors import IndexBoundsError
 
@@ -34,8 +35,7 @@ class Persistent:
 
     Args:
         session: The device.
-        program: Of all functions, numbered in the order of their names: an entry, or
-            what is launched.
+        functions: What it calls.
         kernels: What runs, in order.
         offsets: Where arrays lie in a run's own memory.
         ends: Arrays that a caller brings.
@@ -47,7 +47,7 @@ class Persistent:
     def __init__(
         self,
         session: Session,
-        program: Any,
+        functions: Functions,
         kernels: Sequence[Named],
         offsets: Mapping[Array, int],
         ends: Sequence[Array],
@@ -55,13 +55,11 @@ class Persistent:
         constants: Mapping[Array, Any],
         fault: Array,
     ) -> None:
-        self._session, self._program = session, program
+        self._session, self._functions = session, functions
         self._held = list(constants.values())
-        functions = sorted({name for name, _ in kernels})
-        number = {name: i for i, name in enumerate(functions)}
         befores = waits([kernel for _, kernel in kernels], offsets, under)
         steps = [
-            Step(number[name], kernel, wait)
+            Step(functions.numbers[name], kernel, wait)
             for (name, kernel), wait in zip(kernels, befores, strict=True)
         ]
         cores = int(session.device.max_compute_units)
@@ -109,10 +107,10 @@ class Persistent:
     def _runner(self, table: Table, numbers: Any, fault: Any, held: Any) -> "_Runner":
         """What runs a table."""
         plan = table, numbers, fault, (held, self._held)
-        helpers = self._session.helpers
-        if helpers is None or not isinstance(self._program, Entry):
-            return PlanRunner(self._session, self._program, *plan)
-        return LedRunner(helpers, self._program, self._trial, *plan)
+        helpers, program = self._session.helpers, self._functions.program
+        if helpers is None or program is not None:
+            return PlanRunner(self._session, program, *plan)
+        return LedRunner(helpers, self._trial, *plan)
 
 
 def _columns(rows: Sequence[_Argument]) -> tuple[Any, Any, Any]:
@@ -128,14 +126,13 @@ class LedRunner:
     """Runs a plan on the calling thread, and on those that help it where they pay."""
 
     __slots__ = (
-        *("_alone", "_entry", "_fault", "_held", "_helpers", "_job", "_numbers"),
-        *("_table", "_together", "_trial"),
+        *("_alone", "_fault", "_held", "_helpers", "_job", "_numbers", "_table"),
+        *("_together", "_trial"),
     )
 
     def __init__(
         self,
         helpers: Helpers,
-        entry: Entry,
         trial: Trial,
         table: Table,
         numbers: Any,
@@ -143,15 +140,14 @@ class LedRunner:
         held: object,
     ) -> None:
         done, near = _counters(table), aligned(table.near)
-        self._helpers, self._entry = helpers, entry
-        self._table, self._numbers, self._fault = table, numbers, fault
+        self._helpers, self._fault = helpers, fault
+        self._table, self._numbers = table, numbers
         self._trial = trial if table.widest > 1 else None
         self._job = {
             "table": _address(numbers),
             "done": _address(done),
             "near": _address(near),
             "last": table.count,
-            "join": entry.join,
             "desk": helpers.desk,
         }
         jobs = [job_of({**self._job, "open": few}) for few in (0, 1)]
@@ -160,7 +156,7 @@ class LedRunner:
 
     def _led(self, job: Any) -> Callable[[], None]:
         """What does a job, which the caller keeps alive."""
-        return partial(self._entry.lead, _address(job), self._helpers.desk)
+        return partial(self._helpers.lead, _address(job), self._helpers.desk)
 
     def __call__(self) -> None:
         """Runs it."""

@@ -5,17 +5,14 @@ from hashlib import blake2b
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.codegen.loops import Kernel, Written
 from graphwright.backends.codegen.persistent import FUNCTIONS, plan_source
 from graphwright.backends.codegen.printer import source_of
-from graphwright.backends.codegen.turns import PLAN
-from graphwright.backends.opencl.helpers import Entry, entry
 from graphwright.backends.opencl.library import Session, pyopencl
-from graphwright.backends.opencl.objects import Code, code_at
+from graphwright.backends.opencl.parts import Parts
+from graphwright.ir.record import record
 
 _PLACEHOLDER = "kernel_name"
 
@@ -50,6 +47,22 @@ def all_named(kernels: Sequence[Kernel], strict: bool) -> list[tuple[str, str]]:
     return [made[kernel.model or kernel] for kernel in kernels]
 
 
+@record(frozen=True, eq=False, slots=True)
+class Functions:
+    """What a plan calls.
+
+    Attributes:
+        numbers: The function of each kernel, by name: its address, or its number in the
+            program.
+        program: What is launched, where the host's threads cannot call functions.
+        held: What keeps them loaded.
+    """
+
+    numbers: Mapping[str, int]
+    program: Any
+    held: object
+
+
 class Programs:
     """What is built for a device; each source once.
 
@@ -61,7 +74,8 @@ class Programs:
         self._session = session
         self._head = OPENCL.preamble + prelude(OPENCL, session.lanes)
         self._built: dict[str, Any] = {}
-        self._plans: dict[frozenset[str], Any] = {}
+        self._plans: dict[frozenset[str], Functions] = {}
+        self._parts = Parts(session, self._head)
         self._lock = Lock()
 
     def build(self, sources: Sequence[tuple[str, str]]) -> None:
@@ -76,42 +90,35 @@ class Programs:
                 program = self._session.program("\n".join([self._head, *new.values()]))
                 self._built.update(dict.fromkeys(new, program))
 
-    def plan(self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]) -> Any:
-        """What runs all of these kernels, which are numbered by name.
-
-        An `Entry` where the host's threads can call it, else the program of a kernel.
+    def plan(
+        self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]
+    ) -> Functions:
+        """The functions of these kernels, all built, by name.
 
         Raises:
             BuildError: If the compiler refuses it.
         """
-        key, names = frozenset(sources), sorted(sources)
         with self._lock:
-            found = self._plans.get(key)
-            if found is None:
-                functions = [sources[name] for name in names]
-                behind = plan_source({name: kernels[name] for name in names}, OPENCL)
-                text = "\n".join([FUNCTIONS, self._head, *functions, behind])
-                found = self._entry(text) or self._session.program(text)
-                self._plans[key] = found
-            return found
+            if self._session.helpers is not None:
+                addresses = self._parts.functions(sources, kernels)
+                if addresses is not None:
+                    return Functions(addresses, None, self._parts)
+            return self._launched(sources, kernels)
 
-    def _entry(self, text: str) -> Entry | None:
-        """How the host's threads run a plan, if they do."""
-        if self._session.helpers is None:
-            return None
-        code = self._session.code(text, self._ask)
-        return None if code is None else entry(code)
-
-    def _ask(self, program: Any) -> Code:
-        """The functions of a plan, by a launch of its kernel."""
-        session, library = self._session, pyopencl()
-        seen = np.zeros(2, np.uint64)
-        kernel = library.Kernel(program, PLAN)
-        buffer, near = session.buffer(seen), library.LocalMemory(64)
-        kernel.set_args(buffer, buffer, near, np.int32(-1), np.int32(0))
-        library.enqueue_nd_range_kernel(session.queue, kernel, (1,), (1,))
-        session.queue.finish()
-        return code_at([*map(int, seen)])
+    def _launched(
+        self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]
+    ) -> Functions:
+        """The same, as one program with a kernel that runs them."""
+        key, names = frozenset(sources), sorted(sources)
+        found = self._plans.get(key)
+        if found is None:
+            functions = [sources[name] for name in names]
+            behind = plan_source({name: kernels[name] for name in names}, OPENCL)
+            text = "\n".join([FUNCTIONS, self._head, *functions, behind])
+            numbers = {name: number for number, name in enumerate(names)}
+            found = Functions(numbers, self._session.program(text), None)
+            self._plans[key] = found
+        return found
 
     def kernel(self, name: str) -> Any:
         """A kernel, whose arguments are the caller's to set."""

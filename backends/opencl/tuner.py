@@ -70,7 +70,7 @@ class Tuner:
             if mode == "full":
                 best = self._fastest(site, (best, *best.finer), best)
         self._tuning.keep(self._device, key, best.name)
-        store(self._file(key, mode), best.name.encode())
+        store({self._file(key, mode): best.name.encode()})
         self._progress.advance()
         return best
 
