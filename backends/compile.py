@@ -21,6 +21,7 @@ from graphwright.ir.ops.effects import CopyTo
 from graphwright.ir.ops.fused import Fused, Placed
 from graphwright.ir.ops.linalg import Dot
 from graphwright.ir.types import TensorType
+from graphwright.passes.attention import NARROW_ATTENTION
 from graphwright.passes.decompose import decompose_unsupported
 from graphwright.passes.derive import derive_weights
 from graphwright.passes.fold import fold_constants
@@ -29,7 +30,7 @@ from graphwright.passes.lower import Pass, lowering_passes
 from graphwright.passes.pipeline import DEFAULT, in_precision, manager
 from graphwright.passes.regions import claim_regions
 from graphwright.passes.sink_constants import sink_constants
-from graphwright.passes.widen import WIDE_PRODUCTS
+from graphwright.passes.widen import WIDE_ATTENTION, WIDE_PRODUCTS
 
 _logger = logging.getLogger("graphwright.compile")
 
@@ -54,13 +55,20 @@ def optimized(
 def default_passes(backend: Backend, precision: str | None = None) -> list[str | Pass]:
     """Those of every compilation, and of a precision.
 
-    Quantised products stay products of reals for a backend without fast integer ones.
+    Quantised products stay products of reals for a backend without fast integer ones;
+    attention of narrow floats is found for one that computes it in float32.
     """
     matrix = TensorType(int16, (1, 1))
     integers = backend.integer_products
     integers = integers and backend.supports(Dot(dtype=int32), [matrix, matrix])
     names = (*DEFAULT, *in_precision(precision))
-    return [name for name in names if integers or name != INTEGER.name]
+    asked = {INTEGER.name: integers, NARROW_ATTENTION.name: _is_wide(backend)}
+    return [name for name in names if asked.get(name, True)]
+
+
+def _is_wide(backend: Backend) -> bool:
+    """Whether products of narrow floats are to be those of float32."""
+    return backend.regions and backend.layout().get("dot") == "float32"
 
 
 def decomposing(backend: Backend) -> Pass:
@@ -92,10 +100,12 @@ def claiming(backend: Backend) -> Pass:
 
 def suiting_passes(backend: Backend, optimize: bool = True) -> list[Pass]:
     """Passes, run inside control flow too, that make a graph suit a backend."""
-    passes: list[Pass] = [decomposing(backend)]
+    wide = optimize and _is_wide(backend)
+    passes: list[Pass] = [WIDE_ATTENTION] if wide else []
+    passes.append(decomposing(backend))
     if optimize and backend.regions:  # what was decomposed may hang on constants
-        wide = [WIDE_PRODUCTS] if backend.layout().get("dot") == "float32" else []
-        passes += [*wide, fold_constants, derive_weights, sink_constants]
+        passes += [WIDE_PRODUCTS] if wide else []
+        passes += [fold_constants, derive_weights, sink_constants]
     if optimize:
         fuses = backend.fuses if backend.fusable() else None
         passes += lowering_passes(backend.layout(), fuses)

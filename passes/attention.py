@@ -2,7 +2,7 @@
 
 ``softmax(q k^T * scale + mask) v`` becomes one op: of the rounding class, as the scale
 goes into ``q`` and ``k``. A row that a mask of ``-inf`` leaves without keys is NaN when
-written out and zeros in the op.
+written out and zeros in the op. Of narrow floats the softmax is one of float32.
 """
 
 from functools import reduce
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphwright.ir.dim import product
-from graphwright.ir.dtype import bool_
+from graphwright.ir.dtype import DType, bool_
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.passes.pattern import P, splat_under
@@ -20,12 +20,16 @@ from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import ROUNDING, RuleSet
 
 ATTENTION = RuleSet("recognize_attention")
+NARROW_ATTENTION = RuleSet("recognize_narrow_attention")
+"""The same of narrow floats, for backends that compute it in float32."""
+
 _rule = ATTENTION.rewrite
 
 _SCORES = P.softmax("s").once.named("soft")
 _ON_THE_WAY = ("dot", "add", "mul", "div")
 _LOW = -1e30
-"""Scores at and below it are of keys that may not be attended: they get no weight."""
+"""Scores at and below it, or the lowest number of their dtype, are of keys that may not
+be attended: they get no weight."""
 
 _MOST = 1 << 22
 """Elements of a mask that is looked into."""
@@ -36,22 +40,32 @@ _CLEAN = P.where(P.eq("w", "w"), "w", 0)
 @_rule(P.dot(_SCORES, "v"), ROUNDING)
 def attend(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
     """``softmax(q @ k^T * scale + mask) @ v = attention(q, k, v, mask)``."""
-    return _attention(b, s, v, soft)
+    return None if _is_narrow(v) else _attention(b, s, v, soft)
+
+
+@NARROW_ATTENTION.rewrite(P.dot(_SCORES, "v"), ROUNDING)
+def attend_narrow(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
+    """``softmax(q @ k^T * scale + mask) @ v = attention(q, k, v, mask)``."""
+    return _attention(b, s, v, soft) if _is_narrow(v) else None
 
 
 @_rule(P.dot(_CLEAN, "v"), ROUNDING)
 def attend_without_nan(b: Rewriter, w: Value, v: Value) -> Value | None:
     """``where(isnan(w), 0, w) @ v`` of weights ``w`` is attention too."""
     soft = b.made_by(w, "softmax")
-    if soft is None or b.counts.get(w) != 3:
+    if soft is None or b.counts.get(w) != 3 or _is_narrow(v):
         return None
     return _attention(b, soft.operands[0], v, soft)
+
+
+def _is_narrow(v: Value) -> bool:
+    return v.dtype.accumulate is not v.dtype
 
 
 def _attention(b: Rewriter, s: Value, v: Value, soft: Node) -> Value | None:
     op: Any = soft.op
     last = op.axis == s.rank - 1 and s.rank in (3, 4)
-    if not last or s.dtype.accumulate is not s.dtype or v.dtype is not s.dtype:
+    if not last or v.dtype is not s.dtype:
         return None
     if s.shape[-3] == 0:
         return None  # attention has heads
@@ -72,6 +86,8 @@ def _emit(
     fields: dict[str, Any] = {"scale": scale, "causal": False}
     rank = operands[0].rank
     q, k, v = operands
+    if _is_narrow(v):
+        fields["precision"] = v.dtype.accumulate
     if mask is not None and _causal(b, mask):
         mask, fields["causal"] = None, True
     if rank == 3:
@@ -110,7 +126,7 @@ def _mask(b: Rewriter, s: Value) -> tuple[Value, Value | None]:
         if _leads_to_dot(b, y):
             x, y, condition = y, x, _negated(b, condition)
         low = splat_under(b, y)
-        if _leads_to_dot(b, x) and _forbids(low):
+        if _leads_to_dot(b, x) and _forbids(low, s.dtype):
             if low == -np.inf or _causal(b, condition):
                 return x, condition
             return x, b.where(condition, 0.0, b.full(condition.shape, low, s.dtype))
@@ -126,12 +142,16 @@ def _negated(b: Rewriter, condition: Value) -> Value:
     return b.constant(~constant.array(), bool_)
 
 
-def _forbids(low: Any) -> bool:
+def _forbids(low: Any, dtype: DType) -> bool:
     """Whether scores of a number get no weight, whatever is added to it.
 
     Where it is finite, a row of nothing else has equal weights.
     """
-    return low is not None and low <= _LOW
+    return low is not None and low <= _lowest(dtype)
+
+
+def _lowest(dtype: DType) -> float:
+    return float(max(_LOW, dtype.limits[0]))
 
 
 def _leads_to_dot(b: Rewriter, v: Value) -> bool:
@@ -211,7 +231,7 @@ def _causal(b: Rewriter, mask: Value) -> bool:
     """Whether a mask lets each query attend the keys up to its own position."""
     constant = b.constants.get(mask)
     if constant is not None:
-        return _triangle(constant.array(), mask.dtype is bool_)
+        return _triangle(constant.array(), mask.dtype)
     node = b.made_by(peel(b, mask), "or")
     if node is None:
         return False
@@ -237,7 +257,7 @@ def _counted(b: Rewriter, v: Value) -> int | None:
     return axis
 
 
-def _triangle(array: Any, boolean: bool) -> bool:
+def _triangle(array: Any, dtype: DType) -> bool:
     """Whether matrices are true, or 0 and not very low, just up to the diagonal.
 
     The first key is left to each query, so that no row is low as a whole.
@@ -246,7 +266,7 @@ def _triangle(array: Any, boolean: bool) -> bool:
         return False
     rows, columns = array.shape[-2:]
     low = np.tri(rows, columns, dtype=bool)
-    if boolean:
+    if dtype is bool_:
         return bool((array == low).all())
     wide = array.astype(np.float64)
-    return bool(np.where(low, wide == 0, wide <= _LOW).all())
+    return bool(np.where(low, wide == 0, wide <= _lowest(dtype)).all())

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphwright.ir.constant import Constant
+from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.op import OPS, Trait
 from graphwright.passes.rewriter import CONSTANT, Rewriter
@@ -94,7 +95,8 @@ class Repeated(Pattern):
 class Splat(Pattern):
     """A constant of one repeated element: a number, or any, captured by a name.
 
-    ``near`` is the relative error that is still the number.
+    ``near`` is the relative error that is still the number; with it the nearest number
+    of a narrow dtype is, too.
     """
 
     kinds = _SPREAD
@@ -110,8 +112,14 @@ class Splat(Pattern):
         if isinstance(self.wanted, str):
             return _same(found.setdefault(self.wanted, element), element)
         if self.near:
-            return bool(abs(element - self.wanted) <= self.near * abs(self.wanted))
+            close = abs(element - self.wanted) <= self.near * abs(self.wanted)
+            return bool(close or element == _nearest(self.wanted, value.dtype))
         return _same(element, self.wanted)
+
+
+def _nearest(number: float, dtype: DType) -> float | None:
+    """The float of a dtype that is nearest to a number."""
+    return float(np.asarray(number, dtype.numpy)) if dtype.is_float else None
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -7,7 +7,7 @@ from graphwright.ir.arguments import checked
 from graphwright.ir.errors import DTypeError, ModelError
 from graphwright.ir.graph import Graph
 from graphwright.passes.algebra import ALGEBRA
-from graphwright.passes.attention import ATTENTION
+from graphwright.passes.attention import ATTENTION, NARROW_ATTENTION
 from graphwright.passes.casts import CASTS
 from graphwright.passes.cleanup import merge_common, remove_dead
 from graphwright.passes.decompose import decompose_all
@@ -61,7 +61,7 @@ register_pass("sink_reshapes", sink_reshapes)
 register_pass("decompose", decompose_all)
 for _rules in (
     *(ALGEBRA, CASTS, MOVEMENT, SINKING, WINDOWS, MASKS, CANONICALIZE, SIMPLIFY),
-    *(COMPOSITES, ROTARY, RECOGNIZE, ATTENTION, SCALES, INTEGER),
+    *(COMPOSITES, ROTARY, RECOGNIZE, ATTENTION, NARROW_ATTENTION, SCALES, INTEGER),
 ):
     register_pass(_rules.name, _rules)
 for _name, _pass in PRECISIONS.items():
@@ -79,6 +79,7 @@ DEFAULT: Pipeline = (
     "recognize",
     "merge_common",
     "recognize_attention",
+    "recognize_narrow_attention",
     "fold_scales",
     "simplify",
     "hoist_invariants",

@@ -12,7 +12,10 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
-from graphwright.passes.rules import EXACT, RuleSet
+from graphwright.passes.rules import EXACT, ROUNDING, RuleSet
+
+WIDE_ATTENTION = RuleSet("wide_attention")
+"""Before what is narrow is decomposed."""
 
 WIDE_PRODUCTS = RuleSet("wide_products")
 _rule = WIDE_PRODUCTS.rewrite
@@ -28,6 +31,20 @@ def wide_dot(b: Rewriter, x: Value, y: Value, node: Node) -> Value | None:
 def wide_conv(b: Rewriter, x: Value, k: Value, node: Node) -> Value | None:
     """``conv(x, k) = narrow(conv(wide(x), wide(k)))``."""
     return _wide(b, x, k, node)
+
+
+@WIDE_ATTENTION.rewrite(P.attention(), ROUNDING)
+def wide_attention(b: Rewriter, node: Node) -> Value | None:
+    """``attention(q, k, v) = narrow(attention(wide(q), wide(k), wide(v)))``."""
+    op: Any = node.op
+    to, precision = node.results[0].dtype, op.precision or float32
+    if not all(_is_narrow(v.dtype) for v in node.operands[:3]):
+        return None
+    if precision is not float32 and not _is_narrow(precision):
+        return None
+    wide = (b.cast(v, float32) if _is_narrow(v.dtype) else v for v in node.operands)
+    (found,) = b.apply(op.replace(precision=None), tuple(wide))
+    return b.cast(found, to)
 
 
 def _wide(b: Rewriter, x: Value, y: Value, node: Node) -> Value | None:

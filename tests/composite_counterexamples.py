@@ -274,6 +274,7 @@ never(
 
 never("attend", lambda b, q, k, v: attention(b, q, k, v, 2), _Q, _K, _V)
 never("attend", attention, _Q, _K, _V, dtype=dt.float16)
+never("attend_narrow", attention, _Q, _K, _V)
 never("attend", attention, *[(2, 0, 3, 3)] * 3)
 never(
     "attend",

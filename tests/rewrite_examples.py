@@ -334,6 +334,11 @@ def attend(b: Builder, q: Value, k: Value, v: Value, mask: Value) -> Value:
     return b.dot(weighed(b, q, k, mask), v)
 
 
+@example(_Q, _K, _V, dtype=dt.float16)
+def attend_narrow(b: Builder, q: Value, k: Value, v: Value) -> Value:
+    return b.dot(weighed(b, q, k), v)
+
+
 @example(_Q, _K, _V)
 def attend_without_nan(b: Builder, q: Value, k: Value, v: Value) -> Value:
     w = weighed(b, q, k)

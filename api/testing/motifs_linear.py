@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from graphwright.ir.dim import Dim, product
-from graphwright.ir.dtype import DTYPES, bool_, int64
+from graphwright.ir.dtype import DTYPES, DType, bool_, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.types import TensorType
 from graphwright.testing.maker import Maker, Reject
@@ -147,7 +147,15 @@ def _product(m: Maker, x: Value, y: Value) -> Value:
 
 @motif("attend", "attend_without_nan")
 def attend(m: Maker) -> Sequence[Value]:
-    dtype = DTYPES[m.c.pick(["float32", "float64", "float16"][: 2 + (not m.sure)])]
+    return _attend(m, DTYPES[m.c.pick(["float32", "float64"])])
+
+
+@motif("attend_narrow", "recognize_narrow_attention")
+def attend_narrow(m: Maker) -> Sequence[Value]:
+    return _attend(m, DTYPES[m.c.pick(["float16", "bfloat16"])])
+
+
+def _attend(m: Maker, dtype: DType) -> Sequence[Value]:
     rank = m.c.integer(3, 4)
     n, rows, columns, size, out = (m.dim() for _ in range(5))
     group = m.c.integer(1, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphwright as gw
-from graphwright.ir.dtype import bool_, float32
+from graphwright.ir.dtype import DType, bfloat16, bool_, float16, float32
 from graphwright.ir.emitter import Value
 from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
@@ -26,9 +26,11 @@ from graphwright.testing.random_graphs import RANDOM, aims
 ROOT = math.sqrt(2 / math.pi)
 
 
-def built(count: int, make: Callable[..., Value], *shape: int) -> Graph:
+def built(
+    count: int, make: Callable[..., Value], *shape: int, dtype: DType = float32
+) -> Graph:
     b = gw.Builder("form")
-    inputs = [b.input(f"x{i}", TensorType(float32, shape)) for i in range(count)]
+    inputs = [b.input(f"x{i}", TensorType(dtype, shape)) for i in range(count)]
     return b.finish([make(b, *inputs)])
 
 
@@ -42,6 +44,19 @@ def check(graph: Graph, after: Graph) -> None:
     feeds = [rng.standard_normal(s).astype(np.float32) for s in shapes]  # type: ignore[arg-type]
     (got,), (wanted,) = evaluate(after, feeds), evaluate(graph, feeds)
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def bent(b: gw.Builder, x: Value, root: float) -> Value:
+    """``x * (1 + erf(x / root)) / 2``."""
+    return b.mul(b.mul(x, b.add(b.unary("erf", b.div(x, root)), 1.0)), 0.5)
+
+
+@pytest.mark.parametrize("narrow", [float16, bfloat16], ids=str)
+def test_numbers_of_narrow_floats_are_the_nearest_ones(narrow: DType) -> None:
+    graph = built(1, lambda b, x: bent(b, x, math.sqrt(2)), 2, 3, dtype=narrow)
+    assert names(gw.optimize(graph)) == ["gelu"]
+    other = built(1, lambda b, x: bent(b, x, 1.43), 2, 3, dtype=narrow)
+    assert "erf" in names(gw.optimize(other))
 
 
 def test_signs_cancel_in_a_quotient() -> None:
