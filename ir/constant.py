@@ -28,6 +28,7 @@ class Constant:
         source: The constant that it is computed from each time, if it is.
         growth: How many times as large as that its elements are at most, if known.
         factors: What its elements are products of, if that is known.
+        held_in: A dtype of which all its elements are, narrower if that is known.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Constant:
         "factors",
         "growth",
         "handle",
+        "held_in",
         "shape",
         "source",
     )
@@ -54,7 +56,7 @@ class Constant:
     ) -> None:
         self.dtype, self.shape, self.handle = dtype, shape, handle
         self._array, self._load, self._digest = array, load, digest
-        self._keep = True
+        self._keep, self.held_in = True, dtype
         self.source: Constant | None = None
         self.growth: float | None = None
         self.factors: Factors | None = None
@@ -91,11 +93,12 @@ class Constant:
         source: "Constant | None" = None,
         factors: "Factors | None" = None,
         growth: float | None = None,
+        held_in: DType | None = None,
     ) -> "Constant":
         """A constant that is computed each time its data is read: it keeps none."""
         found = cls(dtype, shape, None, compute)
         found._keep, found.source, found.growth = False, source, growth
-        found.factors = factors
+        found.factors, found.held_in = factors, held_in or dtype
         return found
 
     def scaled_from(self) -> "tuple[Constant, float]":

@@ -1,10 +1,12 @@
 """Casts that lose nothing, or nothing more."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from graphwright.ir.dtype import DType
 from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
+from graphwright.ir.op import Trait
 from graphwright.passes.pattern import P
 from graphwright.passes.rewriter import Rewriter
 from graphwright.passes.rules import EXACT, RuleSet
@@ -47,3 +49,15 @@ def cast_twice(b: Rewriter, x: Value, inner: Node, node: Node) -> Value | None:
     if not lossless(x.dtype, inner.results[0].dtype):
         return None
     return b.cast(x, op.dtype, saturate=op.saturate)
+
+
+def held_in(v: Value, makers: Mapping[Value, Node]) -> DType:
+    """A dtype of which all elements of a value are, the narrowest that casts tell."""
+    found = v.dtype
+    while (node := makers.get(v)) is not None:
+        if node.op.name == "cast" and lossless(node.operands[0].dtype, v.dtype):
+            found = node.operands[0].dtype
+        elif Trait.VIEW not in node.op.traits:
+            break
+        v = node.operands[0]
+    return found

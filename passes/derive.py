@@ -16,6 +16,7 @@ from graphwright.ir.graph import Graph, Node
 from graphwright.ir.op import Tier, Trait
 from graphwright.ir.ops.control import Scan, WhileLoop
 from graphwright.ir.types import TensorType
+from graphwright.passes.casts import held_in
 from graphwright.passes.sink_constants import first_invariant
 
 _WEIGHTED = frozenset({"dot", "conv"})
@@ -133,7 +134,8 @@ def _derived(
     assert isinstance(v.type, TensorType)
     shape = tuple(d for d in v.type.dims if isinstance(d, int))
     compute = partial(_computed, own, dense)
-    return Constant.derived(v.type.dtype, shape, compute, _largest(own), factors)
+    held, source = held_in(v, fixed), _largest(own)
+    return Constant.derived(v.type.dtype, shape, compute, source, factors, held_in=held)
 
 
 def _largest(graph: Graph) -> Constant | None:

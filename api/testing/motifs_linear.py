@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from graphwright.ir.dim import Dim, product
-from graphwright.ir.dtype import DTYPES, DType, bool_, int64
+from graphwright.ir.dtype import DTYPES, bool_, int64
 from graphwright.ir.emitter import Value
 from graphwright.ir.types import TensorType
 from graphwright.testing.maker import Maker, Reject
@@ -145,17 +145,9 @@ def _product(m: Maker, x: Value, y: Value) -> Value:
     return m.bounded(m.size(x) * m.size(y) * depth, "dot", x, y)[0]
 
 
-@motif("attend", "attend_without_nan")
+@motif("attend", "attend_without_nan", "attend_narrow", "recognize_narrow_attention")
 def attend(m: Maker) -> Sequence[Value]:
-    return _attend(m, DTYPES[m.c.pick(["float32", "float64"])])
-
-
-@motif("attend_narrow", "recognize_narrow_attention")
-def attend_narrow(m: Maker) -> Sequence[Value]:
-    return _attend(m, DTYPES[m.c.pick(["float16", "bfloat16"])])
-
-
-def _attend(m: Maker, dtype: DType) -> Sequence[Value]:
+    dtype = DTYPES[m.c.pick(["float32", "float64", "float16", "bfloat16"])]
     rank = m.c.integer(3, 4)
     n, rows, columns, size, out = (m.dim() for _ in range(5))
     group = m.c.integer(1, 2)

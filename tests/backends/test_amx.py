@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from library_runs import run
@@ -22,6 +24,7 @@ from graphwright.backends.codegen.kernels.sums import Bytes
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.library import session
 from graphwright.backends.opencl.processor import flags_in
+from graphwright.ir.dtype import DTYPES
 
 MISSING = OpenCLBackend().unavailable()
 HAS = MISSING is None and session(0).amx
@@ -86,6 +89,13 @@ def _operands(shape: GemmShape) -> tuple[Any, Any]:
     return x, _random(shape.matrices, shape.depth, shape.columns, seed=1)
 
 
+def _narrowed(x: Any, parts: int) -> Any:
+    """Numbers that are sums of so many of bfloat16, small and large ones, too."""
+    dtype = {1: ml_dtypes.bfloat16, 2: np.float16, 3: np.float32}[parts]
+    scales = 10.0 ** np.random.default_rng(5).integers(-7, 2, x.shape)
+    return (x * scales).astype(dtype).astype(np.float32)
+
+
 def _product(
     shape: GemmShape, x: Any, w: Any, fast: bool, constant: bool = True
 ) -> Any:
@@ -108,6 +118,31 @@ def test_products_are_as_exact_as_those_of_float32(
     vectors = gemm(shape, True, Affine(), replace(MACHINE, amx=False), OPENCL)
     other = run(vectors, {"x": x}, want.shape, w, MACHINE.lanes)
     assert np.abs(got - want).max() <= 1.2 * np.abs(other - want).max()
+
+
+NARROW = [(i, j) for i in (1, 2, 3) for j in (1, 2, 3) if (i, j) != amx.WHOLE]
+
+
+@tiles
+@pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[6]], ids=str)
+@pytest.mark.parametrize("parts", NARROW, ids=str)
+def test_products_of_few_parts_are_as_exact(shape: GemmShape, parts: amx.Parts) -> None:
+    x, w = map(_narrowed, _operands(shape), parts)
+    x[0, 3, 7] = 0
+    own = replace(shape, parts=parts)
+    want = x.astype(np.float64) @ w
+    library = amx_gemm(own, True, Affine(), MACHINE, OPENCL)
+    got = run(library, {"x": x}, want.shape, w, MACHINE.lanes)
+    vectors = gemm(shape, True, Affine(), replace(MACHINE, amx=False), OPENCL)
+    other = run(vectors, {"x": x}, want.shape, w, MACHINE.lanes)
+    assert np.abs(got - want).max() <= 1.2 * np.abs(other - want).max()
+    (launch,) = library.launches
+    dots = 4 * sum(i + j < 3 for i, j in np.ndindex(*parts))
+    assert launch.source.count("TILE_DOT(") == dots
+    x[0, 3, 7] = np.inf
+    got = run(library, {"x": x}, want.shape, w, MACHINE.lanes)
+    assert not np.isfinite(got[0, 3]).any()
+    assert np.isfinite(got[0, 4:]).all()
 
 
 @tiles
@@ -190,6 +225,26 @@ def test_graphs_are_computed_so() -> None:
     assert not any(name.startswith("amx_gemm") for name in kernels)
 
 
+@tiles
+@pytest.mark.parametrize(
+    ("narrow", "dots"), [("bfloat16", 4), ("float16", 16), ("float32", 24)]
+)
+def test_graphs_tell_of_how_many_parts_numbers_are(
+    narrow: str, dots: int, tmp_path: Path
+) -> None:
+    dtype = DTYPES[narrow].numpy
+    x, w = _random(256, 384).astype(dtype), _random(384, 512, seed=1).astype(dtype)
+    graph = gw.trace(lambda x: x @ w, gw.spec(narrow, (256, 384)))
+    exe = gw.compile(graph, backend="opencl", strict=True, dump=tmp_path)
+    want = x.astype(np.float64) @ w.astype(np.float64)
+    found = np.asarray(exe(x)).astype(np.float64)
+    unit = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 1e-6}[narrow]
+    assert np.abs(found - want).max() <= 1.01 * unit * np.abs(want).max()
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".npy"]
+    sources = [p.read_text() for p in files if "void amx_gemm" in p.read_text()]
+    assert {source.count("TILE_DOT(") for source in sources} == {dots}
+
+
 def test_tiles_are_for_products_that_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     amx.share_of.cache_clear()
@@ -203,8 +258,11 @@ def test_tiles_are_for_products_that_take_long(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("rows", [16, 197, 5000])
 @pytest.mark.parametrize("depth", [16, 1000, 20000])
 @pytest.mark.parametrize("columns", [16, 40, 30000])
-def test_shares_fit_the_cache(rows: int, depth: int, columns: int) -> None:
-    share = amx.share_of(rows, depth, columns, 1, MACHINE)
+@pytest.mark.parametrize("parts", [(1, 1), (2, 2), amx.WHOLE])
+def test_shares_fit_the_cache(
+    rows: int, depth: int, columns: int, parts: amx.Parts
+) -> None:
+    share = amx.share_of(rows, depth, columns, 1, parts, MACHINE)
     assert share is not None
     assert 4 * share.near <= 3 << 19
     assert share.tiles % 2 == 0

@@ -14,6 +14,9 @@ all its rows, while the one before is multiplied: then vectors have little else 
 Numbers below 2**-110 lose their last parts, as these are below what bfloat16 has. What
 is not finite would spread to other sums, which then are not finite either: such sums
 are computed again, as they are written.
+
+A number that comes of bfloat16 is one part, one of float16 two, by which products are
+one or four. So these are exact, too.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,20 +27,28 @@ from typing import TypeAlias
 from graphwright.backends.codegen.device import Cpu
 from graphwright.backends.codegen.kernels.text import block
 from graphwright.backends.codegen.kernels.tile import Form, Tile
+from graphwright.ir.dtype import DType, bfloat16, float16
 from graphwright.ir.record import record
+from graphwright.passes.casts import lossless
 
 HIGH, DEEP, LANES = 16, 32, 16
 """Rows of a tile at most, its depth, and columns: as many as a vector has lanes."""
-SUMS, PARTS = HIGH * LANES, 3 * HIGH * DEEP // 2
-"""Floats in the memory of a tile of sums, and of the three of its parts."""
+SUMS, PART = HIGH * LANES, HIGH * DEEP // 2
+"""Floats in the memory of a tile of sums, and of one of parts."""
 CONFIG = 16
 """Floats in that of what says how large tiles are."""
+Parts: TypeAlias = tuple[int, int]
+"""Of how many bfloat16 numbers the left operand's are sums, and the right one's."""
+WHOLE: Parts = 3, 3
+"""Those of float32."""
 _ORDER = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))
 """Parts of rows and of columns whose products are added, small ones first."""
 LATENCY = 56
 """Cycles until a sum can be added to again: in which others are."""
-_SPLIT, STORED = 0.5, 0.5
-"""Cycles to make the parts of a number, and to store a sum."""
+_SURE = 4
+"""Products of parts for which tiles take less time than vectors even if slow."""
+_READ, _SPLIT, STORED = 0.1, 0.13, 0.5
+"""Cycles to read a number, to make a part of it, and to store a sum."""
 ALONE = 0.25
 """Share of the time of a work-item in which other cores are idle at the end."""
 _NEAR, _SHARE = 3 << 19, 3 / 4
@@ -63,6 +74,7 @@ class Share:
         steps: Of depth, at once.
         vectors: Of a panel.
         depth: All of it.
+        parts: Of numbers.
     """
 
     high: int
@@ -71,6 +83,7 @@ class Share:
     steps: int
     vectors: int
     depth: int
+    parts: Parts
 
     @property
     def kept(self) -> bool:
@@ -82,7 +95,9 @@ class Share:
         """Floats of local memory."""
         pairs = self.tiles // 2 * (self.panels if self.kept else 1)
         sums = 2 * pairs * self.vectors * SUMS
-        return CONFIG + sums + (self.tiles + 2 * self.vectors) * self.steps * PARTS
+        left, right = self.parts
+        tiles = left * self.tiles + right * 2 * self.vectors
+        return CONFIG + sums + tiles * self.steps * PART
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -118,7 +133,7 @@ def panel_tile(columns: int) -> Tile:
 
 @lru_cache(1024)
 def share_of(
-    rows: int, depth: int, columns: int, times: int, machine: Cpu
+    rows: int, depth: int, columns: int, times: int, parts: Parts, machine: Cpu
 ) -> Share | None:
     """How a product is cut; None where vectors are about as fast.
 
@@ -127,12 +142,13 @@ def share_of(
         depth: What is summed over.
         columns: Of the right operand.
         times: Products of these sizes.
+        parts: Of their numbers.
         machine: The device.
     """
     if not machine.amx or machine.strict or min(rows, columns, depth) < HIGH:
         return None
     size = rows, depth, columns
-    shares = _shares(*size, room(machine))
+    shares = _shares(*size, parts, room(machine))
     found = ((_cycles(s, *size, times, machine), s) for s in shares)
     sums = times * rows * columns / machine.cores
     vectors = sums * (depth / _PRODUCTS + STORED / 2)
@@ -140,25 +156,43 @@ def share_of(
     return best if cycles < _GAIN * vectors else None
 
 
-def _shares(rows: int, depth: int, columns: int, most: float) -> Iterator[Share]:
+def parts_of(left: DType, right: DType) -> Parts:
+    """Of how many bfloat16 numbers those of two dtypes are the sums."""
+    return _parts(left), _parts(right)
+
+
+def _parts(dtype: DType) -> int:
+    wide = (bfloat16, 1), (float16, 2)
+    return next((count for other, count in wide if lossless(dtype, other)), 3)
+
+
+def products(parts: Parts) -> list[Parts]:
+    """The products of parts that are added, small ones first."""
+    left, right = parts
+    return [(i, j) for i, j in _ORDER if i < left and j < right]
+
+
+def _shares(
+    rows: int, depth: int, columns: int, parts: Parts, most: float
+) -> Iterator[Share]:
     tile = panel_tile(columns)
     panels, pairs = -(-columns // tile.columns), tiles_of(rows) // 2
     high = high_of(rows)
-    for tiles in (2 * own for own in parts(pairs)):
-        for span in parts(panels):
-            for steps in parts(-(-depth // DEEP)):
-                share = Share(high, tiles, span, steps, tile.vectors, depth)
+    for tiles in (2 * own for own in cuts(pairs)):
+        for span in cuts(panels):
+            for steps in cuts(-(-depth // DEEP)):
+                share = Share(high, tiles, span, steps, tile.vectors, depth, parts)
                 if 4 * share.near <= most:
                     yield share
                     break
 
 
-def parts(count: int) -> list[int]:
-    """Sizes of about equal parts, from all at once to one by one."""
-    found, parts = [count], 2
+def cuts(count: int) -> list[int]:
+    """Sizes of about equal pieces, from all at once to one by one."""
+    found, pieces = [count], 2
     while found[-1] > 1:
-        found.append(-(-count // parts))
-        parts += max(1, parts // 2)
+        found.append(-(-count // pieces))
+        pieces += max(1, pieces // 2)
     return found
 
 
@@ -168,10 +202,11 @@ def _cycles(
     """Of all cores, until the last one is done."""
     high, wide = share.tiles * share.high, share.panels * share.vectors * LANES
     steps, deep = -(-depth // DEEP), share.steps * DEEP
-    dots = len(_ORDER) * steps * max(2 * share.vectors * share.high, LATENCY)
+    left, right = (_READ + _SPLIT * count for count in share.parts)
+    dots = steps * max(2 * share.vectors * share.high, LATENCY)
     each = (
-        share.tiles // 2 * share.panels * dots
-        + _SPLIT * depth * (high + wide)
+        share.tiles // 2 * share.panels * dots * len(products(share.parts))
+        + depth * (left * high + right * wide)
         + STORED * -(-depth // deep) * high * wide
     )
     items = times * -(-rows // high) * -(-columns // wide)
@@ -196,50 +231,55 @@ Place: TypeAlias = Callable[[str], str]
 """An address, by the number of a row or a panel."""
 
 
-def items(tile: Tile, row: Place, panel: Place, form: Form) -> list[str]:
+def items(
+    tile: Tile, row: Place, panel: Place, form: Form, parts: Parts = WHOLE
+) -> list[str]:
     """What a work-item does: rows ``first`` to ``last`` by panels ``from`` to ``end``.
 
-    Where tiles are slow, all sums are computed by vectors.
+    Where tiles are slow, all sums of whole numbers are computed by vectors.
 
     Args:
         tile: The panel's.
         row: Where a row is.
         panel: Where a panel is; its rows lie ``row_step`` floats apart.
         form: Statements for each vector ``sum`` of row ``r``, from a column on.
+        parts: Of numbers.
     """
     each = [
         f"const int column = {tile.column('p', 'edge')};",
         f"const __global float *panel = {panel('p')};",
         *_soon(panel),
-        *block("for (int t = 0; t < pairs; t++)", _pair(tile, row, form)),
+        *block("for (int t = 0; t < pairs; t++)", _pair(tile, row, form, parts)),
         "now = next; next = right; right = now;",
     ]
     pieces = [
         "int deep = depth - k0, more = deep > own_piece;",
         "if (more) deep = own_piece;",
-        *block("if (fast)", _rows_split(row)),
+        *block("if (fast)", _rows_split(row, parts[0])),
         *block("for (size_t p = from; p < end; p++)", each),
     ]
+    asked = "tiles_are_fast(near)" if len(products(parts)) > _SURE else "1"
     return [
         *CONFIGURED,
-        "const int fast = tiles_are_fast(near), own_piece = fast ? piece : depth;",
-        *_begun(tile, panel),
+        f"const int fast = {asked}, own_piece = fast ? piece : depth;",
+        *_begun(tile, panel, parts),
         *block("for (int k0 = 0; k0 < depth; k0 += own_piece)", pieces),
         "TILES_DONE",
     ]
 
 
-def _begun(tile: Tile, panel: Place) -> list[str]:
+def _begun(tile: Tile, panel: Place, parts: Parts) -> list[str]:
     """Where what lies, and the parts of the first panel."""
-    wide = f"{tile.vectors * PARTS} * steps"
+    left, right = (count * PART for count in parts)
+    wide = f"{tile.vectors * right} * steps"
     return [
         f"const int steps = piece / {DEEP}, each = ({HIGH} + pairs - 1) / pairs;",
         f"__local float *now = near + {CONFIG}, *right = now + {wide};",
         f"__local float *next = now, *left = right + {wide};",
-        f"__local float *sums = left + block * steps * {PARTS}, *to = next;",
+        f"__local float *sums = left + block * steps * {left}, *to = next;",
         f"const __global float *soon = {panel('from')};",
         "int e = 0, soon_deep = !fast ? 0 : depth < piece ? depth : piece;",
-        *_panel_split(tile, "soon_deep"),
+        *_panel_split(tile, "soon_deep", parts[1]),
         "now = next; next = right; right = now;",
     ]
 
@@ -261,28 +301,29 @@ def _soon(panel: Place) -> list[str]:
     ]
 
 
-def _rows_split(row: Place) -> list[str]:
+def _rows_split(row: Place, parts: int) -> list[str]:
     """Makes the parts of all rows, of a piece of the depth."""
+    size = parts * PART
     each = [
         f"const __global float *x_row = {row('(low + tile * high + i)')} + k0;",
-        f"__local float *to = left + tile * steps * {PARTS} + i * {LANES};",
+        f"__local float *to = left + tile * steps * {size} + i * {LANES};",
         "int k = 0;",
         *block(
-            f"for (; k + {DEEP} <= deep; k += {DEEP}, to += {PARTS})",
+            f"for (; k + {DEEP} <= deep; k += {DEEP}, to += {size})",
             [
                 f"vec u = LOAD(x_row + k), v = LOAD(x_row + k + {LANES});",
-                "SPLIT(to, u, v)",
+                f"SPLIT({parts}, to, u, v)",
             ],
         ),
-        "if (k < deep) split_part(x_row + k, deep - k, to);",
+        f"if (k < deep) split_part(x_row + k, deep - k, to, {parts});",
     ]
     rows = "for (int i = 0; i < high && tile * high + i < own_rows; i++)"
     return block("for (int tile = 0; tile < last - first; tile++)", block(rows, each))
 
 
-def _panel_split(tile: Tile, count: str) -> list[str]:
+def _panel_split(tile: Tile, count: str, parts: int) -> list[str]:
     """Makes the parts of so many rows of the next panel, and of those 16 below."""
-    lines = list[str]()
+    lines, size = list[str](), parts * PART
     for j, start in enumerate(tile.starts):
         upper, lower = f"soon + {start}", f"soon + {HIGH} * row_step + {start}"
         lines += block(
@@ -292,7 +333,7 @@ def _panel_split(tile: Tile, count: str) -> list[str]:
                 f"if (e < soon_deep) u = LOAD({upper});",
                 f"if (e + {HIGH} < soon_deep) v = LOAD({lower});",
                 f"AHEAD({upper} + ahead) AHEAD({lower} + ahead)",
-                f"SPLIT(to + {j * PARTS}, u, v)",
+                f"SPLIT({parts}, to + {j * size}, u, v)",
             ],
         )
     lines += [
@@ -301,26 +342,27 @@ def _panel_split(tile: Tile, count: str) -> list[str]:
             f"if ((e & {HIGH - 1}) == 0)",
             [
                 f"e += {HIGH}; soon += {HIGH} * row_step;",
-                f"to += {tile.vectors * PARTS - SUMS};",
+                f"to += {tile.vectors * size - PART};",
             ],
         ),
     ]
     return block(f"for (int n = {count}; n > 0 && e < soon_deep; n--)", lines)
 
 
-def _pair(tile: Tile, row: Place, form: Form) -> list[str]:
+def _pair(tile: Tile, row: Place, form: Form, parts: Parts) -> list[str]:
     """A pair of tiles of rows by a panel, and the parts of some of the next panel."""
+    left, right = (count * PART for count in parts)
     size, own = 2 * tile.vectors * SUMS, range(2 * tile.vectors)
     place = [f"c + {n * SUMS}, 64" for n in own]
     zeros = " ".join(f"TILE_ZERO({n})" for n in own)
     loads = " ".join(f"TILE_LOAD({n}, {place[n]})" for n in own)
-    move = f"k += {DEEP}, a += {PARTS}, b += {tile.vectors * PARTS}"
+    move = f"k += {DEEP}, a += {left}, b += {tile.vectors * right}"
     fast = [
-        f"const __local float *a = left + 2 * t * steps * {PARTS}, *b = right;",
+        f"const __local float *a = left + 2 * t * steps * {left}, *b = right;",
         f"if (k0 == 0) {{ {zeros} }} else {{ {loads} }}",
         *block(
             f"for (int k = 0; k < deep; {move})",
-            [*_dots(tile), *_panel_split(tile, "each")],
+            [*_dots(tile, parts), *_panel_split(tile, "each", parts[1])],
         ),
         *(f"TILE_STORE({n}, {place[n]})" for n in own),
     ]
@@ -375,18 +417,19 @@ def _by_vectors(tile: Tile, row: Place) -> list[str]:
     return block(f"for (int s = 0; s < count; s += {vectors.rows})", lines)
 
 
-def _dots(tile: Tile) -> list[str]:
+def _dots(tile: Tile, parts: Parts) -> list[str]:
     """A step of depth: products of parts, each read when it changes."""
     lines, held = list[str](), (-1, -1)
-    sides = ("a", 4, 2, f"steps * {PARTS}"), ("b", 6, tile.vectors, f"{PARTS}")
-    for parts in _ORDER:
+    left, right = (count * PART for count in parts)
+    sides = ("a", 4, 2, f"steps * {left}"), ("b", 6, tile.vectors, f"{right}")
+    for pair in products(parts):
         own = list[str]()
-        for side, now, before in zip(sides, parts, held, strict=True):
+        for side, now, before in zip(sides, pair, held, strict=True):
             base, first, count, step = side
             for i in range(count if now != before else 0):
-                at = f"{base} + {i} * {step} + {now * PARTS // 3}"
+                at = f"{base} + {i} * {step} + {now * PART}"
                 own.append(f"TILE_LOAD({first + i}, {at}, 64)")
-        held = parts
+        held = pair
         own += (
             f"TILE_DOT({i * tile.vectors + j}, {4 + i}, {6 + j})"
             for i in range(2)

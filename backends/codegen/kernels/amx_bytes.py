@@ -21,9 +21,9 @@ from graphwright.backends.codegen.kernels.amx import (
     LATENCY,
     STORED,
     SUMS,
+    cuts,
     high_of,
     panel_tile,
-    parts,
     room,
     tiles_of,
 )
@@ -72,8 +72,8 @@ def _share(shape: GemmShape, machine: Cpu) -> tuple[int, int]:
     panels, pairs = -(-shape.columns // tile.columns), tiles_of(shape.rows) // 2
     shares = [
         (2 * own, span)
-        for own in parts(pairs)
-        for span in parts(panels)
+        for own in cuts(pairs)
+        for span in cuts(panels)
         if _fits(2 * own, shape.depth, machine)
     ]
     return min(shares, key=lambda own: _cycles(shape, own[0], own[1], tile, machine))

@@ -1,5 +1,6 @@
 """Matrix products by tiles of bfloat16 numbers: see `amx.py`."""
 
+from dataclasses import replace
 from functools import partial
 
 from graphwright.backends.codegen.device import Cpu
@@ -35,7 +36,7 @@ def _merged(shape: GemmShape) -> GemmShape:
     """Rows of all products by one operand are rows of one."""
     if not shape.shared or shape.batch == 1:
         return shape
-    return GemmShape(1, shape.batch * shape.rows, shape.depth, shape.columns)
+    return replace(shape, batch=1, rows=shape.batch * shape.rows, shared=False)
 
 
 def pays(shape: GemmShape, machine: Cpu) -> bool:
@@ -44,7 +45,8 @@ def pays(shape: GemmShape, machine: Cpu) -> bool:
 
 
 def _share(shape: GemmShape, machine: Cpu) -> amx.Share | None:
-    return amx.share_of(shape.rows, shape.depth, shape.columns, shape.batch, machine)
+    size = shape.rows, shape.depth, shape.columns
+    return amx.share_of(*size, shape.batch, shape.parts, machine)
 
 
 def amx_gemm(
@@ -63,7 +65,7 @@ def amx_gemm(
     )
     arrays = ("x", "w" if lies or constant else "panels_of_w", *finish.arrays, "out")
     numbers = (*(sizes[name] for name in _SIZES), *size_values(finish))
-    source = _source(tile, finish, dialect)
+    source = _source(tile, shape.parts, finish, dialect)
     launch = Launch(*source, (*arrays, Local(share.near), *numbers), items)
     if constant:
         return Library((launch,), {"w": partial(panels_of, tile)})
@@ -84,7 +86,9 @@ def _sizes(
     }
 
 
-def _source(tile: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
+def _source(
+    tile: Tile, parts: amx.Parts, finish: Finish, dialect: Dialect
+) -> tuple[str, str]:
     """The kernel's name and text."""
     arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
     own = arguments(arrays, numbers, "out", finish.types, ("near",))
@@ -97,7 +101,7 @@ def _source(tile: Tile, finish: Finish, dialect: Dialect) -> tuple[str, str]:
         "int last = first + block < tiles ? first + block : tiles;",
         "size_t from = ITEM(1) * span;",
         "size_t end = from + span < panels ? from + span : panels;",
-        *amx.items(tile, _row, partial(_panel, tile), _stores(finish)),
+        *amx.items(tile, _row, partial(_panel, tile), _stores(finish), parts),
     ]
     return named("amx_gemm", "\n".join(block(head, body)) + "\n")
 

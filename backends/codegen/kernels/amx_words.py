@@ -2,7 +2,7 @@
 
 Compilers know the instructions where they know the processor; all assemblers of x86
 know bytes. ``TILES`` says how large tiles are, other words take them by their numbers.
-``SPLIT`` writes the parts of two vectors, each number's above that of the other's: so
+``SPLIT`` writes ``n`` parts of two vectors, each number's above that of the other's: so
 numbers 16 apart along the depth are a pair, on both sides.
 
 On machines that are shared tiles may have a third of their speed for seconds, on some
@@ -35,12 +35,10 @@ WORDS = r"""
   __asm__("vpternlogd $0xf8, %2, %1, %0" \
           : "+v"(both) : "v"(v), "v"((uint16)(0xffff0000u))); \
   *(__local uint16 *)(to) = both; }
-#define SPLIT(to, u, v) { \
+#define SPLIT(n, to, u, v) { \
   BOTH(to, u, v) \
-  u -= TOP(u), v -= TOP(v); \
-  BOTH((to) + 256, u, v) \
-  u -= TOP(u), v -= TOP(v); \
-  BOTH((to) + 512, u, v) }
+  if (n > 1) { u -= TOP(u), v -= TOP(v); BOTH((to) + 256, u, v) } \
+  if (n > 2) { u -= TOP(u), v -= TOP(v); BOTH((to) + 512, u, v) } }
 #define TICKS(now) { \
   uint low, high; \
   __asm__ volatile("rdtscp" : "=a"(low), "=d"(high) :: "rcx", "memory"); \
@@ -60,11 +58,11 @@ static __attribute__((noinline)) int tiles_are_fast(const __local float *p) {
   return middle - begin < 2 * (end - middle);
 }
 static __attribute__((noinline))
-void split_part(const __global float *p, int left, __local float *to) {
+void split_part(const __global float *p, int left, __local float *to, int parts) {
   float rest[32] __attribute__((aligned(64)));
   for (int i = 0; i < 32; i++) rest[i] = i < left ? p[i] : 0;
   vec u = *(vec *)rest, v = *(vec *)(rest + 16);
-  SPLIT(to, u, v)
+  SPLIT(parts, to, u, v)
 }
 static inline int has_nan(vec v) {
   ivec m = v != v;

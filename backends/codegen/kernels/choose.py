@@ -99,7 +99,8 @@ def product_of(shape: ConvShape) -> GemmShape | None:
     if not shape.is_product or shape.groups > 1:
         return None
     size = shape.rows, shape.depth, shape.filters
-    return GemmShape(1, *size, pitch=shape.step, place=shape.out_step)
+    pitch, place = shape.step, shape.out_step
+    return GemmShape(1, *size, pitch=pitch, place=place, parts=shape.parts)
 
 
 def matrix_of(weights: NDArray[Any]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from graphwright.backends.codegen.elements import Array
 from graphwright.backends.codegen.expr import Expr
 from graphwright.backends.codegen.index import Axis, Index, linear, numbers, of
 from graphwright.backends.codegen.kernels import integers, volume
+from graphwright.backends.codegen.kernels.amx import parts_of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import (
     are_small,
@@ -52,7 +53,8 @@ def conv_last(site: Site) -> Sequence[Kernel] | None:
     if not finish.is_plain or image is None:
         return None
     machine: Cpu = site.target
-    shape = replace(shape, pixel=image.pixel)
+    parts = parts_of(site.held_in(0), site.held_in(1))
+    shape = replace(shape, pixel=image.pixel, parts=parts)
     found = [None] if machine.strict else cuts(shape, machine)
     if len(found) > 1 and not are_small(weights):
         found = [None]

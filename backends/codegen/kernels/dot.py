@@ -18,6 +18,7 @@ from graphwright.backends.codegen.expr import Expr, const, least
 from graphwright.backends.codegen.index import Axis, Index, of
 from graphwright.backends.codegen.items import items_for, shares
 from graphwright.backends.codegen.kernels import amx_gemm, coded_dot, integers
+from graphwright.backends.codegen.kernels.amx import parts_of
 from graphwright.backends.codegen.kernels.behind import Behind
 from graphwright.backends.codegen.kernels.choose import are_small
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
@@ -77,7 +78,8 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
         return None
     if max(batch * m * k, batch * k * n, batch * m * n) > MOST:
         return None
-    shape = GemmShape(batch, m, k, n)
+    parts = parts_of(site.held_in(0), site.held_in(1))
+    shape = GemmShape(batch, m, k, n, parts=parts)
 
     names = _algorithms(site, shape)
 

@@ -79,6 +79,7 @@ class GemmShape:
         pitch: Floats from row to row of the left operand; 0 for ``depth``.
         place: The same of the result; 0 for ``columns``. `amx.py` alone has kernels for
             rows that lie apart.
+        parts: Of how many bfloat16 numbers the operands' are sums: what `amx.py` asks.
     """
 
     batch: int
@@ -89,6 +90,7 @@ class GemmShape:
     gap: int = 0
     pitch: int = 0
     place: int = 0
+    parts: tuple[int, int] = (3, 3)
 
     @property
     def flops(self) -> int:

@@ -44,6 +44,7 @@ class ConvShape:
         pixel: Floats from a pixel of the image to the next; 0 for ``channels``.
         place: Floats from a position of the result to the next; 0 for ``filters``.
         planes: Of what ``batch`` counts the planes of results, if these are volumes.
+        parts: As of `GemmShape`.
     """
 
     batch: int
@@ -59,6 +60,7 @@ class ConvShape:
     pixel: int = 0
     place: int = 0
     planes: Planes | None = None
+    parts: tuple[int, int] = (3, 3)
 
     @property
     def step(self) -> int:

@@ -31,6 +31,7 @@ from graphwright.ir.emitter import Value
 from graphwright.ir.graph import Node
 from graphwright.ir.ops.movement import Reshape
 from graphwright.ir.record import record
+from graphwright.passes.casts import held_in
 
 _COMMON = {-128, 0, 1, 6}
 """Numbers that stand in many places."""
@@ -101,6 +102,13 @@ class Site:
     def constant(self, number: int) -> Constant | None:
         """What an operand always is, or None."""
         return self.stage.graph.constants.get(self.node.operands[number])
+
+    def held_in(self, number: int) -> DType:
+        """A dtype of which all elements of an operand are, as narrow as is known."""
+        constant = self.constant(number)
+        if constant is not None:
+            return constant.held_in
+        return held_in(self.node.operands[number], self.stage.graph.makers)
 
     def operand(
         self, number: int, at: Coordinates, guards: tuple[Within, ...] = ()
