@@ -23,7 +23,7 @@ class Variable:
 VARIABLES = (
     Variable(
         "GRAPHWRIGHT_BACKEND",
-        "the fastest installed",
+        "cuda if it runs, else numpy",
         'the backend of backend="auto", or several with commas, in order of preference',
     ),
     Variable(

@@ -15,9 +15,10 @@ from graphwright.ir.errors import BackendUnavailable
 GROUP = "graphwright.backends"
 
 AUTO = ("cuda", "numpy")
-"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set: fastest first.
+"""What ``"auto"`` prefers where ``$GRAPHWRIGHT_BACKEND`` is not set.
 
-Not OpenCL yet: it has no kernels of its own for every product and convolution.
+Not OpenCL: it builds kernels for a second or more before a graph's first run, and of
+its devices only CPUs are tested. Who wants its speed names it.
 """
 
 _LIBRARIES = {"opencl": "pyopencl"}
@@ -163,7 +164,7 @@ def _check_contract(name: str, wanted: int | None) -> None:
 def choose_backend(preference: "str | Backend | Sequence[str | Backend]") -> Backend:
     """The first backend of a preference that runs on this machine.
 
-    ``"auto"`` is what ``$GRAPHWRIGHT_BACKEND`` names, else the fastest installed.
+    ``"auto"`` is what ``$GRAPHWRIGHT_BACKEND`` names, else cuda if it runs, or numpy.
 
     Raises:
         BackendUnavailable: If none does, with the reason for each.
