@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from threading import Lock, Timer
 from typing import Any, Protocol
@@ -62,7 +62,8 @@ class Progress:
         """While it is done by one call, which does not say how far it is."""
         timer = Timer(_PATIENCE, self._begin)
         timer.daemon = True
-        timer.start()
+        with suppress(RuntimeError):  # no more threads: then there is no bar
+            timer.start()
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from graphwright.backends.codegen.persistent import TELL
+from graphwright.backends.opencl.cache import key_of, sealed, unsealed
 from graphwright.backends.opencl.library import Session, found
 from graphwright.backends.opencl.objects import Code, code_at, packed
 
@@ -34,7 +35,7 @@ def built(session: Session, text: str, count: int) -> bytes | None:
     if session.device not in devices:
         return None
     numbers = map(str, (devices.index(session.device), count))
-    paths = os.pathsep.join(path for path in sys.path if path)
+    paths = os.pathsep.join(filter(None, _places()))
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", __name__, *numbers],
@@ -45,9 +46,14 @@ def built(session: Session, text: str, count: int) -> bytes | None:
             timeout=_PATIENCE,
             check=True,
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
+        return None  # no process, not now, not with such names, or not to the end
+    return unsealed(done.stdout, key_of(text))
+
+
+def _places() -> list[str]:
+    """Where modules are looked for: Python passes over what is no string, too."""
+    return [path for path in sys.path if isinstance(path, str)]
 
 
 def main(number: int, count: int) -> None:
@@ -56,7 +62,7 @@ def main(number: int, count: int) -> None:
         os.dup2(2, 1)  # nothing else is written there
         text = sys.stdin.buffer.read().decode()
         code = code_of(Session(found().devices[number]), text, count)
-        out.write(packed(code) or b"")
+        out.write(sealed(key_of(text), packed(code) or b""))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The OpenCL backend: graphs as few kernels, on any device."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +28,7 @@ from graphwright.backends.opencl.target import Schedule, target_of, unknown, wan
 from graphwright.backends.opencl.tuner import Tuner
 from graphwright.backends.progress import Progress
 from graphwright.backends.tuning import Tuning
+from graphwright.backends.workers import Workers
 from graphwright.ir.dim import Dim, product
 from graphwright.ir.dtype import bool_, float64
 from graphwright.ir.emitter import Value
@@ -172,7 +172,7 @@ class OpenCLBackend(GraphBackend):
         ends = [found.arrays[v] for v in (*graph.outputs, *graph.inputs)]
         count = len(graph.outputs)
         try:
-            with ThreadPoolExecutor(target.cores) as pool:
+            with Workers(target.cores) as pool:
                 constants = self._residents.of(self._wanted(graph, found), pool)
                 plan = LaunchPlan(
                     self._session, self._programs, launches, ends, count, constants

@@ -52,7 +52,7 @@ def load(key: bytes) -> bytes | None:
         with (place / key.hex()).open("rb") as file:
             if not _is_ours(os.fstat(file.fileno())):
                 return None
-            return _checked(file.read(_MOST_BYTES), key)
+            return unsealed(file.read(_MOST_BYTES), key)
     except OSError:
         return None
 
@@ -64,12 +64,15 @@ def _is_ours(found: os.stat_result) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
-def _checked(data: bytes, key: bytes) -> bytes | None:
-    head = len(_MARK)
-    start = head + 2 * _DIGEST
-    binary = data[start:]
-    sums = key + blake2b(binary, digest_size=_DIGEST).digest()
-    return binary if data[:start] == _MARK + sums and binary else None
+def sealed(key: bytes, binary: bytes) -> bytes:
+    """A binary behind what tells whether it is whole, and that of the key."""
+    return _MARK + key + blake2b(binary, digest_size=_DIGEST).digest() + binary
+
+
+def unsealed(data: bytes, key: bytes) -> bytes | None:
+    """What was sealed with a key; None if this is not all of it."""
+    binary = data[len(_MARK) + 2 * _DIGEST :]
+    return binary if binary and data == sealed(key, binary) else None
 
 
 def store(binaries: Mapping[bytes, bytes]) -> None:
@@ -88,11 +91,10 @@ def store(binaries: Mapping[bytes, bytes]) -> None:
 
 
 def _write(place: Path, key: bytes, binary: bytes) -> None:
-    digest = blake2b(binary, digest_size=_DIGEST).digest()
     handle, name = tempfile.mkstemp(prefix="new-", dir=place)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_MARK + key + digest + binary)
+            file.write(sealed(key, binary))
         Path(name).replace(place / key.hex())
     except OSError:
         with suppress(OSError):

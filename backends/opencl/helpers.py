@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,16 @@ class Helpers:
         self.desk = int(self._numbers.ctypes.data)
         self._near = [aligned(near) for _ in range(count)]
         self._help_always, self.lead = map(_FUNCTION, code.addresses)
-        for memory in self._near:
-            threading.Thread(
-                target=self._help,
-                args=(memory,),
-                name="graphwright-opencl",
-                daemon=True,
-            ).start()
+        with suppress(RuntimeError):  # there can be no more threads: leaders do it all
+            for memory in self._near:
+                self._started(memory)
         _EVERY.add(self)
+
+    def _started(self, memory: Any) -> None:
+        name = "graphwright-opencl"
+        threading.Thread(
+            target=self._help, args=(memory,), name=name, daemon=True
+        ).start()
 
     def _help(self, near: Any) -> None:
         """What a thread does, which so keeps alive what it looks at."""

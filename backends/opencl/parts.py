@@ -1,11 +1,10 @@
 """Functions of plans, by their sources: built once, a few programs at a time.
 
-What was built is kept on disk: parts, and in which of them a function lies.
+What was built is kept on disk: parts, which say what functions they have, and in which
+of them a function lies.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 from graphwright.backends.codegen.dialect import OPENCL
@@ -16,6 +15,7 @@ from graphwright.backends.opencl.cache import load, store
 from graphwright.backends.opencl.library import Session
 from graphwright.backends.opencl.objects import Code, packed, unpacked
 from graphwright.backends.progress import Progress
+from graphwright.backends.workers import Workers
 
 _EACH = 80_000
 """Characters of a part for which another process is worth its start: they take 1 s."""
@@ -23,8 +23,8 @@ _START = 60_000
 """Characters that are built while a process starts."""
 _MORE = 4_000
 """Characters that are built in the time that any function takes, however short."""
-_PLACE = "<32sQ"
-"""Which part a function is in, and its number there."""
+_DIGEST = 32
+"""Bytes of what functions and parts are kept by."""
 
 _Function: TypeAlias = tuple[str, Kernel]
 """The source of a function, and the kernel that it is."""
@@ -41,7 +41,8 @@ class Parts:
     def __init__(self, session: Session, head: str) -> None:
         self._session, self._head = session, FUNCTIONS + head
         self._known: dict[str, int] = {}
-        self._held: dict[bytes, Code] = {}
+        self._held: list[Code] = []
+        self._places: dict[bytes, int] = {}
 
     def functions(
         self, sources: Mapping[str, str], kernels: Mapping[str, Kernel]
@@ -54,23 +55,33 @@ class Parts:
             BuildError: If the compiler refuses it.
         """
         functions = {name: (sources[name], kernels[name]) for name in sources}
-        for name in functions.keys() - self._known.keys():
-            self._load(name, functions[name])
+        self._load({x: functions[x] for x in functions.keys() - self._known.keys()})
         new = sorted(functions.keys() - self._known.keys())
         if new and not self._build({name: functions[name] for name in new}):
             return None
         return {name: self._known[name] for name in functions}
 
-    def _load(self, name: str, function: _Function) -> None:
-        """Finds a function among those that were kept."""
-        place = load(self._key(name, function))
-        if place is None or len(place) != struct.calcsize(_PLACE):
-            return
-        key, number = struct.unpack(_PLACE, place)
-        code = self._held.get(key) or self._session.kept(key)
-        if code is not None and number < len(code.addresses):
-            self._held[key] = code
-            self._known[name] = code.addresses[number]
+    def _load(self, functions: Mapping[str, _Function]) -> None:
+        """Finds functions among those that were kept."""
+        keys = {name: self._key(name, x) for name, x in functions.items()}
+        for key in keys.values():
+            if key not in self._places:
+                self._load_part(load(key))
+        places = {name: self._places.get(key) for name, key in keys.items()}
+        self._known |= {name: x for name, x in places.items() if x is not None}
+
+    def _load_part(self, key: bytes | None) -> None:
+        """Finds the functions of a part, if there is one of that key."""
+        data = None if key is None else load(key)
+        code = None if data is None else unpacked(data)
+        if data is not None and code is not None:
+            behind = data[-_DIGEST * len(code.addresses) :]
+            starts = range(0, len(behind), _DIGEST)
+            self._hold([behind[at : at + _DIGEST] for at in starts], code)
+
+    def _hold(self, keys: Sequence[bytes], code: Code) -> None:
+        self._held.append(code)
+        self._places |= dict(zip(keys, code.addresses, strict=False))
 
     def _key(self, name: str, function: _Function) -> bytes:
         """What a function is kept by: its code, and how it is called."""
@@ -89,11 +100,11 @@ class Parts:
                 return False
             self._known |= dict(zip(row, code.addresses, strict=True))
             key = self._session.key("part", text)
-            self._held[key] = code
+            keys = [self._key(name, new[name]) for name in row]
+            self._hold(keys, code)
             if data is not None:
-                keys = [self._key(name, new[name]) for name in row]
-                places = [struct.pack(_PLACE, key, i) for i in range(len(row))]
-                store({key: data, **dict(zip(keys, places, strict=True))})
+                whole = data + b"".join(keys)  # which a linker takes no note of
+                store({key: whole, **dict.fromkeys(keys, key)})
         return True
 
     def _text(self, functions: Mapping[str, _Function]) -> str:
@@ -106,7 +117,7 @@ class Parts:
     ) -> list[tuple[Code, bytes | None]]:
         """The functions of programs: of the first here, of others in processes."""
         rest = list(zip(texts[1:], counts[1:], strict=True))
-        with ThreadPoolExecutor(len(texts)) as pool:
+        with Workers(len(texts)) as pool:
             others = [pool.submit(built, self._session, *each) for each in rest]
             codes = [self._here(texts[0], counts[0])]
             for other, each in zip(others, rest, strict=True):

@@ -6,7 +6,6 @@ own, by what is computed and for which device; and in a record, if one is named.
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -26,6 +25,7 @@ from graphwright.backends.opencl.programs import Programs, named
 from graphwright.backends.opencl.resident import Residents
 from graphwright.backends.progress import Progress
 from graphwright.backends.tuning import Tuning
+from graphwright.backends.workers import Workers
 from graphwright.ir.errors import DeviceMemoryError
 
 _RUNS = 7
@@ -107,7 +107,7 @@ class Tuner:
         launches = [Launch(kernel, *named(kernel)) for kernel in kernels]
         results, inputs = _ends(kernels, own.packed)
         try:
-            with ThreadPoolExecutor(1) as pool:
+            with Workers(1) as pool:
                 constants = Residents().of(own.packed, pool)
                 plan = LaunchPlan(
                     *(self._session, self._programs, launches, [*results, *inputs]),

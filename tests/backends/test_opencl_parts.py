@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import graphwright as gw
 import graphwright.numpy as gnp
 from graphwright.backends.codegen.persistent import TELL
 from graphwright.backends.contract import BuildError
-from graphwright.backends.opencl import aside, parts
+from graphwright.backends.opencl import aside, cache, library, parts
 from graphwright.backends.opencl.backend import OpenCLBackend
-from graphwright.backends.opencl.library import Session, session
+from graphwright.backends.opencl.library import Session, found, session
 
 MISSING = OpenCLBackend().unavailable()
 LEADS = MISSING is None and session(0).helpers is not None
@@ -103,6 +104,29 @@ def test_only_what_is_new_is_built(texts: list[str]) -> None:
     assert not texts
 
 
+@leads
+def test_what_names_the_wrong_part_is_built_anew(
+    texts: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "shares", each_apart)
+    monkeypatch.setattr(parts, "built", lambda *_: None)
+    want = run(product, OpenCLBackend())
+    rows = {key: cache.load(key) or b"" for key in kept(place)}
+    notes = [key for key, data in rows.items() if len(data) == len(key)]
+    assert len({rows[key] for key in notes}) > 2
+    cache.store(dict.fromkeys(notes, rows[notes[0]]))
+    del texts[:]
+    assert run(product, OpenCLBackend()) == want
+    assert texts
+    del texts[:]
+    assert run(product, OpenCLBackend()) == want
+    assert not texts
+
+
+def kept(place: Path) -> list[bytes]:
+    return [bytes.fromhex(path.name) for path in place.iterdir()]
+
+
 # Other processes ----------------------------------------------------------------------
 
 
@@ -154,6 +178,34 @@ def test_what_no_other_process_builds_is_built_here(
 
 
 @leads
+def test_what_another_process_does_not_say_to_the_end_is_built_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, started = run(product, OpenCLBackend()), subprocess.run
+
+    def cut(*args: Any, **options: Any) -> Any:
+        done = started(*args, **options)
+        assert len(done.stdout) > 2000
+        done.stdout = done.stdout[:2000]
+        return done
+
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", "")
+    monkeypatch.setattr(parts, "shares", each_apart)
+    monkeypatch.setattr(subprocess, "run", cut)
+    assert run(product, OpenCLBackend()) == own
+
+
+@leads
+def test_other_processes_look_where_this_one_does(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(parts, "shares", each_apart)
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])  # no string: not looked at
+    run(product, OpenCLBackend())
+    assert sum(TELL in text for text in texts) == 1
+
+
+@leads
 @pytest.mark.parametrize("name", ["", "/usr/bin/embedding"])
 def test_no_process_starts_where_python_is_a_part_of_a_program(
     monkeypatch: pytest.MonkeyPatch, name: str
@@ -176,3 +228,49 @@ def test_what_does_not_build_is_an_error_in_any_part(
     graph = gw.trace(product, gw.spec("float32", X.shape))
     with pytest.raises(BuildError, match="does not build"):
         gw.compile(graph, backend=OpenCLBackend(), strict=True)(X)
+
+
+# Without threads ----------------------------------------------------------------------
+
+
+@leads
+def test_where_no_thread_can_be_started_all_is_done_by_those_who_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    want = run(layer, OpenCLBackend())
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", "")
+    monkeypatch.setattr(parts, "shares", each_apart)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    own = Session(found().devices[0])
+    monkeypatch.setattr(library, "_session", lambda *_: own)
+    assert run(layer, OpenCLBackend()) == want
+
+
+def layer(x: Any) -> Any:
+    return product(x @ np.ones((50, 60), np.float32))
+
+
+LATE = """
+import sys, threading, time
+sys.path.insert(0, {tests!r})
+from test_opencl_parts import OpenCLBackend, layer, run
+
+def late():
+    time.sleep(0.2)
+    run(layer, OpenCLBackend())
+    print("done")
+
+threading.Thread(target=late).start()
+"""
+
+
+@leads
+def test_threads_that_outlive_the_main_one_can_compile() -> None:
+    script = LATE.format(tests=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "done\n", done.stderr
