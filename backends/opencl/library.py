@@ -1,5 +1,6 @@
 """PyOpenCL and the devices: loaded when first needed, and what is missing named."""
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache, cached_property
@@ -21,7 +22,7 @@ from graphwright.backends.opencl.objects import Code, code_at, packed, unpacked
 from graphwright.backends.opencl.processor import grants_amx, has_dots
 from graphwright.backends.opencl.target import Schedule, schedule_of, width_of
 from graphwright.backends.progress import Progress
-from graphwright.ir.errors import DeviceMemoryError
+from graphwright.ir.errors import BackendUnavailable, DeviceMemoryError
 from graphwright.ir.record import record
 
 INSTALL = 'pip install "graphwright[opencl]"'
@@ -44,6 +45,13 @@ def has_library() -> bool:
     return find_spec("pyopencl") is not None
 
 
+_FORKED = (
+    "this process was forked from one that had used OpenCL, whose driver has no threads"
+    ' here: start it in another way ("spawn" or "forkserver" of multiprocessing), or'
+    " before OpenCL is used"
+)
+
+
 @record(frozen=True, slots=True)
 class Found:
     """Devices of this machine, and what went wrong in looking for them.
@@ -51,20 +59,23 @@ class Found:
     Attributes:
         devices: Of all platforms, in their order.
         problems: One line each.
+        process: Who looked.
     """
 
     devices: tuple[Any, ...]
     problems: tuple[str, ...]
+    process: int
 
 
 @cache
 def found() -> Found:
     """The devices; a platform that fails is passed over and named."""
+    process = os.getpid()
     try:
         library = pyopencl()
         platforms = library.get_platforms()
     except Exception as error:  # a broken loader raises what it likes
-        return Found((), (f"OpenCL has no platforms: {_line(error)}",))
+        return Found((), (f"OpenCL has no platforms: {_line(error)}",), process)
     devices: list[Any] = []
     problems: list[str] = []
     for platform in platforms:
@@ -76,7 +87,15 @@ def found() -> Found:
         if not own:
             problems.append(_without(platform.name))
         devices += own
-    return Found(tuple(devices), tuple(problems))
+    return Found(tuple(devices), tuple(problems), process)
+
+
+def forked() -> bool:
+    """Whether this process was forked from one that had looked for devices.
+
+    Nothing can be launched then: nobody would be there to do it.
+    """
+    return found().process != os.getpid()
 
 
 _POCL_NEEDS = "PoCL needs a folder to write to: $POCL_CACHE_DIR, or ~/.cache"
@@ -267,8 +286,10 @@ class Session:
         """The program of a source, built now.
 
         Raises:
-            BuildError: If the compiler refuses it.
+            BuildError: If the compiler refuses it, or nothing could be launched.
         """
+        if forked():
+            raise BuildError(_FORKED)
         library = pyopencl()
         try:
             with warnings.catch_warnings():
@@ -286,7 +307,13 @@ class Session:
 
     @property
     def queue(self) -> Any:
-        """The queue of the calling thread."""
+        """The queue of the calling thread.
+
+        Raises:
+            BackendUnavailable: If what is enqueued would never be done.
+        """
+        if forked():
+            raise BackendUnavailable(_FORKED)
         found = getattr(self._local, "queue", None)
         if found is None:
             found = self._local.queue = pyopencl().CommandQueue(self.context)

@@ -12,7 +12,7 @@ from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.persistent import FUNCTIONS, part_source
 from graphwright.backends.opencl.aside import built, code_of
 from graphwright.backends.opencl.cache import load, store
-from graphwright.backends.opencl.library import Session
+from graphwright.backends.opencl.library import Session, forked
 from graphwright.backends.opencl.objects import Code, packed, unpacked
 from graphwright.backends.progress import Progress
 from graphwright.backends.workers import Workers
@@ -116,14 +116,15 @@ class Parts:
         self, texts: Sequence[str], counts: Sequence[int]
     ) -> list[tuple[Code, bytes | None]]:
         """The functions of programs: of the first here, of others in processes."""
-        rest = list(zip(texts[1:], counts[1:], strict=True))
+        each, ours = list(zip(texts, counts, strict=True)), 0 if forked() else 1
+        rest = each[ours:]
         with Workers(len(texts)) as pool:
-            others = [pool.submit(built, self._session, *each) for each in rest]
-            codes = [self._here(texts[0], counts[0])]
-            for other, each in zip(others, rest, strict=True):
+            others = [pool.submit(built, self._session, *x) for x in rest]
+            codes = [self._here(*x) for x in each[:ours]]
+            for other, x in zip(others, rest, strict=True):
                 data = other.result()
                 code = None if data is None else unpacked(data)
-                codes.append((code, data) if code else self._here(*each))
+                codes.append((code, data) if code else self._here(*x))
         return codes
 
     def _here(self, text: str, count: int) -> tuple[Code, bytes | None]:

@@ -230,6 +230,49 @@ def test_what_does_not_build_is_an_error_in_any_part(
         gw.compile(graph, backend=OpenCLBackend(), strict=True)(X)
 
 
+FORKED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from test_opencl_parts import OpenCLBackend, layer, product, run
+launching, own = OpenCLBackend(schedule="gpu"), OpenCLBackend()
+want = run(product, own), run(product, launching)
+
+def in_child(function):
+    child = os.fork()
+    if not child:
+        try:
+            print(function(), flush=True)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+def refusal():
+    try:
+        run(product, launching)
+    except Exception as error:
+        return f"{{type(error).__name__}}: {{error}}"
+
+in_child(lambda: run(product, own) == want[0])
+in_child(lambda: len(run(layer, own)))
+in_child(refusal)
+"""
+
+
+@leads
+def test_forked_processes_let_others_build_and_say_what_they_cannot() -> None:
+    script = FORKED.format(tests=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    same, length, refusal = done.stdout.splitlines()
+    assert (same, length) == ("True", "40"), done.stderr
+    assert refusal.startswith("BackendUnavailable: this process was forked"), refusal
+
+
 # Without threads ----------------------------------------------------------------------
 
 
