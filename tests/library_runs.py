@@ -25,7 +25,8 @@ def queue() -> Any:
 
 
 @cache
-def _program(source: str, lanes: int) -> Any:
+def program(source: str, lanes: int) -> Any:
+    """A program of kernels for vectors of so many lanes."""
     text = OPENCL.preamble + prelude(OPENCL, lanes) + source
     return cl.Program(queue().context, text).build()
 
@@ -64,7 +65,7 @@ def run(
         return buffers[found] if isinstance(found, str) else np.int32(found)
 
     for launch in library.launches:
-        kernel = cl.Kernel(_program(launch.source, lanes), launch.kernel)
+        kernel = cl.Kernel(program(launch.source, lanes), launch.kernel)
         kernel.set_args(*map(argument, launch.arguments))
         group = (1,) * len(launch.items)
         cl.enqueue_nd_range_kernel(queue(), kernel, launch.items, group)

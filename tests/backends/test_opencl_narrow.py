@@ -1,12 +1,20 @@
 """Floats of 16 and 8 bits on OpenCL: each number, and each number between two."""
 
+from pathlib import Path
 from typing import Any
 
+import library_runs
 import ml_dtypes
 import numpy as np
 import pytest
 
 import graphwright as gw
+from graphwright.backends.codegen.device import Cpu
+from graphwright.backends.codegen.dialect import OPENCL
+from graphwright.backends.codegen.kernels.finish import Affine
+from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
+from graphwright.backends.codegen.kernels.sums import FLOATS, NARROW
+from graphwright.backends.codegen.kernels.text import prelude
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.ir import dtype as dt
 from graphwright.ir.builder import Builder
@@ -18,7 +26,7 @@ from graphwright.ir.types import TensorType
 MISSING = OpenCLBackend().unavailable()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
-NARROW = [
+KINDS = [
     *(dt.float16, dt.bfloat16),
     *(
         pytest.param(dtype, marks=pytest.mark.full)
@@ -56,14 +64,14 @@ def around(dtype: DType) -> Any:
     return np.concatenate([points, *sides, special])
 
 
-@pytest.mark.parametrize("narrow", NARROW, ids=str)
+@pytest.mark.parametrize("narrow", KINDS, ids=str)
 def test_each_number_is_read_as_it_is(narrow: DType) -> None:
     x = every(narrow)
     graph = gw.trace(lambda x: x.astype("float32"), gw.spec(narrow.name, x.shape))
     same(gw.compile(graph, backend="opencl", strict=True)(x), x.astype(np.float32))
 
 
-@pytest.mark.parametrize("narrow", NARROW, ids=str)
+@pytest.mark.parametrize("narrow", KINDS, ids=str)
 def test_numbers_are_rounded_to_the_nearest_one(narrow: DType) -> None:
     x = around(narrow)
 
@@ -112,3 +120,68 @@ def test_attention_of_narrow_floats_is_one_kernel(narrow: DType, kind: str) -> N
     unit = 2.0 ** -(10 if narrow is dt.float16 else 7)
     np.testing.assert_allclose(found.astype(np.float32), exact, atol=2 * unit)
     assert np.abs(found.astype(np.float32)).max() > 0.5
+
+
+TWO = [dt.float16, dt.bfloat16]
+PRODUCTS = [
+    GemmShape(1, 1, 70, 300),
+    GemmShape(1, 3, 1030, 37),
+    GemmShape(2, 4, 33, 130),
+    GemmShape(1, 6, 40, 9),
+]
+
+
+def weights(narrow: DType, *shape: int) -> Any:
+    """Normal and subnormal numbers, as float32."""
+    rng = np.random.default_rng(1)
+    found = rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 2, shape)
+    return found.astype(narrow.numpy).astype(np.float32)
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize(
+    ("shape", "known"),
+    [*((shape, True) for shape in PRODUCTS), (PRODUCTS[0], False)],
+    ids=str,
+)
+@pytest.mark.parametrize("narrow", TWO, ids=str)
+def test_panels_of_16_bits_have_the_same_products(
+    narrow: DType,
+    shape: GemmShape,
+    known: bool,
+    lanes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If the instruction is known, and if not."""
+    if not known:
+        words = prelude(OPENCL, lanes).replace("__F16C__", "__NOTHING__")
+        monkeypatch.setattr(library_runs, "prelude", lambda *_: words)
+        library_runs.program.cache_clear()
+    x = np.ones((shape.batch, shape.rows, shape.depth), np.float32)
+    x += weights(float32, *x.shape)
+    w = weights(narrow, shape.batch, shape.depth, shape.columns)
+    size, machine = (
+        (shape.batch, shape.rows, shape.columns),
+        Cpu(2, 1 << 20, lanes=lanes),
+    )
+
+    def product(sums: Any) -> Any:
+        library = gemm(shape, True, Affine(), machine, OPENCL, sums)
+        return library_runs.run(library, {"x": x}, size, w, lanes)
+
+    np.testing.assert_array_equal(product(NARROW[narrow]), product(FLOATS))
+    library_runs.program.cache_clear()
+
+
+@pytest.mark.parametrize("narrow", TWO, ids=str)
+def test_weights_of_few_rows_stay_narrow(narrow: DType, tmp_path: Path) -> None:
+    x, w = weights(narrow, 1, 300), weights(narrow, 300, 256).astype(narrow.numpy)
+    graph = gw.trace(lambda x: x @ w, gw.spec(narrow.name, (1, 300)))
+    exe = gw.compile(graph, backend="opencl", strict=True, dump=tmp_path)
+    found = np.asarray(exe(x.astype(narrow.numpy))).astype(np.float64)
+    want = x.astype(np.float64) @ w.astype(np.float64)
+    np.testing.assert_allclose(found, want, rtol=2.0**-7, atol=0.1)
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".npy"]
+    texts = [text for p in files if "void gemm" in (text := p.read_text())]
+    assert texts
+    assert all(f"LOAD_{narrow.name.upper()}(b" in text for text in texts)

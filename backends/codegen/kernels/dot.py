@@ -25,6 +25,7 @@ from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import once
 from graphwright.backends.codegen.kernels.launched import MOST, launched
 from graphwright.backends.codegen.kernels.strassen import pays, strassen
+from graphwright.backends.codegen.kernels.sums import FLOATS, NARROW, Sums
 from graphwright.backends.codegen.kernels.table import Site, divided, kernel_for
 from graphwright.backends.codegen.loops import (
     For,
@@ -81,20 +82,31 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     parts = parts_of(site.held_in(0), site.held_in(1))
     shape = GemmShape(batch, m, k, n, parts=parts)
 
-    names = _algorithms(site, shape)
+    names, sums = _algorithms(site, shape), _sums(site, shape)
 
     def made(name: str, machine: Cpu, own: Site) -> Sequence[Kernel]:
-        maker = amx_gemm.amx_gemm if name == _AMX else gemm
-        make = partial(maker, shape, constant is not None, finish, machine, OPENCL)
-        if name == _STRASSEN:
+        given = shape, constant is not None, finish, machine, OPENCL
+        used = sums if name == _TILES else FLOATS
+        if name == _AMX:
+            make = partial(amx_gemm.amx_gemm, *given)
+        elif name == _STRASSEN:
             make = partial(strassen, shape, finish, machine, OPENCL)
-        form = name, shape, constant is not None, finish.form, machine
+        else:
+            make = partial(gemm, *given, used)
+        form = name, shape, constant is not None, finish.form, machine, used
         library = once(form, make)
-        return list(launched(own, library, finish, {"x": x, "w": w}))
+        return list(launched(own, library, finish, {"x": x, "w": w}, sums=used))
 
     key = f"dot {shape} {constant is not None} and {len(finish.arrays)} arrays"
     ways = [divided(name, site.target, partial(made, name)) for name in names]
     return site.best(key, ways)
+
+
+def _sums(site: Site, shape: GemmShape) -> Sums:
+    """How panels lie: as narrow as they were, where few rows wait for memory."""
+    if site.constant(1) is None or shape.rows > ROWS:
+        return FLOATS
+    return NARROW.get(site.held_in(1), FLOATS)
 
 
 def _algorithms(site: Site, shape: GemmShape) -> Sequence[str]:

@@ -265,9 +265,10 @@ def _source(
     shape: GemmShape, tile: Tile, finish: Finish, lies: bool, dialect: Dialect
 ) -> tuple[str, str]:
     """The kernel's name and text."""
-    word, ragged = tile.sums_of.word, tile.ragged(shape.columns)
+    word, held = tile.sums_of.word, tile.sums_of.panel
+    ragged = tile.ragged(shape.columns)
     asks = BY_TURNS if lies or shape.rows > tile.rows else tile.asks_once()
-    types = dict.fromkeys(("x", "w"), word) | dict(finish.types)
+    types = {"x": word, "w": held} | dict(finish.types)
     arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
     own = arguments(arrays, numbers, "out", types, ("near",))
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
@@ -279,7 +280,7 @@ def _source(
             for i in range(tile.rows)
         ]
         multiply = tile.multiply("deep", step="row_step", asks=asks)
-        return [*rows, *soon(word), *multiply]
+        return [*rows, *soon(held), *multiply]
 
     again = "panel - (p - from) * panel_step + piece * row_step"
     store = _stores(tile, finish, ragged)
@@ -287,10 +288,10 @@ def _source(
     panels = [
         f"int column = {tile.column('p', 'edge')};",
         "int left = columns - column;",
-        f"const __global {word} *panel =",
+        f"const __global {held} *panel =",
         "    w + z * w_step + (row_step == columns ? (size_t)column : p * panel_step)",
         "    + (size_t)k0 * row_step;",
-        *next_panel(word, f"more ? {again} : 0"),
+        *next_panel(held, f"more ? {again} : 0"),
         *block("for (int t = first; t < last; t++)", tiles),
     ]
     parts = [

@@ -1,5 +1,8 @@
 """What a register tile adds up: products of floats, or of bytes, four at a time.
 
+Panels of float32 that were 16 bits wide may lie in memory so, and are widened when they
+are read: where few rows are multiplied, memory is all that is waited for.
+
 Bytes are read as *words* of four neighbours along the depth. Some processors multiply
 the unsigned bytes of a word by the signed ones of another and add all four products to
 a sum of 32 bits, in the time in which they multiply and add one float: x86's
@@ -9,15 +12,17 @@ those 128, need no work in the loop: a sum begins with what they will have added
 much, ``-zero * sum(weights)``. Whole sums are exact modulo 2**32, on every device.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.ir.dtype import DType, bfloat16, float16
 from graphwright.ir.record import record
 
-WORD = 4
-"""Bytes of a word."""
+WORD, LINE = 4, 16
+"""Bytes of a word, and words of a line of cache."""
 
 
 @record(frozen=True, slots=True)
@@ -26,16 +31,20 @@ class Floats:
 
     Attributes:
         word: The type of an element.
+        panel: The type of an element of a panel.
+        line: How many of these a line of cache has.
         vector: The type of a vector of them, or of sums.
         load: Reads such a vector.
         store: Writes one.
-        dtype: Of an element.
+        dtype: Of an element of a panel.
         space: Where panels of them are.
         head: Whether a panel has a row more, before the others: where sums begin.
         border: What an element outside of an image is.
     """
 
     word: ClassVar = "float"
+    panel: ClassVar = "float"
+    line: ClassVar = LINE
     vector: ClassVar = "vec"
     load: ClassVar = "LOAD"
     store: ClassVar = "STORE"
@@ -68,6 +77,38 @@ class Near(Floats):
 
 
 @record(frozen=True, slots=True)
+class _Narrow(Floats):
+    """The same, by panels of 16 bits."""
+
+    panel: ClassVar = "ushort"
+    line: ClassVar = 2 * LINE
+    dtype: ClassVar["np.dtype[Any]"] = np.dtype(np.uint16)
+
+
+@record(frozen=True, slots=True)
+class HighHalves(_Narrow):
+    """The same, by panels of what were bfloat16 numbers."""
+
+    load: ClassVar = "LOAD_BFLOAT16"
+
+    def rows(self, weights: NDArray[Any]) -> NDArray[np.uint16]:
+        """The upper halves of weights."""
+        rows = np.ascontiguousarray(Floats.rows(self, weights))
+        return (rows.view(np.uint32) >> 16).astype(np.uint16)
+
+
+@record(frozen=True, slots=True)
+class Halves(_Narrow):
+    """The same, by panels of what were float16 numbers."""
+
+    load: ClassVar = "LOAD_FLOAT16"
+
+    def rows(self, weights: NDArray[Any]) -> NDArray[np.uint16]:
+        """Weights as they were."""
+        return Floats.rows(self, weights).astype(np.float16).view(np.uint16)
+
+
+@record(frozen=True, slots=True)
 class Bytes:
     """Products of bytes, less a zero point, by signed ones.
 
@@ -79,6 +120,8 @@ class Bytes:
     """
 
     word: ClassVar = "int"
+    panel: ClassVar = "int"
+    line: ClassVar = LINE
     vector: ClassVar = "ivec"
     load: ClassVar = "WORDS"
     store: ClassVar = "WORDS_STORE"
@@ -130,6 +173,9 @@ KERNEL(1, 1, 1) void dots(__global int *restrict out ITEM_ARGUMENTS) {
 """A kernel that builds where the compiler knows the instruction."""
 
 Sums: TypeAlias = Floats | Bytes
+
+NARROW: Mapping[DType, Sums] = {bfloat16: HighHalves(), float16: Halves()}
+"""By the dtype that panels were of."""
 
 FLOATS = Floats()
 NEAR = Near()

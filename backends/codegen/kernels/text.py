@@ -44,6 +44,22 @@ static inline ivec dot4(ivec c, ivec x, ivec w) {{
     c += ((x >> i) & 255) * ((w << (24 - i)) >> 24);
   return c;
 }}
+#define LOAD_BFLOAT16(p) as_{vector}(GW_CONVERT({words}, \
+  *(const __global ushort{lanes}u *)(p)) << 16)
+static inline vec LOAD_FLOAT16(const __global ushort *p) {{
+#ifdef __F16C__
+  vec found;
+  __asm__("vcvtph2ps %1, %0" : "=v"(found) : "m"(*(const __global ushort{lanes}u *)p));
+  return found;
+#else
+  ivec bits = GW_CONVERT({words}, *(const __global ushort{lanes}u *)p);
+  ivec size = (bits & 0x7fff) << 13, normal = size + (112 << 23);
+  vec small = as_{vector}(size + (113 << 23)) - 0x1p-14f;
+  ivec found = size < 1 << 23 ? as_{words}(small) : normal;
+  found = size < 31 << 23 ? found : size | 0x7f800000;
+  return as_{vector}(found | (bits & 0x8000) << 16);
+#endif
+}}
 {WORDS if lanes == 16 else ""}\
 #define WITHIN(i, n) ((uint)(i) < (uint)(n))
 #ifdef __has_builtin

@@ -70,7 +70,7 @@ class Tile:
     @property
     def lines(self) -> int:
         """Lines of cache in a row of a panel."""
-        return -(-self.columns // LINE)
+        return -(-self.columns // self.sums_of.line)
 
     @property
     def starts(self) -> list[int]:
@@ -126,7 +126,7 @@ class Tile:
                 them.
         """
         added = [
-            f"const {self.sums_of.space} {self.sums_of.word} *b = panel;",
+            f"const {self.sums_of.space} {self.sums_of.panel} *b = panel;",
             *self.sums(),
             *self.by_height(text),
         ]
@@ -239,14 +239,14 @@ class Tile:
         step asks for as many lines as it reads, each in a page of its own. Weights of
         64 MiB by one row came at 27 GB/s by turns, at 36 so (Intel Emerald Rapids).
         """
-        lines, rows = self.lines, _PAGE // LINE
+        lines, line = self.lines, self.sums_of.line
         if lines == 1:
             return BY_TURNS
-        place = f"(k + {lines - 1} * (k & ~{rows - 1})) * {LINE}"
+        place = f"(k + {lines - 1} * (k & ~{_PAGE - 1})) * {line}"
         return [
-            f"const __global {self.sums_of.word} *far ="
-            f" panel + {lines * _PAGE} + {place};",
-            *(f"AHEAD(far + {line * _PAGE})" for line in range(lines)),
+            f"const __global {self.sums_of.panel} *far ="
+            f" panel + {lines * _PAGE * line} + {place};",
+            *(f"AHEAD(far + {i * _PAGE * line})" for i in range(lines)),
         ]
 
     def each(self, form: Callable[[int, int], Sequence[str]]) -> list[str]:
@@ -266,8 +266,8 @@ _FAR = 1 << 12
 ones are gone again when they are read. AlexNet took 14.7 ms so, not 10.4."""
 
 
-LINE, _PAGE = 16, 1 << 10
-"""Floats of a line of cache, and of a page of memory."""
+_PAGE = 64
+"""Lines of cache of a page of memory."""
 _PARTS = 3
 """Parts of the cache, of which a panel and the next one take at most two."""
 ASKED = ("ask", "turn", "pace", "apart")

@@ -38,9 +38,9 @@ from graphwright.backends.codegen.kernels.launch import (
     Make,
 )
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.sums import FLOATS
+from graphwright.backends.codegen.kernels.sums import FLOATS, LINE
 from graphwright.backends.codegen.kernels.text import arguments, block, named, read
-from graphwright.backends.codegen.kernels.tile import LINE, Tile, panel_starts
+from graphwright.backends.codegen.kernels.tile import Tile, panel_starts
 from graphwright.backends.codegen.kernels.toom import (
     Put,
     columns_of,
