@@ -20,11 +20,12 @@ from graphwright.backends.codegen.kernels.finish import Affine
 from graphwright.backends.codegen.kernels.gemm import GemmShape, gemm
 from graphwright.backends.codegen.kernels.launch import Library
 from graphwright.backends.codegen.kernels.shape import ConvShape
-from graphwright.backends.codegen.kernels.sums import Bytes
+from graphwright.backends.codegen.kernels.sums import FLOATS, Bytes
+from graphwright.backends.codegen.kernels.sums import NARROW as SUMS
 from graphwright.backends.opencl.backend import OpenCLBackend
 from graphwright.backends.opencl.library import session
 from graphwright.backends.opencl.processor import flags_in
-from graphwright.ir.dtype import DTYPES
+from graphwright.ir.dtype import DTYPES, bfloat16, float16
 
 MISSING = OpenCLBackend().unavailable()
 HAS = MISSING is None and session(0).amx
@@ -131,7 +132,7 @@ def test_products_of_few_parts_are_as_exact(shape: GemmShape, parts: amx.Parts) 
     x[0, 3, 7] = 0
     own = replace(shape, parts=parts)
     want = x.astype(np.float64) @ w
-    library = amx_gemm(own, True, Affine(), MACHINE, OPENCL)
+    library = _forced(amx_gemm(own, True, Affine(), MACHINE, OPENCL), fast=True)
     got = run(library, {"x": x}, want.shape, w, MACHINE.lanes)
     vectors = gemm(shape, True, Affine(), replace(MACHINE, amx=False), OPENCL)
     other = run(vectors, {"x": x}, want.shape, w, MACHINE.lanes)
@@ -139,8 +140,13 @@ def test_products_of_few_parts_are_as_exact(shape: GemmShape, parts: amx.Parts) 
     (launch,) = library.launches
     dots = 4 * sum(i + j < 3 for i, j in np.ndindex(*parts))
     assert launch.source.count("TILE_DOT(") == dots
+    sums = {1: SUMS[bfloat16], 2: SUMS[float16], 3: FLOATS}[parts[1]]
+    narrow = amx_gemm(own, True, Affine(), MACHINE, OPENCL, sums)
+    narrow = _forced(narrow, fast=True)
+    again = run(narrow, {"x": x}, want.shape, w, MACHINE.lanes)
+    np.testing.assert_array_equal(again, got)
     x[0, 3, 7] = np.inf
-    got = run(library, {"x": x}, want.shape, w, MACHINE.lanes)
+    got = run(narrow, {"x": x}, want.shape, w, MACHINE.lanes)
     assert not np.isfinite(got[0, 3]).any()
     assert np.isfinite(got[0, 4:]).all()
 

@@ -12,6 +12,7 @@ from graphwright.ir.evaluate import evaluate
 from graphwright.ir.graph import Graph
 from graphwright.ir.types import TensorType
 from graphwright.ir.verify import verify
+from graphwright.passes.casts import held_in
 from graphwright.passes.widen import WIDE_PRODUCTS
 
 RNG = np.random.default_rng(8)
@@ -72,3 +73,14 @@ def test_convolutions_too() -> None:
 def test_other_products_stay(x: DType, y: DType, to: DType | None) -> None:
     graph = product(x, y, to)
     assert WIDE_PRODUCTS(graph) is graph
+
+
+def test_casts_tell_which_numbers_there_are() -> None:
+    b = Builder("g")
+    x = b.input("x", TensorType(dt.float32, (3, 4)))
+    narrow = b.reshape(b.cast(b.cast(x, dt.bfloat16), dt.float32), (4, 3))
+    other = b.cast(b.add(narrow, 1.0), dt.float64)
+    graph = b.finish([narrow, other])
+    assert held_in(narrow, graph.makers) is dt.bfloat16
+    assert held_in(other, graph.makers) is dt.float32
+    assert held_in(x, graph.makers) is dt.float32

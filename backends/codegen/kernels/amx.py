@@ -247,7 +247,7 @@ def items(
     """
     each = [
         f"const int column = {tile.column('p', 'edge')};",
-        f"const __global float *panel = {panel('p')};",
+        f"const __global {tile.sums_of.panel} *panel = {panel('p')};",
         *_soon(panel),
         *block("for (int t = 0; t < pairs; t++)", _pair(tile, row, form, parts)),
         "now = next; next = right; right = now;",
@@ -277,7 +277,7 @@ def _begun(tile: Tile, panel: Place, parts: Parts) -> list[str]:
         f"__local float *now = near + {CONFIG}, *right = now + {wide};",
         f"__local float *next = now, *left = right + {wide};",
         f"__local float *sums = left + block * steps * {left}, *to = next;",
-        f"const __global float *soon = {panel('from')};",
+        f"const __global {tile.sums_of.panel} *soon = {panel('from')};",
         "int e = 0, soon_deep = !fast ? 0 : depth < piece ? depth : piece;",
         *_panel_split(tile, "soon_deep", parts[1]),
         "now = next; next = right; right = now;",
@@ -323,15 +323,15 @@ def _rows_split(row: Place, parts: int) -> list[str]:
 
 def _panel_split(tile: Tile, count: str, parts: int) -> list[str]:
     """Makes the parts of so many rows of the next panel, and of those 16 below."""
-    lines, size = list[str](), parts * PART
+    lines, size, load = list[str](), parts * PART, tile.sums_of.load
     for j, start in enumerate(tile.starts):
         upper, lower = f"soon + {start}", f"soon + {HIGH} * row_step + {start}"
         lines += block(
             "",
             [
                 "vec u = SPLAT(0), v = SPLAT(0);",
-                f"if (e < soon_deep) u = LOAD({upper});",
-                f"if (e + {HIGH} < soon_deep) v = LOAD({lower});",
+                f"if (e < soon_deep) u = {load}({upper});",
+                f"if (e + {HIGH} < soon_deep) v = {load}({lower});",
                 f"AHEAD({upper} + ahead) AHEAD({lower} + ahead)",
                 f"SPLIT({parts}, to + {j * size}, u, v)",
             ],
@@ -404,7 +404,7 @@ def _sum_row(tile: Tile, number: str) -> str:
 def _by_vectors(tile: Tile, row: Place) -> list[str]:
     """The sums of a pair, of all of the depth."""
     vectors = replace(tile, rows=HIGH // 2)
-    lines = ["const __global float *b = panel;", *vectors.sums()]
+    lines = [f"const __global {tile.sums_of.panel} *b = panel;", *vectors.sums()]
     for i in range(vectors.rows):
         number = f"(low + 2 * t * high + (s + {i} < count ? s + {i} : count - 1))"
         lines.append(f"const __global float *a{i} = {row(number)};")

@@ -20,6 +20,7 @@ from graphwright.backends.codegen.kernels.gemm import (
     places,
 )
 from graphwright.backends.codegen.kernels.launch import Launch, Library, Local
+from graphwright.backends.codegen.kernels.sums import FLOATS, Sums
 from graphwright.backends.codegen.kernels.text import arguments, block, named
 from graphwright.backends.codegen.kernels.tile import Form, Tile
 
@@ -50,11 +51,17 @@ def _share(shape: GemmShape, machine: Cpu) -> amx.Share | None:
 
 
 def amx_gemm(
-    shape: GemmShape, constant: bool, finish: Finish, machine: Cpu, dialect: Dialect
+    shape: GemmShape,
+    constant: bool,
+    finish: Finish,
+    machine: Cpu,
+    dialect: Dialect,
+    sums: Sums = FLOATS,
 ) -> Library:
     """A product of ``x`` and ``w`` to ``out``; see `gemm.gemm`."""
     shape = _merged(shape)
-    tile, share = amx.panel_tile(shape.columns), _share(shape, machine)
+    tile = replace(amx.panel_tile(shape.columns), sums_of=sums)
+    share = _share(shape, machine)
     assert share is not None
     lies = not constant and is_near(shape)
     sizes = _sizes(shape, tile, share, lies)
@@ -91,7 +98,8 @@ def _source(
 ) -> tuple[str, str]:
     """The kernel's name and text."""
     arrays, numbers = ("x", "w", *finish.arrays), (*_SIZES, *size_names(finish))
-    own = arguments(arrays, numbers, "out", finish.types, ("near",))
+    types = {"w": tile.sums_of.panel} | dict(finish.types)
+    own = arguments(arrays, numbers, "out", types, ("near",))
     head = dialect.kernel.format(name="NAME", group="1, 1, 1", arguments=own)
     body = [
         "const size_t z = ITEM(2), from_base = z * out_step;",

@@ -42,6 +42,8 @@ from graphwright.backends.codegen.translate import Names, Scope, splat
 from graphwright.ir.dtype import float32, float64, int16, int32
 
 ROWS = 6
+_FEW = 8
+"""Rows by which weights are not multiplied as long as they are read."""
 _TILES, _STRASSEN, _AMX = "tiles", "Strassen", "AMX"
 """Names of ways, which records have."""
 _DOUBLES = 8
@@ -82,29 +84,28 @@ def _library(site: Site, batch: int, m: int, k: int, n: int) -> Sequence[Kernel]
     parts = parts_of(site.held_in(0), site.held_in(1))
     shape = GemmShape(batch, m, k, n, parts=parts)
 
-    names, sums = _algorithms(site, shape), _sums(site, shape)
+    names = _algorithms(site, shape)
 
     def made(name: str, machine: Cpu, own: Site) -> Sequence[Kernel]:
-        given = shape, constant is not None, finish, machine, OPENCL
-        used = sums if name == _TILES else FLOATS
-        if name == _AMX:
-            make = partial(amx_gemm.amx_gemm, *given)
-        elif name == _STRASSEN:
+        sums = _sums(own, shape, name)
+        if name == _STRASSEN:
             make = partial(strassen, shape, finish, machine, OPENCL)
         else:
-            make = partial(gemm, *given, used)
-        form = name, shape, constant is not None, finish.form, machine, used
+            given = shape, constant is not None, finish, machine, OPENCL, sums
+            make = partial(amx_gemm.amx_gemm if name == _AMX else gemm, *given)
+        form = name, shape, constant is not None, finish.form, machine, sums
         library = once(form, make)
-        return list(launched(own, library, finish, {"x": x, "w": w}, sums=used))
+        return list(launched(own, library, finish, {"x": x, "w": w}, sums=sums))
 
     key = f"dot {shape} {constant is not None} and {len(finish.arrays)} arrays"
     ways = [divided(name, site.target, partial(made, name)) for name in names]
     return site.best(key, ways)
 
 
-def _sums(site: Site, shape: GemmShape) -> Sums:
-    """How panels lie: as narrow as they were, where few rows wait for memory."""
-    if site.constant(1) is None or shape.rows > ROWS:
+def _sums(site: Site, shape: GemmShape, name: str) -> Sums:
+    """How panels lie: as narrow as they were, where memory is waited for."""
+    pays = name == _AMX or (name == _TILES and shape.rows <= _FEW)
+    if site.constant(1) is None or not pays:
         return FLOATS
     return NARROW.get(site.held_in(1), FLOATS)
 
