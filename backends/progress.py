@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from threading import Lock, Timer
 from typing import Any, Protocol
 
+_showing = Lock()
+"""Held by the bar that is shown: two would be written over each other."""
 _PATIENCE = 1.0
 """Seconds after which a bar is shown."""
 
@@ -80,7 +82,8 @@ class Progress:
 
     def _begin(self) -> None:
         with self._lock:
-            if self._bar is None and not self._ended:
+            wanted = self._bar is None and not self._ended
+            if wanted and _showing.acquire(blocking=False):
                 if self._spinner is not None:
                     self._spinner.stop()
                 self._bar = _bar(self._words, self._total)
@@ -90,6 +93,7 @@ class Progress:
             self._ended = True
             if self._bar is not None:
                 self._bar.stop()
+                _showing.release()
                 if self._spinner is not None:
                     self._spinner.start()
 

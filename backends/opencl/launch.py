@@ -1,5 +1,6 @@
 """Launch plans: kernels bound to memory, enqueued one after the other in each run."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -60,6 +61,8 @@ class LaunchPlan:
         self._launches, self._ends = launches, ends
         self._constants, self._results = constants, results
         self._offsets, size = _arena(launches, {*ends, *constants})
+        if size > sys.maxsize:
+            raise session.exhausted(size)
         kernels = [launch.kernel for launch in launches]
         self._over = operands_under(kernels, ends[:results], ends[results:])
         self._checks = any(launch.kernel.checks for launch in launches)

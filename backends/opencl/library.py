@@ -349,14 +349,17 @@ class Session:
             DeviceMemoryError: If the error is that there is not enough.
         """
         codes = pyopencl().status_code
-        if error.code not in {getattr(codes, name) for name in _EXHAUSTED}:
-            return
+        if error.code in {getattr(codes, name) for name in _EXHAUSTED}:
+            raise self.exhausted(nbytes) from error
+
+    def exhausted(self, nbytes: int) -> DeviceMemoryError:
+        """The error of asking for more bytes than there are."""
         d = self.device
-        raise DeviceMemoryError(
+        return DeviceMemoryError(
             f"{d.name} does not give {nbytes:,} bytes: it has {d.global_mem_size:,} in"
             f" all and gives at most {d.max_mem_alloc_size:,} at once: use smaller"
             " inputs, or free arrays that are still held"
-        ) from error
+        )
 
     def upload(self, buffer: Any, array: Any) -> None:
         """Copies a host array to its buffer, in the order of the thread's queue."""

@@ -578,6 +578,18 @@ def test_without_memory_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @device
+def test_more_memory_than_there_are_addresses() -> None:
+    def sums_of_three(x: Any) -> Any:
+        return gnp.sum(gnp.sort(x[:, None, None] + x[:, None] + x, axis=0))
+
+    graph = gw.trace(sums_of_three, gw.spec("float32", ("n",)))
+    exe = gw.compile(graph, backend="opencl", strict=True)
+    with pytest.raises(gw.DeviceMemoryError, match="at most"):
+        exe(np.zeros(1 << 21, np.float32))
+    assert float(exe(np.ones(3, np.float32))) == 81
+
+
+@device
 def test_drivers_that_see_only_in_a_run_that_memory_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -75,6 +75,39 @@ def test_one_long_call_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [("building kernels", None), "stop"]
 
 
+def test_one_bar_is_shown_at_a_time(
+    now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[str]()
+
+    class Bar:
+        task_ids = (0,)
+
+        def stop(self) -> None:
+            made.append("stop")
+
+        def update(self, *_: object, **__: object) -> None:
+            pass
+
+    def bar(words: str, _: int | None) -> Bar:
+        made.append(words)
+        return Bar()
+
+    monkeypatch.setattr(progress, "_bar", bar)
+    outer, inner = Progress("tuning", 3), Progress("building", 3)
+    now[0] = 1.5
+    with outer.shown():
+        outer.advance()
+        with inner.shown():
+            inner.advance()
+    assert made == ["tuning", "stop"]
+    other = Progress("other", 1)
+    now[0] = 3.0
+    with other.shown():
+        other.advance()
+    assert made == ["tuning", "stop", "other", "stop"]
+
+
 def test_short_calls_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_bar", lambda *_: pytest.fail("a bar"))
     call = Progress("building kernels")
