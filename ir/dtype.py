@@ -156,3 +156,8 @@ def dtype(spec: Any) -> DType:
     if native in _BY_NUMPY:
         return _BY_NUMPY[native]
     raise DTypeError(f"element type {found} is not supported")
+
+
+def ordered(array: Any) -> Any:
+    """What sorts as an array does: NumPy puts NaNs of others' dtypes anywhere."""
+    return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array

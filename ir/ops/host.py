@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, Expr, symbols
-from graphwright.ir.dtype import dtype, int64
+from graphwright.ir.dtype import dtype, int64, ordered
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import ShapeError
 from graphwright.ir.op import Cotangents, Op, Rows, Tier
@@ -70,18 +70,13 @@ def _distinct(rows: "np.ndarray[Any, Any]") -> "tuple[Any, Any]":
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.arange(len(rows))
     for column in rows.T[::-1]:
-        order = order[np.argsort(_key(column)[order], kind="stable")]
+        order = order[np.argsort(ordered(column)[order], kind="stable")]
     line = rows[order]
     new = np.ones(len(rows), bool)
     new[1:] = (line[1:] != line[:-1]).any(axis=1)
     inverse = np.empty(len(rows), np.int64)
     inverse[order] = np.cumsum(new) - 1
     return order[new], inverse
-
-
-def _key(column: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """What sorts as the column does, in a dtype that NumPy sorts."""
-    return column.astype(np.float32) if column.dtype.kind == "V" else column
 
 
 def _square(op: Op, x: TensorType) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphwright.ir.dim import Dim, Expr, symbols
-from graphwright.ir.dtype import dtype, int64
+from graphwright.ir.dtype import dtype, int64, ordered
 from graphwright.ir.emitter import Emitter, Value
 from graphwright.ir.errors import IndexBoundsError
 from graphwright.ir.op import Cotangents, Op, Rows, Tier, Trait
@@ -373,7 +373,7 @@ class Sort(Op):
         return TensorType(x.dtype, x.shape), TensorType(int64, x.shape)
 
     def compute(self, xp: Any, x: Any) -> Any:
-        key = x.astype(np.float32) if x.dtype.kind == "V" else x
+        key = ordered(x)
         if self.descending:  # stable descending: sort the mirror image, mirror back
             key = xp.flip(key, self.axis)
         order = xp.argsort(key, axis=self.axis, kind="stable")

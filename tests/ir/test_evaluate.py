@@ -11,6 +11,8 @@ from graphwright.ir.dim import Dim, symbol
 from graphwright.ir.errors import FeedError, ShapeError
 from graphwright.ir.evaluate import bind_inputs, evaluate
 from graphwright.ir.graph import Graph
+from graphwright.ir.ops.host import Unique
+from graphwright.ir.ops.index import Sort
 from graphwright.ir.types import Guard, TensorType
 
 N, M = symbol("n"), symbol("m")
@@ -113,3 +115,14 @@ def test_borders_may_be_cut_where_nothing_is(
     graph = b.finish([b.pad(x, [low], [high], 9)])
     (found,) = evaluate(graph, [np.arange(size)])
     assert found.tolist() == want
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float8_e5m2", "float64"])
+def test_nan_is_sorted_as_the_largest_of_any_floats(name: str) -> None:
+    x = np.array([1, np.nan, -2, 3, -1, 1], dt.dtype(name).numpy)
+    found, order = Sort(axis=0).compute(np, x)
+    assert order.tolist() == [2, 4, 0, 5, 3, 1]
+    assert found[:5].tolist() == [-2, -1, 1, 1, 3]
+    assert np.isnan(found[5])
+    kept = Unique(axis=None, sorted=True, count=symbol("k")).compute(np, x)[0]
+    assert kept[:4].tolist() == [-2, -1, 1, 3]
