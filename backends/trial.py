@@ -12,8 +12,9 @@ _BEFORE = 5
 _RUNS = 14
 """Runs of a trial, those included."""
 _LONG = 4e-3
-"""Seconds of runs of which one alone is enough to tell that helpers are faster; else
-two are."""
+"""Seconds of runs of which one alone is enough to tell that helpers are faster."""
+_SURE = 1.25
+"""How many times as long a shorter one must take for that; else two are enough."""
 _GAIN = 1.05
 """How many times as fast helpers must be, for they take processors from others."""
 _REST = 64, 1024
@@ -54,9 +55,9 @@ class Trial:
         runs, least = len(together), len(single)
         if runs < _BEFORE:
             return
-        usual = _usual(together)
-        enough = least >= (1 if usual > _LONG else 2)
-        if enough and min(single) > _GAIN * usual:
+        usual, best = _usual(together), min(single, default=0.0)
+        enough = 1 if usual > _LONG or best > _SURE * usual else 2
+        if least >= enough and best > _GAIN * usual:
             self._settle(alone=False)
         elif runs + least >= _RUNS and least > 1:
             self._settle(alone=_usual(single) < _GAIN * _usual(together))

@@ -46,11 +46,12 @@ def test_who_is_faster_has_the_next_runs(
     assert len(set(kinds[trial._FIRST : first])) == 2
 
 
-def test_two_runs_alone_are_enough_where_helpers_pay() -> None:
-    kinds = played(Trial(), lambda one: 3e-3 if one else 2e-3, 1000)
-    first = trial._FIRST + trial._BEFORE + 2 + trial._REST[0]
-    assert kinds[:first].count(True) == 2
-    assert kinds.count(True) <= 2 * 5
+@pytest.mark.parametrize(("single", "runs"), [(2.4e-3, 2), (3e-3, 1)])
+def test_few_runs_alone_are_enough_where_helpers_pay(single: float, runs: int) -> None:
+    kinds = played(Trial(), lambda one: single if one else 2e-3, 1000)
+    first = trial._FIRST + trial._BEFORE + runs + trial._REST[0]
+    assert kinds[:first].count(True) == runs
+    assert kinds.count(True) <= runs * 5
 
 
 def test_trials_come_again_when_the_machine_has_changed() -> None:
