@@ -18,6 +18,9 @@ Make = Callable[..., Value | Sequence[Value]]
 EXAMPLES: dict[str, Graph] = {}
 """Graphs by the name of the rewrite that each is an example of."""
 
+WIDE: dict[str, Graph] = {}
+"""The same in float32, of those in float16: what they would be without rounding."""
+
 NCHW = (2, 3, 4, 4)
 
 
@@ -27,12 +30,17 @@ def example(
     """Builds the example named like the function, on inputs of these shapes."""
 
     def add(make: Make) -> Make:
+        EXAMPLES[make.__name__] = built(make, dtype)
+        if dtype is dt.float16:  # of a rewrite that rounds
+            WIDE[make.__name__] = built(make, dt.float32)
+        return make
+
+    def built(make: Make, dtype: DType) -> Graph:
         b = Builder(make.__name__)
         taken = shapes or ((2, 3),)
         xs = [b.input(f"x{i}", TensorType(dtype, s)) for i, s in enumerate(taken)]
         found = make(b, *xs)
-        EXAMPLES[b.name] = b.finish([found] if isinstance(found, Value) else found)
-        return make
+        return b.finish([found] if isinstance(found, Value) else found)
 
     return add
 
