@@ -133,8 +133,9 @@ def devices() -> list[str]:
 
 def _device_number(name: str, text: str) -> int:
     if not text.isdecimal():
+        one = f"{name.partition(':')[0]}:1"
         raise BackendUnavailable(
-            f"{name!r} names no device: they have numbers, as in 'cuda:1'"
+            f"{name!r} names no device: they have numbers, as in {one!r}"
         )
     return int(text)
 

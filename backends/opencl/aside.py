@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from graphwright.backends.codegen.persistent import TELL
-from graphwright.backends.opencl.cache import key_of, sealed, unsealed
+from graphwright.backends.opencl.cache import sealed, unsealed
 from graphwright.backends.opencl.library import Session, found
 from graphwright.backends.opencl.objects import Code, code_at, packed
 
@@ -48,7 +48,7 @@ def built(session: Session, text: str, count: int) -> bytes | None:
         )
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
         return None  # no process, not now, not with such names, or not to the end
-    return unsealed(done.stdout, key_of(text))
+    return unsealed(done.stdout, session.key(text))
 
 
 def _places() -> list[str]:
@@ -61,8 +61,9 @@ def main(number: int, count: int) -> None:
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # nothing else is written there
         text = sys.stdin.buffer.read().decode()
-        code = code_of(Session(found().devices[number]), text, count)
-        out.write(sealed(key_of(text), packed(code) or b""))
+        session = Session(found().devices[number])
+        code = code_of(session, text, count)
+        out.write(sealed(session.key(text), packed(code) or b""))
 
 
 if __name__ == "__main__":

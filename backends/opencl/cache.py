@@ -15,7 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 _MARK = b"graphwright program 1\n"
-_DIGEST = 32
+DIGEST = 32
+"""Bytes of a key, and of what tells whether a binary is whole."""
 _MOST_BYTES = 256 << 20
 
 _logger = logging.getLogger("graphwright.opencl")
@@ -36,7 +37,7 @@ def folder() -> Path | None:
 
 def key_of(*parts: str) -> bytes:
     """The digest of what decides a binary."""
-    hasher = blake2b(digest_size=_DIGEST)
+    hasher = blake2b(digest_size=DIGEST)
     for part in parts:
         code = part.encode()
         hasher.update(len(code).to_bytes(8, "little") + code)
@@ -66,12 +67,12 @@ def _is_ours(found: os.stat_result) -> bool:
 
 def sealed(key: bytes, binary: bytes) -> bytes:
     """A binary behind what tells whether it is whole, and that of the key."""
-    return _MARK + key + blake2b(binary, digest_size=_DIGEST).digest() + binary
+    return _MARK + key + blake2b(binary, digest_size=DIGEST).digest() + binary
 
 
 def unsealed(data: bytes, key: bytes) -> bytes | None:
     """What was sealed with a key; None if this is not all of it."""
-    binary = data[len(_MARK) + 2 * _DIGEST :]
+    binary = data[len(_MARK) + 2 * DIGEST :]
     return binary if binary and data == sealed(key, binary) else None
 
 

@@ -135,6 +135,12 @@ _EXHAUSTED = (
 """What drivers say where memory does not suffice, at once or when it is used."""
 
 
+def _check_launches() -> None:
+    """Raises where what is enqueued would never be done."""
+    if forked():
+        raise BackendUnavailable(_FORKED)
+
+
 class Session:
     """A device with a context, and a queue for each thread that calls.
 
@@ -240,15 +246,11 @@ class Session:
         """What something is kept by that is built for this device."""
         return key_of(*parts, *self.identity)
 
-    def kept(self, key: bytes) -> Code | None:
-        """Functions that were built before, from disk."""
-        data = load(key)
-        return None if data is None else unpacked(data)
-
     def _led(self) -> Code | None:
         """The functions of `LED`: from disk if they were built before."""
         key = self.key("code", LED)
-        found = self.kept(key)
+        kept = load(key)
+        found = None if kept is None else unpacked(kept)
         if found is None:
             found = self._probe(self._waited(LED))
             data = None if found is None else packed(found)
@@ -312,8 +314,7 @@ class Session:
         Raises:
             BackendUnavailable: If what is enqueued would never be done.
         """
-        if forked():
-            raise BackendUnavailable(_FORKED)
+        _check_launches()
         found = getattr(self._local, "queue", None)
         if found is None:
             found = self._local.queue = pyopencl().CommandQueue(self.context)
@@ -321,6 +322,7 @@ class Session:
 
     def timing_queue(self) -> Any:
         """A new queue whose events say when they began and ended."""
+        _check_launches()
         library = pyopencl()
         timing = library.command_queue_properties.PROFILING_ENABLE
         return library.CommandQueue(self.context, properties=timing)

@@ -11,7 +11,7 @@ from graphwright.backends.codegen.dialect import OPENCL
 from graphwright.backends.codegen.loops import Kernel
 from graphwright.backends.codegen.persistent import FUNCTIONS, part_source
 from graphwright.backends.opencl.aside import built, code_of
-from graphwright.backends.opencl.cache import load, store
+from graphwright.backends.opencl.cache import DIGEST, load, store
 from graphwright.backends.opencl.library import Session, forked
 from graphwright.backends.opencl.objects import Code, packed, unpacked
 from graphwright.backends.progress import Progress
@@ -23,8 +23,6 @@ _START = 60_000
 """Characters that are built while a process starts."""
 _MORE = 4_000
 """Characters that are built in the time that any function takes, however short."""
-_DIGEST = 32
-"""Bytes of what functions and parts are kept by."""
 
 _Function: TypeAlias = tuple[str, Kernel]
 """The source of a function, and the kernel that it is."""
@@ -75,9 +73,9 @@ class Parts:
         data = None if key is None else load(key)
         code = None if data is None else unpacked(data)
         if data is not None and code is not None:
-            behind = data[-_DIGEST * len(code.addresses) :]
-            starts = range(0, len(behind), _DIGEST)
-            self._hold([behind[at : at + _DIGEST] for at in starts], code)
+            behind = data[-DIGEST * len(code.addresses) :]
+            starts = range(0, len(behind), DIGEST)
+            self._hold([behind[at : at + DIGEST] for at in starts], code)
 
     def _hold(self, keys: Sequence[bytes], code: Code) -> None:
         self._held.append(code)

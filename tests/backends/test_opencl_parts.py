@@ -206,6 +206,26 @@ def test_other_processes_look_where_this_one_does(
 
 
 @leads
+def test_what_is_built_for_another_device_is_not_taken(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = run(product, OpenCLBackend())
+    monkeypatch.setenv("GRAPHWRIGHT_CACHE_DIR", "")
+    monkeypatch.setattr(parts, "shares", each_apart)
+    monkeypatch.setattr(Session, "identity", ("another",))
+    del texts[:]
+    assert run(product, OpenCLBackend()) == own
+    assert sum(TELL in text for text in texts) > 1
+
+
+@leads
+def test_forked_processes_time_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "forked", lambda: True)
+    with pytest.raises(gw.BackendUnavailable, match="this process was forked"):
+        session(0).timing_queue()
+
+
+@leads
 @pytest.mark.parametrize("name", ["", "/usr/bin/embedding"])
 def test_no_process_starts_where_python_is_a_part_of_a_program(
     monkeypatch: pytest.MonkeyPatch, name: str
@@ -317,3 +337,11 @@ def test_threads_that_outlive_the_main_one_can_compile() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "done\n", done.stderr
+
+
+# Devices by number --------------------------------------------------------------------
+
+
+def test_an_error_names_a_device_of_the_same_backend() -> None:
+    with pytest.raises(gw.BackendUnavailable, match="as in 'opencl:1'"):
+        gw.compile(gw.trace(row_sums, gw.spec("float32", (2, 2))), backend="opencl:x")
